@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs, from Debian's packages, what a set needs and this machine lacks.
+# Usage: deploy/packages.sh build|test
+set -eu
+
+build="gcc cmake ninja-build pkg-config libevent-dev libmsgpack-dev liblmdb-dev libsodium-dev libxxhash-dev libjansson-dev"
+tests="$build g++ clang-14 libclang-rt-14-dev libcriterion-dev valgrind python3 python3-msgpack python3-xxhash git debootstrap"
+
+case "${1:-}" in
+build) want=$build ;;
+test) want=$tests ;;
+*) echo "usage: $0 build|test" >&2; exit 2 ;;
+esac
+
+missing=
+for package in $want; do
+    state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || missing="$missing $package"
+done
+[ -z "$missing" ] && exit 0
+
+sudo=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "missing packages (install them as root):$missing" >&2; exit 1; }
+    sudo=sudo
+fi
+echo "installing:$missing" >&2
+$sudo apt-get update -qq
+# shellcheck disable=SC2086 # a list of words
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

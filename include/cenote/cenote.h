@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file cenote.h
+ * The client's interface to a Cenote pool: put, get and remove of immutable values.
+ *
+ * Concepts
+ *   pool       memory donated by many nodes, with one metadata service that knows what lies where.
+ *   client     struct cenote: one session with the service, and the data connections of this
+ * process. namespace  named when a client is opened; keys of different namespaces never meet. key
+ * 1 to 1024 bytes of any kind. value      0 bytes to the size of the pool, immutable. A put of a
+ * key that is there changes nothing and answers CENOTE_EXISTS (which a cache counts as success)
+ * unless CENOTE_PUT_REPLACE is given. get        looks the key up, then copies the bytes by a
+ * one-sided read straight into the caller's buffers and checks them: generation, address and, with
+ * CENOTE_VERIFY_FULL (the default), checksums kept by the service. Bytes that fail a check are
+ * reported as CENOTE_CORRUPT, never as success.
+ *
+ * Caveats
+ *   - A value lives in memory only. If its node dies, it is gone: a get answers CENOTE_NOT_FOUND.
+ *     Fix: treat the pool as a cache, or keep the source.
+ *   - After a failed get the caller's buffers hold undefined bytes. Fix: look at the status first.
+ *   - CENOTE_UNKNOWN from a changing call means that the answer was lost. Fix: ask (cenote_exists),
+ *     or put again: a put of a key that is there changes nothing.
+ *   - After fork() a handle is dead in the child: every call answers CENOTE_FORKED, except
+ *     cenote_close(). Fix: open a client of its own in the child.
+ *   - The shm transport maps the nodes' memory: a process that may use it is trusted like the node
+ *     (same user). Fix: run strangers under other users, or with CENOTE_TRANSPORT_TCP.
+ *
+ * Threads: all functions may be called from any thread at once on one client, except
+ * cenote_close(), which must be the last call. A call uses the calling thread only.
+ *
+ * Errors: functions return 0 or a negative enum cenote_status. Outputs are written on success only,
+ * unless a function says otherwise.
+ */
+#ifndef CENOTE_CENOTE_H
+#define CENOTE_CENOTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cenote/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Longest key, in bytes. */
+#define CENOTE_KEY_MAX       1024
+/** Most keys in one batch call. */
+#define CENOTE_BATCH_MAX     4096
+/** Longest name of a namespace, in bytes (letters, digits, '.', '_', '-'). */
+#define CENOTE_NAMESPACE_MAX 64
+
+/** A client. Opaque; made by cenote_open(), ended by cenote_close(). */
+struct cenote;
+
+/** How bytes travel. */
+enum cenote_transport {
+    CENOTE_TRANSPORT_AUTO = 0, /**< shm where the node is on this host, tcp otherwise */
+    CENOTE_TRANSPORT_SHM = 1,  /**< shared memory only: nodes elsewhere can't be reached */
+    CENOTE_TRANSPORT_TCP = 2   /**< TCP only */
+};
+
+/** How much of a value is checked before a get succeeds. */
+enum cenote_verify {
+    CENOTE_VERIFY_FULL = 0, /**< seal, and checksums of all bytes against the service's root */
+    CENOTE_VERIFY_SEAL = 1  /**< seal only: the right extent of the right put, alive */
+};
+
+/** Options of cenote_open(); zero-fill, then set what differs. */
+struct cenote_options {
+    const char *meta; /**< "host:port" or "unix:PATH"; NULL: $CENOTE_META, then 127.0.0.1:7400 */
+    const char *name_space; /**< NULL: "default" */
+    enum cenote_transport transport;
+    enum cenote_verify verify;
+    uint32_t timeout_ms; /**< of one control call or one copy without progress; 0: 10,000 */
+};
+
+/** A key. */
+struct cenote_key {
+    const void *data;
+    size_t len_bytes;
+};
+
+/** One piece of a scattered buffer. For a put the memory is only read. */
+struct cenote_buffer {
+    void *addr;
+    size_t len_bytes;
+};
+
+/** One value of a batch put: the pieces, in order, are the value. */
+struct cenote_put_item {
+    struct cenote_key key;
+    const struct cenote_buffer *buffers;
+    size_t buffer_count;
+    int status; /**< out: CENOTE_OK, CENOTE_EXISTS or an error */
+};
+
+/** One value of a batch get: the pieces are filled in order. */
+struct cenote_get_item {
+    struct cenote_key key;
+    const struct cenote_buffer *buffers;
+    size_t buffer_count;
+    uint64_t len_bytes; /**< out: the value's length; also set with CENOTE_BUFFER_SIZE */
+    int status;         /**< out */
+};
+
+/** What is known of a value. */
+struct cenote_stat {
+    uint64_t len_bytes;
+    uint64_t put_id;     /**< names this value of the key; never reused */
+    uint64_t created_ms; /**< service's wall clock at commit, since 1970; for people only */
+    uint32_t stripes;
+    uint32_t replicas;
+    bool has_sums; /**< false: stored without checksums, CENOTE_VERIFY_FULL checks the seal only */
+};
+
+/** One entry of a listing. */
+struct cenote_list_entry {
+    struct cenote_key key; /**< memory of the listing */
+    uint64_t len_bytes;
+    uint64_t put_id;
+};
+
+/** A page of a listing. Zero-fill before the first call. */
+struct cenote_list {
+    struct cenote_list_entry *entries;
+    size_t count;
+    bool more;      /**< another call brings the next page */
+    void *private_; /**< cursor and memory */
+};
+
+/** Flags of puts. */
+enum cenote_put_flags {
+    CENOTE_PUT_REPLACE = 1 /**< the new value takes the place of an older one */
+};
+
+/**
+ * Opens a client: connects to the metadata service and begins a session.
+ *
+ * @param options  NULL for the defaults; copied.
+ * @param[out] out the client; not touched on failure.
+ * @return CENOTE_OK; CENOTE_INVALID (an option), CENOTE_UNAVAILABLE (nobody answers at the
+ *         endpoint), CENOTE_VERSION, CENOTE_DENIED, CENOTE_NO_MEMORY.
+ * Ownership: the caller's; end it with cenote_close(). Any thread.
+ */
+CENOTE_API int cenote_open(const struct cenote_options *options, struct cenote **out);
+
+/**
+ * Ends the session, closes the connections and frees the client.
+ * @param client  pointer to the handle; set to NULL. NULL and a NULL handle are accepted.
+ * No other call on the client may be running or follow.
+ */
+CENOTE_API void cenote_close(struct cenote **client);
+
+/**
+ * Stores one contiguous value.
+ * @param flags  enum cenote_put_flags.
+ * @return CENOTE_OK (stored and visible to all), CENOTE_EXISTS (key was there, nothing changed),
+ *         CENOTE_NO_SPACE, CENOTE_VALUE_SIZE, CENOTE_KEY_SIZE, CENOTE_NO_NODES, CENOTE_UNAVAILABLE,
+ *         CENOTE_UNKNOWN, CENOTE_TIMED_OUT, CENOTE_ABORTED.
+ * The buffer is the caller's again when the call returns.
+ */
+CENOTE_API int cenote_put(struct cenote *client, const void *key, size_t key_len_bytes,
+                          const void *data, size_t len_bytes, unsigned flags);
+
+/**
+ * Copies one value into one contiguous buffer.
+ * @param[out] len_bytes  the value's length, set with CENOTE_OK and CENOTE_BUFFER_SIZE; may be
+ * NULL.
+ * @return CENOTE_OK, CENOTE_NOT_FOUND, CENOTE_BUFFER_SIZE, CENOTE_CORRUPT, CENOTE_NODE_DOWN,
+ *         CENOTE_UNAVAILABLE, CENOTE_TIMED_OUT. On failure the buffer's content is undefined.
+ */
+CENOTE_API int cenote_get(struct cenote *client, const void *key, size_t key_len_bytes,
+                          void *buffer, size_t size_bytes, uint64_t *len_bytes);
+
+/**
+ * Stores many values; items[i].status tells of each.
+ * @param count  at most CENOTE_BATCH_MAX.
+ * @return CENOTE_OK when every item is CENOTE_OK or CENOTE_EXISTS, otherwise the first error among
+ *         the items, or an error of the whole call (then every status is set to it).
+ */
+CENOTE_API int cenote_put_batch(struct cenote *client, struct cenote_put_item *items, size_t count,
+                                unsigned flags);
+
+/**
+ * Fetches many values; items[i].status and items[i].len_bytes tell of each.
+ * @return as cenote_put_batch(); a missing key is an error of its item.
+ */
+CENOTE_API int cenote_get_batch(struct cenote *client, struct cenote_get_item *items, size_t count);
+
+/**
+ * Removes keys. After CENOTE_OK no get that begins later finds the value that was removed.
+ * @param[out] statuses  one for each key: CENOTE_OK, CENOTE_NOT_FOUND or an error; may be NULL.
+ * @return CENOTE_OK when every key was removed, otherwise the first error among them.
+ */
+CENOTE_API int cenote_remove(struct cenote *client, const struct cenote_key *keys, size_t count,
+                             int *statuses);
+
+/**
+ * Tells which keys are there, in one call to the service. Takes no lease.
+ * @param[out] present  one for each key; may be NULL.
+ * @param[out] prefix   how many leading keys are there without a gap; may be NULL.
+ */
+CENOTE_API int cenote_exists(struct cenote *client, const struct cenote_key *keys, size_t count,
+                             bool *present, size_t *prefix);
+
+/**
+ * Tells what is known of a value.
+ * @return CENOTE_OK, CENOTE_NOT_FOUND, or an error.
+ */
+CENOTE_API int cenote_stat(struct cenote *client, const void *key, size_t key_len_bytes,
+                           struct cenote_stat *out);
+
+/**
+ * Fetches the next page of the keys that begin with a prefix, in the order of their bytes (keys
+ * that agree in their first 491 bytes come in no particular order among themselves).
+ * @param prefix  may be NULL with length 0; the same at every call on one listing.
+ * @param list    zero-filled before the first call; afterwards this call's to reuse.
+ * @return CENOTE_OK; list->more says whether to call again.
+ * Ownership: entries are valid until the next call on the listing or cenote_list_free().
+ */
+CENOTE_API int cenote_list(struct cenote *client, const void *prefix, size_t prefix_len_bytes,
+                           struct cenote_list *list);
+
+/** Frees what a listing holds; a zero-filled one is accepted. Any thread. */
+CENOTE_API void cenote_list_free(struct cenote_list *list);
+
+/**
+ * The state of the pool as a JSON text: service, nodes, segments, transports, capacity, quarantine.
+ * @param[out] json  the text, NUL-terminated; the caller frees it with free().
+ */
+CENOTE_API int cenote_pool_status(struct cenote *client, char **json);
+
+/** The library's version, e.g. "0.1.0". Static. */
+CENOTE_API const char *cenote_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

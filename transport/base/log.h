@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Log lines (logfmt: ts level module msg). Whoever detects an error logs it, once, with what and
+ * where; callers pass the code on. The macros keep errno and check their format. The library starts
+ * silent (no sink); daemons and tools install one before they start threads.
+ */
+#ifndef CENOTE_BASE_LOG_H
+#define CENOTE_BASE_LOG_H
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* text: one line without its newline, valid during the call. Called from any thread. */
+typedef void (*log_sink_fn)(void *arg, enum log_level level, const char *module, const char *text);
+
+/* Not thread-safe: call before threads start. NULL silences. */
+void log_set_sink(log_sink_fn sink, void *arg);
+void log_set_level(enum log_level level);
+/* A ready-made sink: "2026-01-31T12:00:00.000Z level=warn module=rpc msg" on stderr. */
+void log_to_stderr(void *arg, enum log_level level, const char *module, const char *text);
+
+enum log_level log_level_now(void);
+void log_write(enum log_level level, const char *module, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define LOG_AT(level, module, ...)                                                                 \
+    do {                                                                                           \
+        if ((level) <= log_level_now())                                                            \
+            log_write((level), (module), __VA_ARGS__);                                             \
+    } while (0)
+#define log_error(module, ...) LOG_AT(LOG_ERROR, module, __VA_ARGS__)
+#define log_warn(module, ...)  LOG_AT(LOG_WARN, module, __VA_ARGS__)
+#define log_info(module, ...)  LOG_AT(LOG_INFO, module, __VA_ARGS__)
+#define log_debug(module, ...) LOG_AT(LOG_DEBUG, module, __VA_ARGS__)
+
+#endif

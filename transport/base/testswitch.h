@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Negative controls. In a build with -DCENOTE_TEST_SWITCHES=ON a safety mechanism can be switched
+ * off by naming it in the environment (CENOTE_TEST_OFF=fence,seal), so that the test which guards
+ * it can be seen to fail. In every other build test_off() is the constant false.
+ */
+#ifndef CENOTE_BASE_TESTSWITCH_H
+#define CENOTE_BASE_TESTSWITCH_H
+
+#include <stdbool.h>
+
+enum test_switch {
+    TEST_FENCE,   /* a fence answers at once, without fencing */
+    TEST_SEAL,    /* readers accept any seal */
+    TEST_SUMS,    /* readers don't compare the root */
+    TEST_LEASE,   /* readers don't look at the lease after the transfer; nor does reuse */
+    TEST_GRANT,   /* nodes don't check grants */
+    TEST_REIGN,   /* a start of the service takes no new reign */
+    TEST_SWITCHES /* their number */
+};
+
+#ifdef CENOTE_TEST_SWITCHES
+bool test_off(enum test_switch which);
+#else
+static inline bool test_off(enum test_switch which)
+{
+    (void)which;
+    return false;
+}
+#endif
+
+#endif
