@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fabric: all nodes that one process can reach, with the channels to them. It chooses the
+ * transport of each peer (the first of xcopy_transports[] that the caller allows and that
+ * connects), keeps channels open, and runs batches of requests on them.
+ */
+#ifndef CENOTE_TRANSPORT_FABRIC_H
+#define CENOTE_TRANSPORT_FABRIC_H
+
+#include "transport/xcopy.h"
+
+struct fabric;
+
+/* Streams kept open to one node over a transport whose channels are not shared. */
+#define FABRIC_STREAMS_MAX 16
+
+/* NULL: no memory. */
+struct fabric *fabric_new(enum cenote_transport allowed);
+/* No call may be running. */
+void fabric_free(struct fabric *f);
+
+/* Credentials of the session; channels opened with others are dropped once idle. Any thread. */
+void fabric_set_credentials(struct fabric *f, const struct xcopy_credentials *who);
+/* Makes a peer known or replaces what is known of its node (another boot or endpoint: its channels
+ * are dropped once idle). CENOTE_OK or CENOTE_NO_MEMORY. Any thread. */
+int fabric_set_peer(struct fabric *f, const struct xcopy_peer *peer);
+/* Forgets a node. Any thread. */
+void fabric_drop_peer(struct fabric *f, uint64_t node);
+
+/* One request and the node that serves its extent. */
+struct fabric_req {
+    uint64_t node;
+    struct xcopy_req x;
+};
+
+/* Runs all requests to completion on the calling thread; different nodes in parallel. A node
+ * without progress for timeout_ms has its requests cancelled with CENOTE_TIMED_OUT; a node that
+ * can't be reached gives CENOTE_NODE_DOWN (may_land false: nothing was sent). A channel that was
+ * open and turns out to be dead before anything of a request was transferred is replaced once. */
+void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_t timeout_ms);
+
+/* Name of the transport in use to a node, e.g. "shm"; connects if need be. NULL: not reachable. */
+const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeout_ms);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control RPC's sockets: MessagePack-RPC over TCP or UNIX streams.
+ *
+ * Two faces:
+ *   rpc_loop    evented (libevent), for daemons: listens, connects, and carries requests in both
+ *               directions on one connection (the service calls its nodes on the connections that
+ *               the nodes opened). One thread runs a loop; everything of it happens there.
+ *   rpc_client  for libcenote: thread-safe, no thread of its own. A call writes its request, and
+ * one of the waiting threads polls the socket and hands the answers to all.
+ *
+ * Limits of a connection stand in struct rpc_limits; a peer that passes one is disconnected.
+ */
+#ifndef CENOTE_RPC_RPC_H
+#define CENOTE_RPC_RPC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "transport/base/endpoint.h"
+#include "transport/wire/wire.h"
+
+struct rpc_limits {
+    size_t frame_max_bytes;   /* of one message; 0: WIRE_FRAME_MAX */
+    size_t output_max_bytes;  /* queued answers; reading stops above it; 0: 64 MiB */
+    uint32_t in_flight_max;   /* requests not yet answered; reading stops above it; 0: 1024 */
+    uint32_t idle_ms;         /* disconnect after so long without a byte; 0: never */
+    uint32_t connections_max; /* of a listener; 0: 4096 */
+};
+
+/* ---- evented ------------------------------------------------------------------------------- */
+
+struct rpc_loop;
+struct rpc_conn;
+
+/* What the owner of a connection is told. All run on the loop's thread. A callback may send on and
+ * close any connection of its loop. */
+struct rpc_handler {
+    /* A listener accepted a connection; what it returns is the arg of the others. */
+    void *(*opened)(void *listener_arg, struct rpc_conn *conn);
+    /* One request or notification; frame and m are valid during the call. */
+    void (*message)(void *arg, struct rpc_conn *conn, const struct wire_msg *m);
+    /* Gone, for whatever reason (also after rpc_conn_close); conn must not be used after it. Calls
+     * in flight have been answered with CENOTE_UNAVAILABLE before. */
+    void (*closed)(void *arg, struct rpc_conn *conn);
+};
+
+/* NULL: no memory. */
+struct rpc_loop *rpc_loop_new(void);
+/* Runs until rpc_loop_stop(). */
+void rpc_loop_run(struct rpc_loop *l);
+/* From any thread, and from a signal handler. */
+void rpc_loop_stop(struct rpc_loop *l);
+/* Closes all of its connections, listeners and timers. After run has returned. */
+void rpc_loop_free(struct rpc_loop *l);
+
+/* Runs fn(arg) on the loop's thread soon, in the order of the calls. From any thread. false: no
+ * memory. */
+bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg);
+
+/* Runs fn every period until the loop is freed. CENOTE_OK or CENOTE_NO_MEMORY. */
+int rpc_loop_every(struct rpc_loop *l, uint32_t period_ms, void (*fn)(void *arg), void *arg);
+/* Runs fn whenever fd is readable (level-triggered). */
+int rpc_loop_watch(struct rpc_loop *l, int fd, void (*fn)(void *arg), void *arg);
+
+/* Listens; bound (may be NULL) gets the real address. Status, errno kept. */
+int rpc_listen(struct rpc_loop *l, const struct endpoint *e, const struct rpc_limits *limits,
+               const struct rpc_handler *handler, void *arg, struct endpoint *bound);
+/* Begins to connect (non-blocking). Success shows as handler->opened, failure as closed without
+ * opened (then with the given arg). */
+int rpc_connect(struct rpc_loop *l, const struct endpoint *e, const struct rpc_limits *limits,
+                const struct rpc_handler *handler, void *arg);
+
+/* Queues bytes of one or more whole frames. The bytes are copied. */
+void rpc_conn_send(struct rpc_conn *c, const void *frames, size_t len_bytes);
+/* Sends a request. frame begins with wire_put_request(.., 0, ..): the msgid is replaced by the
+ * connection's own. done is called exactly once, on the loop's thread: with status CENOTE_OK and
+ * the result (valid during the call), the peer's error, CENOTE_TIMED_OUT (timeout_ms 0: never), or
+ * CENOTE_UNAVAILABLE. */
+typedef void (*rpc_done_fn)(void *arg, int status, struct wire_value result);
+void rpc_conn_call(struct rpc_conn *c, const void *frame, size_t len_bytes, uint32_t timeout_ms,
+                   rpc_done_fn done, void *arg);
+/* Tells the connection that one request has been answered (with rpc_conn_send), for its limit of
+ * requests in flight. Every request must be answered exactly once. */
+void rpc_conn_answered(struct rpc_conn *c);
+/* Flushes what can be written at once, then closes; closed() follows from the loop, not from here.
+ */
+void rpc_conn_close(struct rpc_conn *c);
+/* "127.0.0.1:4711", "unix:PATH uid=.. pid=.."; valid as long as the connection. */
+const char *rpc_conn_name(const struct rpc_conn *c);
+/* Is the peer on this machine (loopback or UNIX socket)? */
+bool rpc_conn_is_local(const struct rpc_conn *c);
+
+/* ---- blocking, thread-safe ----------------------------------------------------------------- */
+
+struct rpc_client;
+
+/* Connects. CENOTE_OK, CENOTE_UNAVAILABLE, CENOTE_TIMED_OUT, CENOTE_NO_MEMORY. */
+int rpc_client_open(const struct endpoint *e, uint32_t timeout_ms, struct rpc_client **out);
+/* Calls in progress on other threads return CENOTE_UNAVAILABLE; the last of them out frees. */
+void rpc_client_close(struct rpc_client *c);
+
+/* One call: frame as for rpc_conn_call(). Returns the peer's error, CENOTE_TIMED_OUT (the
+ * connection stays usable; a late answer is dropped), CENOTE_UNAVAILABLE (could not be sent),
+ * CENOTE_UNKNOWN (sent, but the connection broke before the answer), CENOTE_PROTOCOL. On CENOTE_OK
+ * *answer holds the result: free it with rpc_answer_free(). Any thread. */
+struct rpc_answer {
+    struct wire_msg msg;
+    uint8_t *frame;
+};
+int rpc_client_call(struct rpc_client *c, const void *frame, size_t len_bytes, uint32_t timeout_ms,
+                    struct rpc_answer *answer);
+void rpc_answer_free(struct rpc_answer *answer);
+/* False once the connection is broken: open another. */
+bool rpc_client_alive(const struct rpc_client *c);
+
+#endif

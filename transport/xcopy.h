@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One-sided copies ("xcopy") between local buffers and extents of donated memory.
+ *
+ * Two ops tables, one of each for every transport (loop, shm, tcp; rdma and ub later):
+ *   xcopy_transport   the side that copies: a client, over channels to one node each
+ *   xcopy_exporter    the side whose memory is copied: a node
+ * Generic code sees only this header; transports are found in the table xcopy_transports[].
+ *
+ * A request names one extent (address and payload length: base/extent.h gives the layout), a part
+ * of the payload, the local pieces, and a tail, which is the end of the extent: the seal, with the
+ * list of chunk sums before it or without. The order that everything rests on: READ   the tail is
+ * read after the last byte of the payload has arrived. WRITE  the tail is written after the last
+ * byte of the payload; completion means that all of it is visible to every later reader, on every
+ * transport.
+ */
+#ifndef CENOTE_TRANSPORT_XCOPY_H
+#define CENOTE_TRANSPORT_XCOPY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cenote/cenote.h>
+
+#include "transport/base/extent.h"
+#include "transport/base/grant.h"
+#include "transport/base/gva.h"
+#include "transport/base/sums.h"
+#include "transport/memory.h"
+
+enum xcopy_op { XCOPY_READ, XCOPY_WRITE };
+
+/* status of a request that has been submitted and has not completed */
+#define XCOPY_IN_PROGRESS 1
+
+/* Local bytes: the pieces in order, without their first skip bytes. */
+struct xcopy_local {
+    const struct cenote_buffer *pieces; /* for a WRITE they are only read */
+    size_t count;
+    uint64_t skip_bytes;
+    enum memory_kind kind;
+};
+
+struct xcopy_req {
+    enum xcopy_op op;
+    struct gva gva;       /* of the extent */
+    uint64_t payload_len; /* of the whole extent */
+    uint64_t put_id;
+    struct write_grant grant; /* WRITE */
+    uint64_t offset;          /* part of the payload to copy ... */
+    uint64_t len_bytes;       /* ... may be 0 */
+    struct xcopy_local local; /* at least len_bytes */
+    struct sums *sums;        /* fed with the payload's bytes as they pass; NULL: not wanted. For a
+                               * READ it is fed with what lies in the local buffers. */
+    uint8_t *tail;            /* the last tail_len bytes of the extent; tail_len 0: no tail */
+    uint64_t tail_len;
+    /* WRITE: called once, after all payload bytes have passed through sums and before the tail is
+     * taken, so that the seal can carry the root; NULL: the tail is ready. */
+    void (*seal_it)(struct xcopy_req *req);
+    void *owner; /* the submitter's */
+
+    /* Completion. When status is no longer XCOPY_IN_PROGRESS, nothing touches the buffers. */
+    int status;
+    bool may_land; /* a WRITE failed, and it isn't known that no byte of it will land any more */
+};
+
+/* Who a client is, towards nodes. */
+struct xcopy_credentials {
+    uint64_t session;
+    uint32_t name_space;
+    struct session_token token;
+};
+
+#define XCOPY_ENDPOINT_MAX 128
+#define XCOPY_HOST_MAX     64
+
+/* How a node can be reached; learned from the service's map. Empty text: not by this transport. */
+struct xcopy_peer {
+    uint64_t node;
+    uint64_t boot;
+    char host[XCOPY_HOST_MAX];    /* the kernel's boot id: equal means the same machine */
+    char shm[XCOPY_ENDPOINT_MAX]; /* "unix:PATH" or "unix:@abstract" */
+    char tcp[XCOPY_ENDPOINT_MAX]; /* "host:port" */
+    struct xcopy_exporter *loop;  /* in this very process (tests, simulator); NULL elsewhere */
+};
+
+/* ---- the side that copies ------------------------------------------------------------------ */
+
+/* A connection to one node. A shared channel may be used by many threads at once; any other by one
+ * thread at a time. */
+struct xcopy_channel {
+    const struct xcopy_transport *transport;
+    uint64_t node;
+};
+
+enum xcopy_caps {
+    XCOPY_CAP_SHARED = 1,   /* one channel serves all threads of a process */
+    XCOPY_CAP_IMMEDIATE = 2 /* submit() completes the request before it returns */
+};
+
+struct xcopy_transport {
+    const char *name;
+    enum cenote_transport id;
+    unsigned caps;
+
+    /* Could this peer be reached from this process? Cheap; connect() may fail all the same. */
+    bool (*reaches)(const struct xcopy_peer *peer);
+    /* CENOTE_OK, CENOTE_NODE_DOWN, CENOTE_TIMED_OUT, CENOTE_DENIED, CENOTE_OLD_BOOT (the node has
+     * another boot than the peer says), CENOTE_VERSION, CENOTE_PROTOCOL, CENOTE_NO_MEMORY. */
+    int (*connect)(const struct xcopy_peer *peer, const struct xcopy_credentials *who,
+                   uint32_t timeout_ms, struct xcopy_channel **out);
+    /* Nothing may be in flight: cancel() first. */
+    void (*disconnect)(struct xcopy_channel *c);
+
+    /* Takes a request; sets its status (in progress, done or failed). Requests of one channel
+     * complete in order. A failed request may break the channel: alive() tells. */
+    void (*submit)(struct xcopy_channel *c, struct xcopy_req *req);
+    /* Moves what can be moved without blocking. Returns whether anything moved. */
+    bool (*progress)(struct xcopy_channel *c);
+    /* What to poll(2) for before the next progress() makes sense; -1: nothing. */
+    int (*poll_fd)(const struct xcopy_channel *c, short *events);
+    /* Completes everything in flight with the given status and breaks the channel. When it returns,
+     * no buffer is touched any more. */
+    void (*cancel)(struct xcopy_channel *c, int status);
+    bool (*alive)(const struct xcopy_channel *c);
+};
+
+/* All transports of this build in the order of preference, NULL at the end. */
+extern const struct xcopy_transport *const xcopy_transports[];
+
+/* Walks local bytes: the next contiguous part, at most want bytes; 0 at the end. */
+struct xcopy_cursor {
+    const struct cenote_buffer *piece;
+    size_t left;
+    uint64_t skip_bytes;
+};
+struct xcopy_cursor xcopy_cursor_of(const struct xcopy_local *local);
+size_t xcopy_cursor_next(struct xcopy_cursor *cursor, size_t want, uint8_t **part);
+
+/* ---- the side whose memory is copied --------------------------------------------------------- */
+
+/* What the node decides; called from the exporter's threads, must be thread-safe and quick. */
+struct xcopy_gate {
+    void *arg;
+    uint64_t boot;
+    /* CENOTE_OK or CENOTE_DENIED. */
+    int (*authenticate)(void *arg, const struct xcopy_credentials *who);
+    /* May this session write this extent for this put now? CENOTE_OK, CENOTE_FENCED,
+     * CENOTE_OLD_BOOT, CENOTE_BAD_GRANT. */
+    int (*admit_write)(void *arg, uint64_t session, uint64_t put_id, struct gva gva,
+                       uint64_t extent_len, const struct write_grant *grant);
+    /* The session's fence horizon: no put id up to it may be written any more. 0: none. */
+    uint64_t (*horizon)(void *arg, uint64_t session);
+};
+
+/* One segment in its present incarnation. */
+struct xcopy_segment {
+    struct gva gva;
+    uint64_t incarnation;
+    struct memory memory; /* stays the node's; must outlive the exporter */
+};
+
+#define XCOPY_SEGMENTS_MAX 64
+
+struct xcopy_exporter {
+    const struct xcopy_exporter_ops *ops;
+};
+
+struct xcopy_exporter_ops {
+    const char *name;
+    /* Binds the endpoint and starts the exporter's threads. bound gets the endpoint as clients must
+     * use it. CENOTE_OK, CENOTE_INVALID, CENOTE_IO, CENOTE_NO_MEMORY. */
+    int (*start)(const char *endpoint, const struct xcopy_gate *gate, struct xcopy_exporter **out,
+                 char bound[XCOPY_ENDPOINT_MAX]);
+    /* Serves one more segment from now on. CENOTE_OK or CENOTE_LIMIT. */
+    int (*add_segment)(struct xcopy_exporter *e, const struct xcopy_segment *segment);
+    /* The gate refuses the session up to the horizon already. Calls done(arg), from any thread and
+     * possibly before it returns, once no byte of the session's puts up to the horizon can land:
+     * tcp closes the session's connections; shm waits until no slot names such a put or the process
+     * that holds the slots is proven dead. May take for ever; stop() drops what is pending. */
+    void (*fence)(struct xcopy_exporter *e, uint64_t session, uint64_t horizon,
+                  void (*done)(void *arg), void *arg);
+    /* Stops serving, joins the threads, frees. The memory isn't touched any more. */
+    void (*stop)(struct xcopy_exporter *e);
+};
+
+extern const struct xcopy_exporter_ops xcopy_loop_exporter;
+extern const struct xcopy_exporter_ops xcopy_shm_exporter;
+extern const struct xcopy_exporter_ops xcopy_tcp_exporter;
+
+/* Checks, at a node, that a live seal of this put closes the extent, and that the extent lies in
+ * one of the segments. *base gets the extent's address. CENOTE_OK, CENOTE_STALE, CENOTE_BAD_RANGE,
+ * CENOTE_DENIED (another namespace). */
+int xcopy_admit_read(const struct xcopy_segment *segments, size_t count, uint32_t name_space,
+                     uint64_t put_id, struct gva gva, uint64_t payload_len, uint8_t **base);
+
+#endif
