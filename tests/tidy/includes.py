@@ -44,7 +44,7 @@ THIRD_PARTY = (
     (r"event2/", ("transport/rpc", "transport/tcp", "server", "server/http")),
     (r"lmdb\.h$", ("meta/store",)),
     (r"msgpack", ("transport/wire",)),
-    (r"(xxh|sodium)", ("transport/base",)),
+    (r"(xxhash|xxh_|xxh3|sodium)", ("transport/base",)),
     (r"jansson\.h$", ("client", "client/cli", "bench")),
     (r"criterion/", ()),
 )
