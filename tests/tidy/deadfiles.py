@@ -21,7 +21,7 @@ def _named_by(tree, name):
 
 def _built_sources(tree):
     """Paths of all sources that CMake lists name."""
-    lists = [name for name in tree.names if name.endswith("CMakeLists.txt")]
+    lists = tree.ending("CMakeLists.txt", ".cmake")
     return {source for name in lists for source in _named_by(tree, name)}
 
 
