@@ -9,7 +9,7 @@
 
 #include "tests/unit/server/fake_node.h"
 
-#define ROUNDS 2000u
+#define ROUNDS 500u
 
 static struct fake_node f;
 static uint64_t answered; /* atomic: fences are answered up to this put id */
