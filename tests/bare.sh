@@ -102,7 +102,7 @@ make_minimal() {
     isolated env $proxies debootstrap --variant=minbase "$suite" "$work/root" "$mirror" \
         >"$work/log" 2>&1 ||
         { tail -n 5 "$work/log" >&2; skip "debootstrap does not work here"; }
-    rm -rf "$work"/root/var/cache/apt/archives/*.deb
+    rm -f "$work/root/var/cache/apt/archives"/*.deb
     tar -C "$work/root" -cf "$minimal.$$" .
     mv "$minimal.$$" "$minimal"
     rm -rf "$work/root"
