@@ -33,8 +33,8 @@
 #define IN_FLIGHT_DEFAULT    1024u
 #define CONNECTIONS_DEFAULT  4096u
 #define CONNECT_TIMEOUT_MS   10000u
-/* Requests that were in flight when reading paused may still be answered; a queue this many times
- * the limit ends the connection. */
+/* Requests that were in flight when reading paused may still be answered; a queue of this many
+ * times the limit and a frame ends the connection. */
 #define OUTPUT_HARD_FACTOR   4u
 /* Read and dropped before a refused peer is closed, so that the refusal reaches it. */
 #define REFUSED_DRAIN_READS  16
@@ -152,7 +152,7 @@ static void conn_flush(struct rpc_conn *c)
 
 static void conn_queue(struct rpc_conn *c, const void *data, size_t len_bytes)
 {
-    size_t hard_max_bytes = c->spec.limits.output_max_bytes * OUTPUT_HARD_FACTOR;
+    size_t hard_max_bytes = c->spec.limits.output_max_bytes * OUTPUT_HARD_FACTOR + WIRE_FRAME_MAX;
     if (len_bytes > hard_max_bytes || rpc_output_len(&c->output) > hard_max_bytes - len_bytes)
         conn_fail(c, "cannot send", "too much is queued");
     else if (!rpc_output_add(&c->output, data, len_bytes))
