@@ -18,7 +18,6 @@
 #include "transport/base/extent.h"
 #include "transport/base/grant.h"
 #include "transport/base/gva.h"
-#include "transport/memory.h"
 #include "transport/wire/wire.h"
 
 #define PROTOCOL_VERSION 1u
@@ -104,7 +103,7 @@ struct map_range {
     uint64_t len_bytes;
     uint64_t incarnation;
     uint64_t node;
-    uint32_t kind; /* enum memory_kind */
+    uint32_t kind; /* transport/memory.h's enum memory_kind */
 };
 void map_node_put(struct wire_buf *b, const struct map_node *n);
 bool map_node_get(struct wire_value v, struct map_node *n);

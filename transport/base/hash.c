@@ -52,7 +52,8 @@ uint64_t hash_xxh3(const void *data, size_t len_bytes)
 
 void hash_random(void *out, size_t len_bytes)
 {
-    randombytes_buf(out, len_bytes);
+    if (len_bytes > 0) /* libsodium takes no NULL, however short */
+        randombytes_buf(out, len_bytes);
 }
 
 uint64_t hash_random_u64(void)

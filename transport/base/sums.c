@@ -10,6 +10,9 @@
 #include "transport/base/hash.h"
 #include "transport/base/xxh3.h"
 
+/* A stripe of 512 TiB, the list of which takes 64 GiB: longer ones count as out of memory. */
+#define SUMS_CHUNKS_MAX (UINT64_C(1) << 33)
+
 /*
  * A chunk that comes in one piece is summed by one call; only a chunk that comes in several goes
  * through the streaming state, which is begun anew for each such chunk. The list holds the sums as
@@ -25,10 +28,10 @@ struct sums {
 struct sums *sums_new(uint64_t payload_len)
 {
     uint64_t chunks = sums_chunks(payload_len);
-    struct sums *s = NULL;
+    struct sums *s;
 
     hash_init();
-    if (chunks > (SIZE_MAX / 2 - sizeof *s) / sizeof s->list_le[0])
+    if (chunks > SUMS_CHUNKS_MAX)
         return NULL;
     void *memory;
     if (posix_memalign(&memory, _Alignof(struct sums),
