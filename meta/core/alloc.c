@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "meta/core/pairtree.h"
+#include "meta/core/rangesort.h"
 #include "transport/base/extent.h"
 #include "transport/base/log.h"
 
@@ -23,20 +24,28 @@
  * measurements of Johnstone and Wilson ("The memory fragmentation problem: solved?", ISMM 1998)
  * and in ours. The extents of a tier are few kinds of block, some of them hundredfold others, with
  * lives that say nothing about their size; a hole left by a block is then soon taken by one of its
- * kind, and the large holes last. Tried against it on the block sizes of four models (1 to 80 MiB,
- * and 64 KiB) and on sizes spread log-evenly between these, replaced at random while occupancy
- * rises: first fit and home addresses by size fail 1 to 4 % of the segment earlier, large and small
- * from opposite ends gains nothing, worst fit fails at half; choosing the hole that spoils the
- * fewest known sizes is no better than the smallest hole. A segregated good fit (Masmano et al.,
- * TLSF, 2004) comes within 1 % and takes constant time, but needs one more structure for exact
- * overlap checks, and what it saves is nothing beside the transaction that each put needs.
+ * kind, and large holes last. Others were tried in a prototype, on the same sizes and changes as
+ * fill.h's, at 1/50 and 1/200 (below): first fit is refused at an occupancy 1 to 4 % lower, home
+ * addresses by size 4 to 15 % lower, worst fit at 55 %; large and small from opposite ends, and
+ * the hole that spoils the fewest known sizes, gain nothing. A segregated good fit (Masmano et
+ * al., "TLSF", ECRTS 2004) takes constant time, but it has no order of addresses, so exact overlap
+ * checks need another structure beside it; and the microsecond that it saves is nothing beside the
+ * transaction that each put is part of.
  *
- * No policy that can't move extents keeps 80 MiB contiguous in a small segment: the first refusal
- * comes after 95 % of the segment is used when the largest extent is about 1/1000 of it, or
- * smaller; at 1/200 after 90 %, at 1/50 after 80 %. Below that ratio placement splits a value into
- * stripes, each as large as the largest free range allows (alloc_payload_within): with at most 16
- * stripes, none shorter than 1/16 of the value, 95 % holds at 1/50 too, and 1 value in 20 is
- * split. tests/unit/meta/test_alloc_fill.c pins both.
+ * No policy that can't move extents keeps 80 MiB contiguous in a small segment. While values are
+ * replaced at random and occupancy slowly rises, the first one is refused when this much is used
+ * (alloc_figures fill; the lower figures for sizes spread evenly by logarithm, the higher for the
+ * blocks of the serving engines' models):
+ *
+ *   largest extent / segment    1/51      1/205     1/819     1/1638
+ *   whole                       75-83 %   86-93 %   92-95 %   94-97 %
+ *   split when needed           97-98 %   99 %      99 %      99 %
+ *
+ * So 95 % needs segments of some 2000 times the largest extent, or a placement that splits a value
+ * when no range holds it: as many stripes as it takes, each as large as the largest free range
+ * allows (alloc_payload_within), none shorter than 1/32 of the value. One value in twenty is split
+ * then at 1/51, one in a hundred at 1/1638. tests/unit/meta/test_alloc_fill.c pins both, and the
+ * rule itself is value_take() in fill.c.
  */
 struct alloc {
     uint64_t length;
@@ -255,6 +264,12 @@ static int check_range(const struct alloc *a, const char *what, uint64_t offset,
     return CENOTE_BAD_RANGE;
 }
 
+static void log_two_owners(uint64_t offset, uint64_t size)
+{
+    log_error("alloc", "two owners: %" PRIu64 " bytes at %" PRIu64 " are in use in part", size,
+              offset);
+}
+
 int alloc_reserve(struct alloc *a, uint64_t offset, uint64_t size)
 {
     int rc = check_range(a, "reserve", offset, size);
@@ -262,8 +277,7 @@ int alloc_reserve(struct alloc *a, uint64_t offset, uint64_t size)
         return rc;
     struct around near = range_around(a, offset);
     if (!near.has_below || range_end(near.below) < offset + size) {
-        log_error("alloc", "two owners: %" PRIu64 " bytes at %" PRIu64 " are in use in part", size,
-                  offset);
+        log_two_owners(offset, size);
         return CENOTE_INVALID;
     }
     if (!prepare(a))
@@ -288,6 +302,110 @@ int alloc_give(struct alloc *a, uint64_t offset, uint64_t size)
         return CENOTE_NO_MEMORY;
     range_join(a, (struct alloc_range){offset, size}, &near);
     return CENOTE_OK;
+}
+
+/* ---- rebuild ---- */
+
+static int insert_prepared(struct pairtree *t, struct pair p)
+{
+    if (!pairtree_prepare(t))
+        return CENOTE_NO_MEMORY;
+    pairtree_insert(t, p);
+    return CENOTE_OK;
+}
+
+/* used is sorted. */
+static int check_used(const struct alloc *a, const struct alloc_range *used, uint64_t count,
+                      uint64_t *bad)
+{
+    uint64_t end = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        int rc = check_range(a, "rebuild", used[i].offset, used[i].size);
+        if (rc == CENOTE_OK && used[i].offset < end) {
+            log_two_owners(used[i].offset, used[i].size);
+            rc = CENOTE_INVALID;
+        }
+        if (rc != CENOTE_OK) {
+            *bad = i;
+            return rc;
+        }
+        end = range_end(used[i]);
+    }
+    return CENOTE_OK;
+}
+
+/* What lies between the used ranges; there is room for count + 1. Returns their number. */
+static uint64_t gaps_between(const struct alloc *a, const struct alloc_range *used, uint64_t count,
+                             struct alloc_range *gaps)
+{
+    uint64_t n = 0;
+    uint64_t at = 0;
+    for (uint64_t i = 0; i <= count; i++) {
+        uint64_t next = i < count ? used[i].offset : a->upto;
+        if (next > at)
+            gaps[n++] = (struct alloc_range){at, next - at};
+        at = i < count ? range_end(used[i]) : next;
+    }
+    return n;
+}
+
+static int fill_trees(struct alloc *a, struct alloc_range *gaps, uint64_t count)
+{
+    struct alloc_range *spare = malloc(count * sizeof *spare);
+    if (spare == NULL)
+        return CENOTE_NO_MEMORY;
+    int rc = CENOTE_OK;
+    for (uint64_t i = 0; i < count && rc == CENOTE_OK; i++) {
+        rc = insert_prepared(a->by_offset, offset_key(gaps[i]));
+        a->free_bytes += gaps[i].size;
+    }
+    ranges_sort(gaps, count, RANGES_BY_SIZE, spare);
+    for (uint64_t i = 0; i < count && rc == CENOTE_OK; i++)
+        rc = insert_prepared(a->by_size, size_key(gaps[i]));
+    free(spare);
+    return rc;
+}
+
+/* Gives a these free ranges, in address order, instead of its own; the array is used up. */
+static int replace_free(struct alloc *a, struct alloc_range *gaps, uint64_t count)
+{
+    struct alloc *fresh = alloc_new(a->length);
+    if (fresh == NULL)
+        return CENOTE_NO_MEMORY;
+    fresh->upto = a->upto;
+    int rc = count > 0 ? fill_trees(fresh, gaps, count) : CENOTE_OK;
+    if (rc == CENOTE_OK) {
+        struct alloc old = *a;
+        *a = *fresh;
+        *fresh = old;
+    }
+    alloc_free_all(fresh);
+    return rc;
+}
+
+int alloc_rebuild(struct alloc *a, struct alloc_range *used, uint64_t count, uint64_t *bad)
+{
+    assert(count < SIZE_MAX / sizeof *used - 1);
+    if (alloc_used_bytes(a) != 0) {
+        log_error("alloc", "rebuild: %" PRIu64 " bytes are in use", alloc_used_bytes(a));
+        *bad = count;
+        return CENOTE_INVALID;
+    }
+    int rc = CENOTE_NO_MEMORY;
+    struct alloc_range *gaps = malloc((count + 1) * sizeof *gaps);
+    if (gaps == NULL)
+        goto out;
+    ranges_sort(used, count, RANGES_BY_OFFSET, gaps);
+    rc = check_used(a, used, count, bad);
+    if (rc != CENOTE_OK)
+        goto free_gaps;
+    rc = replace_free(a, gaps, gaps_between(a, used, count, gaps));
+free_gaps:
+    free(gaps);
+out:
+    if (rc == CENOTE_NO_MEMORY)
+        log_error("alloc", "out of memory for a rebuild with %" PRIu64 " extents", count);
+    return rc;
 }
 
 /* ---- questions ---- */

@@ -22,7 +22,7 @@ struct pair {
 
 static inline bool pair_less(struct pair x, struct pair y)
 {
-    return x.a < y.a || (x.a == y.a && x.b < y.b);
+    return ((unsigned __int128)x.a << 64 | x.b) < ((unsigned __int128)y.a << 64 | y.b);
 }
 
 struct pairtree;

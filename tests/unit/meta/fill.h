@@ -38,7 +38,7 @@ struct fill_result {
 };
 
 #define FILL_LARGEST_PAYLOAD (UINT64_C(80) << 20)
-#define FILL_STRIPES_MAX     16u
+#define FILL_STRIPES_MAX     32u
 
 struct fill_result fill_until_refused(struct seeded *s, struct fill_case c);
 

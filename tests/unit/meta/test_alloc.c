@@ -180,6 +180,52 @@ Test(alloc, next_free__in_order)
     alloc_free_all(a);
 }
 
+static void check_rebuild_refused(struct alloc_range third, int rc, uint64_t where)
+{
+    struct alloc *a = alloc_new(MIB);
+    cr_assert_eq(alloc_extend(a, KIB), CENOTE_OK);
+    struct alloc_range used[] = {{500, 100}, {100, 100}, third, {0, 50}};
+    uint64_t bad = 77;
+    cr_assert_eq(alloc_rebuild(a, used, 4, &bad), rc);
+    cr_assert_eq(bad, where);
+    cr_assert_eq(alloc_largest_free(a), KIB);
+    alloc_free_all(a);
+}
+
+Test(alloc, rebuild__overlaps_and_strangers_are_refused)
+{
+    check_rebuild_refused((struct alloc_range){199, 1}, CENOTE_INVALID, 2);
+    check_rebuild_refused((struct alloc_range){50, 51}, CENOTE_INVALID, 2);
+    check_rebuild_refused((struct alloc_range){0, KIB}, CENOTE_INVALID, 1);
+    check_rebuild_refused((struct alloc_range){600, 0}, CENOTE_BAD_RANGE, 3);
+    check_rebuild_refused((struct alloc_range){600, 425}, CENOTE_BAD_RANGE, 3);
+    check_rebuild_refused((struct alloc_range){UINT64_MAX, 2}, CENOTE_BAD_RANGE, 3);
+}
+
+Test(alloc, rebuild__only_where_nothing_is_in_use)
+{
+    struct alloc *a = ready(KIB);
+    uint64_t bad = 77;
+    cr_assert_eq(alloc_reserve(a, 0, 1), CENOTE_OK);
+    cr_assert_eq(alloc_rebuild(a, NULL, 0, &bad), CENOTE_INVALID);
+    cr_assert_eq(bad, 0);
+    alloc_free_all(a);
+}
+
+Test(alloc, rebuild__none_and_all)
+{
+    struct alloc *a = ready(KIB);
+    uint64_t bad;
+    cr_assert_eq(alloc_rebuild(a, NULL, 0, &bad), CENOTE_OK);
+    cr_assert_eq(alloc_largest_free(a), KIB);
+    struct alloc_range used[] = {{512, 512}, {0, 512}};
+    cr_assert_eq(alloc_rebuild(a, used, 2, &bad), CENOTE_OK);
+    cr_assert_eq(alloc_free_bytes(a), 0);
+    cr_assert_eq(alloc_give(a, 511, 2), CENOTE_OK);
+    cr_assert_eq(alloc_largest_free(a), 2);
+    alloc_free_all(a);
+}
+
 static void check_shape(uint64_t payload)
 {
     struct alloc_shape shape = alloc_rounding(payload);

@@ -129,6 +129,35 @@ static void extend(struct model *m)
     m->upto = upto;
 }
 
+/* Replaces the allocator by one rebuilt from what the model says is in use, in any order. */
+static void rebuild(struct model *m)
+{
+    static struct alloc_range used[LENGTH];
+    uint64_t count = 0;
+    for (uint64_t at = 0; at < m->upto; at++) {
+        if (m->state[at] != USED)
+            continue;
+        /* A run of used bytes is one extent or several. */
+        if (count > 0 && used[count - 1].offset + used[count - 1].size == at &&
+            seeded_below(&m->s, 8) != 0)
+            used[count - 1].size++;
+        else
+            used[count++] = (struct alloc_range){at, 1};
+    }
+    for (uint64_t i = count; i > 1; i--) {
+        uint64_t j = seeded_below(&m->s, i);
+        struct alloc_range r = used[i - 1];
+        used[i - 1] = used[j];
+        used[j] = r;
+    }
+    alloc_free_all(m->a);
+    m->a = alloc_new(LENGTH);
+    uint64_t bad;
+    cr_assert_eq(alloc_extend(m->a, m->upto), CENOTE_OK);
+    cr_assert_eq(alloc_rebuild(m->a, used, count, &bad), CENOTE_OK);
+    walk(m, 1);
+}
+
 static void step(struct model *m, uint64_t operation)
 {
     if (operation % 1024 == 0) {
@@ -140,6 +169,8 @@ static void step(struct model *m, uint64_t operation)
     uint64_t dice = seeded_below(&m->s, 10);
     if (operation % 5000 == 7)
         extend(m);
+    else if (operation % 10000 == 9)
+        rebuild(m);
     else if (dice < filling)
         try_take(m);
     else if (dice < filling + 1)
