@@ -40,8 +40,10 @@ struct fill_result {
 #define FILL_LARGEST_PAYLOAD (UINT64_C(80) << 20)
 #define FILL_STRIPES_MAX     32u
 
+/* Fills a segment of its own until a put is refused. */
 struct fill_result fill_until_refused(struct seeded *s, struct fill_case c);
 
+/* For reports. */
 const char *fill_sizes_name(enum fill_sizes sizes);
 const char *fill_rise_name(enum fill_rise rise);
 
