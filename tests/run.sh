@@ -32,7 +32,7 @@ build() {
     dir=$1 target=$2
     shift 2
     echo "== $dir"
-    cmake -S . -B "$dir" -G Ninja $launcher "$@" >"$results/cmake" || { cat "$results/cmake"; exit 1; }
+    cmake -S . -B "$dir" -G Ninja -DCENOTE_TESTS=ON $launcher "$@" >"$results/cmake" || { cat "$results/cmake"; exit 1; }
     cmake --build "$dir" --target "$target" -j "$jobs" >"$results/ninja" ||
         { cat "$results/ninja"; exit 1; }
 }
