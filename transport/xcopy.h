@@ -9,10 +9,10 @@
  *
  * A request names one extent (address and payload length: base/extent.h gives the layout), a part
  * of the payload, the local pieces, and a tail, which is the end of the extent: the seal, with the
- * list of chunk sums before it or without. The order that everything rests on: READ   the tail is
- * read after the last byte of the payload has arrived. WRITE  the tail is written after the last
- * byte of the payload; completion means that all of it is visible to every later reader, on every
- * transport.
+ * list of chunk sums before it or without. The order that everything rests on:
+ *   READ   the tail is read after the last byte of the payload has arrived.
+ *   WRITE  the tail is written after the last byte of the payload; completion means that all of it
+ *          is visible to every later reader, on every transport.
  */
 #ifndef CENOTE_TRANSPORT_XCOPY_H
 #define CENOTE_TRANSPORT_XCOPY_H

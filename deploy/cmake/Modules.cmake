@@ -38,21 +38,77 @@ function(cenote_program name)
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
 endfunction()
 
-# cenote_unit_test(NAME SOURCES f.c... [DEPS target...]): a Criterion program, run by ctest.
+# Labels of tests: unit, contract, scenario, system, control, tidy. tests/run.sh chooses by them.
+#
+# LeakSanitizer can't report from Criterion's forked workers, so leaks are looked for in programs
+# with a plain main only: cenote_scenario, and whatever a system test starts.
+add_custom_target(scenarios) # what `ctest -L scenario` needs
+add_custom_target(controls)  # what `ctest -L control` needs
+set(CENOTE_EXPECT_FAILURE ${PROJECT_SOURCE_DIR}/tests/expect_failure.py)
+set(CENOTE_PYTHON /usr/bin/python3)
+set(CENOTE_SANITIZER_ENV
+    "UBSAN_OPTIONS=print_stacktrace=1;TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+set(CENOTE_SYSTEM_ENV "CENOTE_BIN=${CMAKE_BINARY_DIR}/bin;CENOTE_LIB=${CMAKE_BINARY_DIR}/lib"
+    "CENOTE_SOURCE=${PROJECT_SOURCE_DIR};CENOTE_SANITIZE=${CENOTE_SANITIZE}"
+    "PYTHONDONTWRITEBYTECODE=1")
+
+# cenote_test_properties(TEST LEAKS SECONDS label...): internal.
+function(cenote_test_properties test leaks seconds)
+  set_tests_properties(${test} PROPERTIES TIMEOUT ${seconds} LABELS "${ARGN}" SKIP_RETURN_CODE 77
+    ENVIRONMENT "ASAN_OPTIONS=detect_leaks=${leaks}:abort_on_error=0;${CENOTE_SANITIZER_ENV}")
+endfunction()
+
+# cenote_unit_test(NAME SOURCES f.c... [DEPS target...] [LABELS contract]): a Criterion program.
 function(cenote_unit_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} PkgConfig::CRITERION)
   add_test(NAME unit/${name} COMMAND ${name})
-  set_tests_properties(unit/${name} PROPERTIES TIMEOUT 120)
+  cenote_test_properties(unit/${name} 0 120 unit ${arg_LABELS})
 endfunction()
 
-# cenote_scenario(NAME SOURCES f.c... [DEPS target...] [ARGS ...]): a program with a plain main
-# (leaks and races are only seen in these), run by ctest.
+# cenote_scenario(NAME SOURCES f.c... [DEPS target...] [ARGS ...] [LABELS contract]): a program
+# with a plain main. It runs in the release build and under AddressSanitizer, where it must leave no
+# leak, and under ThreadSanitizer.
 function(cenote_scenario name)
-  cmake_parse_arguments(arg "" "" "SOURCES;DEPS;ARGS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS;ARGS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
+  add_dependencies(scenarios ${name})
   add_test(NAME scenario/${name} COMMAND ${name} ${arg_ARGS})
-  set_tests_properties(scenario/${name} PROPERTIES TIMEOUT 300)
+  cenote_test_properties(scenario/${name} 1 300 scenario ${arg_LABELS})
+endfunction()
+
+# cenote_system_test(NAME SCRIPT [arg...]): tests/system/SCRIPT drives real daemons and tools. It
+# finds them by CENOTE_BIN and CENOTE_LIB; exit status 77 skips.
+function(cenote_system_test name script)
+  add_test(NAME system/${name}
+           COMMAND ${CENOTE_PYTHON} ${PROJECT_SOURCE_DIR}/tests/system/${script} ${ARGN})
+  cenote_test_properties(system/${name} 1 300 system)
+  set_property(TEST system/${name} APPEND PROPERTY ENVIRONMENT ${CENOTE_SYSTEM_ENV})
+endfunction()
+
+# cenote_control(NAME SWITCH s REPORT regex PROGRAM target | SCRIPT file [ARGS ...] [DEPS target...])
+# A negative control: the program, or tests/system/file, passes as it is, and fails with a report
+# that matches regex when the mechanism s of transport/base/testswitch.h is off. DEPS are further
+# programs that it starts. Exists in builds with -DCENOTE_TEST_SWITCHES=ON only.
+function(cenote_control name)
+  if(NOT CENOTE_TEST_SWITCHES)
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "SWITCH;REPORT;PROGRAM;SCRIPT" "ARGS;DEPS" ${ARGN})
+  if(arg_PROGRAM)
+    set(command $<TARGET_FILE:${arg_PROGRAM}>)
+    add_dependencies(controls ${arg_PROGRAM})
+  else()
+    set(command ${CENOTE_PYTHON} ${PROJECT_SOURCE_DIR}/tests/system/${arg_SCRIPT})
+  endif()
+  if(arg_DEPS)
+    add_dependencies(controls ${arg_DEPS})
+  endif()
+  add_test(NAME control/${name}
+           COMMAND ${CENOTE_PYTHON} ${CENOTE_EXPECT_FAILURE} --switch ${arg_SWITCH}
+                   --report ${arg_REPORT} -- ${command} ${arg_ARGS})
+  cenote_test_properties(control/${name} 1 300 control)
+  set_property(TEST control/${name} APPEND PROPERTY ENVIRONMENT ${CENOTE_SYSTEM_ENV})
 endfunction()

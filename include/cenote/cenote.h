@@ -5,14 +5,16 @@
  *
  * Concepts
  *   pool       memory donated by many nodes, with one metadata service that knows what lies where.
- *   client     struct cenote: one session with the service, and the data connections of this
- * process. namespace  named when a client is opened; keys of different namespaces never meet. key
- * 1 to 1024 bytes of any kind. value      0 bytes to the size of the pool, immutable. A put of a
- * key that is there changes nothing and answers CENOTE_EXISTS (which a cache counts as success)
- * unless CENOTE_PUT_REPLACE is given. get        looks the key up, then copies the bytes by a
- * one-sided read straight into the caller's buffers and checks them: generation, address and, with
- * CENOTE_VERIFY_FULL (the default), checksums kept by the service. Bytes that fail a check are
- * reported as CENOTE_CORRUPT, never as success.
+ *   client     struct cenote: one session with the service, and this process's data connections.
+ *   namespace  named when a client is opened; keys of different namespaces never meet.
+ *   key        1 to 1024 bytes of any kind.
+ *   value      0 bytes to the size of the pool, immutable. A put of a key that is there changes
+ *              nothing and answers CENOTE_EXISTS (which a cache counts as success) unless
+ *              CENOTE_PUT_REPLACE is given.
+ *   get        looks the key up, then copies the bytes by a one-sided read straight into the
+ *              caller's buffers and checks them: generation, address and, with CENOTE_VERIFY_FULL
+ *              (the default), checksums kept by the service. Bytes that fail a check are reported
+ *              as CENOTE_CORRUPT, never as success.
  *
  * Caveats
  *   - A value lives in memory only. If its node dies, it is gone: a get answers CENOTE_NOT_FOUND.
@@ -167,7 +169,7 @@ CENOTE_API int cenote_put(struct cenote *client, const void *key, size_t key_len
 /**
  * Copies one value into one contiguous buffer.
  * @param[out] len_bytes  the value's length, set with CENOTE_OK and CENOTE_BUFFER_SIZE; may be
- * NULL.
+ *                        NULL.
  * @return CENOTE_OK, CENOTE_NOT_FOUND, CENOTE_BUFFER_SIZE, CENOTE_CORRUPT, CENOTE_NODE_DOWN,
  *         CENOTE_UNAVAILABLE, CENOTE_TIMED_OUT. On failure the buffer's content is undefined.
  */
@@ -201,6 +203,7 @@ CENOTE_API int cenote_remove(struct cenote *client, const struct cenote_key *key
  * Tells which keys are there, in one call to the service. Takes no lease.
  * @param[out] present  one for each key; may be NULL.
  * @param[out] prefix   how many leading keys are there without a gap; may be NULL.
+ * @return CENOTE_OK, also when none is there, or an error.
  */
 CENOTE_API int cenote_exists(struct cenote *client, const struct cenote_key *keys, size_t count,
                              bool *present, size_t *prefix);
@@ -229,10 +232,14 @@ CENOTE_API void cenote_list_free(struct cenote_list *list);
 /**
  * The state of the pool as a JSON text: service, nodes, segments, transports, capacity, quarantine.
  * @param[out] json  the text, NUL-terminated; the caller frees it with free().
+ * @return CENOTE_OK or an error.
  */
 CENOTE_API int cenote_pool_status(struct cenote *client, char **json);
 
-/** The library's version, e.g. "0.1.0". Static. */
+/**
+ * The library's version.
+ * @return a static string, e.g. "0.1.0". Any thread.
+ */
 CENOTE_API const char *cenote_version(void);
 
 #ifdef __cplusplus

@@ -7,7 +7,7 @@
  *               directions on one connection (the service calls its nodes on the connections that
  *               the nodes opened). One thread runs a loop; everything of it happens there.
  *   rpc_client  for libcenote: thread-safe, no thread of its own. A call writes its request, and
- * one of the waiting threads polls the socket and hands the answers to all.
+ *               one of the waiting threads polls the socket and hands the answers to all.
  *
  * Limits of a connection stand in struct rpc_limits; a peer that passes one is disconnected.
  */

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/base/config.h"
+
+#include <cenote/status.h>
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct program {
+    char *dir;
+    char *config;
+    struct config_list listen;
+    bool insecure;
+    uint64_t dram_bytes, lease_ms, threads;
+    int level;
+};
+
+static const char *const levels[] = {"error", "info", NULL};
+static const struct config_option options[] = {
+    {"t-dir", CONFIG_STRING, offsetof(struct program, dir), "/d", "DIR", "where", NULL, 0, 0},
+    {"config", CONFIG_STRING, offsetof(struct program, config), NULL, "FILE", "file", NULL, 0, 0},
+    {"t-listen", CONFIG_LIST, offsetof(struct program, listen), "a:1", "E", "on", NULL, 0, 0},
+    {"t-insecure", CONFIG_BOOL, offsetof(struct program, insecure), NULL, NULL, "no", NULL, 0, 0},
+    {"t-dram", CONFIG_SIZE, offsetof(struct program, dram_bytes), "1GiB", "SIZE", "memory", NULL,
+     4096, 1ull << 50},
+    {"t-lease", CONFIG_MS, offsetof(struct program, lease_ms), "10s", "MS", "lease", NULL, 0, 0},
+    {"t-threads", CONFIG_COUNT, offsetof(struct program, threads), NULL, "N", "n", NULL, 0, 0},
+    {"t-level", CONFIG_CHOICE, offsetof(struct program, level), "info", NULL, "log", levels, 0, 0},
+};
+static const struct config_spec spec = {"prog", "prog [OPTION]... [FILE]", options,
+                                        sizeof options / sizeof *options};
+
+static char error[512];
+static struct program p;
+static int positionals;
+
+static int parse(int argc, const char **argv)
+{
+    memset(&p, 0, sizeof p);
+    return config_parse(&spec, argc, (char **)(void *)argv, &p, &positionals, error, sizeof error);
+}
+#define PARSE(...)                                                                                 \
+    parse((int)(sizeof((const char *[]){"prog", __VA_ARGS__}) / sizeof(char *)),                   \
+          (const char *[]){"prog", __VA_ARGS__})
+
+static void write_file(char path[32], const char *text)
+{
+    strcpy(path, "/tmp/test_config.XXXXXX");
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+}
+
+Test(config, parse__defaults)
+{
+    cr_assert_eq(parse(1, (const char *[]){"prog"}), CENOTE_OK);
+    cr_assert_str_eq(p.dir, "/d");
+    cr_assert_eq(p.dram_bytes, 1ull << 30);
+    cr_assert_eq(p.lease_ms, 10000u);
+    cr_assert_eq(p.listen.count, 1u);
+    cr_assert_eq(p.level, 1);
+    cr_assert_eq(positionals, 0);
+    config_free(&spec, &p);
+    cr_assert_null(p.dir);
+}
+
+Test(config, parse__command_line_in_any_order)
+{
+    const char *argv[] = {"prog", "x", "--t-dir=/e",         "--t-insecure", "--t-listen",
+                          "b:2",  "y", "--t-listen=c:3,d:4", "--",           "--z"};
+    cr_assert_eq(parse(10, argv), CENOTE_OK, "%s", error);
+    cr_assert_str_eq(p.dir, "/e");
+    cr_assert(p.insecure);
+    cr_assert_eq(p.listen.count, 3u);
+    cr_assert_str_eq(p.listen.items[2], "d:4");
+    cr_assert_eq(positionals, 3);
+    cr_assert_str_eq(argv[1], "x");
+    cr_assert_str_eq(argv[3], "--z");
+    config_free(&spec, &p);
+}
+
+Test(config, parse__precedence)
+{
+    char path[32];
+    write_file(path, "# comment\n\n t-dir = /file \nt-lease=3s\nt-level = error\nt-listen=f:1\n");
+    setenv("CENOTE_T_LEASE", "4s", 1);
+    setenv("CENOTE_T_LEVEL", "info", 1);
+    cr_assert_eq(PARSE("--t-level", "error", "--config", path), CENOTE_OK, "%s", error);
+    cr_assert_str_eq(p.dir, "/file");
+    cr_assert_eq(p.lease_ms, 4000u);
+    cr_assert_eq(p.level, 0);
+    cr_assert_eq(p.listen.count, 1u);
+    cr_assert_str_eq(p.listen.items[0], "f:1");
+    config_free(&spec, &p);
+    unlink(path);
+}
+
+Test(config, parse__errors_say_what_and_where)
+{
+    char path[32];
+    cr_assert_eq(PARSE("--nope"), CENOTE_INVALID);
+    cr_assert(strstr(error, "--nope"));
+    cr_assert_eq(PARSE("--t-dir"), CENOTE_INVALID);
+    cr_assert(strstr(error, "needs a value"));
+    cr_assert_eq(PARSE("--t-dram=12Q"), CENOTE_INVALID);
+    cr_assert(strstr(error, "t-dram") && strstr(error, "12Q"));
+    cr_assert_eq(PARSE("--t-dram=1"), CENOTE_INVALID);
+    cr_assert(strstr(error, "out of range"));
+    cr_assert_eq(PARSE("--t-level=loud"), CENOTE_INVALID);
+    cr_assert_eq(PARSE("--config", "/nonexistent/file"), CENOTE_INVALID);
+    write_file(path, "t-dir=/a\nwhat = 1\n");
+    cr_assert_eq(PARSE("--config", path), CENOTE_INVALID);
+    cr_assert(strstr(error, ":2:") && strstr(error, "what"), "%s", error);
+    unlink(path);
+}
+
+Test(config, parse_size__texts)
+{
+    uint64_t v = 7;
+    cr_assert(config_parse_size("0", &v) && v == 0);
+    cr_assert(config_parse_size("64K", &v) && v == 65536);
+    cr_assert(config_parse_size("16GiB", &v) && v == 16ull << 30);
+    v = 7;
+    const char *const bad[] = {"",         "-1", " 1", "K", "1.5G", "1 G", "18446744073709551616",
+                               "17000000T"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_assert(!config_parse_size(bad[i], &v) && v == 7, "%s", bad[i]);
+}
+
+Test(config, parse_ms__texts)
+{
+    uint64_t v;
+    cr_assert(config_parse_ms("250", &v) && v == 250);
+    cr_assert(config_parse_ms("2m", &v) && v == 120000);
+    cr_assert(!config_parse_ms("2d", &v));
+}
+
+Test(config, help__names_every_option)
+{
+    char text[4096] = "";
+    FILE *f = fmemopen(text, sizeof text - 1, "w");
+    config_help(&spec, f);
+    fclose(f);
+    for (size_t i = 0; i < spec.count; i++)
+        cr_assert(strstr(text, options[i].name) && strstr(text, options[i].help));
+    cr_assert(strstr(text, "(error, info) [info]"));
+}
