@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Doing changes: the writer's side of db.h. */
+#include <errno.h>
+
 #include <cenote/status.h>
 
 #include "meta/store/db_private.h"
@@ -42,14 +44,14 @@ static int write_all(struct db *db, MDB_txn *txn, const struct change *c)
 static int fill(struct db *db, MDB_txn *txn, struct change *first, const struct change *end,
                 uint64_t *done)
 {
-    bool disk_full = !room_ahead(db);
+    room_ahead(db);
     for (struct change *c = first; c != end; c = c->next) {
         if (c->refused)
             continue;
-        if (!c->frees && (disk_full || !room_for(db, txn, c))) {
+        if (!c->frees && !room_for(db, txn, c)) {
             c->status = CENOTE_META_FULL;
             writer_log(db, "only changes that free space are taken",
-                       disk_full ? "the disk is full" : "the map is full");
+                       db->disk_full ? "the disk is full" : "the map is full");
             continue;
         }
         int rc = write_all(db, txn, c);
@@ -85,9 +87,11 @@ static int commit_range(struct db *db, struct change *first, const struct change
     return 0;
 }
 
-static int full_or_io(int mdb_rc)
+/* LMDB gives EIO for a write that was cut short, which is how a disk ends. */
+static int full_or_io(const struct db *db, int mdb_rc)
 {
     bool full = mdb_rc == MDB_MAP_FULL || mdb_rc == MDB_TXN_FULL ||
+                (mdb_rc == EIO && db->disk_full) ||
                 (mdb_rc > 0 && dir_status_of(mdb_rc) == CENOTE_META_FULL);
     return full ? CENOTE_META_FULL : CENOTE_IO;
 }
@@ -102,7 +106,7 @@ void db_commit(struct db *db, struct change *first, bool synced, struct db_count
         int rc = commit_range(db, c, c->next, synced, counts);
         if (rc == 0)
             continue;
-        c->status = full_or_io(rc);
+        c->status = full_or_io(db, rc);
         writer_log(db, "a change failed", mdb_strerror(rc));
     }
 }

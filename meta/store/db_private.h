@@ -19,6 +19,7 @@ struct db {
     uint64_t reserve_bytes;   /* of the map, for changes that free */
     uint64_t ahead_bytes;     /* of the disk, behind the last page */
     uint64_t allocated_bytes; /* of the file, as far as we have seen to it */
+    bool disk_full;           /* changes that don't free must do with what is allocated */
     uint64_t logged_ms;       /* a failing disk must not fill the log too */
 
     /* Owner: get's transaction, reset between calls so that it pins no pages, and its answer. */
@@ -34,8 +35,8 @@ int db_fail(const struct db *db, const char *what, int mdb_rc);
 void room_init(struct db *db);
 /* Bytes of the pages in use, as this transaction sees it. */
 uint64_t room_used_bytes(struct db *db, MDB_txn *txn);
-/* Allocates disk blocks ahead. False: the disk is full, only changes that free are welcome. */
-bool room_ahead(struct db *db);
+/* Before a transaction: allocates disk blocks ahead, or finds that the disk is full. */
+void room_ahead(struct db *db);
 /* Does a change that doesn't free fit beside the reserve? */
 bool room_for(struct db *db, MDB_txn *txn, const struct change *c);
 

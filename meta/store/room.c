@@ -47,29 +47,33 @@ bool room_for(struct db *db, MDB_txn *txn, const struct change *c)
 {
     uint64_t need = c->size_bytes + (uint64_t)c->count * PAGES_PER_WRITE * db->page_bytes;
     uint64_t usable = db->limit_bytes - db->reserve_bytes;
+    if (db->disk_full)
+        usable = least(usable, db->allocated_bytes - least(db->ahead_bytes, db->allocated_bytes));
     uint64_t used = room_used_bytes(db, txn);
     return used <= usable && need <= usable - used;
 }
 
-bool room_ahead(struct db *db)
+void room_ahead(struct db *db)
 {
     MDB_envinfo info;
     int fd;
     mdb_env_info(db->env, &info);
-    uint64_t end =
-        least((info.me_last_pgno + 1) * db->page_bytes + db->ahead_bytes, db->limit_bytes);
+    uint64_t data = (info.me_last_pgno + 1) * db->page_bytes;
+    uint64_t end = least(data + db->ahead_bytes, db->limit_bytes);
     if (end <= db->allocated_bytes)
-        return true;
+        return;
     /* Twice as far as needed, so that not every commit asks. */
     uint64_t goal = least(end + db->ahead_bytes, db->limit_bytes);
     mdb_env_get_fd(db->env, &fd);
-    if (fallocate(fd, 0, 0, (off_t)goal) == 0) {
+    db->disk_full = false;
+    if (fallocate(fd, 0, 0, (off_t)goal) == 0)
         db->allocated_bytes = goal;
-        return true;
-    }
-    if (errno == EOPNOTSUPP) { /* no reserve on such a disk; don't ask again */
+    else if (errno == EOPNOTSUPP) /* no reserve on such a disk; don't ask again */
         db->allocated_bytes = UINT64_MAX;
-        return true;
-    }
-    return false;
+    else if (fallocate(fd, 0, 0, (off_t)end) == 0)
+        db->allocated_bytes = end;
+    else
+        db->disk_full = true;
+    if (db->allocated_bytes < data)
+        db->allocated_bytes = data;
 }
