@@ -21,7 +21,10 @@
 
 #define WIRE_FRAME_MAX  (16u << 20) /* bytes of one message */
 #define WIRE_DEPTH_MAX  16u         /* nested containers */
-#define WIRE_METHOD_MAX 64u         /* bytes of a method's name */
+#define WIRE_METHOD_MAX 64u         /* bytes of a method's name, NUL included */
+/* Values in one message, containers counted: a parsed one takes 24 bytes, so that a message made
+ * of one-byte values can't cost 24 times its size. */
+#define WIRE_VALUES_MAX (1u << 20)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
@@ -46,12 +49,18 @@ void wire_put_bin(struct wire_buf *b, const void *data, size_t len_bytes);
 void wire_put_array(struct wire_buf *b, uint32_t count); /* the elements follow */
 void wire_put_map(struct wire_buf *b, uint32_t count);   /* key, value, key, value ... follow */
 
-/* The heads of messages; params or result follow as the next value written. */
+/* The heads of messages; params or result follow as the next value written. A request's msgid is
+ * always written as 32 bits, so that the head of every request has the same length. */
 void wire_put_request(struct wire_buf *b, uint32_t msgid, const char *method);
 void wire_put_notification(struct wire_buf *b, const char *method);
 void wire_put_result(struct wire_buf *b, uint32_t msgid);
 /* A whole error response: error is [status, text]; text NULL: cenote_status_text(status). */
 void wire_put_error(struct wire_buf *b, uint32_t msgid, int status, const char *text);
+
+/* The head of a request up to and with its msgid. A transport that numbers requests itself sends
+ * this one in place of the first WIRE_REQUEST_HEAD bytes that wire_put_request() wrote. */
+#define WIRE_REQUEST_HEAD 7u
+void wire_request_head(uint8_t out[WIRE_REQUEST_HEAD], uint32_t msgid);
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
@@ -60,9 +69,11 @@ void wire_put_error(struct wire_buf *b, uint32_t msgid, int status, const char *
  * CENOTE_FRAME_SIZE: the stream is broken for good. *progress (may be NULL; zero it with each new
  * frame) carries the state of an incomplete scan, so that a slow sender costs linear time. */
 struct wire_progress {
-    size_t scanned;
-    uint32_t depth;
-    uint64_t left[WIRE_DEPTH_MAX + 1];
+    size_t scanned;                    /* bytes of the values seen so far */
+    uint32_t values;                   /* their number */
+    uint32_t depth;                    /* open containers */
+    uint64_t left[WIRE_DEPTH_MAX + 1]; /* values missing at each depth; [0]: the frame itself */
+    uint64_t missing;                  /* values missing at all depths: at least a byte each */
 };
 int64_t wire_scan(const uint8_t *data, size_t len_bytes, size_t frame_max,
                   struct wire_progress *progress);
