@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replays a request trace as a serving engine would use its cache. For each request: how long is the
- * prefix of blocks that the pool has (one call); get those blocks (one batch); put the others (one
- * batch). Workers take the requests in order, as fast as they come. Every byte that was got is
+ * Replays a request trace as a serving engine would use its cache. For each request: how long is
+ * the prefix of blocks that the pool has (one call); get those blocks (one batch); put the others
+ * (one batch). Workers take the requests in order, as fast as they come. Every byte that was got is
  * compared with what the block's id says, outside the measured times.
  */
 #include <pthread.h>
