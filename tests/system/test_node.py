@@ -19,7 +19,8 @@ DRAM = 256 << 20
 INCARNATION = 41
 POOL_KEY = bytes(range(16))
 
-Join = collections.namedtuple("Join", "protocol name boot host zone shm tcp grant_key reign segments")
+Join = collections.namedtuple(
+    "Join", "protocol name boot host zone shm tcp grant_key reign segments")
 
 
 class FakeService:
