@@ -32,17 +32,17 @@ build() {
     dir=$1 target=$2
     shift 2
     echo "== $dir"
-    cmake -S . -B "$dir" -G Ninja $launcher "$@" >"$results/cmake" || { cat "$results/cmake"; exit 1; }
+    cmake -S . -B "$dir" -G Ninja -DCENOTE_TESTS=ON $launcher "$@" >"$results/cmake" || { cat "$results/cmake"; exit 1; }
     cmake --build "$dir" --target "$target" -j "$jobs" >"$results/ninja" ||
         { cat "$results/ninja"; exit 1; }
 }
 
-# check DIR LABEL [ctest option...]
+# check DIR LABEL [word put before the command...]
 check() {
     dir=$1 label=$2
     shift 2
-    ctest --test-dir "$dir" -L "$label" -j "$jobs" --no-tests=error --output-on-failure \
-        --output-junit "$results/$dir.xml" "$@" || failed=yes
+    "$@" ctest --test-dir "$dir" -L "$label" -j "$jobs" --no-tests=error --output-on-failure \
+        --output-junit "$results/$dir.xml" || failed=yes
 }
 
 # sanitize DIR TARGET SANITIZERS. Warnings are judged in the first build: instrumented code
@@ -58,12 +58,22 @@ check build '^(unit|contract|scenario|system|tidy)$'
 sanitize build-asan all address,undefined
 check build-asan '^(unit|contract|scenario|system)$'
 sanitize build-tsan scenarios thread
-check build-tsan '^scenario$'
+# gcc 12's ThreadSanitizer can't start where the kernel randomizes more address bits than it knows.
+fixed=
+build-tsan/bin/planted none >/dev/null 2>&1 || fixed="setarch -R"
+# shellcheck disable=SC2086 # two words or none
+check build-tsan '^scenario$' $fixed
 build build-switches controls -DCENOTE_TEST_SWITCHES=ON
-# That each switch in use has its control is a check of tests/tidy.
-check build-switches '^control$' --no-tests=ignore
+check build-switches '^control$'
 if [ "$bare" = yes ]; then
-    tests/bare.sh || failed=yes
+    code=0
+    tests/bare.sh || code=$?
+    case $code in
+    0) status="status='run'/>" ;;
+    77) status="status='notrun'><skipped message='SKIP_RETURN_CODE=77'/></testcase>" ;;
+    *) status="status='fail'/>" ;;
+    esac
+    echo "<testsuite><testcase name='tests/bare.sh' $status</testsuite>" >"$results/bare.xml"
 fi
 tests/summary.py "$results"/*.xml || failed=yes
 [ "$failed" = no ]

@@ -58,11 +58,14 @@ struct xcopy_req {
     /* WRITE: called once, after all payload bytes have passed through sums and before the tail is
      * taken, so that the seal can carry the root; NULL: the tail is ready. */
     void (*seal_it)(struct xcopy_req *req);
-    void *owner; /* the submitter's */
+    void *owner;            /* the submitter's */
+    struct xcopy_req *next; /* the channel's, while in progress */
 
     /* Completion. When status is no longer XCOPY_IN_PROGRESS, nothing touches the buffers. */
     int status;
     bool may_land; /* a WRITE failed, and it isn't known that no byte of it will land any more */
+    bool started;  /* a byte of a WRITE has left, or a byte of a READ's payload or tail has come; a
+                    * failed request that hasn't may be sent again as it is */
 };
 
 /* Who a client is, towards nodes. */
@@ -95,8 +98,11 @@ struct xcopy_channel {
 };
 
 enum xcopy_caps {
-    XCOPY_CAP_SHARED = 1,   /* one channel serves all threads of a process */
-    XCOPY_CAP_IMMEDIATE = 2 /* submit() completes the request before it returns */
+    XCOPY_CAP_SHARED = 1,    /* one channel serves all threads of a process */
+    XCOPY_CAP_IMMEDIATE = 2, /* submit() completes the request before it returns */
+    /* the node looks at each request: it refuses wrong grants (CENOTE_BAD_GRANT) and reads of
+     * what is no longer there (CENOTE_STALE) or not this namespace's (CENOTE_DENIED) */
+    XCOPY_CAP_CHECKED = 4
 };
 
 struct xcopy_transport {
@@ -107,7 +113,9 @@ struct xcopy_transport {
     /* Could this peer be reached from this process? Cheap; connect() may fail all the same. */
     bool (*reaches)(const struct xcopy_peer *peer);
     /* CENOTE_OK, CENOTE_NODE_DOWN, CENOTE_TIMED_OUT, CENOTE_DENIED, CENOTE_OLD_BOOT (the node has
-     * another boot than the peer says), CENOTE_VERSION, CENOTE_PROTOCOL, CENOTE_NO_MEMORY. */
+     * another boot than the peer says), CENOTE_VERSION, CENOTE_PROTOCOL, CENOTE_LIMIT (the node has
+     * too many connections), CENOTE_NOT_SUPPORTED (not between these two processes: try another
+     * transport), CENOTE_NO_MEMORY. */
     int (*connect)(const struct xcopy_peer *peer, const struct xcopy_credentials *who,
                    uint32_t timeout_ms, struct xcopy_channel **out);
     /* Nothing may be in flight: cancel() first. */
@@ -125,6 +133,10 @@ struct xcopy_transport {
     void (*cancel)(struct xcopy_channel *c, int status);
     bool (*alive)(const struct xcopy_channel *c);
 };
+
+/* This machine, as xcopy_peer.host names it: the same text in every process on this kernel. Empty
+ * when the kernel doesn't say. */
+void xcopy_this_host(char out[XCOPY_HOST_MAX]);
 
 /* All transports of this build in the order of preference, NULL at the end. */
 extern const struct xcopy_transport *const xcopy_transports[];

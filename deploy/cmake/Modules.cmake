@@ -8,7 +8,13 @@ add_link_options(-Wl,-z,relro,-z,now)
 if(CENOTE_WERROR)
   add_compile_options(-Werror)
 endif()
-if(CENOTE_SANITIZE)
+if(CENOTE_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
+    message(FATAL_ERROR "CENOTE_FUZZ needs -DCMAKE_C_COMPILER=clang-14")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=address,undefined)
+elseif(CENOTE_SANITIZE)
   add_compile_options(-fsanitize=${CENOTE_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${CENOTE_SANITIZE})
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL Debug)
@@ -38,12 +44,15 @@ function(cenote_program name)
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
 endfunction()
 
-# Labels of tests: unit, contract, scenario, system, control, tidy. tests/run.sh chooses by them.
+# Labels of tests: unit, contract, scenario, system, control, tidy; tests/run.sh chooses by them.
+# Builds with CENOTE_FUZZ have the label fuzz, which tests/fuzz/run.sh runs.
 #
 # LeakSanitizer can't report from Criterion's forked workers, so leaks are looked for in programs
 # with a plain main only: cenote_scenario, and whatever a system test starts.
 add_custom_target(scenarios) # what `ctest -L scenario` needs
 add_custom_target(controls)  # what `ctest -L control` needs
+add_custom_target(fuzzers)   # what `ctest -L fuzz` needs
+set(CENOTE_FUZZ_SECONDS 30 CACHE STRING "How long ctest runs each fuzzer")
 set(CENOTE_EXPECT_FAILURE ${PROJECT_SOURCE_DIR}/tests/expect_failure.py)
 set(CENOTE_PYTHON /usr/bin/python3)
 set(CENOTE_SANITIZER_ENV
@@ -55,7 +64,7 @@ set(CENOTE_SYSTEM_ENV "CENOTE_BIN=${CMAKE_BINARY_DIR}/bin;CENOTE_LIB=${CMAKE_BIN
 # cenote_test_properties(TEST LEAKS SECONDS label...): internal.
 function(cenote_test_properties test leaks seconds)
   set_tests_properties(${test} PROPERTIES TIMEOUT ${seconds} LABELS "${ARGN}" SKIP_RETURN_CODE 77
-    ENVIRONMENT "ASAN_OPTIONS=detect_leaks=${leaks}:abort_on_error=0;${CENOTE_SANITIZER_ENV}")
+    ENVIRONMENT "ASAN_OPTIONS=detect_leaks=${leaks}:allocator_may_return_null=1;${CENOTE_SANITIZER_ENV}")
 endfunction()
 
 # cenote_unit_test(NAME SOURCES f.c... [DEPS target...] [LABELS contract]): a Criterion program.
@@ -111,4 +120,28 @@ function(cenote_control name)
                    --report ${arg_REPORT} -- ${command} ${arg_ARGS})
   cenote_test_properties(control/${name} 1 300 control)
   set_property(TEST control/${name} APPEND PROPERTY ENVIRONMENT ${CENOTE_SYSTEM_ENV})
+endfunction()
+
+# cenote_fuzzer(NAME SOURCES f.c... CORPUS dir [DEPS target...]): a parser under hostile bytes, by
+# LLVMFuzzerTestOneInput(). Usual builds replay the corpus, its files' beginnings included; builds
+# with CENOTE_FUZZ search on from there.
+function(cenote_fuzzer name)
+  cmake_parse_arguments(arg "" "CORPUS" "SOURCES;DEPS" ${ARGN})
+  set(corpus ${CMAKE_CURRENT_SOURCE_DIR}/${arg_CORPUS})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_DEPS})
+  add_dependencies(fuzzers ${name})
+  if(CENOTE_FUZZ)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    set(found ${CMAKE_BINARY_DIR}/corpus/${name})
+    file(MAKE_DIRECTORY ${found})
+    add_test(NAME fuzz/${name} COMMAND ${name} -max_total_time=${CENOTE_FUZZ_SECONDS} -timeout=10
+                                       -rss_limit_mb=1024 ${found} ${corpus})
+    math(EXPR limit "${CENOTE_FUZZ_SECONDS} + 60")
+    cenote_test_properties(fuzz/${name} 1 ${limit} fuzz)
+  else()
+    target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c)
+    add_test(NAME fuzz/${name} COMMAND ${name} ${corpus})
+    cenote_test_properties(fuzz/${name} 1 120 unit)
+  endif()
 endfunction()

@@ -6,17 +6,23 @@ import re
 from cscan import without_comments
 
 
+def _named_by(tree, name):
+    """The sources that one CMake list names; test_${x}.c stands for all words x of the list."""
+    folder = pathlib.PurePosixPath(name).parent
+    text = re.sub(r"#.*", "", tree.text(name)).replace("${PROJECT_SOURCE_DIR}/", "/")
+    words = set(re.findall(r"[\w-]+", text))
+    for source in re.findall(r"[\w./${}-]+\.(?:c|h)\b", text):
+        variants = [source]
+        if "${" in source:
+            variants = [re.sub(r"\$\{\w+\}", word, source) for word in words]
+        for variant in variants:
+            yield variant[1:] if variant.startswith("/") else str(folder / variant)
+
+
 def _built_sources(tree):
     """Paths of all sources that CMake lists name."""
-    found = set()
-    for name in tree.names:
-        if name.endswith("CMakeLists.txt"):
-            folder = pathlib.PurePosixPath(name).parent
-            text = re.sub(r"#.*", "", tree.text(name))
-            text = text.replace("${PROJECT_SOURCE_DIR}/", "/")
-            for word in re.findall(r"[\w./-]+\.(?:c|cc|h)\b", text):
-                found.add(word[1:] if word.startswith("/") else str(folder / word))
-    return found
+    lists = tree.ending("CMakeLists.txt", ".cmake")
+    return {source for name in lists for source in _named_by(tree, name)}
 
 
 def _included(tree):

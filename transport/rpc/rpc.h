@@ -9,7 +9,8 @@
  *   rpc_client  for libcenote: thread-safe, no thread of its own. A call writes its request, and
  *               one of the waiting threads polls the socket and hands the answers to all.
  *
- * Limits of a connection stand in struct rpc_limits; a peer that passes one is disconnected.
+ * Limits of a connection stand in struct rpc_limits. A peer that passes one is made to wait where
+ * that can help, and disconnected otherwise.
  */
 #ifndef CENOTE_RPC_RPC_H
 #define CENOTE_RPC_RPC_H
@@ -34,8 +35,8 @@ struct rpc_limits {
 struct rpc_loop;
 struct rpc_conn;
 
-/* What the owner of a connection is told. All run on the loop's thread. A callback may send on and
- * close any connection of its loop. */
+/* What the owner of a connection is told; copied where it is given, nothing may be NULL. All run on
+ * the loop's thread. A callback may send on and close any connection of its loop. */
 struct rpc_handler {
     /* A listener accepted a connection; what it returns is the arg of the others. */
     void *(*opened)(void *listener_arg, struct rpc_conn *conn);
@@ -50,9 +51,10 @@ struct rpc_handler {
 struct rpc_loop *rpc_loop_new(void);
 /* Runs until rpc_loop_stop(). */
 void rpc_loop_run(struct rpc_loop *l);
-/* From any thread, and from a signal handler. */
+/* From any thread, and from a signal handler. For good: a later run returns at once. */
 void rpc_loop_stop(struct rpc_loop *l);
-/* Closes all of its connections, listeners and timers. After run has returned. */
+/* After run has returned: runs what was posted and not yet run, then closes all of its connections
+ * (with their callbacks), listeners and timers. Nobody may post any more. NULL is accepted. */
 void rpc_loop_free(struct rpc_loop *l);
 
 /* Runs fn(arg) on the loop's thread soon, in the order of the calls. From any thread. false: no
@@ -72,12 +74,13 @@ int rpc_listen(struct rpc_loop *l, const struct endpoint *e, const struct rpc_li
 int rpc_connect(struct rpc_loop *l, const struct endpoint *e, const struct rpc_limits *limits,
                 const struct rpc_handler *handler, void *arg);
 
-/* Queues bytes of one or more whole frames. The bytes are copied. */
+/* Queues bytes of one or more whole frames. The bytes are copied. After a close: nothing. */
 void rpc_conn_send(struct rpc_conn *c, const void *frames, size_t len_bytes);
-/* Sends a request. frame begins with wire_put_request(.., 0, ..): the msgid is replaced by the
- * connection's own. done is called exactly once, on the loop's thread: with status CENOTE_OK and
- * the result (valid during the call), the peer's error, CENOTE_TIMED_OUT (timeout_ms 0: never), or
- * CENOTE_UNAVAILABLE. */
+/* Sends a request; not from closed(). frame begins with wire_put_request(.., 0, ..): the msgid is
+ * replaced by the connection's own. done is called exactly once, on the loop's thread: with status
+ * CENOTE_OK and the result (valid during the call), the peer's error, CENOTE_TIMED_OUT (timeout_ms
+ * 0: never), CENOTE_UNAVAILABLE, CENOTE_LIMIT (too many calls or bytes are in flight; not sent), or
+ * CENOTE_NO_MEMORY (not sent). The latter two may come before rpc_conn_call() returns. */
 typedef void (*rpc_done_fn)(void *arg, int status, struct wire_value result);
 void rpc_conn_call(struct rpc_conn *c, const void *frame, size_t len_bytes, uint32_t timeout_ms,
                    rpc_done_fn done, void *arg);
@@ -98,13 +101,15 @@ struct rpc_client;
 
 /* Connects. CENOTE_OK, CENOTE_UNAVAILABLE, CENOTE_TIMED_OUT, CENOTE_NO_MEMORY. */
 int rpc_client_open(const struct endpoint *e, uint32_t timeout_ms, struct rpc_client **out);
-/* Calls in progress on other threads return CENOTE_UNAVAILABLE; the last of them out frees. */
+/* Calls in progress on other threads return CENOTE_UNKNOWN, or CENOTE_UNAVAILABLE where the request
+ * wasn't sent yet; the last of them out frees. NULL is accepted. */
 void rpc_client_close(struct rpc_client *c);
 
 /* One call: frame as for rpc_conn_call(). Returns the peer's error, CENOTE_TIMED_OUT (the
  * connection stays usable; a late answer is dropped), CENOTE_UNAVAILABLE (could not be sent),
- * CENOTE_UNKNOWN (sent, but the connection broke before the answer), CENOTE_PROTOCOL. On CENOTE_OK
- * *answer holds the result: free it with rpc_answer_free(). Any thread. */
+ * CENOTE_UNKNOWN (sent, but the connection broke before the answer), CENOTE_PROTOCOL (an error that
+ * is no status), CENOTE_FRAME_SIZE and CENOTE_LIMIT (not sent). On CENOTE_OK *answer holds the
+ * result: free it with rpc_answer_free(). Any thread. */
 struct rpc_answer {
     struct wire_msg msg;
     uint8_t *frame;

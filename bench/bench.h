@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the benchmark's commands share: their options, and how they report. */
+#ifndef CENOTE_BENCH_BENCH_H
+#define CENOTE_BENCH_BENCH_H
+
+#include <cenote/cenote.h>
+#include <jansson.h>
+
+#include "bench/samples.h"
+
+struct bench_options {
+    char *meta, *name_space;
+    int transport, verify;
+    uint64_t block_bytes, workers, requests, objects, batch, rounds;
+    bool json, help, version;
+};
+
+/* Each command: the positional arguments behind its name; returns the exit status. */
+int bench_trace(const struct bench_options *o, int argc, char **argv);
+int bench_lookup(const struct bench_options *o, int argc, char **argv);
+int bench_copy(const struct bench_options *o, int argc, char **argv);
+
+/* Opens a client with the options; prints the reason on failure. */
+int bench_open(const struct bench_options *o, struct cenote **out);
+
+/* {"count", "p50_us", "p90_us", "p99_us", "max_us"}; sorts the samples. */
+json_t *bench_latencies(struct samples *s);
+/* Prints a result: as JSON, or as lines "name value". Takes the reference. */
+void bench_print(const struct bench_options *o, json_t *result);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cenote-bench: measures a pool. Figures in documents come from here. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/bench.h"
+#include "transport/base/config.h"
+
+static const char *const transports[] = {"auto", "shm", "tcp", NULL};
+static const char *const verifies[] = {"full", "seal", NULL};
+
+#define AT(field) offsetof(struct bench_options, field)
+static const struct config_option options[] = {
+    {"meta", CONFIG_STRING, AT(meta), "127.0.0.1:7400", "ENDPOINT", "the metadata service", NULL, 0,
+     0},
+    {"namespace", CONFIG_STRING, AT(name_space), "bench", "NAME", "where the values go", NULL, 0,
+     0},
+    {"transport", CONFIG_CHOICE, AT(transport), "auto", "NAME", "how bytes travel", transports, 0,
+     0},
+    {"verify", CONFIG_CHOICE, AT(verify), "full", "KIND", "what a get checks", verifies, 0, 0},
+    {"block", CONFIG_SIZE, AT(block_bytes), "64K", "SIZE", "trace: bytes of a block", NULL, 1,
+     1ull << 32},
+    {"workers", CONFIG_COUNT, AT(workers), "1", "N", "threads", NULL, 1, 256},
+    {"requests", CONFIG_COUNT, AT(requests), "10000000", "N", "trace: only the first N", NULL, 1,
+     0},
+    {"objects", CONFIG_COUNT, AT(objects), "1000000", "N", "lookup: how many keys there are", NULL,
+     1, 100000000},
+    {"batch", CONFIG_COUNT, AT(batch), "128", "N", "lookup: keys in one call", NULL, 1,
+     CENOTE_BATCH_MAX},
+    {"rounds", CONFIG_COUNT, AT(rounds), "200", "N", "lookup, copy: how often", NULL, 1, 100000000},
+    {"json", CONFIG_BOOL, AT(json), NULL, NULL, "print the result as JSON", NULL, 0, 0},
+    {"help", CONFIG_BOOL, AT(help), NULL, NULL, "print this", NULL, 0, 0},
+    {"version", CONFIG_BOOL, AT(version), NULL, NULL, "print the version", NULL, 0, 0},
+};
+#undef AT
+
+static const struct config_spec spec = {
+    "cenote-bench",
+    "cenote-bench [OPTION]... COMMAND\n\n"
+    "  trace FILE   replay a request trace as a serving engine would, and check every byte\n"
+    "  lookup       lookups in batches among many small objects\n"
+    "  copy         get and put of a KV-cache block (122 buffers, 8784 KiB) beside memcpy",
+    options, sizeof options / sizeof *options};
+
+static const struct {
+    const char *name;
+    int (*run)(const struct bench_options *o, int argc, char **argv);
+} commands[] = {{"trace", bench_trace}, {"lookup", bench_lookup}, {"copy", bench_copy}};
+
+static int run(const struct bench_options *o, int positionals, char **argv)
+{
+    for (size_t i = 0; positionals > 0 && i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(o, positionals - 1, argv + 2);
+    }
+    fputs("cenote-bench: which command? Try --help\n", stderr);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    struct bench_options o = {0};
+    char error[256];
+    int positionals;
+    int status = 0;
+
+    if (config_parse(&spec, argc, argv, &o, &positionals, error, sizeof error) != CENOTE_OK) {
+        fprintf(stderr, "cenote-bench: %s\n", error);
+        return 2;
+    }
+    if (o.help)
+        config_help(&spec, stdout);
+    else if (o.version)
+        printf("cenote-bench %s\n", cenote_version());
+    else
+        status = run(&o, positionals, argv);
+    config_free(&spec, &o);
+    return status;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bench/bench.h"
+
+int bench_open(const struct bench_options *o, struct cenote **out)
+{
+    struct cenote_options options = {.meta = o->meta,
+                                     .name_space = o->name_space,
+                                     .transport = (enum cenote_transport)o->transport,
+                                     .verify = (enum cenote_verify)o->verify};
+    int status = cenote_open(&options, out);
+
+    if (status != CENOTE_OK)
+        fprintf(stderr, "cenote-bench: %s: %s\n", o->meta, cenote_status_text(status));
+    return status;
+}
+
+static json_t *microseconds(const struct samples *s, double share)
+{
+    return json_real((double)samples_at(s, share) / 1e3);
+}
+
+json_t *bench_latencies(struct samples *s)
+{
+    samples_sort(s);
+    return json_pack("{s:I, s:o, s:o, s:o, s:o}", "count", (json_int_t)s->count, "p50_us",
+                     microseconds(s, 0.5), "p90_us", microseconds(s, 0.9), "p99_us",
+                     microseconds(s, 0.99), "max_us", microseconds(s, 1));
+}
+
+static void print_value(const json_t *value)
+{
+    if (json_is_real(value))
+        printf(" %.4g", json_real_value(value));
+    else if (json_is_string(value))
+        printf(" %s", json_string_value(value));
+    else
+        printf(" %lld", (long long)json_integer_value(value));
+}
+
+static void print_lines(json_t *result)
+{
+    const char *name, *inner;
+    json_t *value, *number;
+
+    json_object_foreach(result, name, value)
+    {
+        printf("%-18s", name);
+        if (json_is_object(value)) {
+            json_object_foreach(value, inner, number)
+            {
+                printf("  %s", inner);
+                print_value(number);
+            }
+        } else {
+            print_value(value);
+        }
+        putchar('\n');
+    }
+}
+
+void bench_print(const struct bench_options *o, json_t *result)
+{
+    if (!result) {
+        fputs("cenote-bench: out of memory\n", stderr);
+        return;
+    }
+    if (o->json) {
+        json_dumpf(result, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        putchar('\n');
+    } else {
+        print_lines(result);
+    }
+    json_decref(result);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of db.h share. */
+#ifndef CENOTE_META_STORE_DB_PRIVATE_H
+#define CENOTE_META_STORE_DB_PRIVATE_H
+
+#include <lmdb.h>
+
+#include "meta/store/db.h"
+
+struct db {
+    MDB_env *env;
+    MDB_dbi trees[STORE_TREES];
+    const char *path; /* for messages; the caller's during db_open(), then our copy */
+    char *path_copy;
+    uint64_t page_bytes, limit_bytes;
+
+    /* Writer. */
+    uint64_t used_bytes;
+    uint64_t reserve_bytes;   /* of the map, for changes that free */
+    uint64_t ahead_bytes;     /* of the disk, behind the last page */
+    uint64_t allocated_bytes; /* of the file, as far as we have seen to it */
+    bool disk_full;           /* changes that don't free must do with what is allocated */
+    uint64_t logged_ms;       /* a failing disk must not fill the log too */
+
+    /* Owner: get's transaction, reset between calls so that it pins no pages, and its answer. */
+    MDB_txn *reader;
+    void *answer;
+    size_t answer_cap;
+};
+
+/* Logs "what: reason" and gives the status for a code of LMDB (which are errnos too). */
+int db_fail(const struct db *db, const char *what, int mdb_rc);
+
+/* room.c: the space that is left. */
+void room_init(struct db *db);
+/* Bytes of the pages in use, as this transaction sees it. */
+uint64_t room_used_bytes(struct db *db, MDB_txn *txn);
+/* Before a transaction: allocates disk blocks ahead, or finds that the disk is full. */
+void room_ahead(struct db *db);
+/* Does a change that doesn't free fit beside the reserve? */
+bool room_for(struct db *db, MDB_txn *txn, const struct change *c);
+
+#endif

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store's handle and its two threads.
+ *
+ *   owner    submit: copies the change into the queue; dispatch: calls done() of the finished
+ *   writer   takes what is queued, makes one transaction of it, moves it to the finished; meanwhile
+ *            the next group gathers (group commit)
+ *   flusher  STORE_PROCESS only: syncs some time after a commit, beside the writer
+ *
+ * A sync that fails leaves unknown what the disk holds (the kernel may drop the pages that it
+ * couldn't write), so the store is broken then: it still reads, every later change fails.
+ */
+#include "meta/store/lmdb.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cenote/status.h>
+
+#include "meta/store/db.h"
+#include "meta/store/dir.h"
+#include "transport/base/log.h"
+
+/* Of one transaction: bounds the latency of those that come next, and what a retry repeats. */
+#define GROUP_MAX_CHANGES 1024u
+#define GROUP_MAX_BYTES   (4u << 20)
+/* Refusals that can be told although memory has run out. */
+#define SPARES            256u
+
+struct store_lmdb {
+    struct store base; /* first: the public handle */
+    struct dir dir;
+    struct db *db;
+    enum store_durability durability;
+    uint32_t flush_ms;
+    int event_fd;
+
+    uint64_t in_flight;        /* owner: submitted, not dispatched */
+    struct change_list spares; /* owner: of no bytes; kept for refusals */
+    uint32_t spare_count;
+
+    _Atomic uint64_t used_bytes, commits, changes;
+    atomic_bool broken;
+
+    pthread_t writer, flusher;
+    pthread_cond_t work, unsynced; /* wake the writer, the flusher */
+    pthread_mutex_t lock;          /* of what follows */
+    struct change_list queue, finished;
+    bool dirty; /* committed, and no sync begun since */
+    bool stop;
+};
+
+static struct store_lmdb *lmdb_of(const struct store *s)
+{
+    return (struct store_lmdb *)(uintptr_t)s;
+}
+
+/* ---- writer --------------------------------------------------------------------------------- */
+
+static struct change_list group_take(struct change_list *queue)
+{
+    struct change_list group = {0};
+    for (uint32_t n = 0; n < GROUP_MAX_CHANGES && group.size_bytes < GROUP_MAX_BYTES; n++) {
+        struct change *c = change_pop(queue);
+        if (!c)
+            break;
+        change_append(&group, c);
+    }
+    return group;
+}
+
+static void group_break(struct change *first)
+{
+    for (struct change *c = first; c; c = c->next)
+        if (!c->refused)
+            c->status = CENOTE_IO;
+}
+
+/* With STORE_PROCESS, earlier commits are synced on their own first: should the group's own sync
+ * fail, it is the group alone that is lost. */
+static void group_commit(struct store_lmdb *s, struct change *first)
+{
+    struct db_counts counts = {0};
+    bool synced = s->durability == STORE_SYNC;
+    for (struct change *c = first; c && !synced; c = c->next)
+        synced = c->sync;
+    if (synced && s->durability == STORE_PROCESS && db_sync(s->db) != CENOTE_OK)
+        atomic_store(&s->broken, true);
+    if (atomic_load(&s->broken)) {
+        group_break(first);
+        return;
+    }
+    db_commit(s->db, first, synced, &counts);
+    atomic_store(&s->used_bytes, db_used_bytes(s->db));
+    atomic_fetch_add(&s->commits, counts.commits);
+    atomic_fetch_add(&s->changes, counts.changes);
+}
+
+static void owner_wake(struct store_lmdb *s)
+{
+    uint64_t one = 1;
+    ssize_t n = write(s->event_fd, &one, sizeof(one));
+    assert(n == sizeof(one));
+}
+
+static void *writer_run(void *arg)
+{
+    struct store_lmdb *s = arg;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        while (!s->queue.first && !s->stop)
+            pthread_cond_wait(&s->work, &s->lock);
+        if (!s->queue.first)
+            break;
+        struct change_list group = group_take(&s->queue);
+        pthread_mutex_unlock(&s->lock);
+        group_commit(s, group.first);
+        pthread_mutex_lock(&s->lock);
+        if (!s->finished.first)
+            owner_wake(s);
+        change_splice(&s->finished, &group);
+        if (!s->dirty && s->durability == STORE_PROCESS) {
+            s->dirty = true;
+            pthread_cond_signal(&s->unsynced);
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* ---- flusher -------------------------------------------------------------------------------- */
+
+static struct timespec deadline_after(uint32_t ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_nsec -= 1000000000;
+        t.tv_sec++;
+    }
+    return t;
+}
+
+/* False: the store closes, which syncs by itself. */
+static bool flush_due(struct store_lmdb *s)
+{
+    while (!s->dirty && !s->stop)
+        pthread_cond_wait(&s->unsynced, &s->lock);
+    struct timespec deadline = deadline_after(s->flush_ms);
+    int rc = 0;
+    while (!s->stop && rc != ETIMEDOUT)
+        rc = pthread_cond_timedwait(&s->unsynced, &s->lock, &deadline);
+    return !s->stop;
+}
+
+static void *flusher_run(void *arg)
+{
+    struct store_lmdb *s = arg;
+    pthread_mutex_lock(&s->lock);
+    while (flush_due(s)) {
+        s->dirty = false;
+        pthread_mutex_unlock(&s->lock);
+        if (!atomic_load(&s->broken) && db_sync(s->db) != CENOTE_OK)
+            atomic_store(&s->broken, true);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* ---- owner ---------------------------------------------------------------------------------- */
+
+static bool spares_fill(struct store_lmdb *s)
+{
+    while (s->spare_count < SPARES) {
+        struct change *c = calloc(1, sizeof(*c));
+        if (!c)
+            return false;
+        change_append(&s->spares, c);
+        s->spare_count++;
+    }
+    return true;
+}
+
+/* done() must not be called from inside submit, so that a refusal takes its place in the queue. */
+static struct change *refusal(struct store_lmdb *s, const struct store_change *change, int status)
+{
+    struct change *c = malloc(sizeof(*c));
+    if (!c) {
+        c = change_pop(&s->spares);
+        assert(c); /* memory has run out SPARES times without one dispatch */
+        s->spare_count--;
+    }
+    change_refuse(c, change, status);
+    return c;
+}
+
+static void store_submit(struct store *base, const struct store_change *change)
+{
+    struct store_lmdb *s = lmdb_of(base);
+    assert(change->done);
+    pthread_mutex_lock(&s->lock);
+    size_t queued_bytes = s->queue.size_bytes;
+    pthread_mutex_unlock(&s->lock);
+
+    struct change *c;
+    if (!change->frees && queued_bytes + change_size(change) > STORE_QUEUE_MAX_BYTES)
+        c = refusal(s, change, CENOTE_META_FULL);
+    else if (!(c = change_copy(change)))
+        c = refusal(s, change, CENOTE_IO);
+    s->in_flight++;
+
+    pthread_mutex_lock(&s->lock);
+    if (!s->queue.first)
+        pthread_cond_signal(&s->work);
+    change_append(&s->queue, c);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static int store_get(struct store *base, enum store_tree tree, const void *key, uint32_t key_len,
+                     const void **value, uint32_t *value_len)
+{
+    return db_get(lmdb_of(base)->db, tree, key, key_len, value, value_len);
+}
+
+static int store_scan(struct store *base, enum store_tree tree, const void *from, uint32_t from_len,
+                      bool (*each)(void *arg, const void *key, uint32_t key_len, const void *value,
+                                   uint32_t value_len),
+                      void *arg)
+{
+    return db_scan(lmdb_of(base)->db, tree, from, from_len, each, arg);
+}
+
+static void store_usage_get(struct store *base, struct store_usage *out)
+{
+    struct store_lmdb *s = lmdb_of(base);
+    *out = (struct store_usage){
+        .used_bytes = atomic_load(&s->used_bytes),
+        .limit_bytes = db_limit_bytes(s->db),
+        .commits = atomic_load(&s->commits),
+        .changes = atomic_load(&s->changes),
+    };
+}
+
+static const struct store_ops ops = {
+    .submit = store_submit,
+    .get = store_get,
+    .scan = store_scan,
+    .usage = store_usage_get,
+};
+
+int store_lmdb_fd(const struct store *base)
+{
+    return lmdb_of(base)->event_fd;
+}
+
+void store_lmdb_dispatch(struct store *base)
+{
+    struct store_lmdb *s = lmdb_of(base);
+    uint64_t wakes;
+    pthread_mutex_lock(&s->lock);
+    struct change_list finished = s->finished;
+    s->finished = (struct change_list){0};
+    ssize_t n = read(s->event_fd, &wakes, sizeof(wakes));
+    pthread_mutex_unlock(&s->lock);
+    assert(n == sizeof(wakes) || errno == EAGAIN);
+
+    struct change *c;
+    while ((c = change_pop(&finished))) {
+        assert(s->in_flight > 0);
+        s->in_flight--;
+        c->done(c->arg, c->status);
+        free(c);
+    }
+    spares_fill(s);
+}
+
+/* ---- opening and closing -------------------------------------------------------------------- */
+
+static int sync_init(struct store_lmdb *s)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->work, NULL);
+    pthread_cond_init(&s->unsynced, &attr);
+    pthread_condattr_destroy(&attr);
+    s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (s->event_fd >= 0)
+        return CENOTE_OK;
+    log_error("store", "eventfd: %s", strerror(errno));
+    return CENOTE_IO;
+}
+
+static void sync_destroy(struct store_lmdb *s)
+{
+    if (s->event_fd >= 0)
+        close(s->event_fd);
+    pthread_cond_destroy(&s->unsynced);
+    pthread_cond_destroy(&s->work);
+    pthread_mutex_destroy(&s->lock);
+}
+
+static void threads_stop(struct store_lmdb *s, bool writer, bool flusher)
+{
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_signal(&s->work);
+    pthread_cond_signal(&s->unsynced);
+    pthread_mutex_unlock(&s->lock);
+    if (writer)
+        pthread_join(s->writer, NULL);
+    if (flusher)
+        pthread_join(s->flusher, NULL);
+}
+
+/* Signals are for the owner's threads. */
+static int threads_start(struct store_lmdb *s)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&s->writer, NULL, writer_run, s);
+    bool writer = rc == 0;
+    if (rc == 0 && s->durability == STORE_PROCESS)
+        rc = pthread_create(&s->flusher, NULL, flusher_run, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc == 0)
+        return CENOTE_OK;
+    log_error("store", "pthread_create: %s", strerror(rc));
+    threads_stop(s, writer, false);
+    return CENOTE_NO_MEMORY;
+}
+
+static void store_free(struct store_lmdb *s)
+{
+    struct change *c;
+    while ((c = change_pop(&s->spares)))
+        free(c);
+    sync_destroy(s);
+    free(s);
+}
+
+/* The directory is noted as open before the first change, and as new until its trees are made. */
+static int files_open(struct store_lmdb *s, const char *path,
+                      const struct store_lmdb_options *options)
+{
+    uint64_t map = options->map_size_bytes ? options->map_size_bytes : STORE_MAP_DEFAULT_BYTES;
+    if (map < STORE_MAP_MIN_BYTES) {
+        log_error("store", "%s: a map of %llu bytes is too small", path, (unsigned long long)map);
+        return CENOTE_INVALID;
+    }
+    int rc = dir_open(&s->dir, path, options);
+    if (rc != CENOTE_OK)
+        return rc;
+    rc = db_open(path, map, s->dir.phase == DIR_NEW, &s->db);
+    if (rc != CENOTE_OK)
+        goto close_dir;
+    rc = dir_note(&s->dir, DIR_OPEN);
+    if (rc != CENOTE_OK)
+        goto close_db;
+    s->used_bytes = db_used_bytes(s->db);
+    return CENOTE_OK;
+close_db:
+    db_close(s->db);
+close_dir:
+    dir_close(&s->dir);
+    return rc;
+}
+
+int store_lmdb_open(const char *path, const struct store_lmdb_options *options, struct store **out)
+{
+    struct store_lmdb *s = calloc(1, sizeof(*s));
+    if (!s)
+        return CENOTE_NO_MEMORY;
+    s->base.ops = &ops;
+    s->durability = options->durability;
+    s->flush_ms = options->flush_ms ? options->flush_ms : STORE_FLUSH_DEFAULT_MS;
+    int rc = sync_init(s);
+    if (rc == CENOTE_OK && !spares_fill(s))
+        rc = CENOTE_NO_MEMORY;
+    if (rc == CENOTE_OK)
+        rc = files_open(s, path, options);
+    if (rc != CENOTE_OK)
+        goto free_store;
+    rc = threads_start(s);
+    if (rc != CENOTE_OK)
+        goto close_files;
+    *out = &s->base;
+    return CENOTE_OK;
+close_files:
+    db_close(s->db);
+    dir_close(&s->dir);
+free_store:
+    store_free(s);
+    return rc;
+}
+
+/* Nobody else touches the store now. */
+static void drain(struct store_lmdb *s)
+{
+    struct pollfd p = {.fd = s->event_fd, .events = POLLIN};
+    while (s->in_flight > 0) {
+        poll(&p, 1, -1);
+        store_lmdb_dispatch(&s->base);
+    }
+}
+
+void store_lmdb_close(struct store *base)
+{
+    if (!base)
+        return;
+    struct store_lmdb *s = lmdb_of(base);
+    drain(s);
+    threads_stop(s, true, s->durability == STORE_PROCESS);
+    if (!atomic_load(&s->broken) && db_sync(s->db) == CENOTE_OK)
+        dir_note(&s->dir, DIR_CLEAN);
+    db_close(s->db);
+    dir_close(&s->dir);
+    store_free(s);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cenoted: the metadata service, a node that donates memory, or both.
+ *
+ * The main thread starts the roles, prints one line when all are ready, and waits for a signal. The
+ * first SIGTERM or SIGINT stops in order, a second one ends the process at once.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cenote/status.h>
+
+#include "server/machine.h"
+#include "server/meta_role.h"
+#include "server/node_role.h"
+#include "server/options.h"
+#include "transport/base/hash.h"
+#include "transport/base/log.h"
+
+#define ERROR_TEXT_MAX 512
+
+struct daemon {
+    struct options options;
+    struct meta_role *meta;
+    struct node_role *node;
+    sigset_t signals;
+    int signal_fd;
+    int joined_fd; /* readable once the node has joined */
+};
+
+/* SIGTERM and SIGINT come by a descriptor only; set before there are threads. */
+static int take_signals(struct daemon *d)
+{
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&d->signals);
+    sigaddset(&d->signals, SIGTERM);
+    sigaddset(&d->signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &d->signals, NULL);
+    d->signal_fd = signalfd(-1, &d->signals, SFD_CLOEXEC);
+    d->joined_fd = eventfd(0, EFD_CLOEXEC);
+    if (d->signal_fd >= 0 && d->joined_fd >= 0)
+        return CENOTE_OK;
+    log_error("cenoted", "cannot make descriptors: %s", strerror(errno));
+    return CENOTE_IO;
+}
+
+static void on_joined(void *arg)
+{
+    const struct daemon *d = arg;
+    eventfd_write(d->joined_fd, 1);
+}
+
+static int start_roles(struct daemon *d)
+{
+    const struct options *o = &d->options;
+    const char *meta = o->meta;
+    int status = CENOTE_OK;
+    if (options_has_meta(o)) {
+        status = meta_role_start(o, &d->meta);
+        if (status == CENOTE_OK)
+            meta = meta_role_endpoint(d->meta, 0);
+    }
+    if (status == CENOTE_OK && options_has_node(o))
+        status = node_role_start(o, meta, on_joined, d, &d->node);
+    return status;
+}
+
+static void say_ready(const struct daemon *d)
+{
+    const char *separator = "";
+    printf("cenoted ready: ");
+    for (size_t i = 0; d->meta && meta_role_endpoint(d->meta, i); i++) {
+        printf("%scontrol %s", separator, meta_role_endpoint(d->meta, i));
+        separator = ", ";
+    }
+    if (d->node)
+        printf("%sdata %s", separator, node_role_data_endpoint(d->node));
+    printf("\n");
+    fflush(stdout);
+}
+
+/* Until a signal comes. */
+static void serve(const struct daemon *d)
+{
+    bool ready = !d->node;
+    if (ready)
+        say_ready(d);
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = d->signal_fd, .events = POLLIN},
+                                {.fd = ready ? -1 : d->joined_fd, .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0)
+            continue;
+        if (fds[0].revents != 0)
+            return;
+        if (fds[1].revents != 0) {
+            ready = true;
+            say_ready(d);
+        }
+    }
+}
+
+static void stop_roles(struct daemon *d)
+{
+    struct signalfd_siginfo info;
+    struct pollfd pending = {.fd = d->signal_fd, .events = POLLIN};
+    if (poll(&pending, 1, 0) > 0 && read(d->signal_fd, &info, sizeof info) == sizeof info)
+        log_info("cenoted", "signal %u: stopping", info.ssi_signo);
+    pthread_sigmask(SIG_UNBLOCK, &d->signals, NULL); /* the next one kills */
+    node_role_stop(d->node);
+    meta_role_stop(d->meta);
+}
+
+static int run(struct daemon *d)
+{
+    int status = take_signals(d);
+    if (status == CENOTE_OK)
+        status = start_roles(d);
+    if (status == CENOTE_OK)
+        serve(d);
+    stop_roles(d);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    char error[ERROR_TEXT_MAX];
+    struct daemon d = {.signal_fd = -1, .joined_fd = -1};
+    int code = EXIT_SUCCESS;
+
+    if (options_parse(&d.options, argc, argv, error, sizeof error) != CENOTE_OK) {
+        fprintf(stderr, "cenoted: %s\nTry 'cenoted --help'.\n", error);
+        code = 2;
+    } else if (d.options.help) {
+        options_help();
+    } else if (d.options.version) {
+        printf("cenoted %s\n", CENOTE_VERSION_TEXT);
+    } else {
+        log_set_level((enum log_level)d.options.log_level);
+        log_set_sink(log_to_stderr, NULL);
+        hash_init();
+        machine_raise_descriptors();
+        code = run(&d) == CENOTE_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
+    options_free(&d.options);
+    return code;
+}

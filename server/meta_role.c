@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/meta_role.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cenote/status.h>
+
+#include "meta/service/service.h"
+#include "meta/store/lmdb.h"
+#include "server/machine.h"
+#include "transport/base/clock.h"
+#include "transport/base/hash.h"
+#include "transport/base/log.h"
+#include "transport/rpc/rpc.h"
+
+#define ENDPOINT_TEXT_MAX 160
+
+struct meta_role {
+    const struct options *options;
+    struct store *store;
+    struct rpc_loop *loop;
+    struct service *service;
+    pthread_t thread;
+    bool started; /* of the loop's thread */
+    char endpoints[OPTIONS_LISTEN_MAX][ENDPOINT_TEXT_MAX];
+    size_t endpoint_count;
+    pthread_mutex_t lock; /* of the two below */
+    pthread_cond_t ready;
+    bool answered;
+    int status; /* of the start */
+};
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+struct peer {
+    struct rpc_conn *conn;
+    struct service_peer *service_peer; /* NULL: refused, the connection is being closed */
+};
+
+static void link_send(void *arg, const void *frames, size_t len_bytes, unsigned answers)
+{
+    const struct peer *p = arg;
+    rpc_conn_send(p->conn, frames, len_bytes);
+    for (unsigned i = 0; i < answers; i++)
+        rpc_conn_answered(p->conn);
+}
+
+static void link_call(void *arg, const void *frame, size_t len_bytes, uint32_t timeout_ms,
+                      void (*done)(void *done_arg, int status, struct wire_value result),
+                      void *done_arg)
+{
+    const struct peer *p = arg;
+    rpc_conn_call(p->conn, frame, len_bytes, timeout_ms, done, done_arg);
+}
+
+static void link_close(void *arg)
+{
+    const struct peer *p = arg;
+    rpc_conn_close(p->conn);
+}
+
+static void *on_opened(void *listener_arg, struct rpc_conn *conn)
+{
+    struct meta_role *r = listener_arg;
+    struct peer *p = calloc(1, sizeof *p);
+    if (p) {
+        struct service_link link = {.arg = p,
+                                    .name = rpc_conn_name(conn),
+                                    .send = link_send,
+                                    .call = link_call,
+                                    .close = link_close};
+        p->conn = conn;
+        p->service_peer = service_peer_open(r->service, &link);
+    }
+    if (!p || !p->service_peer) {
+        log_error("meta", "no memory for the connection of %s", rpc_conn_name(conn));
+        rpc_conn_close(conn);
+    }
+    return p;
+}
+
+static void on_message(void *arg, struct rpc_conn *conn, const struct wire_msg *m)
+{
+    const struct peer *p = arg;
+    (void)conn;
+    if (p && p->service_peer)
+        service_peer_message(p->service_peer, m);
+}
+
+static void on_closed(void *arg, struct rpc_conn *conn)
+{
+    struct peer *p = arg;
+    (void)conn;
+    if (p && p->service_peer)
+        service_peer_closed(p->service_peer);
+    free(p);
+}
+
+static const struct rpc_handler peer_handler = {on_opened, on_message, on_closed};
+
+/* ---- the loop's thread ----------------------------------------------------------------------- */
+
+static int listen_at(struct meta_role *r, const char *text)
+{
+    struct endpoint e, bound;
+    struct rpc_limits limits = {0};
+    int status = endpoint_parse(text, &e);
+    if (status == CENOTE_OK)
+        status = rpc_listen(r->loop, &e, &limits, &peer_handler, r, &bound);
+    if (status != CENOTE_OK) {
+        log_error("meta", "cannot listen at %s: %s", text,
+                  errno != 0 ? strerror(errno) : cenote_status_text(status));
+        return status;
+    }
+    endpoint_format(&bound, r->endpoints[r->endpoint_count++], ENDPOINT_TEXT_MAX);
+    return CENOTE_OK;
+}
+
+static void report(struct meta_role *r, int status)
+{
+    pthread_mutex_lock(&r->lock);
+    r->status = status;
+    r->answered = true;
+    pthread_cond_signal(&r->ready);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* The service has recovered. */
+static void on_started(void *arg, int status)
+{
+    struct meta_role *r = arg;
+    const struct config_list *at = &r->options->listen;
+    if (status != CENOTE_OK)
+        log_error("meta", "the service cannot start: %s", cenote_status_text(status));
+    for (size_t i = 0; i < at->count && status == CENOTE_OK; i++)
+        status = listen_at(r, at->items[i]);
+    r->started = status == CENOTE_OK;
+    report(r, status);
+}
+
+static void on_store(void *arg)
+{
+    struct meta_role *r = arg;
+    store_lmdb_dispatch(r->store);
+}
+
+static void on_tick(void *arg)
+{
+    struct meta_role *r = arg;
+    if (r->started)
+        service_tick(r->service);
+}
+
+static void *run(void *arg)
+{
+    struct meta_role *r = arg;
+    rpc_loop_run(r->loop);
+    return NULL;
+}
+
+/* ---- start and stop -------------------------------------------------------------------------- */
+
+static uint64_t env_now_ms(void *arg)
+{
+    (void)arg;
+    return clock_now_ms();
+}
+
+static uint64_t env_wall_ms(void *arg)
+{
+    (void)arg;
+    return clock_wall_ms();
+}
+
+static void env_random(void *arg, void *out, size_t len_bytes)
+{
+    (void)arg;
+    hash_random(out, len_bytes);
+}
+
+static int open_store(struct meta_role *r)
+{
+    char dir[PATH_MAX];
+    const struct options *o = r->options;
+    struct store_lmdb_options store = {.map_size_bytes = o->meta_map_bytes,
+                                       .durability =
+                                           o->durability == 0 ? STORE_PROCESS : STORE_SYNC};
+    if (o->data_dir)
+        snprintf(dir, sizeof dir, "%s", o->data_dir);
+    else
+        machine_data_dir(dir, sizeof dir);
+    int status = machine_make_dir(dir);
+    return status == CENOTE_OK ? store_lmdb_open(dir, &store, &r->store) : status;
+}
+
+static int make_service(struct meta_role *r)
+{
+    const struct options *o = r->options;
+    struct service_options options = {.lease_ms = (uint32_t)o->lease_ms,
+                                      .put_timeout_ms = (uint32_t)o->put_timeout_ms,
+                                      .session_grace_ms = (uint32_t)o->session_grace_ms,
+                                      .heartbeat_ms = (uint32_t)o->heartbeat_ms,
+                                      .suspect_ms = (uint32_t)o->suspect_ms,
+                                      .dead_ms = (uint32_t)o->dead_ms};
+    struct service_env env = {.store = r->store,
+                              .now_ms = env_now_ms,
+                              .wall_ms = env_wall_ms,
+                              .random = env_random,
+                              .arg = r};
+    return service_new(&options, &env, on_started, r, &r->service);
+}
+
+static int make_loop(struct meta_role *r)
+{
+    r->loop = rpc_loop_new();
+    if (!r->loop)
+        return CENOTE_NO_MEMORY;
+    int status = rpc_loop_watch(r->loop, store_lmdb_fd(r->store), on_store, r);
+    if (status == CENOTE_OK)
+        status = rpc_loop_every(r->loop, SERVICE_TICK_MS, on_tick, r);
+    return status;
+}
+
+static int wait_until_ready(struct meta_role *r)
+{
+    pthread_mutex_lock(&r->lock);
+    while (!r->answered)
+        pthread_cond_wait(&r->ready, &r->lock);
+    int status = r->status;
+    pthread_mutex_unlock(&r->lock);
+    return status;
+}
+
+/* All but the thread. The order: no peer may be left when the store is drained, and the service
+ * must be there while it is. */
+static void tear_down(struct meta_role *r)
+{
+    if (r->loop)
+        rpc_loop_free(r->loop);
+    store_lmdb_close(r->store);
+    if (r->service)
+        service_free(r->service);
+    pthread_cond_destroy(&r->ready);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+int meta_role_start(const struct options *o, struct meta_role **out)
+{
+    struct meta_role *r = calloc(1, sizeof *r);
+    if (!r)
+        return CENOTE_NO_MEMORY;
+    r->options = o;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->ready, NULL);
+    int status = open_store(r);
+    if (status == CENOTE_OK)
+        status = make_loop(r);
+    if (status == CENOTE_OK)
+        status = make_service(r);
+    if (status == CENOTE_OK && pthread_create(&r->thread, NULL, run, r) != 0)
+        status = CENOTE_NO_MEMORY;
+    if (status != CENOTE_OK) {
+        tear_down(r);
+        return status;
+    }
+    status = wait_until_ready(r);
+    if (status != CENOTE_OK)
+        meta_role_stop(r);
+    else
+        *out = r;
+    return status;
+}
+
+void meta_role_stop(struct meta_role *r)
+{
+    if (!r)
+        return;
+    rpc_loop_stop(r->loop);
+    pthread_join(r->thread, NULL);
+    tear_down(r);
+}
+
+const char *meta_role_endpoint(const struct meta_role *r, size_t i)
+{
+    return i < r->endpoint_count ? r->endpoints[i] : NULL;
+}

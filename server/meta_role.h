@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The metadata service of this process: service, LMDB store and control sockets, on one thread. */
+#ifndef CENOTE_SERVER_META_ROLE_H
+#define CENOTE_SERVER_META_ROLE_H
+
+#include "server/options.h"
+
+struct meta_role;
+
+/* Opens the store, recovers, listens; returns when clients can be served. CENOTE_OK, or the status
+ * of what failed, logged. */
+int meta_role_start(const struct options *o, struct meta_role **out);
+/* Closes all connections, finishes what is under way and closes the store cleanly. */
+void meta_role_stop(struct meta_role *r);
+
+/* The control endpoints that it listens at, as text; NULL beyond the last. */
+const char *meta_role_endpoint(const struct meta_role *r, size_t i);
+
+#endif

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/node/member.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transport/base/log.h"
+
+struct member {
+    struct member_env env;
+    struct member_identity who;
+    struct node *node;
+    enum member_state state;
+    bool linked; /* there is a connection, or one is being made */
+    uint64_t retry_at_ms;
+    uint32_t retry_ms; /* the pause after the next failure */
+    int last_refusal;  /* so that the same one isn't logged at each attempt */
+    uint32_t heartbeat_ms;
+    uint64_t heartbeat_sent_ms;
+    uint64_t populated_sent; /* bytes, as the last heartbeat told */
+    unsigned heartbeats_in_flight;
+};
+
+struct member *member_new(const struct member_env *env, const struct member_identity *who,
+                          struct node *node)
+{
+    struct member *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->env = *env;
+    m->who = *who;
+    m->node = node;
+    m->retry_ms = MEMBER_RETRY_FIRST_MS;
+    return m;
+}
+
+void member_free(struct member *m)
+{
+    assert(!m || !m->linked);
+    free(m);
+}
+
+enum member_state member_state(const struct member *m)
+{
+    return m->state;
+}
+
+/* Sends a request whose frame is ready, and frees it. */
+static void call(struct member *m, struct wire_buf *b, uint32_t timeout_ms,
+                 void (*done)(void *arg, int status, struct wire_value result))
+{
+    if (b->failed)
+        done(m, CENOTE_NO_MEMORY, (struct wire_value){NULL});
+    else
+        m->env.call(m->env.arg, b->data, b->len, timeout_ms, done, m);
+    wire_buf_free(b);
+}
+
+/* ---- joining --------------------------------------------------------------------------------- */
+
+static void lose(struct member *m)
+{
+    log_warn("node",
+             "the service has ended this node's contents: beginning anew with empty memory");
+    m->state = MEMBER_LOST;
+    m->env.close(m->env.arg);
+}
+
+static void refuse(struct member *m, int status)
+{
+    if (status != m->last_refusal)
+        log_warn("node", "cannot join the pool as %s: %s; trying again", m->who.name,
+                 cenote_status_text(status));
+    m->last_refusal = status;
+    m->env.close(m->env.arg);
+}
+
+static int take_join_answer(struct member *m, struct wire_value result)
+{
+    struct node_join_result r;
+    if (!node_join_result_get(result, &r) || r.heartbeat_ms == 0)
+        return CENOTE_PROTOCOL;
+    m->heartbeat_ms = r.heartbeat_ms;
+    return node_joined(m->node, &r);
+}
+
+static void send_heartbeat(struct member *m);
+
+static void on_join(void *arg, int status, struct wire_value result)
+{
+    struct member *m = arg;
+    if (m->state != MEMBER_JOINING)
+        return;
+    bool rejoining = node_has_joined(m->node);
+    if (status == CENOTE_OK)
+        status = take_join_answer(m, result);
+    if (rejoining && (status == CENOTE_NODE_UNKNOWN || status == CENOTE_PROTOCOL)) {
+        lose(m);
+    } else if (status != CENOTE_OK) {
+        refuse(m, status);
+    } else {
+        m->state = MEMBER_JOINED;
+        m->retry_ms = MEMBER_RETRY_FIRST_MS;
+        m->last_refusal = CENOTE_OK;
+        log_info("node", "%s %s the pool", m->who.name, rejoining ? "is back in" : "has joined");
+        send_heartbeat(m);
+    }
+}
+
+void member_connected(struct member *m)
+{
+    if (m->state != MEMBER_CONNECTING) { /* left meanwhile */
+        m->env.close(m->env.arg);
+        return;
+    }
+    struct node_join_params p = {.protocol = PROTOCOL_VERSION};
+    memcpy(p.name, m->who.name, sizeof p.name);
+    memcpy(p.host, m->who.host, sizeof p.host);
+    memcpy(p.zone, m->who.zone, sizeof p.zone);
+    memcpy(p.shm, m->who.shm, sizeof p.shm);
+    memcpy(p.tcp, m->who.tcp, sizeof p.tcp);
+    node_join_params(m->node, &p);
+    struct wire_buf b = {0};
+    wire_put_request(&b, 0, METHOD_NODE_JOIN);
+    node_join_params_put(&b, &p);
+    m->state = MEMBER_JOINING;
+    call(m, &b, MEMBER_CALL_TIMEOUT_MS, on_join);
+}
+
+void member_disconnected(struct member *m)
+{
+    m->linked = false;
+    node_forget_tags(m->node);
+    if (m->state == MEMBER_LEAVING)
+        m->state = MEMBER_LEFT;
+    if (m->state == MEMBER_LOST || m->state == MEMBER_LEFT)
+        return;
+    if (m->state == MEMBER_JOINED)
+        log_warn("node", "lost the connection to the service");
+    m->state = MEMBER_WAITING;
+    m->retry_at_ms = m->env.now_ms(m->env.arg) + m->retry_ms;
+    m->retry_ms = m->retry_ms * 2 < MEMBER_RETRY_MAX_MS ? m->retry_ms * 2 : MEMBER_RETRY_MAX_MS;
+}
+
+/* ---- heartbeats ------------------------------------------------------------------------------ */
+
+static void on_heartbeat(void *arg, int status, struct wire_value result)
+{
+    struct member *m = arg;
+    uint64_t reign;
+    m->heartbeats_in_flight--;
+    if (m->state != MEMBER_JOINED || status == CENOTE_UNAVAILABLE)
+        return;
+    if (status == CENOTE_OK)
+        status = wire_uint(wire_at(result, 0), &reign) ? node_see_reign(m->node, reign)
+                                                       : CENOTE_PROTOCOL;
+    if (status == CENOTE_NODE_UNKNOWN) {
+        lose(m);
+    } else if (status != CENOTE_OK) {
+        log_warn("node", "heartbeat failed: %s; connecting anew", cenote_status_text(status));
+        m->env.close(m->env.arg);
+    }
+}
+
+static void send_heartbeat(struct member *m)
+{
+    struct node_heartbeat_params p;
+    struct wire_buf b = {0};
+    node_heartbeat_params(m->node, &p);
+    wire_put_request(&b, 0, METHOD_NODE_HEARTBEAT);
+    node_heartbeat_params_put(&b, &p);
+    m->heartbeat_sent_ms = m->env.now_ms(m->env.arg);
+    m->populated_sent = 0;
+    for (uint32_t i = 0; i < p.segment_count; i++)
+        m->populated_sent += p.populated_bytes[i];
+    m->heartbeats_in_flight++;
+    call(m, &b, MEMBER_CALL_TIMEOUT_MS, on_heartbeat);
+}
+
+void member_tick(struct member *m)
+{
+    uint64_t now = m->env.now_ms(m->env.arg);
+    node_poll(m->node);
+    if (m->state == MEMBER_WAITING && now >= m->retry_at_ms) {
+        m->state = MEMBER_CONNECTING;
+        m->linked = true;
+        m->env.connect(m->env.arg);
+    } else if (m->state == MEMBER_JOINED && m->heartbeats_in_flight < MEMBER_HEARTBEATS_IN_FLIGHT &&
+               (now - m->heartbeat_sent_ms >= m->heartbeat_ms ||
+                node_populated(m->node) != m->populated_sent)) {
+        send_heartbeat(m);
+    }
+}
+
+/* ---- leaving --------------------------------------------------------------------------------- */
+
+static void on_leave(void *arg, int status, struct wire_value result)
+{
+    struct member *m = arg;
+    (void)result;
+    if (status != CENOTE_OK)
+        log_warn("node", "left without the service's answer: %s", cenote_status_text(status));
+    if (status != CENOTE_UNAVAILABLE)
+        m->env.close(m->env.arg);
+}
+
+void member_leave(struct member *m)
+{
+    struct wire_buf b = {0};
+    enum member_state was = m->state;
+    if (was == MEMBER_LEAVING || was == MEMBER_LEFT)
+        return;
+    m->state = m->linked ? MEMBER_LEAVING : MEMBER_LEFT;
+    if (was == MEMBER_JOINED) {
+        wire_put_request(&b, 0, METHOD_NODE_LEAVE);
+        wire_put_array(&b, 0);
+        call(m, &b, MEMBER_LEAVE_TIMEOUT_MS, on_leave);
+    } else if (was == MEMBER_JOINING) {
+        m->env.close(m->env.arg);
+    }
+}
+
+/* ---- the service's calls --------------------------------------------------------------------- */
+
+static void answer(struct member *m, uint32_t msgid, int status)
+{
+    struct wire_buf b = {0};
+    if (status == CENOTE_OK) {
+        wire_put_result(&b, msgid);
+        wire_put_nil(&b);
+    } else {
+        wire_put_error(&b, msgid, status, NULL);
+    }
+    if (b.failed) {
+        log_error("node", "no memory for an answer: connecting anew");
+        m->env.close(m->env.arg);
+    } else {
+        m->env.answer(m->env.arg, b.data, b.len);
+    }
+    wire_buf_free(&b);
+}
+
+void member_fenced(struct member *m, uint64_t tag)
+{
+    answer(m, (uint32_t)tag, CENOTE_OK);
+}
+
+static void serve_fence(struct member *m, const struct wire_msg *msg)
+{
+    struct fence_params p;
+    int status = CENOTE_PROTOCOL;
+    if (fence_params_get(msg->params, &p))
+        status = node_fence(m->node, &p, msg->msgid);
+    if (status == CENOTE_OK)
+        node_poll(m->node); /* it may be done already */
+    else
+        answer(m, msg->msgid, status);
+}
+
+static void serve_void(struct member *m, const struct wire_msg *msg)
+{
+    uint64_t reign;
+    uint32_t count;
+    struct wire_value extents;
+    int status = CENOTE_PROTOCOL;
+    if (void_params_get(msg->params, &reign, &count, &extents))
+        status = node_see_reign(m->node, reign);
+    for (uint32_t i = 0; status != CENOTE_PROTOCOL && status != CENOTE_OLD_REIGN && i < count;
+         i++) {
+        struct gva gva;
+        uint64_t payload_len;
+        if (!void_extent_get(wire_at(extents, i), &gva, &payload_len))
+            status = CENOTE_PROTOCOL;
+        else if (node_void(m->node, gva, payload_len) != CENOTE_OK)
+            status = CENOTE_BAD_RANGE;
+    }
+    answer(m, msg->msgid, status);
+}
+
+void member_message(struct member *m, const struct wire_msg *msg)
+{
+    if (msg->kind != WIRE_REQUEST)
+        return;
+    if (m->state != MEMBER_JOINED && m->state != MEMBER_LEAVING)
+        answer(m, msg->msgid, CENOTE_NODE_UNKNOWN);
+    else if (strcmp(msg->method, METHOD_FENCE) == 0)
+        serve_fence(m, msg);
+    else if (strcmp(msg->method, METHOD_VOID) == 0)
+        serve_void(m, msg);
+    else
+        answer(m, msg->msgid, CENOTE_NO_METHOD);
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/node/node.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/node/horizons.h"
+#include "transport/base/log.h"
+#include "transport/base/testswitch.h"
+
+#define TAG_NONE UINT64_MAX
+
+/* A fence under way. left counts the exporters that have yet to report, one more while they are
+ * being told. */
+struct fence {
+    struct fence *next;
+    struct node *node;
+    uint64_t session, horizon;
+    uint64_t tag;
+    unsigned left; /* atomic: exporters report from their threads */
+};
+
+struct segment {
+    struct xcopy_segment x;   /* gva and incarnation are 0 before the first join */
+    uint64_t populated_bytes; /* atomic */
+};
+
+struct node {
+    struct node_options options;
+    struct xcopy_gate gate;
+    struct horizons *horizons;
+    uint64_t highest_reign;
+    bool joined;
+    pthread_mutex_t pool_key_lock;
+    bool has_pool_key;
+    struct hash_key pool_key;
+    struct segment segments[SEGMENTS_MAX];
+    uint32_t segment_count;
+    struct xcopy_exporter *exporters[NODE_EXPORTERS_MAX];
+    uint32_t exporter_count;
+    struct fence *fences;
+    uint32_t fence_count;
+};
+
+/* ---- the gate: exporters' threads ------------------------------------------------------------ */
+
+static int gate_authenticate(void *arg, const struct xcopy_credentials *who)
+{
+    struct node *n = arg;
+    pthread_mutex_lock(&n->pool_key_lock);
+    bool known =
+        n->has_pool_key && token_valid(&n->pool_key, who->session, who->name_space, &who->token);
+    pthread_mutex_unlock(&n->pool_key_lock);
+    return known ? CENOTE_OK : CENOTE_DENIED;
+}
+
+static uint64_t gate_horizon(void *arg, uint64_t session)
+{
+    const struct node *n = arg;
+    return horizons_of(n->horizons, session);
+}
+
+static int gate_admit_write(void *arg, uint64_t session, uint64_t put_id, struct gva gva,
+                            uint64_t extent_len, const struct write_grant *grant)
+{
+    const struct node *n = arg;
+    int status = CENOTE_OK;
+    if (!test_off(TEST_GRANT))
+        status = grant_check(&n->options.grant_key, n->options.boot, session, put_id, gva,
+                             extent_len, grant);
+    if (status != CENOTE_OK)
+        return status;
+    return put_id <= gate_horizon(arg, session) ? CENOTE_FENCED : CENOTE_OK;
+}
+
+/* ---- making and ending ----------------------------------------------------------------------- */
+
+struct node *node_new(const struct node_options *options)
+{
+    struct node *n = calloc(1, sizeof *n);
+    if (!n)
+        return NULL;
+    n->horizons = horizons_new();
+    if (!n->horizons)
+        goto free_node;
+    if (pthread_mutex_init(&n->pool_key_lock, NULL) != 0)
+        goto free_horizons;
+    n->options = *options;
+    n->highest_reign = options->highest_reign;
+    n->gate = (struct xcopy_gate){.arg = n,
+                                  .boot = options->boot,
+                                  .authenticate = gate_authenticate,
+                                  .admit_write = gate_admit_write,
+                                  .horizon = gate_horizon};
+    return n;
+
+free_horizons:
+    horizons_free(n->horizons);
+free_node:
+    free(n);
+    return NULL;
+}
+
+void node_free(struct node *n)
+{
+    if (!n)
+        return;
+    while (n->fences) {
+        struct fence *f = n->fences;
+        n->fences = f->next;
+        free(f);
+    }
+    pthread_mutex_destroy(&n->pool_key_lock);
+    horizons_free(n->horizons);
+    free(n);
+}
+
+const struct xcopy_gate *node_gate(const struct node *n)
+{
+    return &n->gate;
+}
+
+void node_add_memory(struct node *n, const struct memory *memory)
+{
+    assert(n->segment_count < SEGMENTS_MAX && !n->joined);
+    n->segments[n->segment_count++].x.memory = *memory;
+}
+
+void node_add_exporter(struct node *n, struct xcopy_exporter *exporter)
+{
+    assert(n->exporter_count < NODE_EXPORTERS_MAX && !n->joined);
+    n->exporters[n->exporter_count++] = exporter;
+}
+
+void node_set_populated(struct node *n, uint32_t segment, uint64_t bytes)
+{
+    assert(segment < n->segment_count && bytes <= n->segments[segment].x.memory.len_bytes);
+    __atomic_store_n(&n->segments[segment].populated_bytes, bytes, __ATOMIC_RELEASE);
+}
+
+static uint64_t populated_of(const struct segment *s)
+{
+    return __atomic_load_n(&s->populated_bytes, __ATOMIC_ACQUIRE);
+}
+
+uint64_t node_populated(const struct node *n)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n->segment_count; i++)
+        bytes += populated_of(&n->segments[i]);
+    return bytes;
+}
+
+/* ---- membership ------------------------------------------------------------------------------ */
+
+void node_join_params(const struct node *n, struct node_join_params *out)
+{
+    out->boot = n->options.boot;
+    out->grant_key = n->options.grant_key;
+    out->highest_reign = n->highest_reign;
+    out->segment_count = n->segment_count;
+    for (uint32_t i = 0; i < n->segment_count; i++) {
+        const struct xcopy_segment *x = &n->segments[i].x;
+        out->segments[i] = (struct node_segment){.len_bytes = x->memory.len_bytes,
+                                                 .kind = (uint32_t)x->memory.kind,
+                                                 .incarnation = x->incarnation};
+    }
+}
+
+void node_heartbeat_params(const struct node *n, struct node_heartbeat_params *out)
+{
+    out->segment_count = n->segment_count;
+    for (uint32_t i = 0; i < n->segment_count; i++)
+        out->populated_bytes[i] = populated_of(&n->segments[i]);
+}
+
+static bool fits(const struct node *n, const struct node_join_result *r)
+{
+    if (r->segment_count != n->segment_count)
+        return false;
+    for (uint32_t i = 0; i < n->segment_count; i++) {
+        const struct xcopy_segment *mine = &n->segments[i].x;
+        const struct node_segment *s = &r->segments[i];
+        if (s->incarnation == 0 || s->gva.v % EXTENT_ALIGN != 0 ||
+            !gva_covers(gva_make(GVA_FIRST), GVA_END - GVA_FIRST, s->gva, mine->memory.len_bytes))
+            return false;
+        if (n->joined && (s->incarnation != mine->incarnation || s->gva.v != mine->gva.v))
+            return false;
+    }
+    return true;
+}
+
+static_assert(SEGMENTS_MAX <= XCOPY_SEGMENTS_MAX, "an exporter takes all segments of a node");
+
+static void serve_segment(const struct node *n, struct xcopy_segment *x,
+                          const struct node_segment *s)
+{
+    x->gva = s->gva;
+    x->incarnation = s->incarnation;
+    for (uint32_t e = 0; e < n->exporter_count; e++) {
+        int status = n->exporters[e]->ops->add_segment(n->exporters[e], x);
+        assert(status == CENOTE_OK);
+    }
+}
+
+int node_joined(struct node *n, const struct node_join_result *r)
+{
+    int status = node_see_reign(n, r->reign);
+    if (status != CENOTE_OK)
+        return status;
+    if (!fits(n, r)) {
+        log_error("node", "the service's answer to the join doesn't fit the segments");
+        return CENOTE_PROTOCOL;
+    }
+    pthread_mutex_lock(&n->pool_key_lock);
+    n->pool_key = r->pool_key;
+    n->has_pool_key = true;
+    pthread_mutex_unlock(&n->pool_key_lock);
+    for (uint32_t i = 0; i < n->segment_count && !n->joined; i++)
+        serve_segment(n, &n->segments[i].x, &r->segments[i]);
+    n->joined = true;
+    return CENOTE_OK;
+}
+
+bool node_has_joined(const struct node *n)
+{
+    return n->joined;
+}
+
+uint64_t node_highest_reign(const struct node *n)
+{
+    return n->highest_reign;
+}
+
+int node_see_reign(struct node *n, uint64_t reign)
+{
+    if (reign < n->highest_reign) {
+        log_error("node", "refused: reign %llu of the service is over, %llu has been seen",
+                  (unsigned long long)reign, (unsigned long long)n->highest_reign);
+        return CENOTE_OLD_REIGN;
+    }
+    n->highest_reign = reign;
+    return CENOTE_OK;
+}
+
+/* ---- fences ---------------------------------------------------------------------------------- */
+
+static void one_left(void *arg)
+{
+    struct fence *f = arg;
+    struct node *n = f->node; /* node_poll() frees f as soon as nothing is left */
+    if (__atomic_fetch_sub(&f->left, 1, __ATOMIC_ACQ_REL) == 1)
+        n->options.nudge(n->options.arg);
+}
+
+/* The same fence, still under way for a caller who has gone. */
+static struct fence *find_forgotten(struct node *n, const struct fence_params *p)
+{
+    struct fence *f = n->fences;
+    while (f && !(f->tag == TAG_NONE && f->session == p->session && f->horizon == p->horizon))
+        f = f->next;
+    return f;
+}
+
+int node_fence(struct node *n, const struct fence_params *p, uint64_t tag)
+{
+    assert(tag != TAG_NONE);
+    int status = node_see_reign(n, p->reign);
+    if (status != CENOTE_OK)
+        return status;
+    struct fence *f = find_forgotten(n, p);
+    if (f) {
+        f->tag = tag;
+        return CENOTE_OK;
+    }
+    f = n->fence_count < NODE_FENCES_MAX ? calloc(1, sizeof *f) : NULL;
+    if (!f) {
+        log_error("node", "%u fences are under way: one more is refused", n->fence_count);
+        return CENOTE_LIMIT;
+    }
+    *f = (struct fence){n->fences, n, p->session, p->horizon, tag, n->exporter_count + 1};
+    n->fences = f;
+    n->fence_count++;
+    if (test_off(TEST_FENCE)) {
+        f->left = 0;
+        n->options.nudge(n->options.arg);
+        return CENOTE_OK;
+    }
+    horizons_raise(n->horizons, p->session, p->horizon); /* refuse first */
+    for (uint32_t e = 0; e < n->exporter_count; e++)
+        n->exporters[e]->ops->fence(n->exporters[e], p->session, p->horizon, one_left, f);
+    one_left(f);
+    return CENOTE_OK;
+}
+
+void node_forget_tags(struct node *n)
+{
+    for (struct fence *f = n->fences; f; f = f->next)
+        f->tag = TAG_NONE;
+}
+
+void node_poll(struct node *n)
+{
+    struct fence **at = &n->fences;
+    while (*at) {
+        struct fence *f = *at;
+        if (__atomic_load_n(&f->left, __ATOMIC_ACQUIRE) != 0) {
+            at = &f->next;
+            continue;
+        }
+        *at = f->next;
+        n->fence_count--;
+        if (f->tag != TAG_NONE)
+            n->options.fenced(n->options.arg, f->tag);
+        free(f);
+    }
+}
+
+/* ---- voids ----------------------------------------------------------------------------------- */
+
+/* The segment that has the whole extent within its populated part. */
+static const struct segment *segment_of(const struct node *n, struct gva gva, uint64_t extent_len)
+{
+    for (uint32_t i = 0; i < n->segment_count; i++) {
+        const struct segment *s = &n->segments[i];
+        if (s->x.incarnation != 0 && gva_covers(s->x.gva, populated_of(s), gva, extent_len))
+            return s;
+    }
+    return NULL;
+}
+
+int node_void(struct node *n, struct gva gva, uint64_t payload_len)
+{
+    const struct segment *s = NULL;
+    if (payload_len <= EXTENT_PAYLOAD_MAX && gva.v % EXTENT_ALIGN == 0)
+        s = segment_of(n, gva, extent_size(payload_len));
+    if (!s) {
+        log_error("node", "void of 0x%llx, payload of %llu bytes: not an extent of this node",
+                  (unsigned long long)gva.v, (unsigned long long)payload_len);
+        return CENOTE_BAD_RANGE;
+    }
+    uint64_t state_at = gva.v - s->x.gva.v + extent_seal_offset(payload_len) + SEAL_STATE_OFFSET;
+    /* Sequentially consistent: a reader that looks at the seal after it has published a hold, and a
+     * node that looks for holds after the void, must not miss each other. */
+    __atomic_store_n((uint32_t *)(void *)((uint8_t *)s->x.memory.base + state_at),
+                     htole32(SEAL_STATE_VOID), __ATOMIC_SEQ_CST);
+    return CENOTE_OK;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A node's decisions, without I/O: who may write, what is fenced, which seals are void.
+ *
+ * A struct node is one boot: one life of the exporters and of the memory behind them. Memory whose
+ * contents have ended is never offered again; the daemon makes a new node with new memory and a new
+ * boot number, which knows nothing of the old one but the highest reign. That is why nothing that
+ * was granted, cached or queued before can reach the new contents.
+ *
+ * Threads: the exporters call the gate from theirs; populated bytes may be set from any; all else
+ * belongs to one thread.
+ */
+#ifndef CENOTE_SERVER_NODE_NODE_H
+#define CENOTE_SERVER_NODE_NODE_H
+
+#include "meta/stub/messages.h"
+#include "transport/xcopy.h"
+
+#define NODE_EXPORTERS_MAX 4u
+#define NODE_FENCES_MAX    4096u /* begun and not done */
+
+struct node;
+
+struct node_options {
+    uint64_t boot;
+    struct hash_key grant_key;
+    uint64_t highest_reign; /* that the former boots of this process have seen */
+    /* A fence is done; tag is the one given to node_fence(). Called from node_poll(). */
+    void (*fenced)(void *arg, uint64_t tag);
+    /* node_poll() has something to report. Any thread. */
+    void (*nudge)(void *arg);
+    void *arg;
+};
+
+/* NULL: no memory. */
+struct node *node_new(const struct node_options *options);
+/* The exporters have stopped. */
+void node_free(struct node *n);
+
+/* What the exporters ask; valid as long as the node. */
+const struct xcopy_gate *node_gate(const struct node *n);
+/* All before the first join. Memory and exporters stay the caller's. */
+void node_add_memory(struct node *n, const struct memory *memory);
+void node_add_exporter(struct node *n, struct xcopy_exporter *exporter);
+/* How much of a segment may be used. Any thread. */
+void node_set_populated(struct node *n, uint32_t segment, uint64_t bytes);
+uint64_t node_populated(const struct node *n);
+
+/* Fills boot, grant key, reign and segments; the rest of the parameters is the caller's. */
+void node_join_params(const struct node *n, struct node_join_params *out);
+void node_heartbeat_params(const struct node *n, struct node_heartbeat_params *out);
+/* The service's answer to a join: its keys and incarnations; the first time, the exporters begin to
+ * serve the segments. CENOTE_OK, CENOTE_OLD_REIGN, or CENOTE_PROTOCOL: the answer doesn't fit the
+ * segments. */
+int node_joined(struct node *n, const struct node_join_result *r);
+/* Has it joined once? */
+bool node_has_joined(const struct node *n);
+uint64_t node_highest_reign(const struct node *n);
+/* Every word of the service passes here. CENOTE_OK or CENOTE_OLD_REIGN. */
+int node_see_reign(struct node *n, uint64_t reign);
+
+/* Begins to refuse the session's puts up to the horizon, then makes sure that nothing of them can
+ * land any more. CENOTE_OK: fenced(tag) follows. CENOTE_OLD_REIGN, CENOTE_LIMIT. */
+int node_fence(struct node *n, const struct fence_params *p, uint64_t tag);
+/* Nobody waits for the fences under way any more. They go on; the same fence, asked for again,
+ * takes over where they are. */
+void node_forget_tags(struct node *n);
+/* Reports the fences that have been done meanwhile. */
+void node_poll(struct node *n);
+
+/* Makes one extent's seal void. CENOTE_OK or CENOTE_BAD_RANGE. */
+int node_void(struct node *n, struct gva gva, uint64_t payload_len);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One life of a node's contents: memory, the exporters that serve it, the thread that populates it,
+ * and the struct node that decides for them. It begins with fresh memory, a new boot number and new
+ * keys, and it ends as a whole: connections closed, server threads joined, memory unmapped. Nothing
+ * of it is used a second time.
+ */
+#ifndef CENOTE_SERVER_NODE_LIFE_H
+#define CENOTE_SERVER_NODE_LIFE_H
+
+#include "server/node/node.h"
+
+/* Memory is touched, and offered, in steps of this size. */
+#define LIFE_POPULATE_STEP_BYTES (UINT64_C(64) << 20)
+
+struct node_life;
+
+struct node_life_options {
+    uint64_t dram_bytes;
+    const char *shm_endpoint;
+    const char *data_listen;
+    const char *advertise; /* host that replaces the bound one; "": none */
+    uint64_t highest_reign;
+    void (*fenced)(void *arg, uint64_t tag);
+    void (*nudge)(void *arg);
+    void *arg;
+};
+
+/* CENOTE_OK, or the status of what failed, logged. */
+int node_life_begin(const struct node_life_options *options, struct node_life **out);
+/* Stops serving; no more fenced() or nudge(). Must come before node_life_free(). */
+void node_life_stop(struct node_life *l);
+void node_life_free(struct node_life *l);
+
+struct node *node_life_node(const struct node_life *l);
+/* As clients must use them. */
+const char *node_life_shm(const struct node_life *l);
+const char *node_life_tcp(const struct node_life *l);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/node_role.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/machine.h"
+#include "server/node/member.h"
+#include "server/node_life.h"
+#include "transport/base/clock.h"
+#include "transport/base/log.h"
+#include "transport/rpc/rpc.h"
+
+struct node_role {
+    const struct options *options;
+    const char *meta;
+    void (*joined)(void *arg);
+    void *joined_arg;
+    struct member_identity who;
+    char shm_endpoint[XCOPY_ENDPOINT_MAX];
+    char data_endpoint[XCOPY_ENDPOINT_MAX]; /* of the first life */
+    struct rpc_loop *loop;
+    pthread_t thread;
+    /* All below belongs to the loop's thread. life and member are NULL between two lives. */
+    struct node_life *life;
+    struct member *member;
+    struct rpc_conn *conn; /* NULL: not connected */
+    uint64_t highest_reign;
+    uint64_t renew_at_ms;
+    bool told_joined;
+    uint64_t stop_by_ms; /* 0: not stopping */
+    bool stop_wanted;    /* atomic: by another thread */
+};
+
+/* ---- a life and its member ------------------------------------------------------------------- */
+
+static void on_fenced(void *arg, uint64_t tag)
+{
+    struct node_role *r = arg;
+    member_fenced(r->member, tag);
+}
+
+static void on_nudged(void *arg)
+{
+    struct node_role *r = arg;
+    if (r->life)
+        node_poll(node_life_node(r->life));
+}
+
+/* From an exporter's thread. If there is no memory for the post, the next tick does it. */
+static void nudge(void *arg)
+{
+    struct node_role *r = arg;
+    (void)rpc_loop_post(r->loop, on_nudged, r);
+}
+
+static const struct member_env member_env;
+
+static int begin_life(struct node_role *r)
+{
+    const struct options *o = r->options;
+    struct node_life_options options = {.dram_bytes = o->dram_bytes,
+                                        .shm_endpoint = r->shm_endpoint,
+                                        .data_listen = o->data_listen,
+                                        .advertise = o->advertise,
+                                        .highest_reign = r->highest_reign,
+                                        .fenced = on_fenced,
+                                        .nudge = nudge,
+                                        .arg = r};
+    int status = node_life_begin(&options, &r->life);
+    if (status != CENOTE_OK)
+        return status;
+    struct member_env env = member_env;
+    env.arg = r;
+    snprintf(r->who.shm, sizeof r->who.shm, "%s", node_life_shm(r->life));
+    snprintf(r->who.tcp, sizeof r->who.tcp, "%s", node_life_tcp(r->life));
+    r->member = member_new(&env, &r->who, node_life_node(r->life));
+    if (!r->member) {
+        node_life_stop(r->life);
+        node_life_free(r->life);
+        r->life = NULL;
+        return CENOTE_NO_MEMORY;
+    }
+    return CENOTE_OK;
+}
+
+/* Disconnected. */
+static void end_life(struct node_role *r)
+{
+    assert(!r->conn);
+    if (!r->life)
+        return;
+    r->highest_reign = node_highest_reign(node_life_node(r->life));
+    member_free(r->member);
+    r->member = NULL;
+    node_life_stop(r->life);
+    node_life_free(r->life);
+    r->life = NULL;
+}
+
+static void renew_life(struct node_role *r)
+{
+    end_life(r);
+    if (begin_life(r) != CENOTE_OK)
+        r->renew_at_ms = clock_now_ms() + NODE_RENEW_RETRY_MS;
+}
+
+/* ---- the connection -------------------------------------------------------------------------- */
+
+static void *on_opened(void *arg, struct rpc_conn *conn)
+{
+    struct node_role *r = arg;
+    r->conn = conn;
+    member_connected(r->member);
+    return r;
+}
+
+static void on_message(void *arg, struct rpc_conn *conn, const struct wire_msg *m)
+{
+    struct node_role *r = arg;
+    (void)conn;
+    member_message(r->member, m);
+}
+
+static void on_closed(void *arg, struct rpc_conn *conn)
+{
+    struct node_role *r = arg;
+    (void)conn;
+    r->conn = NULL;
+    member_disconnected(r->member);
+}
+
+static void connect_meta(void *arg)
+{
+    static const struct rpc_handler handler = {on_opened, on_message, on_closed};
+    struct node_role *r = arg;
+    struct rpc_limits limits = {0};
+    struct endpoint e;
+    /* Resolved anew each time: a service that moves keeps its name, not its address. */
+    int status = endpoint_parse(r->meta, &e);
+    if (status == CENOTE_OK)
+        status = rpc_connect(r->loop, &e, &limits, &handler, r);
+    if (status != CENOTE_OK)
+        member_disconnected(r->member);
+}
+
+static void answer_meta(void *arg, const void *frame, size_t len_bytes)
+{
+    struct node_role *r = arg;
+    if (!r->conn)
+        return;
+    rpc_conn_send(r->conn, frame, len_bytes);
+    rpc_conn_answered(r->conn);
+}
+
+static void call_meta(void *arg, const void *frame, size_t len_bytes, uint32_t timeout_ms,
+                      void (*done)(void *done_arg, int status, struct wire_value result),
+                      void *done_arg)
+{
+    struct node_role *r = arg;
+    rpc_conn_call(r->conn, frame, len_bytes, timeout_ms, done, done_arg);
+}
+
+static void close_meta(void *arg)
+{
+    struct node_role *r = arg;
+    if (r->conn)
+        rpc_conn_close(r->conn);
+}
+
+static uint64_t now_ms(void *arg)
+{
+    (void)arg;
+    return clock_now_ms();
+}
+
+static const struct member_env member_env = {.connect = connect_meta,
+                                             .answer = answer_meta,
+                                             .call = call_meta,
+                                             .close = close_meta,
+                                             .now_ms = now_ms};
+
+/* ---- the loop's thread ----------------------------------------------------------------------- */
+
+static void tick_member(struct node_role *r)
+{
+    member_tick(r->member);
+    enum member_state state = member_state(r->member);
+    if (state == MEMBER_JOINED && !r->told_joined) {
+        r->told_joined = true;
+        r->joined(r->joined_arg);
+    } else if (state == MEMBER_LOST && !r->conn) {
+        renew_life(r);
+    }
+}
+
+static void begin_to_stop(struct node_role *r)
+{
+    r->stop_by_ms = clock_now_ms() + NODE_STOP_MAX_MS;
+    if (r->member)
+        member_leave(r->member);
+}
+
+static void on_tick(void *arg)
+{
+    struct node_role *r = arg;
+    if (r->stop_by_ms == 0 && __atomic_load_n(&r->stop_wanted, __ATOMIC_ACQUIRE))
+        begin_to_stop(r);
+    if (r->member)
+        tick_member(r);
+    else if (r->stop_by_ms == 0 && clock_now_ms() >= r->renew_at_ms)
+        renew_life(r);
+    if (r->stop_by_ms != 0 &&
+        (!r->member || member_state(r->member) == MEMBER_LEFT || clock_now_ms() >= r->stop_by_ms))
+        rpc_loop_stop(r->loop);
+}
+
+static void *run(void *arg)
+{
+    struct node_role *r = arg;
+    rpc_loop_run(r->loop);
+    return NULL;
+}
+
+/* ---- start and stop -------------------------------------------------------------------------- */
+
+static int name_socket(struct node_role *r)
+{
+    char dir[PATH_MAX], path[PATH_MAX + NODE_NAME_MAX + 16];
+    const struct options *o = r->options;
+    int status = CENOTE_OK;
+    if (o->shm_dir[0] != '\0')
+        snprintf(dir, sizeof dir, "%s", o->shm_dir);
+    else
+        status = machine_shm_dir(dir, sizeof dir);
+    if (status == CENOTE_OK)
+        status = machine_make_dir(dir);
+    if (status != CENOTE_OK)
+        return status;
+    snprintf(path, sizeof path, "unix:%s/%s.sock", dir, r->who.name);
+    for (char *c = path + strlen("unix:") + strlen(dir) + 1; *c; c++)
+        *c = *c == '/' ? '_' : *c;
+    struct endpoint e;
+    if (strlen(path) >= sizeof r->shm_endpoint || endpoint_parse(path, &e) != CENOTE_OK) {
+        log_error("node", "%s is too long for a socket's path: shorten --shm-dir or --node-name",
+                  path);
+        return CENOTE_INVALID;
+    }
+    memcpy(r->shm_endpoint, path, strlen(path) + 1);
+    return CENOTE_OK;
+}
+
+static int identify(struct node_role *r)
+{
+    const struct options *o = r->options;
+    if (o->node_name[0] != '\0')
+        snprintf(r->who.name, sizeof r->who.name, "%s", o->node_name);
+    else
+        machine_node_name(r->who.name, sizeof r->who.name);
+    xcopy_this_host(r->who.host);
+    snprintf(r->who.zone, sizeof r->who.zone, "%s", o->zone);
+    return name_socket(r);
+}
+
+/* The loop has stopped. Exporters post to it, and its connection speaks to the member. */
+static void tear_down(struct node_role *r)
+{
+    if (r->life)
+        node_life_stop(r->life);
+    if (r->loop)
+        rpc_loop_free(r->loop);
+    if (r->life) {
+        member_free(r->member);
+        node_life_free(r->life);
+    }
+    free(r);
+}
+
+int node_role_start(const struct options *o, const char *meta, void (*joined)(void *arg), void *arg,
+                    struct node_role **out)
+{
+    struct node_role *r = calloc(1, sizeof *r);
+    if (!r)
+        return CENOTE_NO_MEMORY;
+    r->options = o;
+    r->meta = meta;
+    r->joined = joined;
+    r->joined_arg = arg;
+    int status = identify(r);
+    if (status == CENOTE_OK) {
+        r->loop = rpc_loop_new();
+        status = r->loop ? rpc_loop_every(r->loop, MEMBER_TICK_MS, on_tick, r) : CENOTE_NO_MEMORY;
+    }
+    if (status == CENOTE_OK)
+        status = begin_life(r);
+    if (status == CENOTE_OK) {
+        snprintf(r->data_endpoint, sizeof r->data_endpoint, "%s", node_life_tcp(r->life));
+        status = pthread_create(&r->thread, NULL, run, r) == 0 ? CENOTE_OK : CENOTE_NO_MEMORY;
+    }
+    if (status != CENOTE_OK)
+        tear_down(r);
+    else
+        *out = r;
+    return status;
+}
+
+void node_role_stop(struct node_role *r)
+{
+    if (!r)
+        return;
+    __atomic_store_n(&r->stop_wanted, true, __ATOMIC_RELEASE);
+    pthread_join(r->thread, NULL);
+    tear_down(r);
+}
+
+const char *node_role_data_endpoint(const struct node_role *r)
+{
+    return r->data_endpoint;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The node of this process: one thread with the connection to the service, and the node's present
+ * life (node_life.h) with its own threads, so that a busy data path doesn't look like a dead node.
+ */
+#ifndef CENOTE_SERVER_NODE_ROLE_H
+#define CENOTE_SERVER_NODE_ROLE_H
+
+#include "server/options.h"
+
+#define NODE_RENEW_RETRY_MS 1000u /* between attempts to make a new life */
+#define NODE_STOP_MAX_MS    5000u /* for leaving the pool in order */
+
+struct node_role;
+
+/* Makes the memory, starts serving and begins to join the service at meta. joined(arg) is called
+ * once, from the node's thread, after the first join. CENOTE_OK, or the status of what failed,
+ * logged. */
+int node_role_start(const struct options *o, const char *meta, void (*joined)(void *arg), void *arg,
+                    struct node_role **out);
+/* Leaves the pool and ends. */
+void node_role_stop(struct node_role *r);
+
+/* The data endpoint; after joined(), and as long as the node keeps its life. */
+const char *node_role_data_endpoint(const struct node_role *r);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/options.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cenote/status.h>
+
+#include "meta/stub/messages.h"
+#include "transport/base/endpoint.h"
+
+#define HOUR_MS 3600000u
+
+static const char *const roles[] = {"meta,node", "meta", "node", NULL};
+static const char *const durabilities[] = {"process", "sync", NULL};
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+
+#define FIELD(f) offsetof(struct options, f)
+
+static const struct config_option table[] = {
+    {"roles", CONFIG_CHOICE, FIELD(roles), "meta,node", "ROLES",
+     "What this process is: the metadata service, a node that donates memory, or both.", roles, 0,
+     0},
+    {"listen", CONFIG_LIST, FIELD(listen), "127.0.0.1:7400", "ENDPOINT",
+     "Control endpoint of the metadata service, host:port or unix:PATH; repeatable.", NULL, 0, 0},
+    {"meta", CONFIG_STRING, FIELD(meta), "127.0.0.1:7400", "ENDPOINT",
+     "Where a process that is only a node finds the metadata service.", NULL, 0, 0},
+    {"data-dir", CONFIG_STRING, FIELD(data_dir), NULL, "DIR",
+     "Directory of the metadata (default: /var/lib/cenote, or $XDG_STATE_HOME/cenote when not "
+     "root).",
+     NULL, 0, 0},
+    {"dram", CONFIG_SIZE, FIELD(dram_bytes), "1GiB", "SIZE", "Memory that the node donates.", NULL,
+     1u << 20, 0},
+    {"data-listen", CONFIG_STRING, FIELD(data_listen), "127.0.0.1:0", "ENDPOINT",
+     "Endpoint of the node for data over TCP; port 0 takes a free one.", NULL, 0, 0},
+    {"advertise", CONFIG_STRING, FIELD(advertise), "", "HOST",
+     "Name or address by which clients reach --data-listen, if it is another.", NULL, 0, 0},
+    {"shm-dir", CONFIG_STRING, FIELD(shm_dir), "", "DIR",
+     "Where the node's socket for shared memory lies (default: $XDG_RUNTIME_DIR/cenote, or "
+     "/tmp/cenote-UID).",
+     NULL, 0, 0},
+    {"node-name", CONFIG_STRING, FIELD(node_name), "", "NAME",
+     "The node's name in the pool (default: host name, process id and a random number).", NULL, 0,
+     0},
+    {"zone", CONFIG_STRING, FIELD(zone), "", "LABEL", "Where the node stands; copies keep apart.",
+     NULL, 0, 0},
+    {"durability", CONFIG_CHOICE, FIELD(durability), "process", "MODE",
+     "process: metadata survives the death of this process; sync: of the machine.", durabilities, 0,
+     0},
+    {"meta-map-size", CONFIG_SIZE, FIELD(meta_map_bytes), "64GiB", "SIZE",
+     "Largest size of the metadata on disk.", NULL, 1u << 20, UINT64_C(1) << 44},
+    {"lease", CONFIG_MS, FIELD(lease_ms), "10s", "TIME",
+     "How long a reader may use what it looked up.", NULL, 10, HOUR_MS},
+    {"put-timeout", CONFIG_MS, FIELD(put_timeout_ms), "60s", "TIME",
+     "A put that isn't finished by then is aborted.", NULL, 10, HOUR_MS},
+    {"session-grace", CONFIG_MS, FIELD(session_grace_ms), "15s", "TIME",
+     "How long a client's session outlives its connection.", NULL, 10, HOUR_MS},
+    {"heartbeat", CONFIG_MS, FIELD(heartbeat_ms), "1s", "TIME", "Between heartbeats of a node.",
+     NULL, 10, HOUR_MS},
+    {"suspect", CONFIG_MS, FIELD(suspect_ms), "4s", "TIME",
+     "A node silent for so long gets no new values.", NULL, 10, HOUR_MS},
+    {"dead", CONFIG_MS, FIELD(dead_ms), "30s", "TIME",
+     "A node silent for so long has lost its contents.", NULL, 10, HOUR_MS},
+    {"insecure", CONFIG_BOOL, FIELD(insecure), NULL, NULL,
+     "Allow plaintext on addresses that other machines can reach.", NULL, 0, 0},
+    {"log-level", CONFIG_CHOICE, FIELD(log_level), "info", "LEVEL", "What is logged to stderr.",
+     log_levels, 0, 0},
+    {"config", CONFIG_STRING, FIELD(config), NULL, "FILE", "Read options from a file.", NULL, 0, 0},
+    {"help", CONFIG_BOOL, FIELD(help), NULL, NULL, "Show this text.", NULL, 0, 0},
+    {"version", CONFIG_BOOL, FIELD(version), NULL, NULL, "Show the version.", NULL, 0, 0},
+};
+
+static const struct config_spec spec = {
+    .program = "cenoted",
+    .usage = "cenoted [OPTION...]",
+    .options = table,
+    .count = sizeof table / sizeof table[0],
+};
+
+static int check_endpoint(const struct options *o, const char *name, const char *text, char *error,
+                          size_t error_size)
+{
+    struct endpoint e;
+    if (endpoint_parse(text, &e) != CENOTE_OK) {
+        snprintf(error, error_size, "--%s: '%s' is no endpoint (host:port or unix:PATH)", name,
+                 text);
+        return CENOTE_INVALID;
+    }
+    if (!endpoint_is_local(&e) && !o->insecure) {
+        snprintf(error, error_size,
+                 "--%s: other machines can reach %s, and the traffic is not encrypted: "
+                 "add --insecure if that is meant",
+                 name, text);
+        return CENOTE_INVALID;
+    }
+    return CENOTE_OK;
+}
+
+static int check_times(const struct options *o, char *error, size_t error_size)
+{
+    if (o->heartbeat_ms < o->suspect_ms && o->suspect_ms < o->dead_ms)
+        return CENOTE_OK;
+    snprintf(error, error_size, "--heartbeat, --suspect and --dead must ascend");
+    return CENOTE_INVALID;
+}
+
+static int check_node(const struct options *o, char *error, size_t error_size)
+{
+    const char *const texts[][2] = {
+        {"node-name", o->node_name}, {"zone", o->zone}, {"advertise", o->advertise}};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (strlen(texts[i][1]) <= NODE_NAME_MAX)
+            continue;
+        snprintf(error, error_size, "--%s has more than %u bytes", texts[i][0], NODE_NAME_MAX);
+        return CENOTE_INVALID;
+    }
+    return check_endpoint(o, "data-listen", o->data_listen, error, error_size);
+}
+
+static int check(const struct options *o, char *error, size_t error_size)
+{
+    int status = CENOTE_OK;
+    if (options_has_meta(o)) {
+        status = check_times(o, error, error_size);
+        if (status == CENOTE_OK && o->listen.count > OPTIONS_LISTEN_MAX) {
+            snprintf(error, error_size, "--listen: at most %u endpoints", OPTIONS_LISTEN_MAX);
+            status = CENOTE_INVALID;
+        }
+        for (size_t i = 0; i < o->listen.count && status == CENOTE_OK; i++)
+            status = check_endpoint(o, "listen", o->listen.items[i], error, error_size);
+    }
+    if (status == CENOTE_OK && options_has_node(o))
+        status = check_node(o, error, error_size);
+    return status;
+}
+
+int options_parse(struct options *o, int argc, char **argv, char *error, size_t error_size)
+{
+    int positionals = 0;
+    int status = config_parse(&spec, argc, argv, o, &positionals, error, error_size);
+    if (status != CENOTE_OK || o->help || o->version)
+        return status;
+    if (positionals > 0) {
+        snprintf(error, error_size, "unexpected argument '%s'", argv[1]);
+        return CENOTE_INVALID;
+    }
+    return check(o, error, error_size);
+}
+
+void options_free(struct options *o)
+{
+    config_free(&spec, o);
+}
+
+void options_help(void)
+{
+    config_help(&spec, stdout);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of cenoted: one table for command line, environment, file and --help. */
+#ifndef CENOTE_SERVER_OPTIONS_H
+#define CENOTE_SERVER_OPTIONS_H
+
+#include "transport/base/config.h"
+
+#define OPTIONS_LISTEN_MAX 16u
+
+/* Index of the choices of --roles. */
+enum roles { ROLES_BOTH, ROLES_META, ROLES_NODE };
+
+struct options {
+    int roles;
+    char *meta;
+    char *data_dir;
+    char *data_listen;
+    char *advertise;
+    char *shm_dir;
+    char *node_name;
+    char *zone;
+    char *config;
+    struct config_list listen;
+    bool insecure, help, version;
+    int durability; /* 0 process, 1 sync */
+    int log_level;  /* enum log_level */
+    uint64_t dram_bytes;
+    uint64_t meta_map_bytes;
+    uint64_t lease_ms, put_timeout_ms, session_grace_ms;
+    uint64_t heartbeat_ms, suspect_ms, dead_ms;
+};
+
+/* Fills a zeroed *o and checks what doesn't go together. CENOTE_OK; CENOTE_INVALID with a line in
+ * error. options_free() either way. */
+int options_parse(struct options *o, int argc, char **argv, char *error, size_t error_size);
+void options_free(struct options *o);
+/* The help text, to stdout. */
+void options_help(void);
+
+static inline bool options_has_meta(const struct options *o)
+{
+    return o->roles != ROLES_NODE;
+}
+
+static inline bool options_has_node(const struct options *o)
+{
+    return o->roles != ROLES_META;
+}
+
+#endif

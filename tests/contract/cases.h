@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cases of the contract suite; each gets a fresh node and leaves nothing behind. */
+#ifndef CENOTE_TESTS_CONTRACT_CASES_H
+#define CENOTE_TESTS_CONTRACT_CASES_H
+
+#include "tests/contract/rig.h"
+
+#define CONTRACT_CASES(X)                                                                          \
+    X(sizes)                                                                                       \
+    X(scattered)                                                                                   \
+    X(ranges)                                                                                      \
+    X(write_in_parts)                                                                              \
+    X(pipelined)                                                                                   \
+    X(bad_requests)                                                                                \
+    X(out_of_range)                                                                                \
+    X(connect_refused)                                                                             \
+    X(wrong_grant)                                                                                 \
+    X(stale)
+
+#define CONTRACT_DECLARE(name) void case_##name(struct rig *r);
+CONTRACT_CASES(CONTRACT_DECLARE)
+
+#endif

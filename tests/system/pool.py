@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts real daemons for a system test, in a temporary directory and on free ports.
+
+    with Pool(nodes=2, split=True) as pool:
+        pool.cenote("put", "key", path)
+        pool.nodes[0].kill()
+        pool.status()["capacity"]["used_bytes"]
+
+A pool is joined (one process with both roles) or split (one service, and node processes). At the
+end everything that was started is stopped in order; a daemon that doesn't stop, stops with an error
+or leaves a sanitizer's report fails the test. Processes are only ever signalled by their own id.
+"""
+import ctypes
+import json
+import os
+import pathlib
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+BIN = pathlib.Path(os.environ.get("CENOTE_BIN", "build/bin")).resolve()
+READY_SECONDS = 30
+STOP_SECONDS = 20
+PR_SET_PDEATHSIG = 1
+SANITIZED = os.environ.get("CENOTE_SANITIZE", "")
+REPORTS = ("Sanitizer", "runtime error:", "Assertion `")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent():
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def wait_until(condition, seconds=10, what="the condition"):
+    """Polls until condition() is true, and returns what it returned."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not come true in {seconds} s")
+        time.sleep(0.01)
+
+
+class Daemon:
+    """One cenoted."""
+
+    def __init__(self, name, directory, options):
+        self.name = name
+        self.log_path = directory / f"{name}.log"
+        self.options = [str(o) for o in options]
+        self.endpoints = {}  # "control": [...], "data": [...]
+        self.process = None
+        self.killed = False
+
+    def start(self, wait=True):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [BIN / "cenoted", *self.options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=log, preexec_fn=_die_with_parent)
+        self.killed = False
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, seconds=READY_SECONDS):
+        """Reads the line that says where it listens."""
+        text, end = b"", time.monotonic() + seconds
+        while not text.endswith(b"\n"):
+            readable, _, _ = select.select([self.process.stdout], [], [], end - time.monotonic())
+            part = os.read(self.process.stdout.fileno(), 4096) if readable else b""
+            if not part:
+                raise AssertionError(f"{self.name} did not become ready:\n{self.log()}")
+            text += part
+        prefix = "cenoted ready: "
+        line = text.decode().strip()
+        assert line.startswith(prefix), line
+        self.endpoints = {}
+        for item in line[len(prefix):].split(", "):
+            kind, endpoint = item.split(" ", 1)
+            self.endpoints.setdefault(kind, []).append(endpoint)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def pause(self):
+        self.signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.signal(signal.SIGCONT)
+
+    def kill(self):
+        """kill -9, waited for."""
+        if self.alive():
+            self.killed = True
+            self.process.kill()
+        self._reap(STOP_SECONDS)
+
+    def stop(self):
+        """SIGTERM; it must end well."""
+        if self.alive():
+            self.resume()
+            self.signal(signal.SIGTERM)
+        code = self._reap(STOP_SECONDS)
+        if not self.killed:
+            assert code == 0, f"{self.name} ended with {code}:\n{self.log()}"
+
+    def _reap(self, seconds):
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.killed = True
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"{self.name} did not stop:\n{self.log()}") from None
+        self.process.stdout.close()
+        return code
+
+    def check_log(self):
+        log = self.log()
+        for report in REPORTS:
+            assert report not in log, f"{self.name}:\n{log}"
+
+    def open_descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+class Pool:
+    """A service and its nodes."""
+
+    def __init__(self, nodes=1, split=False, dram="64MiB", options=(), meta_options=(),
+                 node_options=()):
+        self.temporary = tempfile.TemporaryDirectory(prefix="cenote-test-")
+        self.dir = pathlib.Path(self.temporary.name)
+        self.data_dir = self.dir / "meta"
+        self.shm_dir = self.dir / "shm"
+        self.control = self.dir / "control.sock"
+        self.dram = dram
+        self.options = list(options)
+        self.node_options = list(node_options)
+        self.daemons = []
+        self.nodes = []
+        meta = ["--data-dir", self.data_dir, "--listen", "127.0.0.1:0", "--listen",
+                f"unix:{self.control}", *meta_options]
+        if split:
+            self.meta = self._daemon("meta", ["--roles=meta", *meta])
+            self.node_count = nodes
+        else:
+            self.meta = self._daemon("pool", [*meta, *self._node_part("node0")])
+            self.nodes.append(self.meta)
+            self.node_count = 0
+
+    def _daemon(self, name, options):
+        daemon = Daemon(name, self.dir, [*options, *self.options])
+        self.daemons.append(daemon)
+        return daemon
+
+    def _node_part(self, name):
+        return ["--dram", self.dram, "--node-name", name, "--shm-dir", self.shm_dir,
+                *self.node_options]
+
+    def add_node(self, name, options=(), start=True):
+        daemon = self._daemon(name, ["--roles=node", "--meta", f"unix:{self.control}",
+                                     *self._node_part(name), *options])
+        self.nodes.append(daemon)
+        return daemon.start() if start else daemon
+
+    def start(self):
+        self.meta.start()
+        for i in range(self.node_count):
+            self.add_node(f"node{i}")
+        self.wait_capacity()
+        return self
+
+    def wait_capacity(self):
+        """Until all memory of the live nodes is populated."""
+        def full():
+            segments = [s for n in self.status()["nodes"] if n["state"] == "alive"
+                        for s in n["segments"]]
+            return all(s["populated_bytes"] == s["length_bytes"] for s in segments)
+        wait_until(full, 60, "all memory being populated")
+
+    @property
+    def meta_endpoint(self):
+        return f"unix:{self.control}"
+
+    @property
+    def meta_tcp(self):
+        return next(e for e in self.meta.endpoints["control"] if not e.startswith("unix:"))
+
+    def environment(self, **extra):
+        return {**os.environ, "CENOTE_META": self.meta_endpoint, **extra}
+
+    def cenote(self, *args, code=0, timeout=60, **keywords):
+        """Runs the tool; code is the exit status it must end with, None for any."""
+        done = subprocess.run([BIN / "cenote", *map(str, args)], env=self.environment(),
+                              capture_output=True, timeout=timeout, check=False, **keywords)
+        if code is not None and done.returncode != code:
+            raise AssertionError(f"cenote {' '.join(map(str, args))}: ended with "
+                                 f"{done.returncode}, not {code}\n{done.stderr.decode()}")
+        for report in REPORTS:
+            assert report not in done.stderr.decode(errors="replace"), done.stderr.decode()
+        return done
+
+    def status(self):
+        return json.loads(self.cenote("status", "--json").stdout)
+
+    def used_bytes(self):
+        return self.status()["capacity"]["used_bytes"]
+
+    def stop(self):
+        for daemon in reversed(self.daemons):
+            if daemon.process is not None:
+                daemon.stop()
+
+    def close(self):
+        try:
+            self.stop()
+            for daemon in self.daemons:
+                if daemon.process is not None:
+                    daemon.check_log()
+        finally:
+            for daemon in self.daemons:
+                if daemon.alive():
+                    daemon.kill()
+            self.temporary.cleanup()
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.close()
+        else:
+            self._abandon()
+
+    def _abandon(self):
+        """After a failure: shows the logs and takes everything down."""
+        for daemon in self.daemons:
+            if daemon.process is None:
+                continue
+            daemon.kill()
+            print(f"---- log of {daemon.name}\n{daemon.log()}", file=sys.stderr)
+        self.temporary.cleanup()
+
+
+def connect(endpoint, seconds=10):
+    """A plain socket to "host:port" or "unix:PATH"."""
+    if endpoint.startswith("unix:"):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(seconds)
+        s.connect(endpoint[len("unix:"):])
+    else:
+        host, port = endpoint.rsplit(":", 1)
+        s = socket.create_connection((host.strip("[]"), int(port)), seconds)
+    return s

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+
+#include "server/node/member.h"
+#include "tests/unit/server/fake_node.h"
+
+/* The service's side: what the member sent, and the call it waits for. */
+static struct {
+    struct fake_node node;
+    struct member *member;
+    uint64_t now_ms;
+    unsigned connects, closes, answers;
+    struct wire_msg answer; /* the last one */
+    struct wire_msg call;   /* the last one; its frame is kept */
+    uint8_t *call_frame, *answer_frame;
+    uint32_t call_timeout_ms;
+    void (*done)(void *arg, int status, struct wire_value result);
+    void *done_arg;
+} t;
+
+static void keep(struct wire_msg *msg, uint8_t **kept, const void *frame, size_t len)
+{
+    wire_msg_free(msg);
+    free(*kept);
+    *kept = malloc(len);
+    memcpy(*kept, frame, len);
+    cr_assert_eq(wire_scan(*kept, len, WIRE_FRAME_MAX, NULL), (int64_t)len);
+    cr_assert_eq(wire_parse(*kept, len, msg), CENOTE_OK);
+}
+
+static void env_connect(void *arg)
+{
+    (void)arg;
+    t.connects++;
+}
+
+static void env_answer(void *arg, const void *frame, size_t len_bytes)
+{
+    (void)arg;
+    t.answers++;
+    keep(&t.answer, &t.answer_frame, frame, len_bytes);
+}
+
+static void env_call(void *arg, const void *frame, size_t len_bytes, uint32_t timeout_ms,
+                     void (*done)(void *done_arg, int status, struct wire_value result),
+                     void *done_arg)
+{
+    (void)arg;
+    keep(&t.call, &t.call_frame, frame, len_bytes);
+    t.call_timeout_ms = timeout_ms;
+    t.done = done;
+    t.done_arg = done_arg;
+}
+
+static void env_close(void *arg)
+{
+    (void)arg;
+    t.closes++;
+}
+
+static uint64_t env_now(void *arg)
+{
+    (void)arg;
+    return t.now_ms;
+}
+
+static void begin(void)
+{
+    struct member_env env = {.connect = env_connect,
+                             .answer = env_answer,
+                             .call = env_call,
+                             .close = env_close,
+                             .now_ms = env_now};
+    struct member_identity who = {.name = "n1", .host = "h", .shm = "unix:/s", .tcp = "1.2.3.4:5"};
+    hash_init();
+    fake_node_init(&t.node);
+    t.now_ms = 1000000;
+    t.member = member_new(&env, &who, t.node.node);
+}
+
+static void end(void)
+{
+    member_leave(t.member);
+    member_disconnected(t.member);
+    member_free(t.member);
+    fake_node_free(&t.node);
+    wire_msg_free(&t.call);
+    wire_msg_free(&t.answer);
+    free(t.call_frame);
+    free(t.answer_frame);
+}
+
+TestSuite(member, .init = begin, .fini = end);
+
+static void pass(uint64_t ms)
+{
+    t.now_ms += ms;
+    member_tick(t.member);
+}
+
+/* Answers the call the member waits for. */
+static void answer_ok(void (*put)(struct wire_buf *b))
+{
+    struct wire_buf b = {0};
+    struct wire_msg holder;
+    struct wire_value v;
+    put(&b);
+    cr_assert_eq(wire_parse_value(b.data, b.len, &holder, &v), CENOTE_OK);
+    t.done(t.done_arg, CENOTE_OK, v);
+    wire_msg_free(&holder);
+    wire_buf_free(&b);
+}
+
+static void answer_error(int status)
+{
+    t.done(t.done_arg, status, (struct wire_value){NULL});
+}
+
+static void put_join_result(struct wire_buf *b)
+{
+    struct node_join_result r = fake_join_result();
+    node_join_result_put(b, &r);
+}
+
+static void put_reign(struct wire_buf *b)
+{
+    wire_put_array(b, 1);
+    wire_put_uint(b, FAKE_REIGN);
+}
+
+static void put_old_reign(struct wire_buf *b)
+{
+    wire_put_array(b, 1);
+    wire_put_uint(b, FAKE_REIGN - 1);
+}
+
+static void join(void)
+{
+    pass(0);
+    member_connected(t.member);
+    answer_ok(put_join_result);
+    cr_assert_eq(member_state(t.member), MEMBER_JOINED);
+    answer_ok(put_reign); /* of the first heartbeat */
+}
+
+Test(member, join__then_a_heartbeat_at_once)
+{
+    struct node_join_params p;
+    pass(0);
+    cr_assert_eq(t.connects, 1);
+    member_connected(t.member);
+    cr_assert_str_eq(t.call.method, METHOD_NODE_JOIN);
+    cr_assert_eq(t.call_timeout_ms, MEMBER_CALL_TIMEOUT_MS);
+    cr_assert(node_join_params_get(t.call.params, &p));
+    cr_assert_str_eq(p.name, "n1");
+    cr_assert_str_eq(p.tcp, "1.2.3.4:5");
+    cr_assert_eq(p.protocol, PROTOCOL_VERSION);
+    cr_assert_eq(p.segments[0].incarnation, 0);
+    answer_ok(put_join_result);
+    cr_assert_eq(member_state(t.member), MEMBER_JOINED);
+    cr_assert_str_eq(t.call.method, METHOD_NODE_HEARTBEAT);
+}
+
+Test(member, connect__tries_again_ever_more_slowly)
+{
+    uint64_t pause = MEMBER_RETRY_FIRST_MS;
+    pass(0);
+    for (unsigned i = 1; i < 10; i++) {
+        member_disconnected(t.member);
+        cr_assert_eq(member_state(t.member), MEMBER_WAITING);
+        pass(pause - 1);
+        cr_assert_eq(t.connects, i);
+        pass(1);
+        cr_assert_eq(t.connects, i + 1);
+        pause = pause * 2 < MEMBER_RETRY_MAX_MS ? pause * 2 : MEMBER_RETRY_MAX_MS;
+    }
+}
+
+Test(member, join__refused_tries_again)
+{
+    pass(0);
+    member_connected(t.member);
+    answer_error(CENOTE_NODE_KNOWN);
+    cr_assert_eq(t.closes, 1);
+    member_disconnected(t.member);
+    cr_assert_eq(member_state(t.member), MEMBER_WAITING);
+}
+
+Test(member, join__again_with_the_same_incarnation)
+{
+    struct node_join_params p;
+    join();
+    member_disconnected(t.member);
+    pass(MEMBER_RETRY_FIRST_MS);
+    member_connected(t.member);
+    cr_assert(node_join_params_get(t.call.params, &p));
+    cr_assert_eq(p.boot, FAKE_BOOT);
+    cr_assert_eq(p.segments[0].incarnation, 9);
+    answer_ok(put_join_result);
+    cr_assert_eq(member_state(t.member), MEMBER_JOINED);
+}
+
+Test(member, join__again_but_the_contents_have_ended)
+{
+    join();
+    member_disconnected(t.member);
+    pass(MEMBER_RETRY_FIRST_MS);
+    member_connected(t.member);
+    answer_error(CENOTE_NODE_UNKNOWN);
+    cr_assert_eq(member_state(t.member), MEMBER_LOST);
+    cr_assert_eq(t.closes, 1);
+    member_disconnected(t.member);
+    cr_assert_eq(member_state(t.member), MEMBER_LOST);
+}
+
+Test(member, heartbeat__at_its_period)
+{
+    join();
+    t.call.method[0] = '\0';
+    pass(999);
+    cr_assert_str_eq(t.call.method, "");
+    pass(1);
+    cr_assert_str_eq(t.call.method, METHOD_NODE_HEARTBEAT);
+    cr_assert_eq(t.call_timeout_ms, MEMBER_CALL_TIMEOUT_MS);
+}
+
+Test(member, heartbeat__at_once_when_more_is_populated)
+{
+    struct node_heartbeat_params p;
+    join();
+    t.call.method[0] = '\0';
+    node_set_populated(t.node.node, 0, 4096);
+    pass(MEMBER_TICK_MS);
+    cr_assert_str_eq(t.call.method, METHOD_NODE_HEARTBEAT);
+    cr_assert(node_heartbeat_params_get(t.call.params, &p));
+    cr_assert_eq(p.populated_bytes[0], 4096);
+}
+
+Test(member, heartbeat__goes_on_while_the_service_stalls_but_not_for_ever)
+{
+    unsigned sent = 0;
+    join();
+    for (int i = 0; i < 100; i++) {
+        t.call.method[0] = '\0';
+        pass(1000);
+        sent += t.call.method[0] != '\0';
+    }
+    cr_assert_eq(sent, MEMBER_HEARTBEATS_IN_FLIGHT);
+}
+
+Test(member, heartbeat__the_node_was_declared_dead)
+{
+    join();
+    pass(1000);
+    answer_error(CENOTE_NODE_UNKNOWN);
+    cr_assert_eq(member_state(t.member), MEMBER_LOST);
+}
+
+Test(member, heartbeat__an_old_service_is_left)
+{
+    join();
+    pass(1000);
+    answer_ok(put_old_reign);
+    cr_assert_eq(t.closes, 1);
+    member_disconnected(t.member);
+    cr_assert_eq(member_state(t.member), MEMBER_WAITING);
+}
+
+Test(member, heartbeat__no_answer_connects_anew)
+{
+    join();
+    pass(1000);
+    answer_error(CENOTE_TIMED_OUT);
+    cr_assert_eq(t.closes, 1);
+}
+
+Test(member, leave)
+{
+    join();
+    member_leave(t.member);
+    cr_assert_str_eq(t.call.method, METHOD_NODE_LEAVE);
+    cr_assert_eq(t.call_timeout_ms, MEMBER_LEAVE_TIMEOUT_MS);
+    cr_assert_eq(member_state(t.member), MEMBER_LEAVING);
+    answer_error(CENOTE_TIMED_OUT);
+    cr_assert_eq(t.closes, 1);
+    member_disconnected(t.member);
+    cr_assert_eq(member_state(t.member), MEMBER_LEFT);
+}
+
+Test(member, leave__at_every_stage)
+{
+    member_leave(t.member);
+    cr_assert_eq(member_state(t.member), MEMBER_LEFT);
+}
+
+Test(member, leave__while_connecting)
+{
+    pass(0);
+    member_leave(t.member);
+    cr_assert_eq(member_state(t.member), MEMBER_LEAVING);
+    member_connected(t.member);
+    cr_assert_eq(t.closes, 1);
+    member_disconnected(t.member);
+    cr_assert_eq(member_state(t.member), MEMBER_LEFT);
+}
+
+/* ---- the service's calls ------------------------------------------------------------------ */
+
+static void request(struct wire_buf *b)
+{
+    struct wire_msg msg;
+    cr_assert_eq(wire_parse(b->data, b->len, &msg), CENOTE_OK);
+    member_message(t.member, &msg);
+    wire_msg_free(&msg);
+    wire_buf_free(b);
+}
+
+static void request_fence(uint32_t msgid, uint64_t reign)
+{
+    struct wire_buf b = {0};
+    struct fence_params p = {reign, FAKE_SESSION, 100};
+    wire_put_request(&b, msgid, METHOD_FENCE);
+    fence_params_put(&b, &p);
+    request(&b);
+}
+
+static void request_void(uint32_t msgid, uint64_t reign, const uint64_t *gva, uint32_t count)
+{
+    struct wire_buf b = {0};
+    wire_put_request(&b, msgid, METHOD_VOID);
+    void_params_put(&b, reign, count);
+    for (uint32_t i = 0; i < count; i++)
+        void_extent_put(&b, gva_make(gva[i]), 0);
+    request(&b);
+}
+
+Test(member, fence__answered_when_done)
+{
+    join();
+    request_fence(71, FAKE_REIGN);
+    cr_assert_eq(t.answers, 0);
+    fake_done(&t.node.exporters[0], 0);
+    fake_done(&t.node.exporters[1], 0);
+    node_poll(t.node.node);
+    cr_assert_eq(t.node.fenced, 1);
+    member_fenced(t.member, t.node.tag); /* as the daemon wires it */
+    cr_assert_eq(t.answer.msgid, 71);
+    cr_assert_eq(t.answer.error, CENOTE_OK);
+}
+
+Test(member, fence__old_reign)
+{
+    join();
+    request_fence(72, FAKE_REIGN - 1);
+    cr_assert_eq(t.answer.msgid, 72);
+    cr_assert_eq(t.answer.error, CENOTE_OLD_REIGN);
+}
+
+Test(member, void__one_bad_extent_does_not_keep_the_others)
+{
+    const uint64_t gva[] = {FAKE_GVA, FAKE_GVA + FAKE_LEN, FAKE_GVA + 4096};
+    join();
+    node_set_populated(t.node.node, 0, FAKE_LEN);
+    request_void(73, FAKE_REIGN, gva, 3);
+    cr_assert_eq(t.answer.msgid, 73);
+    cr_assert_eq(t.answer.error, CENOTE_BAD_RANGE);
+    const uint8_t *at = t.node.memory.base;
+    cr_assert_eq(memcmp(at + SEAL_STATE_OFFSET, "VOID", 4), 0);
+    cr_assert_eq(memcmp(at + 4096 + SEAL_STATE_OFFSET, "VOID", 4), 0);
+    request_void(74, FAKE_REIGN, gva, 1);
+    cr_assert_eq(t.answer.error, CENOTE_OK);
+}
+
+Test(member, void__old_reign)
+{
+    const uint64_t gva = FAKE_GVA;
+    join();
+    node_set_populated(t.node.node, 0, FAKE_LEN);
+    request_void(75, FAKE_REIGN - 1, &gva, 1);
+    cr_assert_eq(t.answer.error, CENOTE_OLD_REIGN);
+    cr_assert_eq(((const uint8_t *)t.node.memory.base)[SEAL_STATE_OFFSET], 0);
+}
+
+Test(member, message__unknown_or_malformed)
+{
+    struct wire_buf b = {0};
+    join();
+    wire_put_request(&b, 76, "surprise");
+    wire_put_array(&b, 0);
+    request(&b);
+    cr_assert_eq(t.answer.error, CENOTE_NO_METHOD);
+    wire_put_request(&b, 77, METHOD_FENCE);
+    wire_put_array(&b, 0);
+    request(&b);
+    cr_assert_eq(t.answer.error, CENOTE_PROTOCOL);
+    wire_put_request(&b, 78, METHOD_VOID);
+    wire_put_array(&b, 1);
+    wire_put_nil(&b);
+    request(&b);
+    cr_assert_eq(t.answer.error, CENOTE_PROTOCOL);
+    cr_assert_eq(t.answers, 3);
+}

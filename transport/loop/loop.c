@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reference: both ends in one process. A copy is done by the thread that submits it, while it
+ * stands in the exporter's list of writers; a fence ends when no writer stands there that it names.
+ *
+ * A writer enters the list first and asks the gate then; a fence has closed the gate before it
+ * looks at the list. So one of the two sees the other.
+ *
+ * Peers name their exporter by its address. A list of the exporters that are alive makes an old
+ * address harmless.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "transport/base/testswitch.h"
+#include "transport/copy.h"
+#include "transport/segments.h"
+#include "transport/transports.h"
+
+struct loop_copy {
+    struct loop_copy *next;
+    uint64_t session;
+    uint64_t put_id; /* 0: not a write */
+};
+
+struct loop_fence {
+    struct loop_fence *next;
+    uint64_t session, horizon;
+    void (*done)(void *arg);
+    void *arg;
+};
+
+struct loop_exporter {
+    struct xcopy_exporter base;
+    struct xcopy_gate gate;
+    struct segments segments;
+    struct loop_exporter *next; /* in the list of the living */
+    pthread_mutex_t lock;       /* of all below */
+    pthread_cond_t idle;
+    struct loop_copy *copies;
+    struct loop_fence *fences;
+    unsigned users; /* channels, and the owner */
+    bool stopped;
+};
+
+struct loop_channel {
+    struct xcopy_channel base;
+    struct loop_exporter *exporter;
+    struct xcopy_credentials who;
+    _Atomic bool broken;
+};
+
+static pthread_mutex_t living_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct loop_exporter *living;
+
+static struct loop_exporter *exporter_of(struct xcopy_exporter *e)
+{
+    return (struct loop_exporter *)e;
+}
+
+static void exporter_unref(struct loop_exporter *e)
+{
+    pthread_mutex_lock(&e->lock);
+    bool last = --e->users == 0;
+    pthread_mutex_unlock(&e->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&e->idle);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+}
+
+/* ---- copies and fences ----------------------------------------------------------------------- */
+
+static bool copy_enter(struct loop_exporter *e, struct loop_copy *copy)
+{
+    pthread_mutex_lock(&e->lock);
+    bool open = !e->stopped;
+    if (open) {
+        copy->next = e->copies;
+        e->copies = copy;
+    }
+    pthread_mutex_unlock(&e->lock);
+    return open;
+}
+
+static bool fence_waits(const struct loop_exporter *e, const struct loop_fence *f)
+{
+    for (const struct loop_copy *c = e->copies; c != NULL; c = c->next)
+        if (c->session == f->session && c->put_id != 0 && c->put_id <= f->horizon)
+            return true;
+    return false;
+}
+
+/* Takes the fences that wait for nobody any more; under the lock. */
+static struct loop_fence *fences_take(struct loop_exporter *e)
+{
+    struct loop_fence *taken = NULL;
+    for (struct loop_fence **at = &e->fences; *at != NULL;) {
+        struct loop_fence *f = *at;
+        if (fence_waits(e, f)) {
+            at = &f->next;
+            continue;
+        }
+        *at = f->next;
+        f->next = taken;
+        taken = f;
+    }
+    return taken;
+}
+
+static void fences_finish(struct loop_fence *f)
+{
+    while (f != NULL) {
+        struct loop_fence *next = f->next;
+        f->done(f->arg);
+        free(f);
+        f = next;
+    }
+}
+
+static void copy_leave(struct loop_exporter *e, struct loop_copy *copy)
+{
+    pthread_mutex_lock(&e->lock);
+    struct loop_copy **at = &e->copies;
+    while (*at != copy)
+        at = &(*at)->next;
+    *at = copy->next;
+    struct loop_fence *done = fences_take(e);
+    if (e->copies == NULL)
+        pthread_cond_broadcast(&e->idle);
+    pthread_mutex_unlock(&e->lock);
+    fences_finish(done);
+}
+
+static int run_read(struct loop_channel *ch, struct xcopy_req *req)
+{
+    struct loop_exporter *e = ch->exporter;
+    uint8_t *extent;
+    int status = xcopy_admit_read(e->segments.at, segments_count(&e->segments), ch->who.name_space,
+                                  req->put_id, req->gva, req->payload_len, &extent);
+    if (status == CENOTE_OK)
+        copy_read(req, extent);
+    return status;
+}
+
+static int run_write(struct loop_channel *ch, struct xcopy_req *req)
+{
+    struct loop_exporter *e = ch->exporter;
+    uint8_t *extent = segments_find_extent(&e->segments, req->gva, req->payload_len);
+    if (extent == NULL)
+        return CENOTE_BAD_RANGE;
+    int status = e->gate.admit_write(e->gate.arg, ch->who.session, req->put_id, req->gva,
+                                     extent_size(req->payload_len), &req->grant);
+    if (status == CENOTE_OK)
+        copy_write(req, extent);
+    return status;
+}
+
+static void loop_submit(struct xcopy_channel *c, struct xcopy_req *req)
+{
+    struct loop_channel *ch = (struct loop_channel *)c;
+    struct loop_copy copy = {.session = ch->who.session,
+                             .put_id = req->op == XCOPY_WRITE ? req->put_id : 0};
+    req->may_land = false;
+    req->started = false;
+    req->status = copy_check(req);
+    if (req->status != CENOTE_OK)
+        return;
+    if (ch->broken || !copy_enter(ch->exporter, &copy)) {
+        req->status = CENOTE_NODE_DOWN;
+        return;
+    }
+    int status = req->op == XCOPY_READ ? run_read(ch, req) : run_write(ch, req);
+    copy_leave(ch->exporter, &copy);
+    req->started = status == CENOTE_OK;
+    req->status = status;
+}
+
+/* ---- channels -------------------------------------------------------------------------------- */
+
+static bool loop_reaches(const struct xcopy_peer *peer)
+{
+    return peer->loop != NULL;
+}
+
+/* The exporter at this address, with one user more; NULL when it has stopped. */
+static struct loop_exporter *exporter_find(const struct xcopy_exporter *address)
+{
+    pthread_mutex_lock(&living_lock);
+    struct loop_exporter *e = living;
+    while (e != NULL && &e->base != address)
+        e = e->next;
+    if (e != NULL) {
+        pthread_mutex_lock(&e->lock);
+        e->users++;
+        pthread_mutex_unlock(&e->lock);
+    }
+    pthread_mutex_unlock(&living_lock);
+    return e;
+}
+
+static int loop_connect(const struct xcopy_peer *peer, const struct xcopy_credentials *who,
+                        uint32_t timeout_ms, struct xcopy_channel **out)
+{
+    (void)timeout_ms;
+    int status = CENOTE_NODE_DOWN;
+    struct loop_copy visit = {0};
+    struct loop_exporter *e = exporter_find(peer->loop);
+    if (e == NULL)
+        return status;
+    if (!copy_enter(e, &visit))
+        goto unref;
+    status = e->gate.authenticate(e->gate.arg, who);
+    if (status == CENOTE_OK && peer->boot != 0 && peer->boot != e->gate.boot)
+        status = CENOTE_OLD_BOOT;
+    copy_leave(e, &visit);
+    if (status != CENOTE_OK)
+        goto unref;
+    struct loop_channel *ch = calloc(1, sizeof *ch);
+    if (ch == NULL) {
+        status = CENOTE_NO_MEMORY;
+        goto unref;
+    }
+    ch->base = (struct xcopy_channel){.transport = &xcopy_loop, .node = peer->node};
+    ch->exporter = e;
+    ch->who = *who;
+    *out = &ch->base;
+    return CENOTE_OK;
+
+unref:
+    exporter_unref(e);
+    return status;
+}
+
+static void loop_disconnect(struct xcopy_channel *c)
+{
+    struct loop_channel *ch = (struct loop_channel *)c;
+    exporter_unref(ch->exporter);
+    free(ch);
+}
+
+static bool loop_progress(struct xcopy_channel *c)
+{
+    (void)c;
+    return false;
+}
+
+static int loop_poll_fd(const struct xcopy_channel *c, short *events)
+{
+    (void)c;
+    *events = 0;
+    return -1;
+}
+
+static void loop_cancel(struct xcopy_channel *c, int status)
+{
+    (void)status;
+    ((struct loop_channel *)c)->broken = true;
+}
+
+static bool loop_alive(const struct xcopy_channel *c)
+{
+    const struct loop_channel *ch = (const struct loop_channel *)c;
+    pthread_mutex_lock(&ch->exporter->lock);
+    bool alive = !ch->exporter->stopped;
+    pthread_mutex_unlock(&ch->exporter->lock);
+    return alive && !ch->broken;
+}
+
+const struct xcopy_transport xcopy_loop = {
+    .name = "loop",
+    .id = CENOTE_TRANSPORT_AUTO,
+    .caps = XCOPY_CAP_SHARED | XCOPY_CAP_IMMEDIATE | XCOPY_CAP_CHECKED,
+    .reaches = loop_reaches,
+    .connect = loop_connect,
+    .disconnect = loop_disconnect,
+    .submit = loop_submit,
+    .progress = loop_progress,
+    .poll_fd = loop_poll_fd,
+    .cancel = loop_cancel,
+    .alive = loop_alive,
+};
+
+/* ---- the exporter ---------------------------------------------------------------------------- */
+
+static int loop_start(const char *endpoint, const struct xcopy_gate *gate,
+                      struct xcopy_exporter **out, char bound[XCOPY_ENDPOINT_MAX])
+{
+    (void)endpoint;
+    struct loop_exporter *e = calloc(1, sizeof *e);
+    if (e == NULL)
+        return CENOTE_NO_MEMORY;
+    e->base.ops = &xcopy_loop_exporter;
+    e->gate = *gate;
+    e->users = 1;
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->idle, NULL);
+    pthread_mutex_lock(&living_lock);
+    e->next = living;
+    living = e;
+    pthread_mutex_unlock(&living_lock);
+    bound[0] = '\0';
+    *out = &e->base;
+    return CENOTE_OK;
+}
+
+static int loop_add_segment(struct xcopy_exporter *exporter, const struct xcopy_segment *segment)
+{
+    struct loop_exporter *e = exporter_of(exporter);
+    pthread_mutex_lock(&e->lock);
+    int status = segments_add(&e->segments, segment);
+    pthread_mutex_unlock(&e->lock);
+    return status;
+}
+
+static void loop_fence(struct xcopy_exporter *exporter, uint64_t session, uint64_t horizon,
+                       void (*done)(void *arg), void *arg)
+{
+    struct loop_exporter *e = exporter_of(exporter);
+    struct loop_fence *f = calloc(1, sizeof *f);
+    if (f == NULL || test_off(TEST_FENCE)) {
+        free(f);
+        if (test_off(TEST_FENCE))
+            done(arg);
+        return; /* without memory: never fenced, which is safe */
+    }
+    *f = (struct loop_fence){.session = session, .horizon = horizon, .done = done, .arg = arg};
+    pthread_mutex_lock(&e->lock);
+    f->next = e->fences;
+    e->fences = f;
+    struct loop_fence *ready = fences_take(e);
+    pthread_mutex_unlock(&e->lock);
+    fences_finish(ready);
+}
+
+static void loop_stop(struct xcopy_exporter *exporter)
+{
+    struct loop_exporter *e = exporter_of(exporter);
+    pthread_mutex_lock(&living_lock);
+    struct loop_exporter **at = &living;
+    while (*at != e)
+        at = &(*at)->next;
+    *at = e->next;
+    pthread_mutex_unlock(&living_lock);
+
+    pthread_mutex_lock(&e->lock);
+    e->stopped = true;
+    while (e->copies != NULL)
+        pthread_cond_wait(&e->idle, &e->lock);
+    while (e->fences != NULL) {
+        struct loop_fence *f = e->fences;
+        e->fences = f->next;
+        free(f);
+    }
+    pthread_mutex_unlock(&e->lock);
+    exporter_unref(e);
+}
+
+const struct xcopy_exporter_ops xcopy_loop_exporter = {
+    .name = "loop",
+    .start = loop_start,
+    .add_segment = loop_add_segment,
+    .fence = loop_fence,
+    .stop = loop_stop,
+};

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/shm/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "transport/base/log.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define BITS 64u
+
+/* The size must be sealed and right: a file that shrinks would make this process fault. */
+static bool file_fits(int descriptor, uint64_t len_bytes)
+{
+    struct stat st;
+    int seals = fcntl(descriptor, F_GET_SEALS);
+    return seals >= 0 && (seals & F_SEAL_SHRINK) != 0 && fstat(descriptor, &st) == 0 &&
+           len_bytes > 0 && st.st_size >= 0 && (uint64_t)st.st_size >= len_bytes;
+}
+
+int map_make(const struct shm_message *m, int descriptor, struct map *out)
+{
+    if (!file_fits(descriptor, m->len_bytes) || !gva_valid(m->gva) ||
+        m->len_bytes > GVA_END - m->gva.v) {
+        log_error("shm", "a node offers a segment that is no sealed file of its length");
+        return CENOTE_PROTOCOL;
+    }
+    uint64_t granules = (m->len_bytes + MAP_GRANULE_BYTES - 1) / MAP_GRANULE_BYTES;
+    _Atomic uint64_t *entered = calloc((size_t)(granules / BITS + 1), sizeof *entered);
+    if (entered == NULL)
+        return CENOTE_NO_MEMORY;
+    void *base =
+        mmap(NULL, (size_t)m->len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (base == MAP_FAILED) {
+        log_error("shm", "cannot map a segment of %llu bytes: %s", (unsigned long long)m->len_bytes,
+                  strerror(errno));
+        goto free_bits;
+    }
+    /* A child must not be able to write on when the parent's death has been proven. */
+    if (madvise(base, (size_t)m->len_bytes, MADV_DONTFORK) != 0)
+        goto unmap;
+    (void)madvise(base, (size_t)m->len_bytes, MADV_DONTDUMP);
+    (void)madvise(base, (size_t)m->len_bytes, MADV_HUGEPAGE);
+    *out = (struct map){.gva = m->gva, .len_bytes = m->len_bytes, .base = base, .entered = entered};
+    return CENOTE_OK;
+
+unmap:
+    munmap(base, (size_t)m->len_bytes);
+free_bits:
+    free(entered);
+    return CENOTE_NO_MEMORY;
+}
+
+void map_free(struct map *m)
+{
+    munmap(m->base, (size_t)m->len_bytes);
+    free(m->entered);
+}
+
+uint8_t *map_at(const struct map *m, struct gva gva, uint64_t len_bytes)
+{
+    return gva_covers(m->gva, m->len_bytes, gva, len_bytes) ? m->base + (gva.v - m->gva.v) : NULL;
+}
+
+void map_enter(struct map *m, const uint8_t *at, uint64_t len_bytes)
+{
+    if (len_bytes == 0)
+        return;
+    uint64_t first = (uint64_t)(at - m->base) / MAP_GRANULE_BYTES;
+    uint64_t last = ((uint64_t)(at - m->base) + len_bytes - 1) / MAP_GRANULE_BYTES;
+    for (uint64_t g = first; g <= last; g++) {
+        uint64_t bit = UINT64_C(1) << g % BITS;
+        if (atomic_load_explicit(&m->entered[g / BITS], memory_order_relaxed) & bit)
+            continue;
+        uint64_t start = g * MAP_GRANULE_BYTES, left = m->len_bytes - start;
+        size_t len = (size_t)(left < MAP_GRANULE_BYTES ? left : MAP_GRANULE_BYTES);
+        /* If it can't be done at once, the copy's own page faults do it. */
+        (void)madvise(m->base + start, len, MADV_POPULATE_WRITE);
+        atomic_fetch_or_explicit(&m->entered[g / BITS], bit, memory_order_relaxed);
+    }
+}

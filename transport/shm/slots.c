@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/shm/slots.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cenote/status.h>
+
+#include "transport/base/clock.h"
+#include "transport/base/log.h"
+
+#define SLOTS_MAGIC UINT64_C(0x315453544f4c5343) /* "CSLOTST1" in memory */
+#define LINE_BYTES  64
+
+/*
+ * How a writer in shared memory is fenced.
+ *
+ * A process that has mapped a segment can't be stopped from outside: between two instructions of
+ * its memcpy anything may happen to the node, to its socket and to the put. So nobody tries. The
+ * writer says which put it is writing, in a slot of this file, for as long as it may write; and
+ * whoever wants to reuse the extent waits until no slot says so.
+ *
+ *   writer                                  fence
+ *   1  slot = put id                        1  horizon = h
+ *   2  full fence                           2  full fence
+ *   3  horizon >= put id? then leave        3  wait until no slot holds a put id in 1..h
+ *   4  copy
+ *   5  slot = 0 (release)
+ *
+ * Each side writes before it reads, with a full fence between: at least one of them sees the other.
+ * If the writer sees the horizon, it doesn't copy. If it doesn't, the fence sees its slot, and what
+ * was copied before the slot was emptied is visible before the slot is seen empty.
+ *
+ * Who writes what: horizon the node alone (it only rises); slots and closed the client alone. The
+ * node empties no slot, ever: it forgets the whole file once the client's process is proven dead
+ * (its pidfd is readable), or once closed says that the client will enter no slot again. A socket
+ * that hung up proves neither: the process may have lost its descriptors and still be copying.
+ *
+ * Each connection has a file of its own, of which the size is sealed. Neither side can make the
+ * other fault; a client that writes nonsense into its file can delay fences of its own session
+ * only, and a client that may map the segments at all is trusted like the node (same user).
+ */
+struct slots {
+    uint64_t magic;
+    _Alignas(LINE_BYTES) _Atomic uint64_t horizon;
+    _Alignas(LINE_BYTES) _Atomic uint64_t closed;
+    struct {
+        _Alignas(LINE_BYTES) _Atomic uint64_t put_id; /* 0: empty */
+    } slot[SLOTS_WRITERS_MAX];
+};
+
+static int map_file(int fd, struct slots **out)
+{
+    void *at = mmap(NULL, sizeof **out, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED)
+        return CENOTE_NO_MEMORY;
+    if (madvise(at, sizeof **out, MADV_DONTFORK) != 0) {
+        munmap(at, sizeof **out);
+        return CENOTE_NO_MEMORY;
+    }
+    *out = at;
+    return CENOTE_OK;
+}
+
+int slots_make(struct slots **out, int *fd)
+{
+    int file = memfd_create("cenote-slots", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (file < 0 || ftruncate(file, sizeof(struct slots)) != 0 ||
+        fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0 ||
+        map_file(file, out) != CENOTE_OK) {
+        log_error("shm", "cannot make a file of slots: %s", strerror(errno));
+        if (file >= 0)
+            close(file);
+        return CENOTE_NO_MEMORY;
+    }
+    (*out)->magic = SLOTS_MAGIC;
+    *fd = file;
+    return CENOTE_OK;
+}
+
+int slots_map(int fd, struct slots **out)
+{
+    struct stat st;
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) != 0 ||
+        st.st_size != (off_t)sizeof(struct slots))
+        return CENOTE_PROTOCOL;
+    int status = map_file(fd, out);
+    if (status != CENOTE_OK || (*out)->magic == SLOTS_MAGIC)
+        return status;
+    slots_unmap(*out);
+    return CENOTE_PROTOCOL;
+}
+
+void slots_unmap(struct slots *s)
+{
+    munmap(s, sizeof *s);
+}
+
+/* Writers of different puts begin at different slots. */
+static bool take_slot(struct slots *s, uint64_t put_id, uint32_t *slot)
+{
+    uint32_t first = (uint32_t)(put_id * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+    for (uint32_t i = 0; i < SLOTS_WRITERS_MAX; i++) {
+        uint64_t empty = 0;
+        *slot = (first + i) % SLOTS_WRITERS_MAX;
+        if (atomic_compare_exchange_strong(&s->slot[*slot].put_id, &empty, put_id))
+            return true;
+    }
+    return false;
+}
+
+int slots_enter(struct slots *s, uint64_t put_id, uint32_t wait_ms, uint32_t *slot)
+{
+    assert(put_id != 0);
+    if (!take_slot(s, put_id, slot)) {
+        uint64_t deadline_ms = clock_now_ms() + wait_ms;
+        while (!take_slot(s, put_id, slot)) {
+            if (clock_now_ms() >= deadline_ms)
+                return CENOTE_LIMIT;
+            sched_yield(); /* the others are in a memcpy */
+        }
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&s->horizon) < put_id)
+        return CENOTE_OK;
+    slots_leave(s, *slot);
+    return CENOTE_FENCED;
+}
+
+void slots_leave(struct slots *s, uint32_t slot)
+{
+    assert(slot < SLOTS_WRITERS_MAX);
+    atomic_store_explicit(&s->slot[slot].put_id, 0, memory_order_release);
+}
+
+void slots_close(struct slots *s)
+{
+    atomic_store_explicit(&s->closed, 1, memory_order_release);
+}
+
+void slots_raise(struct slots *s, uint64_t horizon)
+{
+    uint64_t now = atomic_load(&s->horizon);
+    while (now < horizon && !atomic_compare_exchange_weak(&s->horizon, &now, horizon))
+        ;
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+bool slots_occupied(const struct slots *s, uint64_t horizon)
+{
+    for (uint32_t i = 0; i < SLOTS_WRITERS_MAX; i++) {
+        uint64_t put_id = atomic_load(&s->slot[i].put_id);
+        if (put_id != 0 && put_id <= horizon)
+            return true;
+    }
+    return false;
+}
+
+bool slots_closed(const struct slots *s)
+{
+    return atomic_load_explicit(&s->closed, memory_order_acquire) != 0;
+}

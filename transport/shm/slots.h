@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The writers' slots of one shared-memory connection; the essay is in slots.c. */
+#ifndef CENOTE_TRANSPORT_SHM_SLOTS_H
+#define CENOTE_TRANSPORT_SHM_SLOTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Writers of one process at one node at the same time; one more waits for a slot. */
+#define SLOTS_WRITERS_MAX 256u
+
+struct slots;
+
+/* The node: a new file with all slots empty. CENOTE_OK, CENOTE_NO_MEMORY. */
+int slots_make(struct slots **out, int *fd);
+/* The client: maps a file that the node has sent. CENOTE_OK, CENOTE_PROTOCOL (it isn't such a
+ * file), CENOTE_NO_MEMORY. */
+int slots_map(int fd, struct slots **out);
+void slots_unmap(struct slots *s);
+
+/* The client's writer: from CENOTE_OK on it may write until slots_leave(). CENOTE_FENCED;
+ * CENOTE_LIMIT: no slot became free for wait_ms. */
+int slots_enter(struct slots *s, uint64_t put_id, uint32_t wait_ms, uint32_t *slot);
+void slots_leave(struct slots *s, uint32_t slot);
+/* The client, when it has left all slots: it will never enter one again. */
+void slots_close(struct slots *s);
+
+/* The node: no put id up to the horizon can enter from now on. */
+void slots_raise(struct slots *s, uint64_t horizon);
+/* The node, after raising: does a slot still name a put id up to the horizon? */
+bool slots_occupied(const struct slots *s, uint64_t horizon);
+/* The node: has the client closed the slots for good? */
+bool slots_closed(const struct slots *s);
+
+#endif
