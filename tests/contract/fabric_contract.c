@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The contract of the fabric (transport/fabric.h), over every transport.
+ * Usage: fabric_contract TRANSPORT
+ */
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/contract/rig.h"
+#include "transport/base/clock.h"
+#include "transport/base/endpoint.h"
+#include "transport/base/log.h"
+#include "transport/fabric.h"
+#include "transport/hello.h"
+
+enum { LEN = 300000, BATCH = 20 };
+
+static struct fabric *fabric_for(struct rig *r, uint64_t session)
+{
+    struct xcopy_credentials who = rig_who(session);
+    struct fabric *f = fabric_new(CENOTE_TRANSPORT_AUTO);
+    CHECK(f != NULL);
+    fabric_set_credentials(f, &who);
+    CHECK_STATUS(fabric_set_peer(f, &r->peer), CENOTE_OK);
+    return f;
+}
+
+static int run_one(struct fabric *f, struct rig_value *v, enum xcopy_op op)
+{
+    struct cenote_buffer whole = {v->data, v->len_bytes};
+    struct fabric_req req = {.node = 1};
+    sums_reset(v->sums);
+    req.x = op == XCOPY_WRITE ? rig_write_req(v, &whole, 1)
+                              : rig_read_req(v, &whole, 1, v->tail, v->tail_len);
+    fabric_run(f, &req, 1, 2000);
+    CHECK(req.x.status == CENOTE_OK || !req.x.may_land);
+    return req.x.status;
+}
+
+static void batches(struct fabric *f, struct rig *r, uint64_t session, uint64_t offset)
+{
+    struct rig_value v[BATCH];
+    struct cenote_buffer whole[BATCH];
+    struct fabric_req reqs[BATCH];
+    for (size_t i = 0; i < BATCH; i++) {
+        rig_value_make(&v[i], session, rig_next_put(), offset + i * 512 * 1024, LEN);
+        whole[i] = (struct cenote_buffer){v[i].data, LEN};
+        reqs[i].node = i % 7 == 3 ? 99 : 1; /* 99: nobody knows it */
+        reqs[i].x = rig_write_req(&v[i], &whole[i], 1);
+    }
+    fabric_run(f, reqs, BATCH, RIG_TIMEOUT_MS);
+    for (size_t i = 0; i < BATCH; i++) {
+        CHECK_STATUS(reqs[i].x.status, reqs[i].node == 1 ? CENOTE_OK : CENOTE_NODE_DOWN);
+        CHECK(!reqs[i].x.may_land);
+        CHECK(rig_holds(r, &v[i]) == (reqs[i].node == 1));
+        rig_value_free(&v[i]);
+    }
+}
+
+static void case_batches(const char *name)
+{
+    static struct rig r;
+    rig_start(&r, name);
+    struct fabric *f = fabric_for(&r, 1);
+    batches(f, &r, 1, 0);
+    batches(f, &r, 1, 0);
+    CHECK(strcmp(fabric_transport_to(f, 1, 2000), name) == 0);
+    CHECK(fabric_transport_to(f, 99, 2000) == NULL);
+    fabric_drop_peer(f, 1);
+    CHECK(fabric_transport_to(f, 1, 2000) == NULL);
+    fabric_free(f);
+    rig_stop(&r);
+}
+
+struct worker {
+    pthread_t thread;
+    struct fabric *fabric;
+    struct rig *rig;
+    uint64_t offset;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    for (int i = 0; i < 5; i++)
+        batches(w->fabric, w->rig, 1, w->offset);
+    return NULL;
+}
+
+/* Threads share a fabric while its peers and credentials are set again. */
+static void case_threads(const char *name)
+{
+    static struct rig r;
+    struct worker w[4];
+    struct xcopy_credentials who = rig_who(1);
+    rig_start(&r, name);
+    struct fabric *f = fabric_for(&r, 1);
+    for (size_t i = 0; i < 4; i++) {
+        w[i] = (struct worker){.fabric = f, .rig = &r, .offset = i * (RIG_SEGMENT / 4)};
+        CHECK(pthread_create(&w[i].thread, NULL, work, &w[i]) == 0);
+    }
+    for (int i = 0; i < 20; i++) {
+        struct xcopy_peer other = r.peer;
+        other.node = 2 + (uint64_t)i % 3;
+        fabric_set_credentials(f, &who);
+        CHECK_STATUS(fabric_set_peer(f, &other), CENOTE_OK);
+        CHECK(fabric_transport_to(f, other.node, 2000) != NULL);
+        fabric_drop_peer(f, other.node);
+    }
+    for (size_t i = 0; i < 4; i++)
+        pthread_join(w[i].thread, NULL);
+    fabric_free(f);
+    rig_stop(&r);
+}
+
+/* The node stops, and comes back: first at the same endpoints, then with another boot. */
+static void case_restart(const char *name)
+{
+    static struct rig r;
+    struct rig_value v;
+    char bound[XCOPY_ENDPOINT_MAX];
+    rig_start(&r, name);
+    struct fabric *f = fabric_for(&r, 1);
+    rig_value_make(&v, 1, rig_next_put(), 4096, LEN);
+    CHECK_STATUS(run_one(f, &v, XCOPY_WRITE), CENOTE_OK);
+    r.ops->stop(r.exporter);
+    /* over shared memory the news takes a moment */
+    for (int i = 0; i < 1000 && run_one(f, &v, XCOPY_READ) == CENOTE_OK; i++)
+        usleep(1000);
+    for (int i = 0; i < 2; i++) {
+        CHECK_STATUS(run_one(f, &v, XCOPY_READ), CENOTE_NODE_DOWN);
+        CHECK_STATUS(run_one(f, &v, XCOPY_WRITE), CENOTE_NODE_DOWN);
+    }
+    const char *endpoint = r.peer.shm[0] != '\0' ? r.peer.shm : r.peer.tcp;
+    CHECK_STATUS(r.ops->start(endpoint, &r.gate, &r.exporter, bound), CENOTE_OK);
+    CHECK_STATUS(r.ops->add_segment(r.exporter, &r.segment), CENOTE_OK);
+    if (r.peer.loop != NULL)
+        r.peer.loop = r.exporter;
+    CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
+    CHECK_STATUS(run_one(f, &v, XCOPY_READ), CENOTE_OK);
+    /* between two calls this time: a pooled channel is dead, and is replaced */
+    r.ops->stop(r.exporter);
+    CHECK_STATUS(r.ops->start(endpoint, &r.gate, &r.exporter, bound), CENOTE_OK);
+    CHECK_STATUS(r.ops->add_segment(r.exporter, &r.segment), CENOTE_OK);
+    r.peer.loop = r.peer.loop != NULL ? r.exporter : NULL;
+    CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
+    CHECK_STATUS(run_one(f, &v, XCOPY_WRITE), CENOTE_OK);
+    r.peer.boot++;
+    CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
+    CHECK_STATUS(run_one(f, &v, XCOPY_READ), CENOTE_OLD_BOOT);
+    rig_value_free(&v);
+    fabric_free(f);
+    rig_stop(&r);
+}
+
+/* The first transport that connects is taken; what isn't allowed is left alone. */
+static void case_choice(const char *name)
+{
+    static struct rig r;
+    struct xcopy_credentials who = rig_who(1);
+    rig_start(&r, name);
+    struct fabric *f = fabric_for(&r, 1);
+    struct xcopy_peer peer = r.peer;
+    if (peer.tcp[0] != '\0') {
+        snprintf(peer.shm, sizeof peer.shm, "unix:/nonexistent/socket");
+        CHECK_STATUS(fabric_set_peer(f, &peer), CENOTE_OK);
+        CHECK(strcmp(fabric_transport_to(f, 1, 2000), name) == 0);
+    } else if (peer.shm[0] != '\0') {
+        snprintf(peer.host, sizeof peer.host, "another machine");
+        CHECK_STATUS(fabric_set_peer(f, &peer), CENOTE_OK);
+        CHECK(fabric_transport_to(f, 1, 2000) == NULL);
+    }
+    fabric_free(f);
+    f = fabric_new(strcmp(name, "tcp") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP);
+    CHECK(f != NULL);
+    fabric_set_credentials(f, &who);
+    CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
+    CHECK(fabric_transport_to(f, 1, 2000) == NULL);
+    fabric_free(f);
+    rig_stop(&r);
+}
+
+/* A node that says hello and nothing more. */
+static void *mute(void *arg)
+{
+    int listener = *(int *)arg, fd;
+    uint8_t raw[HELLO_BYTES];
+    struct hello_answer a = {.status = CENOTE_OK, .boot = RIG_BOOT};
+    do
+        fd = accept(listener, NULL, NULL);
+    while (fd < 0 && usleep(1000) == 0);
+    CHECK(recv(fd, raw, sizeof raw, MSG_WAITALL) == HELLO_BYTES);
+    hello_answer_encode(&a, raw);
+    CHECK(send(fd, raw, HELLO_ANSWER_BYTES, 0) == HELLO_ANSWER_BYTES);
+    while (recv(fd, raw, sizeof raw, 0) > 0)
+        ;
+    close(fd);
+    return NULL;
+}
+
+static void case_silent_node(void)
+{
+    static struct rig r;
+    struct endpoint at, bound;
+    pthread_t thread;
+    struct rig_value v;
+    rig_start(&r, "tcp");
+    struct fabric *f = fabric_for(&r, 1);
+    CHECK_STATUS(endpoint_parse("127.0.0.1:0", &at), CENOTE_OK);
+    int listener = endpoint_listen(&at, 5, &bound);
+    CHECK(listener >= 0);
+    CHECK(pthread_create(&thread, NULL, mute, &listener) == 0);
+    struct xcopy_peer peer = r.peer;
+    peer.node = 2;
+    endpoint_format(&bound, peer.tcp, sizeof peer.tcp);
+    CHECK_STATUS(fabric_set_peer(f, &peer), CENOTE_OK);
+    rig_value_make(&v, 1, rig_next_put(), 4096, 50000);
+    struct cenote_buffer whole = {v.data, v.len_bytes};
+    struct fabric_req reqs[2] = {{.node = 2, .x = rig_write_req(&v, &whole, 1)},
+                                 {.node = 1, .x = rig_write_req(&v, &whole, 1)}};
+    reqs[0].x.sums = NULL;
+    reqs[0].x.seal_it = NULL;
+    fabric_run(f, reqs, 2, 300);
+    CHECK_STATUS(reqs[0].x.status, CENOTE_TIMED_OUT);
+    CHECK(reqs[0].x.may_land);
+    CHECK_STATUS(reqs[1].x.status, CENOTE_OK);
+    fabric_free(f);
+    pthread_join(thread, NULL);
+    close(listener);
+    rig_value_free(&v);
+    rig_stop(&r);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s TRANSPORT\n", argv[0]);
+        return 2;
+    }
+    log_set_sink(log_to_stderr, NULL);
+    log_set_level(LOG_ERROR);
+    case_batches(argv[1]);
+    case_threads(argv[1]);
+    case_restart(argv[1]);
+    case_choice(argv[1]);
+    if (strcmp(argv[1], "tcp") == 0)
+        case_silent_node();
+    return 0;
+}

@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""cenote-bench trace: what it counts on a small trace is what an infinite cache would do, no byte is
+wrong, and a full pool is a counted answer.
+
+The trace is the beginning of the published conversation trace where it is found ($CENOTE_TRACES,
+../shared/traces), else one made here.
+"""
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+from pool import BIN, SANITIZED, Pool
+
+REQUESTS = 40 if SANITIZED else 150
+BLOCK = 65536
+
+
+def find_trace():
+    source = pathlib.Path(os.environ.get("CENOTE_SOURCE", "."))
+    for folder in (os.environ.get("CENOTE_TRACES"), source / ".." / "shared" / "traces"):
+        path = pathlib.Path(folder or "/nonexistent") / "conversation_trace.jsonl"
+        if path.exists():
+            return path
+    return None
+
+
+def make_trace(path):
+    """Conversations that grow, some of which share their beginning."""
+    chooser, fresh, conversations, lines = random.Random(1), 3, [], []
+    for i in range(REQUESTS):
+        if conversations and chooser.random() < 0.5:
+            blocks = chooser.choice(conversations)
+        else:
+            blocks = [0, 1, 2]
+            conversations.append(blocks)
+        count = chooser.randint(1, 20)
+        blocks.extend(range(fresh, fresh + count))
+        fresh += count
+        lines.append(json.dumps({"timestamp": i, "hash_ids": blocks}))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def requests_of(path):
+    with open(path, encoding="ascii") as lines:
+        return [json.loads(line)["hash_ids"] for _, line in zip(range(REQUESTS), lines)]
+
+
+def infinite_cache(requests):
+    """(blocks, prefix hits, unique blocks)."""
+    seen, hits = set(), 0
+    for blocks in requests:
+        for block in blocks:
+            if block not in seen:
+                break
+            hits += 1
+        seen.update(blocks)
+    return sum(map(len, requests)), hits, len(seen)
+
+
+def replay(pool, path, *options):
+    done = subprocess.run([BIN / "cenote-bench", "--json", "--requests", str(REQUESTS), *options,
+                           "trace", path], env=pool.environment(), capture_output=True,
+                          timeout=120, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def check_all_fits(path, requests):
+    blocks, hits, unique = infinite_cache(requests)
+    with Pool(nodes=2, split=True, dram=f"{unique * BLOCK * 3 // 4 + (32 << 20)}") as pool:
+        for transport in ("shm", "tcp"):
+            counts = replay(pool, path, "--transport", transport, "--namespace", transport)
+            print(transport, counts)
+            assert counts["wrong_bytes"] == 0 and counts["errors"] == 0
+            assert counts["blocks"] == blocks and counts["hits"] == hits, (blocks, hits)
+            assert counts["put_no_space"] == 0
+            if transport == "shm":
+                pool.cenote("rm", "--namespace", "shm", *(f"block/{i}" for i in set().union(
+                    *requests)))
+        counts = replay(pool, path, "--workers", "4", "--namespace", "tcp")
+        assert counts["wrong_bytes"] == 0 and counts["hits"] == blocks, counts
+
+
+def check_full_pool(path, requests):
+    with Pool(dram=f"{64 << 20}") as pool:
+        counts = replay(pool, path, "--block", f"{1 << 20}")
+        print("full", counts)
+        assert counts["wrong_bytes"] == 0 and counts["put_no_space"] > 0
+        assert counts["puts"] >= 55, "a pool of 64 MiB holds more blocks of 1 MiB than that"
+
+
+def main():
+    path = find_trace()
+    with Pool() as pool:
+        if path is None:
+            print("the published trace isn't here: a small one is made", file=sys.stderr)
+            path = pool.dir / "trace.jsonl"
+            make_trace(path)
+        requests = requests_of(path)
+        check_all_fits(path, requests)
+        check_full_pool(path, requests)
+
+
+if __name__ == "__main__":
+    main()

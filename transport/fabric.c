@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/fabric_link.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transport/base/clock.h"
+#include "transport/base/log.h"
+
+#define BUCKETS 256u
+
+/*
+ * A node's generation changes with its peer and with the credentials. A link of an older one isn't
+ * lent any more, and is closed by whoever gives it back last.
+ *
+ * Locks: the fabric's for all tables, counts and lists, held for moments only; a node's connecting,
+ * taken before it, for the time of a connect: one thread connects, the others then find its channel
+ * or share its failure.
+ */
+struct fabric_node {
+    struct fabric_node *next; /* of the bucket */
+    struct xcopy_peer peer;
+    uint64_t generation;
+    unsigned users;             /* links, threads inside, and the table */
+    struct fabric_link *shared; /* NULL: none */
+    struct fabric_link *idle;   /* unshared ones that nobody uses */
+    size_t idle_count;
+    pthread_mutex_t connecting;
+    uint64_t failed_ms; /* when connecting failed last ... */
+    int failure;        /* ... and how */
+};
+
+struct fabric {
+    enum cenote_transport allowed;
+    pthread_mutex_t lock;
+    struct xcopy_credentials who;
+    uint64_t generations; /* given out */
+    struct fabric_node *buckets[BUCKETS];
+};
+
+/* ---- nodes; all under the lock --------------------------------------------------------------- */
+
+static struct fabric_node **node_place(struct fabric *f, uint64_t id)
+{
+    struct fabric_node **at = &f->buckets[id % BUCKETS];
+    while (*at != NULL && (*at)->peer.node != id)
+        at = &(*at)->next;
+    return at;
+}
+
+static void node_unuse(struct fabric_node *n)
+{
+    if (--n->users > 0)
+        return;
+    pthread_mutex_destroy(&n->connecting);
+    free(n);
+}
+
+/* Takes a link off its node; the caller closes it outside the lock. */
+static void collect(struct fabric_link **closing, struct fabric_link *link)
+{
+    link->next = *closing;
+    *closing = link;
+}
+
+static void node_unpublish(struct fabric_node *n, struct fabric_link **closing)
+{
+    struct fabric_link *link = n->shared;
+    if (link == NULL)
+        return;
+    n->shared = NULL;
+    if (--link->users == 0)
+        collect(closing, link);
+}
+
+/* Nothing that is open now will be lent again. */
+static void node_renew(struct fabric *f, struct fabric_node *n, struct fabric_link **closing)
+{
+    n->generation = ++f->generations;
+    node_unpublish(n, closing);
+    while (n->idle != NULL) {
+        struct fabric_link *link = n->idle;
+        n->idle = link->next;
+        n->idle_count--;
+        collect(closing, link);
+    }
+}
+
+static void close_links(struct fabric *f, struct fabric_link *closing)
+{
+    while (closing != NULL) {
+        struct fabric_link *next = closing->next;
+        closing->channel->transport->disconnect(closing->channel);
+        pthread_mutex_lock(&f->lock);
+        node_unuse(closing->node);
+        pthread_mutex_unlock(&f->lock);
+        free(closing);
+        closing = next;
+    }
+}
+
+/* ---- the fabric ------------------------------------------------------------------------------ */
+
+struct fabric *fabric_new(enum cenote_transport allowed)
+{
+    struct fabric *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return NULL;
+    f->allowed = allowed;
+    pthread_mutex_init(&f->lock, NULL);
+    return f;
+}
+
+void fabric_free(struct fabric *f)
+{
+    if (f == NULL)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++)
+        while (f->buckets[i] != NULL)
+            fabric_drop_peer(f, f->buckets[i]->peer.node);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+void fabric_set_credentials(struct fabric *f, const struct xcopy_credentials *who)
+{
+    struct fabric_link *closing = NULL;
+    pthread_mutex_lock(&f->lock);
+    f->who = *who;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct fabric_node *n = f->buckets[i]; n != NULL; n = n->next)
+            node_renew(f, n, &closing);
+    pthread_mutex_unlock(&f->lock);
+    close_links(f, closing);
+}
+
+static bool same_peer(const struct xcopy_peer *a, const struct xcopy_peer *b)
+{
+    return a->node == b->node && a->boot == b->boot && a->loop == b->loop &&
+           strcmp(a->host, b->host) == 0 && strcmp(a->shm, b->shm) == 0 &&
+           strcmp(a->tcp, b->tcp) == 0;
+}
+
+static struct fabric_node *node_new(const struct xcopy_peer *peer)
+{
+    struct fabric_node *n = calloc(1, sizeof *n);
+    if (n == NULL)
+        return NULL;
+    n->peer = *peer;
+    n->users = 1;
+    pthread_mutex_init(&n->connecting, NULL);
+    return n;
+}
+
+int fabric_set_peer(struct fabric *f, const struct xcopy_peer *peer)
+{
+    struct fabric_link *closing = NULL;
+    int status = CENOTE_OK;
+    pthread_mutex_lock(&f->lock);
+    struct fabric_node **place = node_place(f, peer->node);
+    if (*place == NULL) {
+        *place = node_new(peer);
+        if (*place == NULL)
+            status = CENOTE_NO_MEMORY;
+        else
+            (*place)->generation = ++f->generations;
+    } else if (!same_peer(&(*place)->peer, peer)) {
+        (*place)->peer = *peer;
+        node_renew(f, *place, &closing);
+    }
+    pthread_mutex_unlock(&f->lock);
+    close_links(f, closing);
+    return status;
+}
+
+void fabric_drop_peer(struct fabric *f, uint64_t node)
+{
+    struct fabric_link *closing = NULL;
+    pthread_mutex_lock(&f->lock);
+    struct fabric_node **place = node_place(f, node), *n = *place;
+    if (n != NULL) {
+        *place = n->next;
+        node_renew(f, n, &closing);
+        node_unuse(n);
+    }
+    pthread_mutex_unlock(&f->lock);
+    close_links(f, closing);
+}
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+/* The first transport that is allowed and connects. What a node says weighs more than that another
+ * transport didn't find it. */
+static int connect_peer(enum cenote_transport allowed, const struct xcopy_peer *peer,
+                        const struct xcopy_credentials *who, uint32_t timeout_ms,
+                        struct xcopy_channel **out)
+{
+    int status = CENOTE_NODE_DOWN;
+    for (size_t i = 0; xcopy_transports[i] != NULL; i++) {
+        const struct xcopy_transport *t = xcopy_transports[i];
+        if ((allowed != CENOTE_TRANSPORT_AUTO && t->id != allowed) || !t->reaches(peer))
+            continue;
+        int rc = t->connect(peer, who, timeout_ms, out);
+        if (rc == CENOTE_OK)
+            return rc;
+        log_debug("fabric", "node %llu by %s: %s", (unsigned long long)peer->node, t->name,
+                  cenote_status_text(rc));
+        if (rc != CENOTE_NODE_DOWN && rc != CENOTE_NOT_SUPPORTED)
+            status = rc;
+    }
+    return status;
+}
+
+/* Makes a link of a new channel; a shared one is published, unless the node has changed. */
+static struct fabric_link *adopt(struct fabric *f, struct fabric_node *n, uint64_t generation,
+                                 struct xcopy_channel *channel)
+{
+    struct fabric_link *link = calloc(1, sizeof *link), *closing = NULL;
+    if (link == NULL) {
+        channel->transport->disconnect(channel);
+        return NULL;
+    }
+    link->node = n;
+    link->channel = channel;
+    link->generation = generation;
+    link->users = 1;
+    link->shared = (channel->transport->caps & XCOPY_CAP_SHARED) != 0;
+    pthread_mutex_lock(&f->lock);
+    n->users++;
+    if (link->shared && generation == n->generation) {
+        node_unpublish(n, &closing);
+        n->shared = link;
+        link->users++;
+    }
+    pthread_mutex_unlock(&f->lock);
+    close_links(f, closing);
+    return link;
+}
+
+static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeout_ms,
+                        struct fabric_link **out)
+{
+    struct xcopy_channel *channel;
+    pthread_mutex_lock(&f->lock);
+    struct xcopy_peer peer = n->peer;
+    struct xcopy_credentials who = f->who;
+    uint64_t generation = n->generation;
+    pthread_mutex_unlock(&f->lock);
+    int status = connect_peer(f->allowed, &peer, &who, timeout_ms, &channel);
+    if (status == CENOTE_OK) {
+        *out = adopt(f, n, generation, channel);
+        return *out == NULL ? CENOTE_NO_MEMORY : CENOTE_OK;
+    }
+    n->failed_ms = clock_now_ms();
+    n->failure = status;
+    return status;
+}
+
+/* ---- lending --------------------------------------------------------------------------------- */
+
+static struct fabric_link *take_shared(struct fabric *f, struct fabric_node *n)
+{
+    pthread_mutex_lock(&f->lock);
+    struct fabric_link *link = n->shared;
+    if (link != NULL)
+        link->users++;
+    pthread_mutex_unlock(&f->lock);
+    return link;
+}
+
+/* Shared channels look after their node themselves, when something is submitted. */
+static struct fabric_link *take_open(struct fabric *f, struct fabric_node *n)
+{
+    struct fabric_link *link = take_shared(f, n);
+    while (link == NULL) {
+        pthread_mutex_lock(&f->lock);
+        link = n->idle;
+        if (link != NULL) {
+            n->idle = link->next;
+            n->idle_count--;
+        }
+        pthread_mutex_unlock(&f->lock);
+        if (link == NULL || link->channel->transport->alive(link->channel))
+            return link;
+        fabric_link_give(f, link, true);
+        link = NULL;
+    }
+    return link;
+}
+
+static int take_new(struct fabric *f, struct fabric_node *n, uint32_t timeout_ms,
+                    struct fabric_link **out, bool *reused)
+{
+    uint64_t began_ms = clock_now_ms();
+    int status = CENOTE_OK;
+    pthread_mutex_lock(&n->connecting);
+    *out = take_shared(f, n);
+    *reused = *out != NULL;
+    if (*out == NULL && n->failure != CENOTE_OK && n->failed_ms > began_ms)
+        status = n->failure;
+    else if (*out == NULL)
+        status = connect_link(f, n, timeout_ms, out);
+    pthread_mutex_unlock(&n->connecting);
+    return status;
+}
+
+int fabric_link_take(struct fabric *f, uint64_t node, enum fabric_want want, uint32_t timeout_ms,
+                     struct fabric_link **out, bool *reused)
+{
+    int status = CENOTE_OK;
+    pthread_mutex_lock(&f->lock);
+    struct fabric_node *n = *node_place(f, node);
+    if (n != NULL)
+        n->users++;
+    pthread_mutex_unlock(&f->lock);
+    if (n == NULL)
+        return CENOTE_NODE_DOWN;
+    *out = want == FABRIC_CONNECT ? NULL : take_open(f, n);
+    *reused = *out != NULL;
+    if (*out == NULL)
+        status = want == FABRIC_OPEN ? CENOTE_NODE_DOWN : take_new(f, n, timeout_ms, out, reused);
+    pthread_mutex_lock(&f->lock);
+    node_unuse(n);
+    pthread_mutex_unlock(&f->lock);
+    return status;
+}
+
+void fabric_link_give(struct fabric *f, struct fabric_link *link, bool broken)
+{
+    struct fabric_link *closing = NULL;
+    struct fabric_node *n = link->node;
+    pthread_mutex_lock(&f->lock);
+    if (link->shared) {
+        if (broken && n->shared == link)
+            node_unpublish(n, &closing);
+        if (--link->users == 0)
+            collect(&closing, link);
+    } else if (!broken && link->generation == n->generation && n->idle_count < FABRIC_STREAMS_MAX) {
+        link->next = n->idle;
+        n->idle = link;
+        n->idle_count++;
+    } else {
+        collect(&closing, link);
+    }
+    pthread_mutex_unlock(&f->lock);
+    close_links(f, closing);
+}
+
+const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeout_ms)
+{
+    struct fabric_link *link;
+    bool reused;
+    if (fabric_link_take(f, node, FABRIC_ANY, timeout_ms, &link, &reused) != CENOTE_OK)
+        return NULL;
+    const char *name = link->channel->transport->name;
+    fabric_link_give(f, link, !link->channel->transport->alive(link->channel));
+    return name;
+}
