@@ -417,6 +417,13 @@ static int refresh(struct fake *f)
     return status;
 }
 
+static void tell(struct fake *f, struct machine *m, int status, struct wire_value result)
+{
+    f->in_machine = true;
+    m->ops->done(m, f->now_ms, status, result);
+    f->in_machine = false;
+}
+
 static void call(struct fake *f, struct machine *machine, const struct wire_buf *request)
 {
     struct wire_buf out = {0};
@@ -439,7 +446,7 @@ static void call(struct fake *f, struct machine *machine, const struct wire_buf 
         assert(parsed);
     }
     f->now_ms += FAKE_CALL_MS;
-    machine->ops->done(machine, f->now_ms, status, result);
+    tell(f, machine, status, result);
     if (parsed)
         wire_msg_free(&holder);
     wire_msg_free(&m);
@@ -462,7 +469,9 @@ void fake_run(struct fake *f, struct machine *m)
     unsigned steps = 0;
 
     for (;;) {
+        f->in_machine = true;
         m->ops->next(m, f->now_ms, &step);
+        f->in_machine = false;
         assert(steps++ < STEPS_MAX);
         if (step.kind == STEP_DONE)
             return;
@@ -480,7 +489,7 @@ void fake_run(struct fake *f, struct machine *m)
             f->waits++;
             f->now_ms = step.until_ms;
         }
-        m->ops->done(m, f->now_ms, status, nothing);
+        tell(f, m, status, nothing);
     }
 }
 

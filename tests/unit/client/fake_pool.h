@@ -46,7 +46,8 @@ struct fake {
     /* May return a status that the copy gets instead of being done, or XCOPY_IN_PROGRESS. */
     int (*on_copy)(struct fake *f, struct xcopy_req *x);
     void (*after_copies)(struct fake *f);
-    int hook[4]; /* the hooks' own */
+    int hook[4];     /* the hooks' own */
+    bool in_machine; /* the machine's code is running, nobody else's */
 };
 
 void fake_begin(struct fake *f);
