@@ -117,6 +117,10 @@ class Daemon:
         if self.alive():
             self.resume()
             self.signal(signal.SIGTERM)
+        self.wait_ended()
+
+    def wait_ended(self):
+        """Until it has ended, which it must do well unless it was killed."""
         code = self._reap(STOP_SECONDS)
         if not self.killed:
             assert code == 0, f"{self.name} ended with {code}:\n{self.log()}"
