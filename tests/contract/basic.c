@@ -258,7 +258,6 @@ void case_stale(struct rig *r)
     struct xcopy_channel *c = rig_connect(r, 1);
     struct rig_value v, other;
     uint8_t out[5000];
-    uint32_t voided = SEAL_STATE_VOID;
     rig_value_make(&v, 1, rig_next_put(), 4096, sizeof out);
     rig_put(c, &v);
     other = v;
@@ -276,8 +275,7 @@ void case_stale(struct rig *r)
         CHECK_STATUS(rig_get(c, &other, out), CENOTE_DENIED);
     }
     CHECK_STATUS(rig_get(c, &v, out), CENOTE_OK);
-    memcpy(rig_memory(r, v.offset) + extent_seal_offset(sizeof out) + SEAL_STATE_OFFSET, &voided,
-           sizeof voided);
+    rig_void(r, &v);
     CHECK_STATUS(rig_get(c, &v, out), CENOTE_STALE);
     rig_value_free(&v);
     rig_disconnect(c);

@@ -349,6 +349,12 @@ void rig_plant(struct rig *r, struct rig_value *v)
     memcpy(extent + extent_size(v->len_bytes) - v->tail_len, v->tail, v->tail_len);
 }
 
+void rig_void(struct rig *r, const struct rig_value *v)
+{
+    void *state = rig_memory(r, v->offset) + extent_seal_offset(v->len_bytes) + SEAL_STATE_OFFSET;
+    __atomic_store_n((uint32_t *)state, SEAL_STATE_VOID, __ATOMIC_RELEASE);
+}
+
 struct cenote_buffer *rig_cut(uint8_t *data, uint64_t len_bytes, uint64_t piece, size_t *count)
 {
     *count = (size_t)((len_bytes + piece - 1) / piece);

@@ -44,6 +44,7 @@ struct tcp_connection {
     int body_status;     /* what the answer will say */
     const uint8_t *data; /* STATE_ANSWER: behind the header */
     uint64_t data_left;
+    const uint8_t *seal_at; /* where in memory data reaches the seal */
     size_t out_at, out_have;
     uint8_t out[TCP_RESPONSE_BYTES];
     size_t in_at, in_have;

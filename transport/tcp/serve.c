@@ -5,8 +5,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "transport/base/clock.h"
 #include "transport/base/log.h"
+#include "transport/copy.h"
 #include "transport/tcp/connection.h"
 
 static enum step step_of_errno(enum step wait)
@@ -76,11 +76,24 @@ static void answered(struct tcp_connection *c)
     c->state = STATE_LINGER;
 }
 
-static enum step step_answer(struct tcp_connection *c, uint64_t *moved)
+/* The next bytes to send. The seal's go by a copy, made when all before it has left: the node may be
+ * voiding it, and neither half of a word nor an older state may be seen. */
+static struct iovec next_data(const struct tcp_connection *c, uint8_t seal[SEAL_BYTES])
 {
     uint64_t len = c->data_left < TCP_CHUNK_BYTES ? c->data_left : TCP_CHUNK_BYTES;
-    struct iovec iov[2] = {{c->out + c->out_at, c->out_have - c->out_at},
-                           {(uint8_t *)(uintptr_t)c->data, (size_t)len}};
+    if (len == 0 || c->data + len <= c->seal_at)
+        return (struct iovec){(uint8_t *)(uintptr_t)c->data, (size_t)len};
+    if (c->data < c->seal_at)
+        return (struct iovec){(uint8_t *)(uintptr_t)c->data, (size_t)(c->seal_at - c->data)};
+    copy_load(seal, c->seal_at, SEAL_BYTES);
+    return (struct iovec){seal + (c->data - c->seal_at), (size_t)len};
+}
+
+static enum step step_answer(struct tcp_connection *c, uint64_t *moved)
+{
+    uint8_t seal[SEAL_BYTES];
+    struct iovec iov[2] = {{c->out + c->out_at, c->out_have - c->out_at}, next_data(c, seal)};
+    uint64_t len = iov[1].iov_len;
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = len > 0 ? 2 : 1};
     int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
     if (len < c->data_left || more_answers_wait(c))
@@ -131,10 +144,12 @@ static void begin_read(struct tcp_connection *c)
                      ? xcopy_admit_read(segments->at, segments_count(segments), c->who.name_space,
                                         r->put_id, r->gva, r->payload_len, &extent)
                      : CENOTE_BAD_RANGE;
-    if (status == CENOTE_OK)
-        answer(c, status, extent + r->offset, r->len_bytes);
-    else
+    if (status != CENOTE_OK) {
         answer(c, status, NULL, 0);
+        return;
+    }
+    answer(c, status, extent + r->offset, r->len_bytes);
+    c->seal_at = extent + extent_seal_offset(r->payload_len);
 }
 
 static int admit_write(const struct tcp_connection *c)
