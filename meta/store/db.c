@@ -104,6 +104,7 @@ static int env_open(struct db *db, uint64_t map_size_bytes)
     mdb_env_stat(db->env, &st);
     db->limit_bytes = info.me_mapsize;
     db->page_bytes = st.ms_psize;
+    db->commits_synced = true;
     return file_extend(db);
 }
 
