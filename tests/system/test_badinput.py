@@ -51,7 +51,7 @@ class Hostile(unittest.TestCase):
         for transport in ("shm", "tcp"):
             got = self.pool.cenote("--transport", transport, "get", "still-works", "-")
             self.assertEqual(got.stdout, b"yes")
-        self.pool.cenote("remove", "still-works")
+        self.pool.cenote("rm", "still-works")
         wait_until(lambda: self.pool.used_bytes() == self.used, 10, f"used bytes (seed {SEED})")
 
     def endpoints(self):
@@ -177,7 +177,7 @@ class Hostile(unittest.TestCase):
         process.wait()
         os.close(reader)
         os.close(writer)
-        self.pool.cenote("exists", "unfinished", code=1)
+        self.pool.cenote("exists", "unfinished", code=3)
 
     def test_a_node_that_registers_twice(self):
         twin = Daemon("twin", self.pool.dir, ["--roles=node", "--meta", self.pool.meta_endpoint,
@@ -200,7 +200,7 @@ class Hostile(unittest.TestCase):
         _, error = put.communicate(timeout=60)
         if put.returncode != 0:
             self.assertNotEqual(error, b"")
-        self.pool.cenote("remove", "doomed", code=None)
+        self.pool.cenote("rm", "doomed", code=None)
         self.pool.nodes.remove(node)
 
 

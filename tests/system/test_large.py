@@ -36,7 +36,7 @@ def main():
             pool.cenote("--transport", transport, "get", "large", copy, timeout=300)
             subprocess.run(["cmp", source, copy], check=True)
             copy.unlink()
-            pool.cenote("remove", "large")
+            pool.cenote("rm", "large")
             assert pool.used_bytes() == 0
     return 0
 
