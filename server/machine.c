@@ -109,28 +109,6 @@ void machine_data_dir(char *out, size_t size)
         snprintf(out, size, "%s/.local/state/cenote", home ? home : "");
 }
 
-int machine_shm_dir(char *out, size_t size)
-{
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    struct stat st;
-    if (runtime && runtime[0] == '/')
-        snprintf(out, size, "%s/cenote", runtime);
-    else
-        snprintf(out, size, "/tmp/cenote-%u", (unsigned)geteuid());
-    int status = machine_make_dir(out);
-    if (status != CENOTE_OK)
-        return status;
-    if (lstat(out, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
-        (st.st_mode & 022) != 0) {
-        log_error("cenoted",
-                  "%s isn't a directory that belongs to this user alone; --shm-dir names "
-                  "another",
-                  out);
-        return CENOTE_IO;
-    }
-    return CENOTE_OK;
-}
-
 void machine_node_name(char *out, size_t size)
 {
     char host[40] = "";

@@ -21,9 +21,6 @@ void machine_raise_descriptors(void);
 int machine_make_dir(const char *dir);
 /* The default data directory: /var/lib/cenote, or below $XDG_STATE_HOME when not root. */
 void machine_data_dir(char *out, size_t size);
-/* The default directory of shm sockets. It is this user's alone: CENOTE_IO, logged, when somebody
- * else has made it. */
-int machine_shm_dir(char *out, size_t size);
 
 /* host-pid-random, at most size - 1 bytes. */
 void machine_node_name(char *out, size_t size);

@@ -2,7 +2,6 @@
 #include "server/node_role.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "server/machine.h"
 #include "server/node/member.h"
 #include "server/node_life.h"
+#include "server/shm_dir.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 #include "transport/rpc/rpc.h"
@@ -228,32 +228,6 @@ static void *run(void *arg)
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-static int name_socket(struct node_role *r)
-{
-    char dir[PATH_MAX], path[PATH_MAX + NODE_NAME_MAX + 16];
-    const struct options *o = r->options;
-    int status = CENOTE_OK;
-    if (o->shm_dir[0] != '\0')
-        snprintf(dir, sizeof dir, "%s", o->shm_dir);
-    else
-        status = machine_shm_dir(dir, sizeof dir);
-    if (status == CENOTE_OK)
-        status = machine_make_dir(dir);
-    if (status != CENOTE_OK)
-        return status;
-    snprintf(path, sizeof path, "unix:%s/%s.sock", dir, r->who.name);
-    for (char *c = path + strlen("unix:") + strlen(dir) + 1; *c; c++)
-        *c = *c == '/' ? '_' : *c;
-    struct endpoint e;
-    if (strlen(path) >= sizeof r->shm_endpoint || endpoint_parse(path, &e) != CENOTE_OK) {
-        log_error("node", "%s is too long for a socket's path: shorten --shm-dir or --node-name",
-                  path);
-        return CENOTE_INVALID;
-    }
-    memcpy(r->shm_endpoint, path, strlen(path) + 1);
-    return CENOTE_OK;
-}
-
 static int identify(struct node_role *r)
 {
     const struct options *o = r->options;
@@ -263,7 +237,7 @@ static int identify(struct node_role *r)
         machine_node_name(r->who.name, sizeof r->who.name);
     xcopy_this_host(r->who.host);
     snprintf(r->who.zone, sizeof r->who.zone, "%s", o->zone);
-    return name_socket(r);
+    return shm_dir_prepare(o->shm_dir, r->who.name, r->shm_endpoint);
 }
 
 /* The loop has stopped. Exporters post to it, and its connection speaks to the member. */

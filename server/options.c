@@ -107,6 +107,10 @@ static int check_times(const struct options *o, char *error, size_t error_size)
 
 static int check_node(const struct options *o, char *error, size_t error_size)
 {
+    if (strchr(o->node_name, '/')) {
+        snprintf(error, error_size, "--node-name: '/' can't stand in the name of a node");
+        return CENOTE_INVALID;
+    }
     const char *const texts[][2] = {
         {"node-name", o->node_name}, {"zone", o->zone}, {"advertise", o->advertise}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {

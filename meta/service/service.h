@@ -7,44 +7,10 @@
 #ifndef CENOTE_META_SERVICE_H
 #define CENOTE_META_SERVICE_H
 
-#include "meta/core/store.h"
-#include "transport/wire/wire.h"
+#include "meta/core/env.h"
 
 struct service;
 struct service_peer; /* one control connection, as the service sees it */
-
-/* A connection, as seen by the service. */
-struct service_link {
-    void *arg;
-    const char *name;
-    /* Sends whole frames; the bytes are copied. answers: how many requests of the peer they answer.
-     */
-    void (*send)(void *arg, const void *frames, size_t len_bytes, unsigned answers);
-    /* Calls a method at the peer (the msgid in frame is replaced); done is called exactly once,
-     * with CENOTE_UNAVAILABLE when the connection goes. timeout_ms 0: never times out. */
-    void (*call)(void *arg, const void *frame, size_t len_bytes, uint32_t timeout_ms,
-                 void (*done)(void *done_arg, int status, struct wire_value result),
-                 void *done_arg);
-    /* Ends the connection; service_peer_closed() follows later. */
-    void (*close)(void *arg);
-};
-
-struct service_options {
-    uint32_t lease_ms;         /* of a lookup; 0: 10,000 */
-    uint32_t put_timeout_ms;   /* a put that isn't finished is fenced; 0: 60,000 */
-    uint32_t session_grace_ms; /* a session without connection ends; 0: 15,000 */
-    uint32_t heartbeat_ms;     /* 0: 1,000 */
-    uint32_t suspect_ms;       /* a node without heartbeat gets no new extents; 0: 4,000 */
-    uint32_t dead_ms;          /* ... and has lost its contents; 0: 30,000 */
-};
-
-struct service_env {
-    struct store *store;
-    uint64_t (*now_ms)(void *arg); /* monotonic */
-    uint64_t (*wall_ms)(void *arg);
-    void (*random)(void *arg, void *out, size_t len_bytes);
-    void *arg;
-};
 
 /* Reads the store (takes a new reign, rebuilds table and allocators) and is ready when started() is
  * called: with CENOTE_OK, or with the status why not. Until then no peer may be opened. */

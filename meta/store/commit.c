@@ -63,13 +63,25 @@ static int fill(struct db *db, MDB_txn *txn, struct change *first, const struct 
     return 0;
 }
 
+/* LMDB syncs the pages before it writes the page that makes them valid, or syncs nothing; which of
+ * both belongs to the environment (as a flag of a transaction it is taken and ignored). */
+static int sync_select(struct db *db, bool synced)
+{
+    if (db->commits_synced == synced)
+        return 0;
+    db->commits_synced = synced;
+    return mdb_env_set_flags(db->env, MDB_NOSYNC, !synced);
+}
+
 /* One transaction. 0, or what LMDB said: then nothing of it was done. */
 static int commit_range(struct db *db, struct change *first, const struct change *end, bool synced,
                         struct db_counts *counts)
 {
     MDB_txn *txn;
     uint64_t done = 0;
-    int rc = mdb_txn_begin(db->env, NULL, synced ? 0 : MDB_NOSYNC, &txn);
+    int rc = sync_select(db, synced);
+    if (rc == 0)
+        rc = mdb_txn_begin(db->env, NULL, 0, &txn);
     if (rc != 0)
         return rc;
     rc = fill(db, txn, first, end, &done);

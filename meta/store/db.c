@@ -18,6 +18,7 @@
 
 /* A get and nested scans; LMDB derives the number of its reader slots from the file's size. */
 #define READERS_FILE_BYTES 8192
+#define MAP_UNIT_BYTES     65536u /* a multiple of every page size */
 #define PATH_BYTES         4096u
 
 static const char *const tree_names[STORE_TREES] = {
@@ -93,7 +94,7 @@ static int env_open(struct db *db, uint64_t map_size_bytes)
     if (rc != 0)
         return db_fail(db, "mdb_env_create", rc);
     mdb_env_set_maxdbs(db->env, STORE_TREES);
-    rc = mdb_env_set_mapsize(db->env, map_size_bytes);
+    rc = mdb_env_set_mapsize(db->env, map_size_bytes / MAP_UNIT_BYTES * MAP_UNIT_BYTES);
     if (rc != 0)
         return db_fail(db, "mdb_env_set_mapsize", rc);
     rc = mdb_env_open(db->env, db->path, MDB_NOTLS, 0600);
@@ -104,6 +105,7 @@ static int env_open(struct db *db, uint64_t map_size_bytes)
     mdb_env_stat(db->env, &st);
     db->limit_bytes = info.me_mapsize;
     db->page_bytes = st.ms_psize;
+    db->commits_synced = true;
     return file_extend(db);
 }
 
@@ -142,10 +144,10 @@ static int reader_open(struct db *db)
 
 int db_open(const char *path, uint64_t map_size_bytes, bool create, struct db **out)
 {
+    int rc = CENOTE_NO_MEMORY;
     struct db *db = calloc(1, sizeof(*db));
     if (!db)
-        return CENOTE_NO_MEMORY;
-    int rc = CENOTE_NO_MEMORY;
+        return rc;
     db->path = db->path_copy = strdup(path);
     if (!db->path)
         goto close;

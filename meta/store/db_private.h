@@ -15,6 +15,7 @@ struct db {
     uint64_t page_bytes, limit_bytes;
 
     /* Writer. */
+    bool commits_synced;
     uint64_t used_bytes;
     uint64_t reserve_bytes;   /* of the map, for changes that free */
     uint64_t ahead_bytes;     /* of the disk, behind the last page */

@@ -35,7 +35,7 @@ struct store_lmdb_options {
 };
 
 /* Opens or creates the store in dir (made with mode 0700 if missing, not its parents). *out is only
- * written on success; the text of every failure is logged.
+ * written on success; the reason of a failure is logged (but for CENOTE_NO_MEMORY).
  *   CENOTE_INVALID    map_size_bytes is below STORE_MAP_MIN_BYTES
  *   CENOTE_LOCKED     somebody has it open, maybe this process
  *   CENOTE_READ_ONLY  the directory or its file system can't be written

@@ -22,8 +22,8 @@ struct horizons {
     struct entry slots[SLOTS];
 };
 
-/* glibc lets readers pass waiting writers unless told otherwise: a busy data path would keep a fence
- * waiting. */
+/* glibc lets readers pass waiting writers unless told otherwise: a busy data path would keep a
+ * fence waiting. */
 static bool init_lock(pthread_rwlock_t *lock)
 {
     pthread_rwlockattr_t attr;

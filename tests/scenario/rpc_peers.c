@@ -30,14 +30,23 @@ static void put(int fd, const void *data, size_t len_bytes)
     CHECK_EQ(send(fd, data, len_bytes, MSG_NOSIGNAL), len_bytes);
 }
 
-static void put_request(int fd, uint32_t msgid, const char *method, uint32_t number)
+/* In one piece: a UNIX socket holds few small ones that the peer doesn't read. */
+static void put_requests(int fd, uint32_t msgid, const char *method, uint32_t number,
+                         unsigned times)
 {
     struct wire_buf b = {0};
-    wire_put_request(&b, msgid, method);
-    wire_put_array(&b, 1);
-    wire_put_uint(&b, number);
+    for (unsigned i = 0; i < times; i++) {
+        wire_put_request(&b, msgid, method);
+        wire_put_array(&b, 1);
+        wire_put_uint(&b, number);
+    }
     put(fd, b.data, b.len);
     wire_buf_free(&b);
+}
+
+static void put_request(int fd, uint32_t msgid, const char *method, uint32_t number)
+{
+    put_requests(fd, msgid, method, number, 1);
 }
 
 /* Reads one response with a plain, patient reader. False: the stream has ended. */
@@ -228,8 +237,7 @@ static void case_never_reads(const char *where)
     const size_t answer_frame_bytes = answer_bytes + 1 + 1 + 1 + 1 + 5;
     host_start(&h, where, &(struct rpc_limits){.output_max_bytes = 1u << 20});
     int fd = peer_at(&h.at), other = peer_at(&h.at);
-    for (uint32_t i = 0; i < count; i++)
-        put_request(fd, 1, "big", answer_bytes);
+    put_requests(fd, 1, "big", answer_bytes, count);
     for (uint32_t i = 0; i < 20; i++) {
         put_request(other, i, "fail", 0);
         expect_response(other, i, CENOTE_NOT_FOUND);
@@ -254,8 +262,7 @@ static void case_never_reads_and_goes(const char *where)
     struct rpc_host h;
     host_start(&h, where, &(struct rpc_limits){.output_max_bytes = 1u << 20});
     int fd = peer_at(&h.at);
-    for (uint32_t i = 0; i < 100; i++)
-        put_request(fd, 1, "big", 100000);
+    put_requests(fd, 1, "big", 100000, 100);
     host_await(&h.requests, 5);
     close(fd);
     host_await(&h.closed, 1);

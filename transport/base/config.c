@@ -219,7 +219,7 @@ void config_help(const struct config_spec *spec, void *file)
         fprintf(f, "%*s%s", HELP_TEXT_FROM - width, "", o->help);
         if (o->choices)
             help_choices(o, f);
-        if (o->fallback && o->type != CONFIG_BOOL)
+        if (o->fallback && *o->fallback && o->type != CONFIG_BOOL)
             fprintf(f, " [%s]", o->fallback);
         fputc('\n', f);
     }

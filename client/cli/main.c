@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tool "cenote": options, the table of commands, exit codes. */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/cli/cli.h"
+#include "transport/base/config.h"
+#include "transport/base/log.h"
+
+#define ERROR_MAX 256
+
+static const char *const transports[] = {[CENOTE_TRANSPORT_AUTO] = "auto",
+                                         [CENOTE_TRANSPORT_SHM] = "shm",
+                                         [CENOTE_TRANSPORT_TCP] = "tcp",
+                                         NULL};
+static const char *const verifies[] = {
+    [CENOTE_VERIFY_FULL] = "full", [CENOTE_VERIFY_SEAL] = "seal", NULL};
+
+static const struct config_option options[] = {
+    {"meta", CONFIG_STRING, offsetof(struct cli, meta), "127.0.0.1:7400", "ENDPOINT",
+     "metadata service: host:port or unix:PATH", NULL, 0, 0},
+    {"namespace", CONFIG_STRING, offsetof(struct cli, name_space), "default", "NAME",
+     "namespace of the keys", NULL, 0, 0},
+    {"transport", CONFIG_CHOICE, offsetof(struct cli, transport), "auto", "NAME",
+     "how bytes travel", transports, 0, 0},
+    {"verify", CONFIG_CHOICE, offsetof(struct cli, verify), "full", "HOW",
+     "what get checks: seal and all sums, or the seal", verifies, 0, 0},
+    {"timeout", CONFIG_MS, offsetof(struct cli, timeout_ms), "10s", "TIME",
+     "of one call, and of a copy without progress", NULL, 1, UINT32_MAX},
+    {"replace", CONFIG_BOOL, offsetof(struct cli, replace), NULL, NULL,
+     "put: take the place of an older value", NULL, 0, 0},
+    {"json", CONFIG_BOOL, offsetof(struct cli, json), NULL, NULL, "results as JSON", NULL, 0, 0},
+    {"verbose", CONFIG_BOOL, offsetof(struct cli, verbose), NULL, NULL,
+     "tell on stderr what happens", NULL, 0, 0},
+};
+
+static const struct config_spec spec = {.program = "cenote",
+                                        .usage = "cenote [OPTION...] COMMAND [ARGUMENT...]",
+                                        .options = options,
+                                        .count = sizeof options / sizeof *options};
+
+static const struct command {
+    const char *name, *arguments, *help;
+    int min, max; /* arguments */
+    int (*run)(struct cli *cli);
+} commands[] = {
+    {"put", "KEY [FILE|-]", "store a file, or standard input, under a key", 1, 2, cli_put},
+    {"get", "KEY [FILE|-]", "fetch a value into a file, or to standard output", 1, 2, cli_get},
+    {"rm", "KEY...", "remove keys", 1, CENOTE_BATCH_MAX, cli_remove},
+    {"exists", "KEY...", "tell which keys are there", 1, CENOTE_BATCH_MAX, cli_exists},
+    {"stat", "KEY", "tell what is known of a value", 1, 1, cli_stat},
+    {"ls", "[PREFIX]", "list keys and the lengths of their values", 0, 1, cli_list},
+    {"status", "", "show the pool: nodes, memory, quarantine", 0, 0, cli_status},
+};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+int cli_complain(const struct cli *cli, const char *subject, int status)
+{
+    fprintf(stderr, "cenote: %s: %s%s%s\n", cli->command, subject ? subject : "",
+            subject ? ": " : "", cenote_status_text(status));
+    return status == CENOTE_NOT_FOUND ? EXIT_MISSING : EXIT_FAILED;
+}
+
+/* Nobody is told about a reader who went away: he knows. */
+int cli_complain_errno(const struct cli *cli, const char *subject)
+{
+    if (errno != EPIPE)
+        fprintf(stderr, "cenote: %s: %s: %s\n", cli->command, subject, strerror(errno));
+    return EXIT_FAILED;
+}
+
+static void print_help(FILE *f)
+{
+    config_help(&spec, f);
+    fprintf(f, "\n  --help, --version\n\nCommands:\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(f, "  %-6s %-14s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+    fprintf(f, "\nExit status: 0 done, 1 error, 2 usage, 3 no such key.\n");
+}
+
+/* These two are no options with a value that the environment could give. */
+static bool answers_itself(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--version") == 0) {
+            printf("cenote %s\n", cenote_version());
+            return true;
+        }
+        if (strcmp(argv[i], "--help") == 0) {
+            print_help(stdout);
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static int run(struct cli *cli, const struct command *command)
+{
+    const struct cenote_options o = {.meta = cli->meta,
+                                     .name_space = cli->name_space,
+                                     .transport = (enum cenote_transport)cli->transport,
+                                     .verify = (enum cenote_verify)cli->verify,
+                                     .timeout_ms = (uint32_t)cli->timeout_ms};
+    int status = cenote_open(&o, &cli->client);
+
+    if (status != CENOTE_OK)
+        return cli_complain(cli, cli->meta, status);
+    int code = command->run(cli);
+    cenote_close(&cli->client);
+    if (fflush(stdout) != 0 && code == EXIT_DONE)
+        code = cli_complain_errno(cli, "standard output");
+    return code;
+}
+
+/* A put maps its file. A file that somebody cuts off meanwhile can't be read to its end. */
+static void on_bus_error(int signal_number)
+{
+    static const char message[] = "cenote: the file was cut off, or memory failed, during a copy\n";
+
+    (void)signal_number;
+    if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
+        _exit(EXIT_FAILED);
+    _exit(EXIT_FAILED);
+}
+
+static void set_signals(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, bus = {.sa_handler = on_bus_error};
+
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGBUS, &bus, NULL);
+}
+
+static int usage(const char *what, const char *which)
+{
+    fprintf(stderr, "cenote: %s%s\nTry 'cenote --help'.\n", what, which);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    char error[ERROR_MAX];
+    struct cli cli = {0};
+    int positionals;
+    int code;
+
+    if (answers_itself(argc, argv))
+        return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+    if (config_parse(&spec, argc, argv, &cli, &positionals, error, sizeof error) != CENOTE_OK)
+        return usage(error, "");
+
+    const struct command *command = positionals > 0 ? find_command(argv[1]) : NULL;
+    cli.args = argv + 2;
+    cli.arg_count = positionals - 1;
+    if (positionals == 0) {
+        print_help(stderr);
+        code = EXIT_USAGE;
+    } else if (!command) {
+        code = usage("no such command: ", argv[1]);
+    } else if (cli.arg_count < command->min || cli.arg_count > command->max) {
+        code = usage("wrong number of arguments for ", command->name);
+    } else {
+        cli.command = command->name;
+        set_signals();
+        log_set_level(cli.verbose ? LOG_DEBUG : LOG_ERROR);
+        log_set_sink(log_to_stderr, NULL);
+        code = run(&cli, command);
+    }
+    config_free(&spec, &cli);
+    return code;
+}

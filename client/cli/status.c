@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command status: the pool as tables. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/cli/cli.h"
+#include "client/cli/text.h"
+
+static uint64_t number(const json_t *object, const char *name)
+{
+    json_int_t v = json_integer_value(json_object_get(object, name));
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+static const char *text(const json_t *object, const char *name)
+{
+    const char *s = json_string_value(json_object_get(object, name));
+    return s && *s ? s : "-";
+}
+
+static void print_service(const json_t *pool)
+{
+    const json_t *s = json_object_get(pool, "service");
+    char uptime[TEXT_TIME_MAX], used[TEXT_SIZE_MAX], limit[TEXT_SIZE_MAX];
+
+    printf("service     version %s, reign %" PRIu64 ", up %s\n", text(s, "version"),
+           number(s, "reign"), text_duration(number(s, "uptime_ms"), uptime));
+    printf("            %" PRIu64 " objects, %" PRIu64 " pending puts, %" PRIu64 " sessions\n",
+           number(s, "objects"), number(s, "pending_puts"), number(s, "sessions"));
+    printf("            store %s of %s\n", text_size(number(s, "store_used_bytes"), used),
+           text_size(number(s, "store_limit_bytes"), limit));
+}
+
+static void print_capacity(const json_t *pool)
+{
+    const json_t *c = json_object_get(pool, "capacity");
+    char total[TEXT_SIZE_MAX], used[TEXT_SIZE_MAX], left[TEXT_SIZE_MAX], waits[TEXT_SIZE_MAX];
+
+    printf("capacity    %s: %s used, %s free, %s in quarantine\n",
+           text_size(number(c, "total_bytes"), total), text_size(number(c, "used_bytes"), used),
+           text_size(number(c, "free_bytes"), left),
+           text_size(number(c, "quarantined_bytes"), waits));
+}
+
+static void print_quarantine(const json_t *pool)
+{
+    const json_t *q = json_object_get(pool, "quarantine"), *s;
+    char size[TEXT_SIZE_MAX];
+    size_t i;
+
+    printf("quarantine  %" PRIu64 " extents, %s\n", number(q, "extents"),
+           text_size(number(q, "bytes"), size));
+    json_array_foreach(json_object_get(q, "sessions"), i, s)
+        printf("            session %" PRIu64 ": %" PRIu64 " extents, %s\n", number(s, "session"),
+               number(s, "extents"), text_size(number(s, "bytes"), size));
+}
+
+/* How this process reaches a node. */
+static const char *transport_to(const json_t *pool, uint64_t node)
+{
+    const json_t *t;
+    size_t i;
+
+    json_array_foreach(json_object_get(pool, "transports"), i, t)
+    {
+        if (number(t, "node") == node)
+            return text(t, "transport");
+    }
+    return "-";
+}
+
+static void print_segment(const json_t *s)
+{
+    char size[TEXT_SIZE_MAX], used[TEXT_SIZE_MAX], populated[TEXT_SIZE_MAX];
+
+    printf("  %#-18" PRIx64 " %-5s %11s %11s %11s  incarnation %" PRIu64 "\n", number(s, "gva"),
+           text(s, "kind"), text_size(number(s, "length_bytes"), size),
+           text_size(number(s, "used_bytes"), used),
+           text_size(number(s, "populated_bytes"), populated), number(s, "incarnation"));
+}
+
+static void print_node(const json_t *pool, const json_t *n)
+{
+    char age[TEXT_TIME_MAX];
+    const json_t *s;
+    size_t i;
+
+    printf("\nnode %s (%" PRIu64 "): %s, by %s, heartbeat %s ago\n", text(n, "name"),
+           number(n, "node"), text(n, "state"), transport_to(pool, number(n, "node")),
+           text_duration(number(n, "heartbeat_age_ms"), age));
+    printf("  shm %s, tcp %s\n", text(n, "shm"), text(n, "tcp"));
+    printf("  %-18s %-5s %11s %11s %11s\n", "segment", "kind", "length", "used", "populated");
+    json_array_foreach(json_object_get(n, "segments"), i, s) print_segment(s);
+}
+
+static void print_pool(const json_t *pool)
+{
+    const json_t *n;
+    size_t i;
+
+    print_service(pool);
+    print_capacity(pool);
+    print_quarantine(pool);
+    json_array_foreach(json_object_get(pool, "nodes"), i, n) print_node(pool, n);
+}
+
+int cli_status(struct cli *cli)
+{
+    json_error_t error;
+    char *answer;
+    int status = cenote_pool_status(cli->client, &answer);
+    int code = EXIT_DONE;
+
+    if (status != CENOTE_OK)
+        return cli_complain(cli, NULL, status);
+    json_t *pool = json_loads(answer, 0, &error);
+    if (!pool) {
+        fprintf(stderr, "cenote: status: the service's answer is no JSON: %s\n", error.text);
+        code = EXIT_FAILED;
+    } else if (cli->json) {
+        code = text_json_print(pool) == 0 ? EXIT_DONE : cli_complain_errno(cli, "standard output");
+        pool = NULL;
+    } else {
+        print_pool(pool);
+    }
+    json_decref(pool);
+    free(answer);
+    return code;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands that move a value: put and get. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/cli/cli.h"
+#include "client/cli/progress.h"
+#include "client/cli/sink.h"
+#include "client/cli/source.h"
+#include "client/cli/text.h"
+
+/* A value may grow between the look at its length and the get. */
+#define GET_TRIES_MAX 4
+
+static int report_put(const struct cli *cli, const char *key, uint64_t len, int status)
+{
+    json_t *o;
+
+    if (!cli->json) {
+        if (status == CENOTE_EXISTS)
+            fprintf(stderr, "cenote: put: %s: %s, nothing changed\n", key,
+                    cenote_status_text(status));
+        return EXIT_DONE;
+    }
+    o = json_object();
+    text_json_key(o, key, strlen(key));
+    json_object_set_new(o, "len_bytes", json_integer((json_int_t)len));
+    json_object_set_new(o, "status", json_string(cenote_status_name(status)));
+    return text_json_print(o) == 0 ? EXIT_DONE : cli_complain_errno(cli, "standard output");
+}
+
+int cli_put(struct cli *cli)
+{
+    const char *key = cli->args[0];
+    const char *path = cli->arg_count > 1 ? cli->args[1] : "-";
+    struct source source;
+    int status;
+
+    if (source_open(path, &source) != 0)
+        return cli_complain_errno(cli, path);
+    struct progress *p = progress_begin("putting", source.len_bytes);
+    status = cenote_put(cli->client, key, strlen(key), source.data, source.len_bytes,
+                        cli->replace ? CENOTE_PUT_REPLACE : 0);
+    progress_end(p);
+    uint64_t len = source.len_bytes;
+    source_close(&source);
+    if (status != CENOTE_OK && status != CENOTE_EXISTS)
+        return cli_complain(cli, key, status);
+    return report_put(cli, key, len, status);
+}
+
+/* Into the sink's memory. CENOTE_OK and the length, a status, or errno as CENOTE_IO. */
+static int fetch(struct cli *cli, const char *key, struct sink *sink, uint64_t *len)
+{
+    struct cenote_stat stat;
+    int status = cenote_stat(cli->client, key, strlen(key), &stat);
+
+    *len = stat.len_bytes;
+    for (int i = 0; i < GET_TRIES_MAX && status == CENOTE_OK; i++) {
+        if (sink_resize(sink, *len) != 0)
+            return CENOTE_IO;
+        struct progress *p = progress_begin("getting", *len);
+        status = cenote_get(cli->client, key, strlen(key), sink->data, sink->len_bytes, len);
+        progress_end(p);
+        if (status != CENOTE_BUFFER_SIZE)
+            return status;
+        status = CENOTE_OK;
+    }
+    return status == CENOTE_OK ? CENOTE_BUFFER_SIZE : status;
+}
+
+static int report_get(const struct cli *cli, const char *key, const char *path, uint64_t len)
+{
+    json_t *o;
+
+    if (!cli->json)
+        return EXIT_DONE;
+    o = json_object();
+    text_json_key(o, key, strlen(key));
+    json_object_set_new(o, "len_bytes", json_integer((json_int_t)len));
+    json_object_set_new(o, "file", json_string(path));
+    return text_json_print(o) == 0 ? EXIT_DONE : cli_complain_errno(cli, "standard output");
+}
+
+int cli_get(struct cli *cli)
+{
+    const char *key = cli->args[0];
+    const char *path = cli->arg_count > 1 ? cli->args[1] : "-";
+    struct sink sink;
+    uint64_t len = 0;
+    int status, code;
+
+    if (cli->json && strcmp(path, "-") == 0) {
+        fprintf(stderr, "cenote: get: --json needs a FILE: standard output is the value's\n");
+        return EXIT_USAGE;
+    }
+    if (sink_open(path, &sink) != 0)
+        return cli_complain_errno(cli, path);
+    status = fetch(cli, key, &sink, &len);
+    if (status == CENOTE_IO)
+        code = cli_complain_errno(cli, sink.name);
+    else if (status != CENOTE_OK)
+        code = cli_complain(cli, key, status);
+    else if (sink_commit(&sink, len) != 0)
+        code = cli_complain_errno(cli, sink.name);
+    else
+        code = report_get(cli, key, path, len);
+    sink_close(&sink);
+    return code;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "transport/base/hash.h"
+#include "transport/base/log.h"
+
+#define MODULE             "client"
+#define META_VARIABLE      "CENOTE_META"
+#define META_DEFAULT       "127.0.0.1:7400"
+#define NAME_SPACE_DEFAULT "default"
+#define TIMEOUT_DEFAULT_MS 10000u
+
+struct cenote {
+    struct drive *drive;
+    volatile const unsigned char *owned; /* reads 1; the kernel wipes it in a forked child */
+    size_t owned_bytes;
+};
+
+static int mark_owner(struct cenote *c)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char *mark =
+        mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (mark == MAP_FAILED)
+        return CENOTE_NO_MEMORY;
+    if (madvise(mark, page, MADV_WIPEONFORK) != 0) {
+        log_error(MODULE, "this kernel can't mark memory for fork: %s", strerror(errno));
+        munmap(mark, page);
+        return CENOTE_NOT_SUPPORTED;
+    }
+    *mark = 1;
+    c->owned = mark;
+    c->owned_bytes = page;
+    return CENOTE_OK;
+}
+
+static void unmark_owner(struct cenote *c)
+{
+    munmap((void *)(uintptr_t)c->owned, c->owned_bytes);
+}
+
+static bool valid_name_space(const char *name)
+{
+    size_t len = strlen(name);
+    return len >= 1 && len <= CENOTE_NAMESPACE_MAX &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
+}
+
+static const char *meta_of(const struct cenote_options *o)
+{
+    const char *from_environment = getenv(META_VARIABLE);
+
+    if (o->meta)
+        return o->meta;
+    return from_environment && *from_environment ? from_environment : META_DEFAULT;
+}
+
+static int read_options(const struct cenote_options *o, char client[TEXT_MAX],
+                        struct drive_options *out)
+{
+    if (o->transport > CENOTE_TRANSPORT_TCP || o->verify > CENOTE_VERIFY_SEAL)
+        return CENOTE_INVALID;
+    if (o->name_space && !valid_name_space(o->name_space))
+        return CENOTE_INVALID;
+    snprintf(client, TEXT_MAX, "%.*s pid %ld", (int)(TEXT_MAX - 32), program_invocation_short_name,
+             (long)getpid());
+    *out = (struct drive_options){
+        .session = {.meta = meta_of(o),
+                    .name_space = o->name_space ? o->name_space : NAME_SPACE_DEFAULT,
+                    .client = client,
+                    .timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_DEFAULT_MS},
+        .transport = o->transport,
+        .verify = o->verify};
+    return CENOTE_OK;
+}
+
+int cenote_open(const struct cenote_options *options, struct cenote **out)
+{
+    static const struct cenote_options defaults;
+    char client[TEXT_MAX];
+    struct drive_options d;
+    struct cenote *c;
+    int status;
+
+    if (!out)
+        return CENOTE_INVALID;
+    status = read_options(options ? options : &defaults, client, &d);
+    if (status != CENOTE_OK)
+        return status;
+    hash_init();
+    c = calloc(1, sizeof *c);
+    if (!c)
+        return CENOTE_NO_MEMORY;
+    status = mark_owner(c);
+    if (status != CENOTE_OK)
+        goto free_client;
+    status = drive_open(&d, &c->drive);
+    if (status != CENOTE_OK)
+        goto unmark;
+    *out = c;
+    return CENOTE_OK;
+
+unmark:
+    unmark_owner(c);
+free_client:
+    free(c);
+    return status;
+}
+
+void cenote_close(struct cenote **client)
+{
+    struct cenote *c = client ? *client : NULL;
+
+    if (!c)
+        return;
+    *client = NULL;
+    if (*c->owned)
+        drive_close(c->drive);
+    else
+        drive_abandon(c->drive);
+    unmark_owner(c);
+    free(c);
+}
+
+int client_enter(struct cenote *client, struct drive **out)
+{
+    if (!client)
+        return CENOTE_INVALID;
+    if (!*client->owned)
+        return CENOTE_FORKED;
+    *out = client->drive;
+    return CENOTE_OK;
+}
+
+int client_check_key(const struct cenote_key *key)
+{
+    if (key->len_bytes < 1 || key->len_bytes > CENOTE_KEY_MAX)
+        return CENOTE_KEY_SIZE;
+    return key->data ? CENOTE_OK : CENOTE_INVALID;
+}
+
+int client_check_keys(const struct cenote_key *keys, size_t count)
+{
+    if (count > CENOTE_BATCH_MAX || (count > 0 && !keys))
+        return CENOTE_INVALID;
+    for (size_t i = 0; i < count; i++) {
+        int status = client_check_key(&keys[i]);
+        if (status != CENOTE_OK)
+            return status;
+    }
+    return CENOTE_OK;
+}
+
+int client_check_buffers(const struct cenote_buffer *buffers, size_t count)
+{
+    uint64_t sum = 0;
+
+    if (count > 0 && !buffers)
+        return CENOTE_INVALID;
+    for (size_t i = 0; i < count; i++) {
+        if (buffers[i].len_bytes > 0 && !buffers[i].addr)
+            return CENOTE_INVALID;
+        if (buffers[i].len_bytes > EXTENT_PAYLOAD_MAX - sum)
+            return CENOTE_VALUE_SIZE;
+        sum += buffers[i].len_bytes;
+    }
+    return CENOTE_OK;
+}
+
+void client_ask_keys(struct wire_buf *request, const char *method, const struct cenote_key *keys,
+                     size_t count)
+{
+    wire_buf_clear(request);
+    wire_put_request(request, 0, method);
+    keys_params_put(request, (uint32_t)count);
+    for (size_t i = 0; i < count; i++)
+        wire_put_bin(request, keys[i].data, keys[i].len_bytes);
+}
+
+const char *cenote_version(void)
+{
+    return CENOTE_VERSION_TEXT;
+}

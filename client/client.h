@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the public functions share: the way into a client, and the checks of their arguments.
+ */
+#ifndef CENOTE_CLIENT_CLIENT_H
+#define CENOTE_CLIENT_CLIENT_H
+
+#include <cenote/cenote.h>
+
+#include "client/drive.h"
+
+/* CENOTE_OK and the driver; CENOTE_INVALID for NULL; CENOTE_FORKED in a child of the process that
+ * opened the client. */
+int client_enter(struct cenote *client, struct drive **out);
+
+/* CENOTE_OK or CENOTE_KEY_SIZE; CENOTE_INVALID for a NULL. */
+int client_check_key(const struct cenote_key *key);
+int client_check_keys(const struct cenote_key *keys, size_t count);
+/* CENOTE_OK, CENOTE_INVALID (a NULL piece that isn't empty), CENOTE_VALUE_SIZE (more than a value
+ * can ever have). */
+int client_check_buffers(const struct cenote_buffer *buffers, size_t count);
+
+/* Keys of one call to the service. */
+#define CLIENT_CALL_KEYS 512u
+
+/* Begins a request whose parameters are one list of keys. */
+void client_ask_keys(struct wire_buf *request, const char *method, const struct cenote_key *keys,
+                     size_t count);
+
+#endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/drive.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client/retry.h"
+#include "transport/base/clock.h"
+#include "transport/base/log.h"
+
+#define MODULE "client"
+
+struct drive {
+    struct session *session;
+    struct locate *map;
+    struct fabric *fabric;
+    struct xcopy_credentials who; /* of the present session; used while connecting only */
+    pthread_mutex_t refreshing;   /* one refresh at a time */
+    enum cenote_verify verify;
+    uint32_t timeout_ms;
+};
+
+/* ---- opening and closing --------------------------------------------------------------------- */
+
+/* Data channels outlive the control connection as long as the session is the same. Versions of the
+ * map may begin again in a service's next life. */
+static void connected(void *arg, const struct xcopy_credentials *who)
+{
+    struct drive *d = arg;
+
+    if (who->session != d->who.session || who->name_space != d->who.name_space ||
+        memcmp(&who->token, &d->who.token, sizeof who->token) != 0)
+        fabric_set_credentials(d->fabric, who);
+    d->who = *who;
+    locate_forget_version(d->map);
+}
+
+int drive_open(const struct drive_options *options, struct drive **out)
+{
+    struct session_options session = options->session;
+    char host[XCOPY_HOST_MAX];
+    struct drive *d = calloc(1, sizeof *d);
+    int status = CENOTE_NO_MEMORY;
+
+    if (!d)
+        return CENOTE_NO_MEMORY;
+    d->verify = options->verify;
+    d->timeout_ms = session.timeout_ms;
+    xcopy_this_host(host);
+    d->map = locate_new(host);
+    if (!d->map)
+        goto free_drive;
+    d->fabric = fabric_new(options->transport);
+    if (!d->fabric)
+        goto free_map;
+    session.connected = connected;
+    session.arg = d;
+    status = session_open(&session, &d->session);
+    if (status != CENOTE_OK)
+        goto free_fabric;
+    pthread_mutex_init(&d->refreshing, NULL);
+    *out = d;
+    return CENOTE_OK;
+
+free_fabric:
+    fabric_free(d->fabric);
+free_map:
+    locate_free(d->map);
+free_drive:
+    free(d);
+    return status;
+}
+
+void drive_close(struct drive *d)
+{
+    session_close(d->session);
+    fabric_free(d->fabric);
+    locate_free(d->map);
+    pthread_mutex_destroy(&d->refreshing);
+    free(d);
+}
+
+void drive_abandon(struct drive *d)
+{
+    locate_free(d->map);
+    free(d);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+static void sleep_until(uint64_t until_ms)
+{
+    uint64_t now_ms = clock_now_ms();
+
+    if (now_ms >= until_ms)
+        return;
+    uint64_t left_ms = until_ms - now_ms;
+    struct timespec t = {.tv_sec = (time_t)(left_ms / 1000),
+                         .tv_nsec = (long)(left_ms % 1000) * 1000000};
+    nanosleep(&t, NULL);
+}
+
+int drive_tell(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer)
+{
+    return request->failed ? CENOTE_NO_MEMORY : session_call(d->session, request, answer);
+}
+
+int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer)
+{
+    struct retry retry;
+    int status;
+
+    retry_begin(&retry, clock_now_ms(), d->timeout_ms, false);
+    do {
+        sleep_until(retry.not_before_ms);
+        status = drive_tell(d, request, answer);
+    } while (status != CENOTE_OK && retry_again(&retry, clock_now_ms(), status));
+    /* Nothing was to change: what isn't known is only whether the service heard us. */
+    if (status == CENOTE_UNKNOWN || status == CENOTE_NO_SESSION)
+        status = CENOTE_UNAVAILABLE;
+    return status;
+}
+
+/* ---- the map --------------------------------------------------------------------------------- */
+
+static void copy_text(char *out, size_t size, const char *text)
+{
+    size_t len = strlen(text);
+    out[0] = '\0';
+    if (len < size)
+        memcpy(out, text, len + 1);
+}
+
+static void node_known(void *arg, const struct map_node *n)
+{
+    struct drive *d = arg;
+    struct xcopy_peer peer = {.node = n->node, .boot = n->boot};
+
+    copy_text(peer.host, sizeof peer.host, n->host);
+    copy_text(peer.shm, sizeof peer.shm, n->shm);
+    copy_text(peer.tcp, sizeof peer.tcp, n->tcp);
+    if (fabric_set_peer(d->fabric, &peer) != CENOTE_OK)
+        log_error(MODULE, "no memory for node %s: it stays unreachable", n->name);
+}
+
+static void node_gone(void *arg, uint64_t node)
+{
+    struct drive *d = arg;
+    fabric_drop_peer(d->fabric, node);
+}
+
+static int refresh_now(struct drive *d)
+{
+    struct locate_watch watch = {.known = node_known, .gone = node_gone, .arg = d};
+    struct wire_buf request = {0};
+    struct rpc_answer answer = {0};
+
+    locate_ask(d->map, &request);
+    int status = drive_ask(d, &request, &answer);
+    if (status == CENOTE_OK) {
+        status = locate_update(d->map, answer.msg.result, &watch);
+        rpc_answer_free(&answer);
+    }
+    wire_buf_free(&request);
+    return status;
+}
+
+/* Many threads meet the same unknown address: the first asks, the others use its answer. */
+int drive_refresh(struct drive *d)
+{
+    uint64_t age = locate_age(d->map);
+    int status = CENOTE_OK;
+
+    pthread_mutex_lock(&d->refreshing);
+    if (locate_age(d->map) == age)
+        status = refresh_now(d);
+    pthread_mutex_unlock(&d->refreshing);
+    return status;
+}
+
+struct node_list {
+    struct map_node *nodes;
+    size_t count, room;
+};
+
+static void add_node(void *arg, const struct map_node *node)
+{
+    struct node_list *list = arg;
+
+    if (list->count == list->room) {
+        size_t room = list->room ? list->room * 2 : 16;
+        struct map_node *grown = realloc(list->nodes, room * sizeof *grown);
+        if (!grown)
+            return;
+        list->nodes = grown;
+        list->room = room;
+    }
+    list->nodes[list->count++] = *node;
+}
+
+void drive_transports(struct drive *d,
+                      void (*fn)(void *arg, const struct map_node *node, const char *transport),
+                      void *arg)
+{
+    struct node_list list = {0};
+
+    locate_nodes(d->map, add_node, &list);
+    for (size_t i = 0; i < list.count; i++) {
+        const struct map_node *n = &list.nodes[i];
+        const char *name =
+            n->state == NODE_DEAD ? NULL : fabric_transport_to(d->fabric, n->node, d->timeout_ms);
+        fn(arg, n, name);
+    }
+    free(list.nodes);
+}
+
+/* ---- machines -------------------------------------------------------------------------------- */
+
+static uint64_t next_seq(void *arg)
+{
+    struct drive *d = arg;
+    return session_next_seq(d->session);
+}
+
+static uint32_t name_space(void *arg)
+{
+    struct drive *d = arg;
+    return session_name_space(d->session);
+}
+
+struct machine_env drive_env(struct drive *d)
+{
+    return (struct machine_env){.map = d->map,
+                                .verify = d->verify,
+                                .timeout_ms = d->timeout_ms,
+                                .next_seq = next_seq,
+                                .name_space = name_space,
+                                .arg = d};
+}
+
+static void run_call(struct drive *d, struct machine *m, const struct step *step)
+{
+    struct rpc_answer answer = {0};
+    int status = session_call(d->session, step->request, &answer);
+
+    m->ops->done(m, clock_now_ms(), status,
+                 status == CENOTE_OK ? answer.msg.result : (struct wire_value){NULL});
+    if (status == CENOTE_OK)
+        rpc_answer_free(&answer);
+}
+
+void drive_run(struct drive *d, struct machine *m)
+{
+    const struct wire_value nothing = {NULL};
+    struct step step;
+    int status = CENOTE_OK;
+
+    for (m->ops->next(m, clock_now_ms(), &step); step.kind != STEP_DONE;
+         m->ops->next(m, clock_now_ms(), &step)) {
+        if (step.kind == STEP_CALL) {
+            run_call(d, m, &step);
+            continue;
+        }
+        if (step.kind == STEP_COPY)
+            fabric_run(d->fabric, step.copies, step.copy_count, d->timeout_ms);
+        else if (step.kind == STEP_REFRESH_MAP)
+            status = drive_refresh(d);
+        else
+            sleep_until(step.until_ms);
+        m->ops->done(m, clock_now_ms(), status, nothing);
+        status = CENOTE_OK;
+    }
+}

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/get.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "client/reading.h"
+#include "client/retry.h"
+#include "transport/base/log.h"
+#include "transport/base/testswitch.h"
+
+#define MODULE "get"
+
+/* What the reader's clock may lose against the service's, in a lease: 1/128, and one tick. */
+#define LEASE_DRIFT_PART 128u
+
+/*
+ * The life of one value:
+ *
+ *   ASK ---lookup---> READ ---all stripes accepted, lease valid---> DONE
+ *    ^                  |
+ *    '------------------'  a stripe has no replica left, or the lease ran out
+ *
+ * A lookup that names the same put again keeps what was accepted: the service answered that the
+ * object lives, so none of its extents has been reused up to then, and bytes that were verified
+ * before are good however long the copy took. That is how values are read whose copy takes longer
+ * than a lease. Another put id begins the value anew.
+ */
+enum value_state { VALUE_ASK, VALUE_READ, VALUE_DONE };
+
+struct value {
+    enum value_state state;
+    uint32_t rounds; /* lookups so far */
+    uint64_t begun_ms;
+    struct cenote_get_item *item;
+    struct reading_value common;
+    uint64_t lease_end_ms;
+    size_t first_reading;
+    uint32_t stripes, left; /* all, not yet accepted */
+};
+
+struct get {
+    struct machine machine;
+    struct machine_env env;
+    struct cenote_get_item *items;
+    size_t count, begun; /* items; those in this or an earlier window */
+
+    struct value *values; /* the window */
+    uint32_t value_count;
+    struct reading *readings; /* of the window; grows while its lookups are answered */
+    size_t reading_count, reading_room;
+    struct fabric_req *copies;
+    size_t copy_count, copy_room;
+
+    struct wire_buf request;
+    struct retry retry;
+    uint64_t asked_ms; /* before the request was sent */
+    uint32_t asked[GET_WINDOW], asked_count, ask_max;
+
+    enum step_kind doing;
+    bool calling;    /* the request waits to be sent (again) */
+    bool map_wanted; /* an address is unknown, or a node is not where the map says */
+    bool map_fresh;  /* refreshed since the last lookup */
+};
+
+static void get_next(struct machine *m, uint64_t now_ms, struct step *out);
+static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
+
+static const struct machine_ops get_ops = {.next = get_next, .done = get_done};
+
+struct get *get_begin(const struct machine_env *env, struct cenote_get_item *items, size_t count)
+{
+    size_t window = count < GET_WINDOW ? count : GET_WINDOW;
+    struct get *g = calloc(1, sizeof *g);
+
+    assert(count > 0 && count <= CENOTE_BATCH_MAX);
+    if (!g)
+        return NULL;
+    g->values = calloc(window, sizeof *g->values);
+    if (!g->values) {
+        free(g);
+        return NULL;
+    }
+    g->machine.ops = &get_ops;
+    g->env = *env;
+    g->items = items;
+    g->count = count;
+    g->ask_max = GET_WINDOW;
+    g->doing = STEP_DONE;
+    return g;
+}
+
+struct machine *get_machine(struct get *g)
+{
+    return &g->machine;
+}
+
+void get_free(struct get *g)
+{
+    if (!g)
+        return;
+    wire_buf_free(&g->request);
+    free(g->copies);
+    free(g->readings);
+    free(g->values);
+    free(g);
+}
+
+static void value_finish(struct value *v, int status)
+{
+    v->item->status = status;
+    v->state = VALUE_DONE;
+}
+
+/* This lookup's replicas didn't help. Another one may: the value may have been replaced, removed or
+ * copied elsewhere. Nodes that don't answer are waited for only once. */
+static void value_ask_again(struct get *g, struct value *v, int failure, uint64_t now_ms)
+{
+    bool late = failure == CENOTE_NODE_DOWN && now_ms >= v->begun_ms + g->env.timeout_ms;
+
+    if (failure == CENOTE_TIMED_OUT || failure == CENOTE_NO_MEMORY || late ||
+        v->rounds >= GET_ROUNDS_MAX) {
+        value_finish(v, failure);
+        return;
+    }
+    v->state = VALUE_ASK;
+    if (failure == CENOTE_NODE_DOWN)
+        g->map_wanted = true; /* the node may have moved, or live another life */
+}
+
+/* ---- lookup ---------------------------------------------------------------------------------- */
+
+/* Encodes the next lookup of the window. False: nothing to ask. */
+static bool ask(struct get *g, uint64_t now_ms)
+{
+    g->asked_count = 0;
+    for (uint32_t i = 0; i < g->value_count && g->asked_count < g->ask_max; i++) {
+        if (g->values[i].state == VALUE_ASK)
+            g->asked[g->asked_count++] = i;
+    }
+    if (g->asked_count == 0)
+        return false;
+
+    wire_buf_clear(&g->request);
+    wire_put_request(&g->request, 0, METHOD_LOOKUP);
+    keys_params_put(&g->request, g->asked_count);
+    for (uint32_t k = 0; k < g->asked_count; k++) {
+        const struct cenote_key *key = &g->values[g->asked[k]].item->key;
+        wire_put_bin(&g->request, key->data, key->len_bytes);
+    }
+    if (g->request.failed) {
+        for (uint32_t k = 0; k < g->asked_count; k++)
+            value_finish(&g->values[g->asked[k]], CENOTE_NO_MEMORY);
+        return true;
+    }
+    retry_begin(&g->retry, now_ms, g->env.timeout_ms, false);
+    g->calling = true;
+    return true;
+}
+
+static struct reading *new_reading(struct get *g)
+{
+    if (g->reading_count == g->reading_room) {
+        size_t room = g->reading_room ? g->reading_room * 2 : g->value_count;
+        struct reading *grown = realloc(g->readings, room * sizeof *grown);
+        if (!grown)
+            return NULL;
+        g->readings = grown;
+        g->reading_room = room;
+    }
+    return &g->readings[g->reading_count++];
+}
+
+static uint64_t capacity_of(const struct cenote_get_item *item)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < item->buffer_count; i++)
+        sum += item->buffers[i].len_bytes;
+    return sum;
+}
+
+/* Reads stripe i of an answer; it must go on at *offset, which moves behind it. */
+static bool stripe_at(const struct lookup_item *found, uint32_t i, uint64_t *offset,
+                      struct stripe *out)
+{
+    if (!located_stripe_get(wire_at(found->stripes, i), out) || out->offset != *offset ||
+        out->payload_len > found->len_bytes - *offset || out->payload_len > EXTENT_PAYLOAD_MAX ||
+        out->replicas == 0)
+        return false;
+    *offset += out->payload_len;
+    return true;
+}
+
+static int begin_stripes(struct get *g, struct value *v, const struct lookup_item *found)
+{
+    uint64_t offset = 0;
+    struct stripe s;
+
+    v->first_reading = g->reading_count;
+    v->stripes = v->left = 0;
+    for (uint32_t i = 0; i < found->stripe_count; i++) {
+        struct reading *r;
+        if (!stripe_at(found, i, &offset, &s))
+            return CENOTE_PROTOCOL;
+        if (!(r = new_reading(g)))
+            return CENOTE_NO_MEMORY;
+        reading_begin(r, (uint32_t)(v - g->values), (uint16_t)i, &s);
+        v->stripes++;
+        v->left++;
+    }
+    return v->stripes > 0 && offset == found->len_bytes ? CENOTE_OK : CENOTE_PROTOCOL;
+}
+
+static int confirm_stripes(struct get *g, struct value *v, const struct lookup_item *found)
+{
+    uint64_t offset = 0;
+    struct stripe s;
+
+    if (found->stripe_count != v->stripes)
+        return CENOTE_PROTOCOL;
+    v->left = 0;
+    for (uint32_t i = 0; i < v->stripes; i++) {
+        struct reading *r = &g->readings[v->first_reading + i];
+        if (!stripe_at(found, i, &offset, &s) || !reading_again(r, &s))
+            return CENOTE_PROTOCOL;
+        v->left += !r->accepted;
+    }
+    return CENOTE_OK;
+}
+
+static void value_found(struct get *g, struct value *v, const struct lookup_item *found)
+{
+    uint64_t margin_ms = found->lease_ms / LEASE_DRIFT_PART + 1;
+    bool same = v->stripes > 0 && v->common.put_id == found->put_id;
+    int status;
+
+    v->item->len_bytes = found->len_bytes;
+    if (found->len_bytes > capacity_of(v->item)) {
+        value_finish(v, CENOTE_BUFFER_SIZE);
+        return;
+    }
+    v->common = (struct reading_value){.put_id = found->put_id,
+                                       .sums = g->env.verify == CENOTE_VERIFY_FULL &&
+                                               found->sum_kind != SUM_NONE,
+                                       .buffers = v->item->buffers,
+                                       .buffer_count = v->item->buffer_count};
+    v->lease_end_ms = g->asked_ms + found->lease_ms;
+    v->lease_end_ms -= found->lease_ms > margin_ms ? margin_ms : found->lease_ms;
+    v->state = VALUE_READ;
+
+    status = same ? confirm_stripes(g, v, found) : begin_stripes(g, v, found);
+    if (status != CENOTE_OK)
+        log_error(MODULE, "lookup's answer not taken: %s", cenote_status_text(status));
+    if (status != CENOTE_OK || v->left == 0)
+        value_finish(v, status);
+}
+
+static void take_answer(struct get *g, struct wire_value result)
+{
+    struct wire_value list = wire_at(result, 1);
+    uint32_t count;
+    bool sound = wire_array(list, &count) && count == g->asked_count;
+
+    for (uint32_t k = 0; k < g->asked_count; k++) {
+        struct value *v = &g->values[g->asked[k]];
+        struct lookup_item found;
+
+        v->rounds++;
+        if (!sound || !lookup_item_get(wire_at(list, k), &found)) {
+            log_error(MODULE, "lookup's answer is malformed");
+            value_finish(v, CENOTE_PROTOCOL);
+        } else if (found.status != CENOTE_OK) {
+            value_finish(v, found.status);
+        } else {
+            value_found(g, v, &found);
+        }
+    }
+    g->map_fresh = false;
+}
+
+static void lookup_done(struct get *g, uint64_t now_ms, int status, struct wire_value result)
+{
+    g->calling = false;
+    if (status == CENOTE_OK) {
+        take_answer(g, result);
+        return;
+    }
+    if (status == CENOTE_FRAME_SIZE && g->asked_count > 1) {
+        g->ask_max = g->asked_count / 2; /* the answer would be too long: ask in parts */
+        return;
+    }
+    g->calling = retry_again(&g->retry, now_ms, status);
+    if (g->calling)
+        return;
+    if (status == CENOTE_UNKNOWN || status == CENOTE_NO_SESSION)
+        status = CENOTE_UNAVAILABLE;
+    for (uint32_t k = 0; k < g->asked_count; k++)
+        value_finish(&g->values[g->asked[k]], status);
+}
+
+/* ---- copy ------------------------------------------------------------------------------------ */
+
+static struct value *value_of(struct get *g, const struct reading *r)
+{
+    return &g->values[r->owner];
+}
+
+static bool is_open(struct get *g, const struct reading *r)
+{
+    const struct value *v = value_of(g, r);
+    size_t i = (size_t)(r - g->readings);
+    /* Readings of an earlier put of the key stay behind until the window ends. */
+    return v->state == VALUE_READ && !r->accepted && i >= v->first_reading &&
+           i - v->first_reading < v->stripes;
+}
+
+static bool needs_map(struct get *g)
+{
+    for (size_t i = 0; i < g->reading_count; i++) {
+        const struct reading *r = &g->readings[i];
+        if (is_open(g, r) && reading_needs_map(r, g->env.map))
+            return true;
+    }
+    return false;
+}
+
+static struct fabric_req *new_copy(struct get *g)
+{
+    if (g->copy_count == g->copy_room) {
+        size_t room = g->copy_room ? g->copy_room * 2 : g->value_count;
+        struct fabric_req *grown = realloc(g->copies, room * sizeof *grown);
+        if (!grown)
+            return NULL;
+        g->copies = grown;
+        g->copy_room = room;
+    }
+    return &g->copies[g->copy_count++];
+}
+
+static void add_copy(struct get *g, struct reading *r, uint64_t now_ms)
+{
+    struct value *v = value_of(g, r);
+    struct fabric_req *copy = new_copy(g);
+    int status = copy ? reading_next(r, &v->common, g->env.map, copy) : CENOTE_NO_MEMORY;
+
+    if (status == CENOTE_OK) {
+        copy->x.owner = r;
+        return;
+    }
+    g->copy_count -= copy != NULL;
+    value_ask_again(g, v, status == CENOTE_NOT_FOUND ? reading_failure(r) : status, now_ms);
+}
+
+static void gather_copies(struct get *g, uint64_t now_ms)
+{
+    g->copy_count = 0;
+    for (size_t i = 0; i < g->reading_count && g->copy_count < GET_COPIES_MAX; i++) {
+        if (is_open(g, &g->readings[i]))
+            add_copy(g, &g->readings[i], now_ms);
+    }
+}
+
+/* All bytes are there and verified; they count if the extents were still this put's. */
+static void value_arrived(struct get *g, struct value *v, uint64_t now_ms)
+{
+    if (now_ms < v->lease_end_ms || test_off(TEST_LEASE))
+        value_finish(v, CENOTE_OK);
+    else
+        value_ask_again(g, v, v->rounds < GET_ROUNDS_MAX ? CENOTE_STALE : CENOTE_TIMED_OUT, now_ms);
+}
+
+static void copies_done(struct get *g, uint64_t now_ms)
+{
+    for (size_t i = 0; i < g->copy_count; i++) {
+        struct reading *r = g->copies[i].x.owner;
+        struct value *v = value_of(g, r);
+
+        reading_end(r, &v->common, &g->copies[i]);
+        v->left -= r->accepted;
+    }
+    for (size_t i = 0; i < g->copy_count; i++) {
+        struct value *v = value_of(g, g->copies[i].x.owner);
+        if (v->state == VALUE_READ && v->left == 0)
+            value_arrived(g, v, now_ms);
+    }
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static bool window_busy(const struct get *g)
+{
+    for (uint32_t i = 0; i < g->value_count; i++) {
+        if (g->values[i].state != VALUE_DONE)
+            return true;
+    }
+    return false;
+}
+
+static bool next_window(struct get *g, uint64_t now_ms)
+{
+    size_t left = g->count - g->begun;
+
+    g->value_count = (uint32_t)(left < GET_WINDOW ? left : GET_WINDOW);
+    g->reading_count = 0;
+    g->ask_max = GET_WINDOW;
+    for (uint32_t i = 0; i < g->value_count; i++)
+        g->values[i] =
+            (struct value){.state = VALUE_ASK, .item = &g->items[g->begun + i], .begun_ms = now_ms};
+    g->begun += g->value_count;
+    return g->value_count > 0;
+}
+
+static void step_call(struct get *g, uint64_t now_ms, struct step *out)
+{
+    if (now_ms < g->retry.not_before_ms) {
+        *out = (struct step){.kind = STEP_WAIT, .until_ms = g->retry.not_before_ms};
+        return;
+    }
+    g->asked_ms = now_ms;
+    *out = (struct step){.kind = STEP_CALL, .request = &g->request};
+}
+
+/* Every turn of the loop finishes a value, begins a window, or uses up a replica or a round. */
+static void get_next(struct machine *m, uint64_t now_ms, struct step *out)
+{
+    struct get *g = (struct get *)m;
+
+    *out = (struct step){.kind = STEP_DONE};
+    while (out->kind == STEP_DONE) {
+        if (g->calling) {
+            step_call(g, now_ms, out);
+        } else if (ask(g, now_ms)) {
+            continue;
+        } else if (g->map_wanted || (!g->map_fresh && needs_map(g))) {
+            *out = (struct step){.kind = STEP_REFRESH_MAP};
+        } else if (gather_copies(g, now_ms), g->copy_count > 0) {
+            *out =
+                (struct step){.kind = STEP_COPY, .copies = g->copies, .copy_count = g->copy_count};
+        } else if (!window_busy(g) && !next_window(g, now_ms)) {
+            break;
+        }
+    }
+    g->doing = out->kind;
+}
+
+static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire_value result)
+{
+    struct get *g = (struct get *)m;
+
+    switch (g->doing) {
+    case STEP_CALL:
+        lookup_done(g, now_ms, status, result);
+        break;
+    case STEP_COPY:
+        copies_done(g, now_ms);
+        break;
+    case STEP_REFRESH_MAP: /* if it failed, what is unknown stays unreachable */
+        g->map_wanted = false;
+        g->map_fresh = true;
+        break;
+    case STEP_WAIT:
+        break;
+    case STEP_DONE:
+        assert(!"the machine was not asked for a step");
+    }
+}

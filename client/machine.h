@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Client machines: the logic of put and get without any I/O.
+ *
+ * A machine works on one batch. Its driver (client/drive.c, or the simulator) asks it for the next
+ * step, carries the step out, and tells how that ended; one step at a time, on one thread, until
+ * the machine is done. The machine reads no clock and no socket: time is an argument, answers of
+ * the service are values, and copies are requests that the driver runs on a fabric.
+ */
+#ifndef CENOTE_CLIENT_MACHINE_H
+#define CENOTE_CLIENT_MACHINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/locate.h"
+#include "transport/fabric.h"
+#include "transport/wire/wire.h"
+
+enum step_kind {
+    STEP_CALL,        /* send request once; done(): how it ended, and the result */
+    STEP_COPY,        /* run the copies to completion; done(): CENOTE_OK, their statuses tell */
+    STEP_REFRESH_MAP, /* bring the map up to date; done(): whether that worked */
+    STEP_WAIT,        /* until the clock shows until_ms; done(): CENOTE_OK */
+    STEP_DONE         /* all items have their statuses */
+};
+
+/* What a step points at stays the machine's and is valid until done(). */
+struct step {
+    enum step_kind kind;
+    const struct wire_buf *request;
+    struct fabric_req *copies;
+    size_t copy_count;
+    uint64_t until_ms;
+};
+
+struct machine;
+
+struct machine_ops {
+    /* now_ms is read before the step is carried out: leases count from it. */
+    void (*next)(struct machine *m, uint64_t now_ms, struct step *out);
+    /* A call's status is the peer's, or
+     *   CENOTE_UNAVAILABLE  it was not sent, and the service is away
+     *   CENOTE_UNKNOWN      it was sent, and the answer was lost
+     *   CENOTE_TIMED_OUT    likewise, without a broken connection
+     *   CENOTE_NO_SESSION   it had no effect; a new session is there for the next call */
+    void (*done)(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
+};
+
+struct machine {
+    const struct machine_ops *ops;
+};
+
+/* What machines know of the client that they work for. */
+struct machine_env {
+    const struct locate *map;
+    enum cenote_verify verify;
+    uint32_t timeout_ms;
+    uint64_t (*next_seq)(void *arg);   /* the next number of a changing call */
+    uint32_t (*name_space)(void *arg); /* the id that the service gave the session's namespace */
+    void *arg;
+};
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/reading.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "transport/base/log.h"
+#include "transport/base/testswitch.h"
+
+#define MODULE "get"
+
+enum reading_seen {
+    SEEN_BAD = 1,      /* arrived, and failed verification */
+    SEEN_DOWN = 2,     /* not reachable */
+    SEEN_LATE = 4,     /* no progress in time */
+    SEEN_NO_MEMORY = 8 /* this process */
+};
+
+void reading_begin(struct reading *r, uint32_t owner, uint16_t index, const struct stripe *s)
+{
+    *r = (struct reading){.owner = owner,
+                          .stripe = index,
+                          .offset = s->offset,
+                          .payload_len = s->payload_len,
+                          .root = s->root,
+                          .replicas = s->replicas};
+    memcpy(r->gva, s->gva, sizeof r->gva);
+}
+
+static bool is_replica(const struct stripe *s, struct gva gva)
+{
+    for (uint32_t i = 0; i < s->replicas; i++) {
+        if (s->gva[i].v == gva.v)
+            return true;
+    }
+    return false;
+}
+
+bool reading_again(struct reading *r, const struct stripe *s)
+{
+    if (s->offset != r->offset || s->payload_len != r->payload_len || s->root != r->root)
+        return false;
+    r->accepted = r->accepted && is_replica(s, r->from);
+    r->tried = r->seen = 0;
+    r->replicas = s->replicas;
+    memcpy(r->gva, s->gva, sizeof r->gva);
+    return true;
+}
+
+static bool place_of(const struct reading *r, const struct locate *map, uint32_t i,
+                     struct location *out)
+{
+    return !(r->tried & (1u << i)) && locate_find(map, r->gva[i], extent_size(r->payload_len), out);
+}
+
+static bool all_tried(const struct reading *r)
+{
+    return r->tried == (1u << r->replicas) - 1;
+}
+
+bool reading_needs_map(const struct reading *r, const struct locate *map)
+{
+    struct location at;
+
+    for (uint32_t i = 0; i < r->replicas; i++) {
+        if (place_of(r, map, i, &at))
+            return false;
+    }
+    return !all_tried(r);
+}
+
+/* A replica on this machine if there is one; otherwise readers of different stripes begin at
+ * different replicas. Returns its index, or replicas. */
+static uint32_t choose(const struct reading *r, uint64_t put_id, const struct locate *map,
+                       struct location *out)
+{
+    uint32_t best = r->replicas;
+    struct location at;
+
+    for (uint32_t k = 0; k < r->replicas; k++) {
+        uint32_t i = (uint32_t)((put_id + r->stripe + k) % r->replicas);
+        if (!place_of(r, map, i, &at) || (best < r->replicas && !at.local))
+            continue;
+        best = i;
+        *out = at;
+        if (at.local)
+            break;
+    }
+    return best;
+}
+
+int reading_next(struct reading *r, const struct reading_value *v, const struct locate *map,
+                 struct fabric_req *copy)
+{
+    struct location at = {0};
+    uint32_t i = choose(r, v->put_id, map, &at);
+
+    assert(!r->accepted && !r->sums);
+    if (i == r->replicas) { /* what is left is on no map */
+        if (!all_tried(r))
+            r->seen |= SEEN_DOWN;
+        return CENOTE_NOT_FOUND;
+    }
+    if (v->sums && !(r->sums = sums_new(r->payload_len)))
+        return CENOTE_NO_MEMORY;
+
+    r->tried |= (uint8_t)(1u << i);
+    r->from = r->gva[i];
+    r->incarnation = at.incarnation;
+    *copy = (struct fabric_req){.node = at.node,
+                                .x = {.op = XCOPY_READ,
+                                      .gva = r->from,
+                                      .payload_len = r->payload_len,
+                                      .put_id = v->put_id,
+                                      .offset = 0,
+                                      .len_bytes = r->payload_len,
+                                      .local = {.pieces = v->buffers,
+                                                .count = v->buffer_count,
+                                                .skip_bytes = r->offset,
+                                                .kind = MEMORY_HOST},
+                                      .sums = r->sums,
+                                      .tail = r->seal,
+                                      .tail_len = SEAL_BYTES,
+                                      .status = XCOPY_IN_PROGRESS}};
+    return CENOTE_OK;
+}
+
+/* Only here bytes become a value. */
+static bool acceptable(const struct reading *r, const struct reading_value *v)
+{
+    const struct seal_want want = {.put_id = v->put_id,
+                                   .gva = r->from,
+                                   .incarnation = r->incarnation,
+                                   .payload_len = r->payload_len,
+                                   .stripe = r->stripe};
+    struct seal seal;
+
+    if (seal_check(r->seal, &want, &seal) != CENOTE_OK) {
+        log_info(MODULE, "put %" PRIu64 " stripe %u at %#" PRIx64 ": seal is void or another's",
+                 v->put_id, r->stripe, r->from.v);
+        return false;
+    }
+    if (r->sums && sums_root(r->sums) != r->root && !test_off(TEST_SUMS)) {
+        log_error(MODULE, "put %" PRIu64 " stripe %u at %#" PRIx64 ": bytes don't have their sum",
+                  v->put_id, r->stripe, r->from.v);
+        return false;
+    }
+    return true;
+}
+
+static uint8_t seen_by(int status)
+{
+    switch (status) {
+    case CENOTE_STALE:
+        return SEEN_BAD;
+    case CENOTE_TIMED_OUT:
+        return SEEN_LATE;
+    case CENOTE_NO_MEMORY:
+        return SEEN_NO_MEMORY;
+    default:
+        return SEEN_DOWN;
+    }
+}
+
+void reading_end(struct reading *r, const struct reading_value *v, const struct fabric_req *copy)
+{
+    assert(copy->x.status != XCOPY_IN_PROGRESS);
+    if (copy->x.status != CENOTE_OK)
+        r->seen |= seen_by(copy->x.status);
+    else if (acceptable(r, v))
+        r->accepted = true;
+    else
+        r->seen |= SEEN_BAD;
+    sums_free(r->sums);
+    r->sums = NULL;
+}
+
+int reading_failure(const struct reading *r)
+{
+    if (r->seen & SEEN_NO_MEMORY)
+        return CENOTE_NO_MEMORY;
+    if (r->seen & SEEN_DOWN)
+        return CENOTE_NODE_DOWN;
+    if (r->seen & SEEN_LATE)
+        return CENOTE_TIMED_OUT;
+    return CENOTE_CORRUPT;
+}

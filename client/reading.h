@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One stripe on its way into the caller's buffers: which replica is next, the copy that fetches it,
+ * and the judgement of what arrived.
+ *
+ * Bytes are accepted only if the seal, read after them, is live and names what was looked up, and
+ * (with sums) if what lies in the caller's buffers has the root that the service answered. The
+ * lease is the business of get.c, since it is the object's.
+ */
+#ifndef CENOTE_CLIENT_READING_H
+#define CENOTE_CLIENT_READING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/locate.h"
+#include "transport/fabric.h"
+
+/* What the stripes of one value share. */
+struct reading_value {
+    uint64_t put_id;
+    bool sums; /* compare roots */
+    const struct cenote_buffer *buffers;
+    size_t buffer_count;
+};
+
+struct reading {
+    uint32_t owner; /* the value's index in its batch */
+    uint16_t stripe;
+    bool accepted;
+    uint8_t tried; /* bit for each replica */
+    uint8_t seen;  /* enum reading_seen: why replicas were not accepted */
+    uint32_t replicas;
+    uint64_t offset, payload_len, root;
+    struct gva gva[REPLICAS_MAX];
+
+    /* The replica being read, or the accepted one. */
+    struct gva from;
+    uint64_t incarnation;
+    struct sums *sums;
+    uint8_t seal[SEAL_BYTES];
+};
+
+/* The service's answer names a stripe: begin it. */
+void reading_begin(struct reading *r, uint32_t owner, uint16_t index, const struct stripe *s);
+
+/* A fresh lookup names the same put again: the replicas may have changed, and all may be tried
+ * again. An accepted stripe stays accepted if the replica that it came from is still the put's:
+ * then that extent can't have been reused meanwhile. False: not the same stripe (broken answer). */
+bool reading_again(struct reading *r, const struct stripe *s);
+
+/* Are there replicas that haven't been tried, and are they all on no map? */
+bool reading_needs_map(const struct reading *r, const struct locate *map);
+
+/* Chooses the next replica and fills the copy. CENOTE_OK; CENOTE_NOT_FOUND: none left, see
+ * reading_failure(); CENOTE_NO_MEMORY. After CENOTE_OK the copy must be run and given to
+ * reading_end(). */
+int reading_next(struct reading *r, const struct reading_value *v, const struct locate *map,
+                 struct fabric_req *copy);
+void reading_end(struct reading *r, const struct reading_value *v, const struct fabric_req *copy);
+
+/* The status that tells best why no replica was accepted. */
+int reading_failure(const struct reading *r);
+
+#endif

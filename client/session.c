@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/session.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/hello.h"
+#include "transport/base/clock.h"
+#include "transport/base/log.h"
+
+#define MODULE              "session"
+#define SESSION_META_MAX    256u
+/* How long a closing client waits for the service. */
+#define SESSION_FAREWELL_MS 1000u
+
+/* A connection with the calls that use it; the last of them closes it. */
+struct link {
+    struct rpc_client *rpc;
+    uint64_t session; /* greeted as */
+    unsigned users;   /* calls, and the session itself while it is the current one */
+};
+
+struct session {
+    pthread_mutex_t lock; /* link, users, backoff; never held while anything blocks */
+    struct link *link;    /* NULL: none */
+    uint64_t not_before_ms;
+    uint32_t backoff_ms;
+
+    pthread_mutex_t connecting; /* held by the one who makes a connection; guards hello */
+    struct hello hello;
+
+    _Atomic uint64_t seq;
+    _Atomic uint32_t name_space;
+    char meta[SESSION_META_MAX];
+    uint32_t timeout_ms;
+    void (*connected)(void *arg, const struct xcopy_credentials *who);
+    void *arg;
+};
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+static struct link *link_take(struct session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct link *l = s->link;
+    if (l && !rpc_client_alive(l->rpc))
+        l = NULL;
+    if (l)
+        l->users++;
+    pthread_mutex_unlock(&s->lock);
+    return l;
+}
+
+static void link_drop(struct session *s, struct link *l)
+{
+    pthread_mutex_lock(&s->lock);
+    assert(l->users > 0);
+    bool last = --l->users == 0;
+    pthread_mutex_unlock(&s->lock);
+    if (last) {
+        rpc_client_close(l->rpc);
+        free(l);
+    }
+}
+
+/* Makes l (NULL: nothing) the current link, in place of old, if that is still the current one. */
+static void link_replace(struct session *s, struct link *old, struct link *l)
+{
+    pthread_mutex_lock(&s->lock);
+    bool current = s->link == old;
+    if (current)
+        s->link = l;
+    pthread_mutex_unlock(&s->lock);
+    if (current && old)
+        link_drop(s, old);
+}
+
+static struct link *link_current(struct session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct link *l = s->link;
+    pthread_mutex_unlock(&s->lock);
+    return l;
+}
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+/* Greets until the service knows us: a resume that comes too late is followed by an open. */
+static int greet(struct session *s, struct rpc_client *rpc)
+{
+    struct wire_buf request = {0};
+    int status = CENOTE_NO_SESSION;
+
+    for (int i = 0; i < 2 && status == CENOTE_NO_SESSION; i++) {
+        struct rpc_answer answer = {0};
+
+        hello_request(&s->hello, &request);
+        if (request.failed) {
+            status = CENOTE_NO_MEMORY;
+            break;
+        }
+        status = rpc_client_call(rpc, request.data, request.len, s->timeout_ms, &answer);
+        bool answered = status == CENOTE_OK;
+        status = hello_answer(&s->hello, status,
+                              answered ? answer.msg.result : (struct wire_value){NULL});
+        if (answered)
+            rpc_answer_free(&answer);
+        if (status == CENOTE_NO_SESSION)
+            log_info(MODULE, "the session has ended meanwhile: a new one begins");
+    }
+    wire_buf_free(&request);
+    return status;
+}
+
+/* A greeting that got no answer is a service that is away. */
+static int away(int status)
+{
+    return status == CENOTE_TIMED_OUT || status == CENOTE_UNKNOWN ? CENOTE_UNAVAILABLE : status;
+}
+
+static int link_make(struct session *s, struct link **out)
+{
+    struct endpoint e;
+    struct link *l;
+    int status = endpoint_parse(s->meta, &e);
+
+    if (status != CENOTE_OK)
+        return status;
+    l = calloc(1, sizeof *l);
+    if (!l)
+        return CENOTE_NO_MEMORY;
+    status = rpc_client_open(&e, s->timeout_ms, &l->rpc);
+    if (status != CENOTE_OK)
+        goto free_link;
+    status = greet(s, l->rpc);
+    if (status != CENOTE_OK)
+        goto close_rpc;
+    l->session = s->hello.who.session;
+    l->users = 1;
+    atomic_store(&s->name_space, s->hello.who.name_space);
+    s->connected(s->arg, &s->hello.who);
+    *out = l;
+    return CENOTE_OK;
+
+close_rpc:
+    rpc_client_close(l->rpc);
+free_link:
+    free(l);
+    return away(status);
+}
+
+static bool in_backoff(struct session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool yes = clock_now_ms() < s->not_before_ms;
+    pthread_mutex_unlock(&s->lock);
+    return yes;
+}
+
+static void note_connect(struct session *s, bool worked)
+{
+    pthread_mutex_lock(&s->lock);
+    if (worked)
+        s->backoff_ms = 0;
+    else if (s->backoff_ms == 0)
+        s->backoff_ms = SESSION_BACKOFF_MIN_MS;
+    else if (s->backoff_ms < SESSION_BACKOFF_MAX_MS / 2)
+        s->backoff_ms *= 2;
+    else
+        s->backoff_ms = SESSION_BACKOFF_MAX_MS;
+    s->not_before_ms = worked ? 0 : clock_now_ms() + s->backoff_ms;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Under connecting: a new current link. */
+static int reconnect(struct session *s)
+{
+    struct link *fresh = NULL;
+    int status;
+
+    if (in_backoff(s))
+        return CENOTE_UNAVAILABLE;
+    status = link_make(s, &fresh);
+    note_connect(s, status == CENOTE_OK);
+    if (status == CENOTE_OK)
+        link_replace(s, link_current(s), fresh);
+    return status;
+}
+
+/* A living link to use, made if need be; give it back with link_drop(). */
+static int link_get(struct session *s, struct link **out)
+{
+    int status = CENOTE_OK;
+
+    if ((*out = link_take(s)) != NULL)
+        return CENOTE_OK;
+    pthread_mutex_lock(&s->connecting);
+    *out = link_take(s); /* somebody else may have made one meanwhile */
+    if (!*out)
+        status = reconnect(s);
+    if (!*out && status == CENOTE_OK && !(*out = link_take(s)))
+        status = CENOTE_UNAVAILABLE; /* broken again already */
+    pthread_mutex_unlock(&s->connecting);
+    return status;
+}
+
+/* The service answered that it doesn't know the session of this link. */
+static void link_disowned(struct session *s, struct link *l)
+{
+    pthread_mutex_lock(&s->connecting);
+    if (s->hello.who.session == l->session)
+        s->hello.open = false;
+    pthread_mutex_unlock(&s->connecting);
+    link_replace(s, l, NULL);
+}
+
+/* ---- the session ----------------------------------------------------------------------------- */
+
+int session_open(const struct session_options *options, struct session **out)
+{
+    struct session *s;
+    struct link *l;
+    int status = CENOTE_INVALID;
+
+    if (strlen(options->meta) >= SESSION_META_MAX ||
+        strlen(options->name_space) > CENOTE_NAMESPACE_MAX)
+        return CENOTE_INVALID;
+    s = calloc(1, sizeof *s);
+    if (!s)
+        return CENOTE_NO_MEMORY;
+    snprintf(s->meta, sizeof s->meta, "%s", options->meta);
+    snprintf(s->hello.name_space, sizeof s->hello.name_space, "%s", options->name_space);
+    snprintf(s->hello.client, sizeof s->hello.client, "%s", options->client);
+    s->timeout_ms = options->timeout_ms;
+    s->connected = options->connected;
+    s->arg = options->arg;
+    atomic_init(&s->seq, 0);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->connecting, NULL);
+
+    status = link_get(s, &l);
+    if (status != CENOTE_OK) {
+        session_close(s);
+        return status;
+    }
+    link_drop(s, l);
+    *out = s;
+    return CENOTE_OK;
+}
+
+static void say_farewell(struct session *s)
+{
+    struct link *l = link_take(s);
+    struct wire_buf request = {0};
+    struct rpc_answer answer = {0};
+
+    if (!l)
+        return;
+    wire_put_request(&request, 0, METHOD_SESSION_CLOSE);
+    wire_put_array(&request, 0);
+    uint32_t wait_ms = s->timeout_ms < SESSION_FAREWELL_MS ? s->timeout_ms : SESSION_FAREWELL_MS;
+    if (!request.failed &&
+        rpc_client_call(l->rpc, request.data, request.len, wait_ms, &answer) == CENOTE_OK)
+        rpc_answer_free(&answer);
+    wire_buf_free(&request);
+    link_drop(s, l);
+}
+
+void session_close(struct session *s)
+{
+    if (!s)
+        return;
+    say_farewell(s);
+    link_replace(s, link_current(s), NULL);
+    pthread_mutex_destroy(&s->connecting);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+/* Two tries: a connection that broke while nobody looked shows it only to the one who writes. */
+int session_call(struct session *s, const struct wire_buf *request, struct rpc_answer *answer)
+{
+    int status = CENOTE_UNAVAILABLE;
+
+    for (int i = 0; i < 2 && status == CENOTE_UNAVAILABLE; i++) {
+        struct link *l;
+
+        status = link_get(s, &l);
+        if (status != CENOTE_OK)
+            return status;
+        status = rpc_client_call(l->rpc, request->data, request->len, s->timeout_ms, answer);
+        if (status == CENOTE_NO_SESSION)
+            link_disowned(s, l);
+        link_drop(s, l);
+    }
+    return status;
+}
+
+uint64_t session_next_seq(struct session *s)
+{
+    return atomic_fetch_add(&s->seq, 1) + 1;
+}
+
+uint32_t session_name_space(struct session *s)
+{
+    return atomic_load(&s->name_space);
+}

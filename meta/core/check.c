@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "meta/core/objects.h"
+#include "meta/core/reuse.h"
+#include "transport/base/log.h"
+
+struct check {
+    struct core *core;
+    unsigned faults;
+    uint32_t records, committed;
+};
+
+#define FAULT(check, ...)                                                                          \
+    do {                                                                                           \
+        (check)->faults++;                                                                         \
+        log_error("meta", "check: " __VA_ARGS__);                                                  \
+    } while (0)
+
+/* ---- records and table ---- */
+
+static bool same_pieces(struct object *o, const struct record *r)
+{
+    if (o->stripes != r->stripes)
+        return false;
+    for (uint32_t i = 0; i < r->stripes; i++) {
+        struct piece a = *object_piece(o, i), b = record_piece(r, i);
+        bool roots = a.root == b.root || r->state != OBJECT_COMMITTED;
+        if (a.gva.v != b.gva.v || a.payload_len != b.payload_len || !roots)
+            return false;
+    }
+    return true;
+}
+
+static bool same(struct object *o, const struct record *r)
+{
+    return o->state == r->state && o->session == r->session && o->len_bytes == r->len_bytes &&
+           o->name_space == r->name_space && o->replace == r->replace && same_pieces(o, r) &&
+           memcmp(&o->key_hash, &r->key_hash, sizeof(o->key_hash)) == 0;
+}
+
+static bool check_record(void *arg, const void *key, uint32_t key_len, const void *value,
+                         uint32_t value_len)
+{
+    struct check *k = arg;
+    struct record r;
+    uint64_t id = 0;
+    if (!record_key_read(key, key_len, &id) || record_decode(value, value_len, &r) != CENOTE_OK) {
+        FAULT(k, "a record can't be read");
+        return true;
+    }
+    struct object *o = table_by_put(&k->core->table, id);
+    k->records++;
+    k->committed += r.state == OBJECT_COMMITTED;
+    if (o == NULL)
+        FAULT(k, "put %llx is in the store only", (unsigned long long)id);
+    else if (!same(o, &r))
+        FAULT(k, "put %llx differs, state %u in the store, %u in the table", (unsigned long long)id,
+              (unsigned)r.state, (unsigned)o->state);
+    return true;
+}
+
+static bool check_name(void *arg, const void *key, uint32_t key_len, const void *value,
+                       uint32_t value_len)
+{
+    struct check *k = arg;
+    uint64_t id = 0;
+    (void)key;
+    (void)key_len;
+    struct object *o =
+        record_key_read(value, value_len, &id) ? table_by_put(&k->core->table, id) : NULL;
+    if (o == NULL || o->state != OBJECT_COMMITTED)
+        FAULT(k, "a name leads to put %llx, which is no object", (unsigned long long)id);
+    else
+        k->committed--;
+    return true;
+}
+
+static void check_table(struct check *k)
+{
+    struct core *c = k->core;
+    uint32_t visible = 0;
+    for (uint32_t ref = 0; ref < table_refs(&c->table); ref++) {
+        struct object *o = table_at(&c->table, ref);
+        if (o == NULL)
+            continue;
+        const struct claim *claim = claims_find(&c->claims, &o->key_hash);
+        bool hidden = claim != NULL && claim->successor == o;
+        visible += o->visible;
+        if ((o->state == OBJECT_COMMITTED) != (o->visible || hidden) ||
+            (o->visible && table_by_key(&c->table, &o->key_hash) != o))
+            FAULT(k, "put %llx is wrongly visible or hidden", (unsigned long long)o->put_id);
+    }
+    if (visible != c->table.visible || c->table.by_key.used != visible)
+        FAULT(k, "%u objects are visible, not %u", visible, c->table.visible);
+    if (k->records != c->table.count)
+        FAULT(k, "the store has %u objects, the table %u", k->records, c->table.count);
+}
+
+/* ---- extents and allocators ---- */
+
+struct used {
+    uint64_t at, size;
+};
+
+static int by_address(const void *a, const void *b)
+{
+    const struct used *x = a, *y = b;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* All extents of the table, sorted. NULL: no memory. */
+static struct used *collect(struct core *c, size_t *count)
+{
+    size_t n = 0;
+    for (uint32_t ref = 0; ref < table_refs(&c->table); ref++) {
+        struct object *o = table_at(&c->table, ref);
+        n += o == NULL ? 0 : o->stripes;
+    }
+    struct used *used = calloc(n + 1, sizeof(*used));
+    *count = 0;
+    for (uint32_t ref = 0; used != NULL && ref < table_refs(&c->table); ref++) {
+        struct object *o = table_at(&c->table, ref);
+        for (uint32_t i = 0; o != NULL && i < o->stripes; i++) {
+            const struct piece *p = object_piece(o, i);
+            used[*count].at = p->gva.v;
+            used[(*count)++].size = alloc_rounding(p->payload_len).size;
+        }
+    }
+    if (used != NULL)
+        qsort(used, n, sizeof(*used), by_address);
+    return used;
+}
+
+/* The free ranges of an allocator must be exactly the gaps between the extents. */
+static size_t check_range(struct check *k, const struct incarnation *in, const struct used *used,
+                          size_t count, size_t at)
+{
+    uint64_t offset = 0, end = alloc_upto(in->alloc);
+    struct alloc_range gap = {0};
+    while (at < count && used[at].at < in->gva.v)
+        at++;
+    bool more = alloc_next_free(in->alloc, 0, &gap);
+    while (offset < end) {
+        bool extent = at < count && used[at].at == in->gva.v + offset;
+        if (more && gap.offset == offset && !extent) {
+            offset += gap.size;
+            more = alloc_next_free(in->alloc, offset, &gap);
+        } else if (extent && (!more || gap.offset >= offset + used[at].size)) {
+            offset += used[at++].size;
+        } else {
+            FAULT(k, "at %llx extents and free space overlap, or leave a hole",
+                  (unsigned long long)(in->gva.v + offset));
+            break;
+        }
+    }
+    return at;
+}
+
+static void check_extents(struct check *k)
+{
+    struct core *c = k->core;
+    size_t count, at = 0;
+    struct used *used = collect(c, &count);
+    if (used == NULL) {
+        FAULT(k, "no memory");
+        return;
+    }
+    for (size_t i = 1; i < count; i++)
+        if (used[i].at - used[i - 1].at < used[i - 1].size)
+            FAULT(k, "two extents overlap at %llx", (unsigned long long)used[i].at);
+    for (uint32_t i = 0; i < c->members.range_count; i++)
+        at = check_range(k, c->members.ranges[i], used, count, at);
+    free(used);
+}
+
+unsigned core_check(struct core *c)
+{
+    struct check k = {.core = c};
+    struct store *store = c->changes.store;
+    if (store->ops->scan(store, STORE_OBJECTS, "", 0, check_record, &k) != CENOTE_OK ||
+        store->ops->scan(store, STORE_NAMES, "", 0, check_name, &k) != CENOTE_OK)
+        FAULT(&k, "the store can't be read");
+    if (k.committed != 0)
+        FAULT(&k, "names and committed objects differ by %d", (int)k.committed);
+    check_table(&k);
+    check_extents(&k);
+    return k.faults;
+}

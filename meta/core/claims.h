@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is under way with a key.
+ *
+ * A key is claimed while a change of what it names is on its way to the store (busy): the next
+ * change of the same key waits until it is known how that one ended. It stays claimed while an
+ * older object of it is unsettled: no longer visible, but a reader may still hold a lease on it and
+ * find its seal alive. A newer object may become durable meanwhile, but is neither shown nor
+ * answered for before that: it waits here as the successor. Whoever looks the key up then waits
+ * too, instead of being told that nothing is there.
+ */
+#ifndef CENOTE_META_CLAIMS_H
+#define CENOTE_META_CLAIMS_H
+
+#include "meta/core/list.h"
+#include "meta/core/table.h"
+
+struct waiter {
+    struct link link;
+    void (*run)(struct waiter *w); /* tries again from the beginning; may wait again */
+};
+
+#define CLAIMS_WAITERS_MAX 65536u
+
+struct claim {
+    struct hash128 key_hash;
+    struct claim *next;       /* in its bucket */
+    struct object *successor; /* durable, but not to be seen yet; NULL: none */
+    uint32_t unsettled;       /* older objects */
+    bool busy;
+    bool waking, wake_again; /* private */
+    struct list waiters;
+};
+
+struct claims {
+    struct claim **buckets;
+    uint32_t mask;
+    uint32_t count;
+    uint32_t waiters;
+};
+
+void claims_free(struct claims *c);
+struct claim *claims_find(const struct claims *c, const struct hash128 *key_hash);
+/* Finds or makes; NULL: no memory. An unused claim goes with the next claims_wake(). */
+struct claim *claims_get(struct claims *c, const struct hash128 *key_hash);
+/* CENOTE_OK, or CENOTE_LIMIT: too many wait. */
+int claims_wait(struct claims *c, struct claim *claim, struct waiter *w);
+/* Lets the waiters of a claim, whose state has changed, try again in the order in which they came;
+ * the claim ends when nothing is under way. */
+void claims_wake(struct claims *c, struct claim *claim);
+/* For a waiter that goes away. */
+void claims_forget(struct claims *c, struct waiter *w);
+
+#endif

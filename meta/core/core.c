@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/core.h"
+
+#include "meta/core/objects.h"
+#include "meta/core/puts.h"
+#include "meta/core/reuse.h"
+
+void core_clock(struct core *c)
+{
+    uint64_t now = c->env.now_ms(c->env.arg);
+    uint64_t gap = now > c->now_ms ? now - c->now_ms : 0;
+    c->now_ms += gap;
+    c->patient_ms += gap < CORE_GAP_MAX_MS ? gap : CORE_GAP_MAX_MS;
+}
+
+void outcomes_add(struct outcomes *list, struct outcome *o)
+{
+    o->next = list->first;
+    list->first = o;
+}
+
+void outcomes_tell(struct outcomes *list, int status)
+{
+    while (list->first != NULL) {
+        struct outcome *o = list->first;
+        list->first = o->next;
+        o->next = NULL;
+        o->done(o, status);
+    }
+}
+
+void core_tick(struct core *c)
+{
+    changes_tick(&c->changes);
+    members_tick(c);
+    sessions_tick(c);
+    puts_tick(c);
+    objects_sweep(c);
+    reuse_tick(c);
+}
+
+void core_free(struct core *c)
+{
+    puts_free(c);
+    reuse_free(c);
+    members_free(c);
+    sessions_free(c);
+    claims_free(&c->claims);
+    spaces_free(c);
+    table_free(&c->table);
+    changes_free(&c->changes);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Extents on their way to be void: the calls at their nodes. */
+#include <assert.h>
+
+#include "meta/core/reuse.h"
+#include "transport/base/log.h"
+
+/* After a node has refused: how long it is left alone. */
+#define CALL_RETRY_MS 1000u
+
+static void extent_done(struct extent_work *x)
+{
+    struct ending *e = x->ending;
+    assert(x->step != EXTENT_DONE && e->left > 0);
+    link_remove(&x->link);
+    x->step = EXTENT_DONE;
+    e->left--;
+    if (e->left == 0)
+        ending_consider(e);
+}
+
+static void extent_void(struct extent_work *x, struct incarnation *i)
+{
+    link_remove(&x->link);
+    x->step = EXTENT_VOIDING;
+    list_append(&i->voids, &x->link);
+}
+
+struct incarnation *extent_incarnation(const struct extent_work *x)
+{
+    const struct piece *p = object_piece(x->ending->object, x->piece);
+    return members_find(x->ending->core, p->gva, alloc_rounding(p->payload_len).size);
+}
+
+void extent_begin(struct extent_work *x)
+{
+    struct ending *e = x->ending;
+    struct incarnation *i = extent_incarnation(x);
+    if (i == NULL) {
+        x->step = EXTENT_DONE;
+        e->left--;
+    } else if (x->may_write) {
+        struct fence *f = sessions_fence(e->core, e->session, i->node);
+        assert(f != NULL); /* there since the session got the extent */
+        x->step = EXTENT_FENCING;
+        list_append(&f->waiting, &x->link);
+    } else {
+        extent_void(x, i);
+    }
+}
+
+/* A connection that broke is no refusal: the node comes back, or dies. */
+static void refused(struct node *n, const char *method, int status)
+{
+    if (status == CENOTE_UNAVAILABLE)
+        return;
+    log_error("meta", "node %s refuses %s: %s", n->name, method, cenote_status_text(status));
+    n->again_ms = n->core->now_ms + CALL_RETRY_MS;
+}
+
+/* ---- fences ---- */
+
+static void fenced(void *arg, int status, struct wire_value result)
+{
+    struct fence *f = arg;
+    struct core *c = f->core;
+    struct node *n = f->node;
+    (void)result;
+    f->in_flight = false;
+    if (n == NULL) {
+        fence_orphan(f);
+        return;
+    }
+    if (status != CENOTE_OK) {
+        refused(n, METHOD_FENCE, status);
+        return; /* sent again by a tick */
+    }
+    list_each_safe(&f->waiting, l, after)
+    {
+        struct extent_work *x = container_of(l, struct extent_work, link);
+        struct incarnation *i = extent_incarnation(x);
+        if (x->ending->object->put_id <= f->horizon)
+            extent_void(x, i);
+    }
+    reuse_drive(c, n);
+}
+
+static void send_fence(struct fence *f)
+{
+    struct node *n = f->node;
+    f->horizon = 0;
+    list_each(&f->waiting, l)
+    {
+        uint64_t put_id = container_of(l, struct extent_work, link)->ending->object->put_id;
+        f->horizon = put_id > f->horizon ? put_id : f->horizon;
+    }
+    struct fence_params params = {
+        .reign = f->core->ids.reign, .session = f->session_id, .horizon = f->horizon};
+    struct wire_buf b = {0};
+    wire_put_request(&b, 0, METHOD_FENCE);
+    fence_params_put(&b, &params);
+    if (!b.failed) {
+        f->in_flight = true;
+        n->line.call(n->line.arg, b.data, b.len, 0, fenced, f);
+    }
+    wire_buf_free(&b);
+}
+
+/* ---- voids ---- */
+
+static void voided(void *arg, int status, struct wire_value result)
+{
+    struct node *n = arg;
+    struct core *c = n->core;
+    (void)result;
+    n->calls--;
+    n->void_in_flight = false;
+    if (n->gone) {
+        node_release(n);
+        return;
+    }
+    if (status != CENOTE_OK)
+        refused(n, METHOD_VOID, status);
+    struct list over = {0};
+    for (uint32_t k = 0; k < n->segment_count; k++)
+        list_move_all(status == CENOTE_OK ? &over : &n->segments[k]->voids,
+                      &n->segments[k]->voiding);
+    struct link *l;
+    while ((l = list_first(&over)) != NULL)
+        extent_done(container_of(l, struct extent_work, link));
+    if (status == CENOTE_OK)
+        reuse_drive(c, n);
+}
+
+static uint32_t collect_voids(struct node *n, struct wire_buf *extents)
+{
+    uint32_t count = 0;
+    for (uint32_t k = 0; k < n->segment_count; k++) {
+        struct incarnation *i = n->segments[k];
+        while (count < VOID_BATCH_MAX && !list_empty(&i->voids)) {
+            struct extent_work *x = container_of(list_pop(&i->voids), struct extent_work, link);
+            const struct piece *p = object_piece(x->ending->object, x->piece);
+            list_append(&i->voiding, &x->link);
+            void_extent_put(extents, p->gva, p->payload_len);
+            count++;
+        }
+    }
+    return count;
+}
+
+static uint32_t count_voids(const struct node *n)
+{
+    uint32_t count = 0;
+    for (uint32_t k = 0; k < n->segment_count && count < VOID_BATCH_MAX; k++)
+        for (struct link *l = list_first(&n->segments[k]->voids);
+             l != NULL && count < VOID_BATCH_MAX; l = list_next(&n->segments[k]->voids, l))
+            count++;
+    return count;
+}
+
+static void send_voids(struct core *c, struct node *n)
+{
+    uint32_t count = count_voids(n);
+    if (count == 0)
+        return;
+    struct wire_buf b = {0};
+    wire_put_request(&b, 0, METHOD_VOID);
+    void_params_put(&b, c->ids.reign, count);
+    uint32_t collected = collect_voids(n, &b);
+    assert(collected == count);
+    n->void_in_flight = true;
+    n->calls++;
+    if (b.failed) {
+        struct wire_value none = {NULL};
+        voided(n, CENOTE_NO_MEMORY, none);
+    } else {
+        n->line.call(n->line.arg, b.data, b.len, 0, voided, n);
+    }
+    wire_buf_free(&b);
+}
+
+void reuse_drive(struct core *c, struct node *n)
+{
+    if (n->peer == NULL || n->state == NODE_DEAD || n->join != NULL || c->now_ms < n->again_ms)
+        return;
+    list_each_safe(&n->fences, l, after)
+    {
+        struct fence *f = container_of(l, struct fence, by_node);
+        if (!f->in_flight && !list_empty(&f->waiting))
+            send_fence(f);
+    }
+    if (!n->void_in_flight)
+        send_voids(c, n);
+}
+
+void reuse_incarnation_ended(struct core *c, struct incarnation *i)
+{
+    struct list over = {0};
+    (void)c;
+    list_move_all(&over, &i->voids);
+    list_move_all(&over, &i->voiding);
+    list_each(&i->node->fences, l)
+    {
+        struct fence *f = container_of(l, struct fence, by_node);
+        list_each_safe(&f->waiting, w, after)
+        {
+            struct extent_work *x = container_of(w, struct extent_work, link);
+            const struct piece *p = object_piece(x->ending->object, x->piece);
+            if (!gva_covers(i->gva, i->len_bytes, p->gva, 1))
+                continue;
+            link_remove(&x->link);
+            list_append(&over, &x->link);
+        }
+    }
+    struct link *l;
+    while ((l = list_first(&over)) != NULL)
+        extent_done(container_of(l, struct extent_work, link));
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names that don't come back. Put ids, sessions, nodes and incarnations are numbered by one
+ * counter: reign (20 bits) | count (44 bits). Every start takes a new reign, durably, so the count
+ * needs not be stored.
+ */
+#ifndef CENOTE_META_IDS_H
+#define CENOTE_META_IDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IDS_COUNT_BITS 44u
+#define IDS_REIGN_MAX  ((UINT64_C(1) << 20) - 1)
+
+struct ids {
+    uint64_t reign;
+    uint64_t count;
+};
+
+uint64_t ids_take(struct ids *ids);
+/* Was it given by this life of the service? */
+static inline bool ids_own(const struct ids *ids, uint64_t id)
+{
+    return id >> IDS_COUNT_BITS == ids->reign;
+}
+
+#endif

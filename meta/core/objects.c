@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/objects.h"
+
+#include <assert.h>
+
+#include "meta/core/puts.h"
+#include "meta/core/reuse.h"
+#include "transport/base/log.h"
+
+/* References of the table looked at, and objects removed, in one tick. */
+#define SWEEP_REFS    20000u
+#define SWEEP_REMOVES 1000u
+
+bool objects_lost(const struct core *c, struct object *o)
+{
+    for (uint32_t i = 0; i < o->stripes; i++) {
+        const struct piece *p = object_piece(o, i);
+        if (members_find(c, p->gva, p->payload_len) == NULL)
+            return true;
+    }
+    return false;
+}
+
+struct object *objects_find(struct core *c, const struct hash128 *key_hash)
+{
+    struct object *o = table_by_key(&c->table, key_hash);
+    return o != NULL && !objects_lost(c, o) ? o : NULL;
+}
+
+void objects_stamp(struct core *c, struct object *o)
+{
+    o->lease_stamp = (uint32_t)((c->now_ms - c->started_ms) / LEASE_UNIT_MS + 1);
+}
+
+int objects_record(struct core *c, const struct object *o, struct record *out)
+{
+    struct record_key key = record_key(o->put_id);
+    const void *value;
+    uint32_t len;
+    struct store *store = c->changes.store;
+    int status = store->ops->get(store, STORE_OBJECTS, key.b, sizeof(key.b), &value, &len);
+    if (status == CENOTE_OK)
+        status = record_decode(value, len, out);
+    if (status != CENOTE_OK)
+        log_error("meta", "the record of put %llx can't be read: %s", (unsigned long long)o->put_id,
+                  cenote_status_text(status));
+    return status == CENOTE_OK ? CENOTE_OK : CENOTE_IO;
+}
+
+void objects_draft(struct core *c, const struct object *o, uint8_t state, bool fence,
+                   uint64_t created_ms, const void *key, uint32_t key_len)
+{
+    uint8_t value[RECORD_MAX];
+    struct record_key id = record_key(o->put_id);
+    uint32_t len = record_encode(o, state, fence, created_ms, key, key_len, value);
+    change_put(&c->changes, STORE_OBJECTS, id.b, sizeof(id.b), value, len);
+}
+
+/* ---- removal ---- */
+
+void objects_retire(struct ending *e, struct claim *claim)
+{
+    struct core *c = e->core;
+    if (e->object->visible)
+        table_hide(&c->table, e->object);
+    e->object->state = OBJECT_REMOVED;
+    e->lease_end_ms = reuse_lease_end(c, e->object);
+    e->claim = claim;
+    claim->unsettled++;
+    reuse_begin(e);
+}
+
+static void removed(struct change *ch, int status)
+{
+    struct ending *e = container_of(ch, struct ending, change);
+    struct core *c = e->core;
+    struct claim *claim = e->claim;
+    struct hash128 key_hash = claim->key_hash;
+    claim->busy = false;
+    if (status == CENOTE_OK) {
+        objects_retire(e, claim);
+    } else {
+        table_show(&c->table, e->object);
+        outcomes_tell(&e->outcomes, status);
+        ending_free(e);
+    }
+    claim = claims_find(&c->claims, &key_hash); /* it may be over */
+    if (claim != NULL)
+        claims_wake(&c->claims, claim);
+}
+
+/* The claim is free, the object visible. Marked first: from here on nobody finds it. */
+static int remove_object(struct core *c, struct object *o, struct claim *claim,
+                         struct outcome *told)
+{
+    struct record r;
+    struct names_key name;
+    int status = objects_record(c, o, &r);
+    if (status != CENOTE_OK)
+        return status;
+    names_key_make(&name, o->name_space, r.key, r.key_len, &o->key_hash);
+    struct ending *e = ending_new(c, o);
+    if (e == NULL)
+        return CENOTE_NO_MEMORY;
+    table_hide(&c->table, o);
+    claim->busy = true;
+    e->claim = claim;
+    if (told != NULL)
+        outcomes_add(&e->outcomes, told);
+    change_remove(&c->changes, STORE_NAMES, name.data, name.len);
+    objects_draft(c, o, OBJECT_REMOVED, false, 0, NULL, 0);
+    e->change.done = removed;
+    change_submit(&c->changes, &e->change, CHANGE_FREES);
+    return CENOTE_OK;
+}
+
+static void remove_again(struct waiter *w)
+{
+    objects_remove(container_of(w, struct removal, waiter));
+}
+
+void objects_remove(struct removal *r)
+{
+    struct core *c = r->core;
+    struct claim *claim = claims_get(&c->claims, &r->key_hash);
+    struct outcome *told = r->outcome;
+    if (claim == NULL) {
+        told->done(told, CENOTE_NO_MEMORY);
+        return;
+    }
+    int status;
+    struct object *o = table_by_key(&c->table, &r->key_hash);
+    /* Not even "not found" is answered while a reader may still find the one that goes. */
+    if (claim->busy || claim->successor != NULL || (o == NULL && claim->unsettled > 0)) {
+        r->waiter.run = remove_again;
+        status = claims_wait(&c->claims, claim, &r->waiter);
+        if (status == CENOTE_OK)
+            return;
+    } else {
+        status = o == NULL ? CENOTE_NOT_FOUND : remove_object(c, o, claim, told);
+        if (status == CENOTE_OK)
+            return;
+        claims_wake(&c->claims, claim);
+    }
+    told->done(told, status);
+}
+
+/* ---- the sweep after an incarnation has ended ---- */
+
+/* False: not now, something is under way with its key. */
+static bool sweep_object(struct core *c, struct object *o)
+{
+    struct claim *claim = o->visible ? claims_get(&c->claims, &o->key_hash) : NULL;
+    if (claim == NULL || claim->busy)
+        return false;
+    bool swept = remove_object(c, o, claim, NULL) == CENOTE_OK;
+    if (!swept)
+        claims_wake(&c->claims, claim);
+    return swept;
+}
+
+static bool sweep_one(struct core *c, struct object *o, uint32_t *removes)
+{
+    if (o->state == OBJECT_PENDING && o->put->phase == PUT_PENDING) {
+        puts_abort_lost(o->put);
+        (*removes)++;
+        return true;
+    }
+    if (o->state == OBJECT_COMMITTED && sweep_object(c, o)) {
+        (*removes)++;
+        return true;
+    }
+    /* What ends already is followed by reuse; the rest is looked at again. */
+    return o->state != OBJECT_PENDING && o->state != OBJECT_COMMITTED;
+}
+
+void objects_sweep(struct core *c)
+{
+    struct members *m = &c->members;
+    uint32_t removes = 0;
+    if (!m->sweeping)
+        return;
+    for (uint32_t n = 0; n < SWEEP_REFS && removes < SWEEP_REMOVES; n++) {
+        if (m->sweep_at >= table_refs(&c->table)) {
+            m->sweeping = m->sweep_again;
+            m->sweep_again = false;
+            m->sweep_at = 0;
+            return;
+        }
+        struct object *o = table_at(&c->table, m->sweep_at++);
+        if (o != NULL && objects_lost(c, o) && !sweep_one(c, o, &removes))
+            m->sweep_again = true;
+    }
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Committed objects: finding, leasing and removing them. */
+#ifndef CENOTE_META_OBJECTS_H
+#define CENOTE_META_OBJECTS_H
+
+#include "meta/core/core.h"
+#include "meta/core/names.h"
+#include "meta/core/record.h"
+
+struct ending;
+
+/* Has an incarnation that holds a part of it ended? */
+bool objects_lost(const struct core *c, struct object *o);
+
+/* What a reader may be told of: visible, and not lost. NULL: nothing. */
+struct object *objects_find(struct core *c, const struct hash128 *key_hash);
+/* Before an answer from which somebody will read. */
+void objects_stamp(struct core *c, struct object *o);
+
+/* The durable record of an object; valid until the store's next call. */
+int objects_record(struct core *c, const struct object *o, struct record *out);
+/* Drafts the record of an object in another state. */
+void objects_draft(struct core *c, const struct object *o, uint8_t state, bool fence,
+                   uint64_t created_ms, const void *key, uint32_t key_len);
+
+/* A key to be removed. */
+struct removal {
+    struct core *core;
+    struct hash128 key_hash;
+    struct waiter waiter;
+    struct outcome *outcome;
+};
+
+/* Told when the object is no longer found and none of its readers accepts it any more. r lives
+ * until then; perhaps told from inside. */
+void objects_remove(struct removal *r);
+/* A replaced, removed or lost object is durably REMOVED: its claim counts it, reuse begins. */
+void objects_retire(struct ending *e, struct claim *claim);
+
+/* Removes, in steps, what is lost. */
+void objects_sweep(struct core *c);
+
+#endif

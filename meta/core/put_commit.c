@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+
+#include "meta/core/names.h"
+#include "meta/core/objects.h"
+#include "meta/core/put_phases.h"
+
+void puts_show_successor(struct core *c, struct claim *claim)
+{
+    struct object *o = claim->successor;
+    struct put *p = o->put;
+    claim->successor = NULL;
+    table_show(&c->table, o);
+    if (p == NULL)
+        return;
+    struct outcomes outcomes = p->outcomes;
+    struct session *s = p->session;
+    p->outcomes.first = NULL;
+    ending_free(p->ending);
+    put_forget(p);
+    sessions_release(c, s);
+    outcomes_tell(&outcomes, CENOTE_OK);
+}
+
+static void refused(struct put *p, int status)
+{
+    struct outcomes outcomes = p->outcomes;
+    p->outcomes.first = NULL;
+    if (p->older != NULL)
+        ending_free(p->older);
+    p->older = NULL;
+    put_pend(p);
+    if (p->session->ended)
+        put_abort(p, CENOTE_ABORTED);
+    outcomes_tell(&outcomes, status);
+}
+
+static void committed(struct change *ch, int status)
+{
+    struct put *p = container_of(ch, struct put, change);
+    struct core *c = p->core;
+    struct hash128 key_hash = p->object->key_hash;
+    struct claim *claim = claims_find(&c->claims, &key_hash);
+    assert(claim != NULL && claim->busy && claim->successor == NULL);
+    claim->busy = false;
+    if (status == CENOTE_OK) {
+        struct ending *older = p->older;
+        p->older = NULL;
+        p->phase = PUT_SHOWING;
+        p->object->state = OBJECT_COMMITTED;
+        claim->successor = p->object;
+        if (older != NULL)
+            objects_retire(older, claim);
+        else if (claim->unsettled == 0)
+            puts_show_successor(c, claim);
+    } else {
+        refused(p, status);
+    }
+    claim = claims_find(&c->claims, &key_hash); /* it may be over */
+    if (claim != NULL)
+        claims_wake(&c->claims, claim);
+}
+
+/* The record, the name, and the end of what it replaces: one change. */
+static int draft(struct put *p, struct object *older)
+{
+    struct core *c = p->core;
+    struct object *o = p->object;
+    struct record r;
+    struct names_key name;
+    struct record_key id = record_key(o->put_id);
+    int status = objects_record(c, o, &r);
+    if (status != CENOTE_OK)
+        return status;
+    names_key_make(&name, o->name_space, r.key, r.key_len, &o->key_hash);
+    objects_draft(c, o, OBJECT_COMMITTED, false, c->env.wall_ms(c->env.arg), r.key, r.key_len);
+    change_put(&c->changes, STORE_NAMES, name.data, name.len, id.b, sizeof(id.b));
+    if (older != NULL)
+        objects_draft(c, older, OBJECT_REMOVED, false, 0, NULL, 0);
+    return CENOTE_OK;
+}
+
+static int submit(struct put *p, struct claim *claim, struct object *older)
+{
+    if (older != NULL && (p->older = ending_new(p->core, older)) == NULL)
+        return CENOTE_NO_MEMORY;
+    int status = draft(p, older);
+    if (status != CENOTE_OK)
+        return status;
+    p->phase = PUT_COMMITTING;
+    claim->busy = true;
+    p->change.done = committed;
+    change_submit(&p->core->changes, &p->change, CHANGE_FREES);
+    return CENOTE_OK;
+}
+
+static void try_again(struct waiter *w);
+
+/* In WAITING: commits when nothing else is under way with the key. */
+static void try(struct put *p)
+{
+    struct core *c = p->core;
+    struct claim *claim = claims_get(&c->claims, &p->object->key_hash);
+    int status = CENOTE_NO_MEMORY;
+    if (claim == NULL) {
+        refused(p, status);
+        return;
+    }
+    if (claim->busy || claim->successor != NULL) {
+        p->waiter.run = try_again;
+        status = claims_wait(&c->claims, claim, &p->waiter);
+        if (status != CENOTE_OK)
+            refused(p, status);
+        return;
+    }
+    struct object *there = table_by_key(&c->table, &p->object->key_hash);
+    if (there != NULL && !p->object->replace && !objects_lost(c, there)) {
+        put_abort(p, CENOTE_EXISTS);
+    } else {
+        status = submit(p, claim, there);
+        if (status == CENOTE_OK)
+            return;
+        refused(p, status);
+    }
+    claims_wake(&c->claims, claim);
+}
+
+static void try_again(struct waiter *w)
+{
+    try(container_of(w, struct put, waiter));
+}
+
+/* ---- what the client says ---- */
+
+static bool sane(const struct object *o, const struct put_end *end, bool commit)
+{
+    for (uint32_t i = 0; i < end->state_count; i++)
+        if (end->states[i] > EXTENT_UNKNOWN)
+            return false;
+    return end->state_count == o->stripes && end->sum_kind <= SUM_XXH3 &&
+           (end->root_count == o->stripes || (!commit && end->root_count == 0));
+}
+
+/* Finds the put that is to end; CENOTE_OK: *object is there, the session's, and started. */
+static int find(const struct core *c, const struct session *s, uint64_t put_id,
+                struct object **object)
+{
+    *object = table_by_put(&c->table, put_id);
+    if (*object == NULL || ((*object)->put != NULL && (*object)->put->phase == PUT_STARTING))
+        return CENOTE_NO_SUCH_PUT;
+    return (*object)->session == s->id ? CENOTE_OK : CENOTE_DENIED;
+}
+
+static bool is_aborted(const struct object *o)
+{
+    return o->state == OBJECT_ABORTING || (o->put != NULL && o->put->phase == PUT_ABORTING);
+}
+
+/* Takes over what the client knows of the extents; CENOTE_OK: all of them can be read. */
+static int take_states(struct put *p, const struct put_end *end)
+{
+    int status = CENOTE_OK;
+    for (uint32_t i = 0; i < end->state_count; i++) {
+        struct extent_work *x = &p->ending->extents[i];
+        x->may_write = end->states[i] == EXTENT_UNKNOWN;
+        if (extent_incarnation(x) == NULL)
+            status = CENOTE_NODE_DOWN;
+        else if (end->states[i] != EXTENT_VISIBLE && status == CENOTE_OK)
+            status = CENOTE_ABORTED;
+    }
+    return status;
+}
+
+static void commit(struct put *p, const struct put_end *end, struct outcome *told)
+{
+    outcomes_add(&p->outcomes, told);
+    p->object->sum_kind = (uint8_t)end->sum_kind;
+    for (uint32_t i = 0; i < end->root_count; i++)
+        object_piece(p->object, i)->root = end->roots[i];
+    int status = take_states(p, end);
+    if (status != CENOTE_OK) {
+        put_abort(p, status);
+        return;
+    }
+    link_remove(&p->by_age);
+    p->phase = PUT_WAITING;
+    try(p);
+}
+
+void puts_commit(struct core *c, struct session *s, const struct put_end *end, struct outcome *told)
+{
+    struct object *o;
+    int status = find(c, s, end->put_id, &o);
+    if (status != CENOTE_OK)
+        told->done(told, status);
+    else if (is_aborted(o))
+        told->done(told, CENOTE_ABORTED);
+    else if (o->put == NULL)
+        told->done(told, CENOTE_OK); /* committed already: that answer was lost */
+    else if (o->put->phase != PUT_PENDING)
+        outcomes_add(&o->put->outcomes, told);
+    else if (!sane(o, end, true))
+        told->done(told, CENOTE_INVALID);
+    else
+        commit(o->put, end, told);
+}
+
+void puts_abort(struct core *c, struct session *s, const struct put_end *end, struct outcome *told)
+{
+    struct object *o;
+    int status = find(c, s, end->put_id, &o);
+    if (status != CENOTE_OK)
+        told->done(told, status);
+    else if (is_aborted(o))
+        told->done(told, CENOTE_OK);
+    else if (o->put == NULL)
+        told->done(told, CENOTE_EXISTS); /* too late: it is committed */
+    else if (o->put->phase != PUT_PENDING || !sane(o, end, false))
+        told->done(told, CENOTE_INVALID); /* or: it is being committed */
+    else {
+        outcomes_add(&o->put->outcomes, told);
+        (void)take_states(o->put, end);
+        put_abort(o->put, CENOTE_OK);
+    }
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "meta/core/objects.h"
+#include "meta/core/place.h"
+#include "meta/core/put_phases.h"
+#include "transport/base/log.h"
+
+/* Of one call, so that its answer fits a frame. */
+#define START_STRIPES_MAX 65536u
+
+static struct put *put_new(struct core *c, struct object *o, struct session *s)
+{
+    struct put *p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return NULL;
+    p->ending = ending_new(c, o);
+    if (p->ending == NULL) {
+        free(p);
+        return NULL;
+    }
+    p->ending->session = s;
+    p->core = c;
+    p->object = o;
+    p->session = s;
+    o->put = p;
+    list_append(&s->puts, &p->by_session);
+    s->put_count++;
+    c->pending++;
+    return p;
+}
+
+void put_forget(struct put *p)
+{
+    struct session *s = p->session;
+    struct core *c = p->core;
+    assert(p->outcomes.first == NULL && p->older == NULL);
+    p->object->put = NULL;
+    link_remove(&p->by_age);
+    link_remove(&p->by_session);
+    s->put_count--;
+    c->pending--;
+    free(p);
+}
+
+void put_pend(struct put *p)
+{
+    p->phase = PUT_PENDING;
+    p->deadline_ms = p->core->patient_ms + p->core->options.put_timeout_ms;
+    list_append(&p->core->puts, &p->by_age);
+}
+
+struct put *puts_recover(struct core *c, struct object *o, struct session *s)
+{
+    struct put *p = put_new(c, o, s);
+    if (p == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < o->stripes; i++) {
+        struct incarnation *in = extent_incarnation(&p->ending->extents[i]);
+        if (in != NULL && sessions_fence(c, s, in->node) == NULL)
+            return NULL; /* the start fails; what there is goes with the rest */
+    }
+    put_pend(p);
+    return p;
+}
+
+static int admit(const struct start *s, uint64_t stripes)
+{
+    if (s->session->put_count >= SESSION_PENDING_MAX || stripes > START_STRIPES_MAX)
+        return CENOTE_LIMIT;
+    return CENOTE_OK;
+}
+
+static struct put *make(struct start *s, const struct placement *at, const struct hash128 *key_hash,
+                        uint64_t len_bytes, bool replace)
+{
+    struct core *c = s->core;
+    struct object *o = table_add(&c->table, ids_take(&c->ids), at->count);
+    if (o == NULL)
+        return NULL;
+    o->key_hash = *key_hash;
+    o->session = s->session->id;
+    o->name_space = s->session->space->id;
+    o->len_bytes = len_bytes;
+    o->replace = replace;
+    memcpy(object_piece(o, 0), at->pieces, at->count * sizeof(at->pieces[0]));
+    struct put *p = put_new(c, o, s->session);
+    if (p == NULL)
+        table_delete(&c->table, o);
+    return p;
+}
+
+static int start_one(struct start *s, struct start_item *item, const void *key, size_t key_len,
+                     uint64_t len_bytes, bool replace)
+{
+    struct core *c = s->core;
+    struct placement at;
+    struct hash128 key_hash = space_hash(s->session->space, key, key_len);
+    const struct claim *claim = claims_find(&c->claims, &key_hash);
+    bool there = objects_find(c, &key_hash) != NULL || (claim != NULL && claim->successor != NULL);
+    if (there && !replace)
+        return CENOTE_EXISTS;
+    int status = admit(s, s->stripes);
+    if (status == CENOTE_OK)
+        status = place_value(c, s->session, len_bytes, &at);
+    if (status != CENOTE_OK)
+        return status;
+    item->put = make(s, &at, &key_hash, len_bytes, replace);
+    if (item->put == NULL) {
+        place_undo(c, at.pieces, at.count);
+        return CENOTE_NO_MEMORY;
+    }
+    item->put_id = item->put->object->put_id;
+    s->stripes += at.count;
+    s->drafted++;
+    objects_draft(c, item->put->object, OBJECT_PENDING, false, 0, key, (uint32_t)key_len);
+    return CENOTE_OK;
+}
+
+void puts_start(struct start *s, const void *key, size_t key_len, uint64_t len_bytes, bool replace)
+{
+    struct start_item *item = &s->items[s->count++];
+    *item = (struct start_item){0};
+    item->status = start_one(s, item, key, key_len, len_bytes, replace);
+}
+
+/* Nobody has seen the put. */
+static void discard(struct put *p)
+{
+    struct ending *e = p->ending;
+    put_forget(p);
+    reuse_discard(e);
+}
+
+static void started(struct change *ch, int status)
+{
+    struct start *s = container_of(ch, struct start, change);
+    struct session *session = s->session;
+    struct core *c = s->core;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct start_item *item = &s->items[i];
+        if (item->put == NULL)
+            continue;
+        if (status == CENOTE_OK) {
+            put_pend(item->put);
+            continue;
+        }
+        discard(item->put);
+        *item = (struct start_item){.status = status};
+    }
+    if (session->ended) {
+        for (uint32_t i = 0; i < s->count; i++)
+            if (s->items[i].put != NULL)
+                puts_abort_unsent(s->items[i].put);
+        for (uint32_t i = 0; i < s->count; i++)
+            s->items[i] = (struct start_item){.status = CENOTE_NO_SESSION};
+    }
+    s->done(s); /* s may be gone now */
+    session->holds--;
+    sessions_release(c, session);
+}
+
+void puts_start_submit(struct start *s)
+{
+    if (s->drafted == 0) {
+        s->done(s);
+        return;
+    }
+    s->session->holds++;
+    s->change.done = started;
+    change_submit(&s->core->changes, &s->change, 0);
+}

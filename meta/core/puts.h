@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Puts, from put_start until they are visible or aborted.
+ *
+ *   STARTING     the PENDING record is on its way to the store; nobody knows the put id
+ *   PENDING      the client writes
+ *   WAITING      to be committed, when another change of the key is over
+ *   COMMITTING   the COMMITTED record is on its way
+ *   SHOWING      durable; not shown before older objects of the key have settled
+ *   ABORTING     the ABORTING record is on its way; then the rest is reuse's
+ *
+ * A commit that the store refuses leaves the put PENDING. A put that isn't committed in time, or
+ * whose session ends, is aborted as one of which nothing is known: fenced. A fence stops all older
+ * puts of its session, so those are aborted with it.
+ */
+#ifndef CENOTE_META_PUTS_H
+#define CENOTE_META_PUTS_H
+
+#include "meta/core/core.h"
+#include "meta/core/reuse.h"
+
+enum put_phase {
+    PUT_STARTING,
+    PUT_PENDING,
+    PUT_WAITING,
+    PUT_COMMITTING,
+    PUT_SHOWING,
+    PUT_ABORTING
+};
+
+struct put {
+    struct core *core;
+    struct object *object;
+    struct session *session;
+    struct ending *ending; /* should it be aborted */
+    struct ending *older;  /* COMMITTING: of the object that it replaces */
+    uint8_t phase;         /* enum put_phase */
+    uint64_t deadline_ms;  /* patient time */
+    struct link by_age;    /* in core.puts, PENDING only */
+    struct link by_session;
+    struct waiter waiter;     /* WAITING */
+    struct outcomes outcomes; /* of commit or abort */
+    int end_status;           /* ABORTING: for the outcomes */
+    struct change change;
+};
+
+/* ---- starting: any number of puts in one change ---- */
+
+struct start_item {
+    int status;      /* CENOTE_OK: put is there */
+    struct put *put; /* when done is called: PENDING, or over already */
+    uint64_t put_id;
+};
+
+struct start {
+    struct core *core;
+    struct session *session;
+    struct start_item *items;
+    uint32_t count;
+    uint32_t drafted; /* ... */
+    uint64_t stripes; /* of these */
+    struct change change;
+    void (*done)(struct start *s); /* every item's status is final */
+};
+
+/* Places a put and drafts its record; sets the item, the next of the start. */
+void puts_start(struct start *s, const void *key, size_t key_len, uint64_t len_bytes, bool replace);
+/* After all items; done may be called from inside when there is nothing to store. */
+void puts_start_submit(struct start *s);
+
+/* ---- ending ---- */
+
+struct put_end {
+    uint64_t put_id;
+    uint32_t sum_kind;
+    const uint64_t *roots;
+    uint32_t root_count;
+    const uint8_t *states; /* enum extent_state */
+    uint32_t state_count;
+};
+
+/* Tells o, perhaps from inside. */
+void puts_commit(struct core *c, struct session *s, const struct put_end *end, struct outcome *o);
+void puts_abort(struct core *c, struct session *s, const struct put_end *end, struct outcome *o);
+/* The grants never left: nobody writes. */
+void puts_abort_unsent(struct put *p);
+void puts_abort_session(struct core *c, struct session *s);
+/* An extent of a pending put is lost. */
+void puts_abort_lost(struct put *p);
+void puts_tick(struct core *c);
+
+/* A PENDING record was read at the start. NULL: no memory. */
+struct put *puts_recover(struct core *c, struct object *o, struct session *s);
+/* Older objects of the key have settled. */
+void puts_show_successor(struct core *c, struct claim *claim);
+void puts_free(struct core *c);
+
+#endif

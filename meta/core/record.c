@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/record.h"
+
+#include <assert.h>
+
+#include "transport/base/bytes.h"
+
+#define RECORD_FORMAT 1u
+#define PIECE_BYTES   24u
+
+enum record_flags { RECORD_REPLACE = 1, RECORD_FENCE = 2 };
+
+uint32_t record_encode(const struct object *o, uint8_t state, bool fence, uint64_t created_ms,
+                       const void *key, uint32_t key_len, uint8_t out[RECORD_MAX])
+{
+    struct bytes b = bytes_over(out, RECORD_MAX);
+    bytes_put_u8(&b, RECORD_FORMAT);
+    bytes_put_u8(&b, state);
+    bytes_put_u8(&b, o->sum_kind);
+    bytes_put_u8(&b, (uint8_t)((o->replace ? RECORD_REPLACE : 0) | (fence ? RECORD_FENCE : 0)));
+    bytes_put_u32(&b, o->name_space);
+    bytes_put_u64(&b, o->session);
+    bytes_put_u64(&b, o->len_bytes);
+    bytes_put_u64(&b, created_ms);
+    bytes_put(&b, o->key_hash.b, sizeof(o->key_hash.b));
+    bytes_put_u16(&b, o->stripes);
+    bytes_put_u16(&b, (uint16_t)key_len);
+    bytes_put(&b, key, key_len);
+    const struct piece *pieces = o->stripes == 1 ? &o->one : o->pieces;
+    for (uint32_t i = 0; i < o->stripes; i++) {
+        bytes_put_u64(&b, pieces[i].payload_len);
+        bytes_put_u64(&b, pieces[i].root);
+        bytes_put_u64(&b, pieces[i].gva.v);
+    }
+    assert(bytes_ok(&b));
+    return (uint32_t)(b.at - out);
+}
+
+int record_decode(const void *data, uint32_t len, struct record *out)
+{
+    struct bytes b = bytes_over_const(data, len);
+    uint8_t *key = NULL, *pieces = NULL;
+    uint8_t format = bytes_get_u8(&b);
+    out->state = bytes_get_u8(&b);
+    out->sum_kind = bytes_get_u8(&b);
+    uint8_t flags = bytes_get_u8(&b);
+    out->replace = (flags & RECORD_REPLACE) != 0;
+    out->fence = (flags & RECORD_FENCE) != 0;
+    out->name_space = bytes_get_u32(&b);
+    out->session = bytes_get_u64(&b);
+    out->len_bytes = bytes_get_u64(&b);
+    out->created_ms = bytes_get_u64(&b);
+    bytes_get(&b, out->key_hash.b, sizeof(out->key_hash.b));
+    out->stripes = bytes_get_u16(&b);
+    out->key_len = bytes_get_u16(&b);
+    bytes_take(&b, out->key_len, &key);
+    bytes_take(&b, out->stripes * (size_t)PIECE_BYTES, &pieces);
+    out->key = key;
+    out->pieces = pieces;
+    bool sane = format == RECORD_FORMAT && out->state >= OBJECT_PENDING &&
+                out->state <= OBJECT_REMOVED &&
+                (out->key_len > 0 || out->state >= OBJECT_ABORTING) &&
+                out->key_len <= CENOTE_KEY_MAX && out->stripes > 0 && out->stripes <= STRIPES_MAX;
+    return bytes_ok(&b) && bytes_left(&b) == 0 && sane ? CENOTE_OK : CENOTE_IO;
+}
+
+struct piece record_piece(const struct record *r, uint32_t i)
+{
+    assert(i < r->stripes);
+    struct bytes b = bytes_over_const(r->pieces + i * (size_t)PIECE_BYTES, PIECE_BYTES);
+    struct piece p;
+    p.payload_len = bytes_get_u64(&b);
+    p.root = bytes_get_u64(&b);
+    p.gva = gva_make(bytes_get_u64(&b));
+    return p;
+}
+
+struct record_key record_key(uint64_t id)
+{
+    struct record_key k;
+    for (unsigned i = 0; i < sizeof(k.b); i++)
+        k.b[i] = (uint8_t)(id >> (56 - 8 * i));
+    return k;
+}
+
+bool record_key_read(const void *key, uint32_t key_len, uint64_t *id)
+{
+    const uint8_t *b = key;
+    uint64_t v = 0;
+    if (key_len != sizeof(struct record_key))
+        return false;
+    for (unsigned i = 0; i < key_len; i++)
+        v = v << 8 | b[i];
+    *id = v;
+    return true;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/recover.h"
+
+#include <string.h>
+
+#include "meta/core/objects.h"
+#include "meta/core/puts.h"
+#include "transport/base/bytes.h"
+#include "transport/base/log.h"
+#include "transport/base/testswitch.h"
+
+#define META_FORMAT 1u
+
+/* ---- named values ---- */
+
+static int read_named(struct core *c, const char *name, void *out, uint32_t len)
+{
+    const void *value;
+    uint32_t value_len;
+    struct store *store = c->changes.store;
+    int status =
+        store->ops->get(store, STORE_META, name, (uint32_t)strlen(name), &value, &value_len);
+    if (status != CENOTE_OK)
+        return status;
+    if (value_len != len) {
+        log_error("meta", "the store's value %s can't be read", name);
+        return CENOTE_IO;
+    }
+    memcpy(out, value, len);
+    return CENOTE_OK;
+}
+
+/* A value that isn't there yet keeps what it has. */
+static int read_u64(struct core *c, const char *name, uint64_t *out)
+{
+    uint8_t value[8];
+    int status = read_named(c, name, value, sizeof(value));
+    if (status == CENOTE_OK) {
+        struct bytes b = bytes_over(value, sizeof(value));
+        *out = bytes_get_u64(&b);
+    }
+    return status == CENOTE_NOT_FOUND ? CENOTE_OK : status;
+}
+
+static void write_u64(struct core *c, const char *name, uint64_t v)
+{
+    uint8_t value[8];
+    struct bytes b = bytes_over(value, sizeof(value));
+    bytes_put_u64(&b, v);
+    change_put(&c->changes, STORE_META, name, strlen(name), value, sizeof(value));
+}
+
+/* ---- objects ---- */
+
+struct scan {
+    struct core *core;
+    struct list endings; /* begun when everything has been read */
+    int status;
+};
+
+static int reserve(struct core *c, struct object *o)
+{
+    for (uint32_t i = 0; i < o->stripes; i++) {
+        const struct piece *p = object_piece(o, i);
+        if (p->payload_len > EXTENT_PAYLOAD_MAX)
+            return CENOTE_IO;
+        uint64_t size = alloc_rounding(p->payload_len).size;
+        struct incarnation *in = members_find(c, p->gva, size);
+        if (in == NULL)
+            continue;
+        uint64_t offset = p->gva.v - in->gva.v;
+        int status = CENOTE_OK;
+        if (offset + size > alloc_upto(in->alloc))
+            status = alloc_extend(in->alloc, offset + size); /* it was populated once */
+        if (status == CENOTE_OK)
+            status = alloc_reserve(in->alloc, offset, size);
+        if (status != CENOTE_OK)
+            return status == CENOTE_NO_MEMORY ? status : CENOTE_IO;
+    }
+    return CENOTE_OK;
+}
+
+static struct session *session_of(struct core *c, const struct object *o)
+{
+    struct session *s = sessions_find(c, o->session);
+    struct space *space = spaces_by_id(c, o->name_space);
+    return s != NULL || space == NULL ? s : sessions_add(c, o->session, space, "");
+}
+
+static int recover_committed(struct core *c, struct object *o)
+{
+    struct claim *claim = claims_find(&c->claims, &o->key_hash);
+    if (table_by_key(&c->table, &o->key_hash) != NULL ||
+        (claim != NULL && claim->successor != NULL))
+        return CENOTE_IO; /* two objects of one key */
+    if (claim != NULL)
+        claim->successor = o;
+    else
+        table_show(&c->table, o);
+    return CENOTE_OK;
+}
+
+static int recover_removed(struct core *c, struct ending *e)
+{
+    struct object *o = e->object;
+    struct claim *claim = claims_get(&c->claims, &o->key_hash);
+    if (claim == NULL)
+        return CENOTE_NO_MEMORY;
+    struct object *newer = table_by_key(&c->table, &o->key_hash);
+    if (newer != NULL) {
+        table_hide(&c->table, newer);
+        claim->successor = newer;
+    }
+    claim->unsettled++;
+    e->claim = claim;
+    e->lease_end_ms = reuse_lease_end(c, o);
+    return CENOTE_OK;
+}
+
+static int recover_aborting(struct core *c, struct ending *e, bool fence)
+{
+    struct object *o = e->object;
+    e->session = session_of(c, o);
+    if (e->session == NULL)
+        return CENOTE_NO_MEMORY;
+    for (uint32_t i = 0; i < o->stripes; i++) {
+        struct incarnation *in = extent_incarnation(&e->extents[i]);
+        if (in != NULL && sessions_fence(c, e->session, in->node) == NULL)
+            return CENOTE_NO_MEMORY;
+        e->extents[i].may_write = fence;
+    }
+    return CENOTE_OK;
+}
+
+static int recover_ending(struct scan *scan, struct object *o, bool fence)
+{
+    struct ending *e = ending_new(scan->core, o);
+    if (e == NULL)
+        return CENOTE_NO_MEMORY;
+    list_append(&scan->endings, &e->link);
+    return o->state == OBJECT_REMOVED ? recover_removed(scan->core, e)
+                                      : recover_aborting(scan->core, e, fence);
+}
+
+static int recover_pending(struct core *c, struct object *o)
+{
+    struct session *s = session_of(c, o);
+    return s != NULL && puts_recover(c, o, s) != NULL ? CENOTE_OK : CENOTE_NO_MEMORY;
+}
+
+static struct object *add(struct core *c, uint64_t put_id, const struct record *r)
+{
+    struct object *o = table_add(&c->table, put_id, r->stripes);
+    if (o == NULL)
+        return NULL;
+    o->key_hash = r->key_hash;
+    o->session = r->session;
+    o->len_bytes = r->len_bytes;
+    o->name_space = r->name_space;
+    o->state = r->state;
+    o->sum_kind = r->sum_kind;
+    o->replace = r->replace;
+    for (uint32_t i = 0; i < r->stripes; i++)
+        *object_piece(o, i) = record_piece(r, i);
+    return o;
+}
+
+static int recover_object(struct scan *scan, uint64_t put_id, const struct record *r)
+{
+    struct core *c = scan->core;
+    struct object *o = add(c, put_id, r);
+    if (o == NULL)
+        return CENOTE_NO_MEMORY;
+    int status = reserve(c, o);
+    if (status != CENOTE_OK)
+        return status;
+    switch (r->state) {
+    case OBJECT_PENDING:
+        return recover_pending(c, o);
+    case OBJECT_COMMITTED:
+        return recover_committed(c, o);
+    default:
+        return recover_ending(scan, o, r->fence);
+    }
+}
+
+static bool scan_object(void *arg, const void *key, uint32_t key_len, const void *value,
+                        uint32_t value_len)
+{
+    struct scan *scan = arg;
+    struct record r;
+    uint64_t put_id = 0;
+    scan->status =
+        record_key_read(key, key_len, &put_id) ? record_decode(value, value_len, &r) : CENOTE_IO;
+    if (scan->status == CENOTE_OK)
+        scan->status = recover_object(scan, put_id, &r);
+    if (scan->status != CENOTE_OK)
+        log_error("meta", "the record of put %llx can't be recovered: %s",
+                  (unsigned long long)put_id, cenote_status_text(scan->status));
+    return scan->status == CENOTE_OK;
+}
+
+static void begin_endings(struct scan *scan, bool keep)
+{
+    struct link *l;
+    while ((l = list_pop(&scan->endings)) != NULL) {
+        struct ending *e = container_of(l, struct ending, link);
+        if (keep)
+            reuse_begin(e);
+        else
+            ending_free(e);
+    }
+}
+
+static int load_objects(struct core *c)
+{
+    struct scan scan = {.core = c, .status = CENOTE_OK};
+    struct store *store = c->changes.store;
+    int status = store->ops->scan(store, STORE_OBJECTS, "", 0, scan_object, &scan);
+    if (status == CENOTE_OK)
+        status = scan.status;
+    begin_endings(&scan, status == CENOTE_OK);
+    return status;
+}
+
+/* ---- the start ---- */
+
+static void durable(struct change *ch, int status)
+{
+    struct recover *r = container_of(ch, struct recover, change);
+    struct core *c = r->core;
+    if (status == CENOTE_OK)
+        status = spaces_load(c);
+    if (status == CENOTE_OK)
+        status = members_load(c);
+    if (status == CENOTE_OK)
+        status = load_objects(c);
+    c->members.sweeping = true; /* what was lost before the start */
+    r->done(r, status);
+}
+
+static int check_format(struct core *c)
+{
+    uint64_t format = META_FORMAT;
+    int status = read_u64(c, "format", &format);
+    if (status == CENOTE_OK && format != META_FORMAT) {
+        log_error("meta", "the store has format %llu, this program knows %u",
+                  (unsigned long long)format, META_FORMAT);
+        return CENOTE_VERSION;
+    }
+    return status;
+}
+
+static int pool_key(struct core *c)
+{
+    int status = read_named(c, "pool_key", c->pool_key.b, sizeof(c->pool_key.b));
+    if (status != CENOTE_NOT_FOUND)
+        return status;
+    c->env.random(c->env.arg, c->pool_key.b, sizeof(c->pool_key.b));
+    change_put(&c->changes, STORE_META, "pool_key", strlen("pool_key"), c->pool_key.b,
+               sizeof(c->pool_key.b));
+    return CENOTE_OK;
+}
+
+/* Readers of earlier lives may hold leases as long as the longest that was ever granted. */
+static int longest_lease(struct core *c)
+{
+    uint64_t longest_ms = 0;
+    int status = read_u64(c, "lease_ms", &longest_ms);
+    if (status != CENOTE_OK)
+        return status;
+    if (longest_ms > 0)
+        c->leased_until_ms = c->now_ms + reuse_lease_total_ms(longest_ms);
+    if (c->options.lease_ms > longest_ms)
+        write_u64(c, "lease_ms", c->options.lease_ms);
+    return CENOTE_OK;
+}
+
+static int read_meta(struct core *c)
+{
+    c->members.gva_next = GVA_FIRST;
+    int status = check_format(c);
+    if (status == CENOTE_OK)
+        status = read_u64(c, "reign", &c->ids.reign);
+    if (status == CENOTE_OK)
+        status = read_u64(c, "gva", &c->members.gva_next);
+    if (status == CENOTE_OK && (c->ids.reign >= IDS_REIGN_MAX || c->members.gva_next < GVA_FIRST ||
+                                c->members.gva_next > GVA_END)) {
+        log_error("meta", "the store's counters are used up or damaged");
+        status = CENOTE_IO;
+    }
+    if (status == CENOTE_OK)
+        status = pool_key(c);
+    return status == CENOTE_OK ? longest_lease(c) : status;
+}
+
+int recover_start(struct recover *r)
+{
+    struct core *c = r->core;
+    table_init(&c->table);
+    core_clock(c);
+    c->patient_ms = c->now_ms;
+    c->started_ms = c->now_ms;
+    c->reuse.slot = c->now_ms / LEASE_UNIT_MS;
+    int status = read_meta(c);
+    if (status != CENOTE_OK)
+        return status;
+    if (!test_off(TEST_REIGN) || c->ids.reign == 0)
+        c->ids.reign++;
+    c->members.map_version = c->ids.reign << 32; /* not one that a client knows from before */
+    write_u64(c, "format", META_FORMAT);
+    write_u64(c, "reign", c->ids.reign);
+    r->change.done = durable;
+    change_submit(&c->changes, &r->change, CHANGE_SYNC);
+    return CENOTE_OK;
+}

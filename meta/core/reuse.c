@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/reuse.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "meta/core/puts.h"
+#include "meta/core/record.h"
+#include "transport/base/log.h"
+#include "transport/base/testswitch.h"
+
+struct ending *ending_new(struct core *c, struct object *o)
+{
+    struct ending *e = calloc(1, sizeof(*e) + o->stripes * sizeof(struct extent_work));
+    if (e == NULL)
+        return NULL;
+    e->core = c;
+    e->object = o;
+    list_append(&c->reuse.all, &e->all);
+    for (uint32_t i = 0; i < o->stripes; i++) {
+        e->extents[i].ending = e;
+        e->extents[i].piece = i;
+    }
+    return e;
+}
+
+void ending_free(struct ending *e)
+{
+    link_remove(&e->all);
+    free(e);
+}
+
+void reuse_free(struct core *c)
+{
+    struct link *l;
+    while ((l = list_pop(&c->reuse.all)) != NULL)
+        free(container_of(l, struct ending, all));
+}
+
+uint64_t reuse_lease_total_ms(uint64_t lease_ms)
+{
+    /* Two clocks may differ by 1%, and a stamp is as coarse as its unit. */
+    return lease_ms + lease_ms / 100 + LEASE_UNIT_MS;
+}
+
+uint64_t reuse_lease_end(const struct core *c, const struct object *o)
+{
+    if (test_off(TEST_LEASE))
+        return 0;
+    uint64_t end = c->leased_until_ms > c->now_ms ? c->leased_until_ms : 0;
+    if (o->lease_stamp == 0)
+        return end;
+    uint64_t stamped = c->started_ms + (o->lease_stamp - 1) * (uint64_t)LEASE_UNIT_MS;
+    uint64_t own = stamped + reuse_lease_total_ms(c->options.lease_ms);
+    return own > end ? own : end;
+}
+
+/* ---- accounting ---- */
+
+static void count(struct ending *e, int sign)
+{
+    struct core *c = e->core;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < e->object->stripes; i++)
+        bytes += alloc_rounding(object_piece(e->object, i)->payload_len).size;
+    bytes *= (uint64_t)sign;
+    uint64_t extents = (uint64_t)e->object->stripes * (uint64_t)sign;
+    c->reuse.bytes += bytes;
+    c->reuse.extents += extents;
+    if (e->session != NULL) {
+        e->session->ending_bytes += bytes;
+        e->session->ending_extents += extents;
+    }
+}
+
+/* ---- the last step: free ---- */
+
+/* Giving back may need memory: then it is tried again. The record is gone already. */
+static bool give_back(struct core *c, const struct piece *p)
+{
+    uint64_t size = alloc_rounding(p->payload_len).size;
+    struct incarnation *i = members_find(c, p->gva, size);
+    return i == NULL || alloc_give(i->alloc, p->gva.v - i->gva.v, size) != CENOTE_NO_MEMORY;
+}
+
+static void finish(struct ending *e)
+{
+    struct core *c = e->core;
+    for (; e->given < e->object->stripes; e->given++) {
+        if (!give_back(c, object_piece(e->object, e->given))) {
+            list_append(&c->reuse.retry, &e->link);
+            return;
+        }
+    }
+    count(e, -1);
+    table_delete(&c->table, e->object);
+    struct session *s = e->session;
+    ending_free(e);
+    if (s != NULL)
+        sessions_release(c, s);
+}
+
+void reuse_discard(struct ending *e)
+{
+    count(e, 1);
+    e->deleted = true;
+    finish(e);
+}
+
+static void deleted(struct change *ch, int status)
+{
+    struct ending *e = container_of(ch, struct ending, change);
+    e->deleted = status == CENOTE_OK;
+    if (e->deleted)
+        finish(e);
+    else
+        list_append(&e->core->reuse.retry, &e->link);
+}
+
+static void delete_record(struct ending *e)
+{
+    struct record_key key = record_key(e->object->put_id);
+    change_remove(&e->core->changes, STORE_OBJECTS, key.b, sizeof(key.b));
+    e->change.done = deleted;
+    change_submit(&e->core->changes, &e->change, CHANGE_FREES);
+}
+
+/* ---- leases ---- */
+
+static void wait_for_lease(struct ending *e)
+{
+    struct core *c = e->core;
+    uint64_t slot = e->lease_end_ms / LEASE_UNIT_MS + 1;
+    if (slot > c->reuse.slot + LEASE_SLOTS - 1)
+        slot = c->reuse.slot + LEASE_SLOTS - 1;
+    list_append(&c->reuse.leased[slot % LEASE_SLOTS], &e->link);
+}
+
+static void settle(struct ending *e)
+{
+    struct core *c = e->core;
+    struct claim *claim = e->claim;
+    if (claim == NULL)
+        return;
+    e->claim = NULL;
+    assert(claim->unsettled > 0);
+    claim->unsettled--;
+    struct outcomes outcomes = e->outcomes;
+    e->outcomes.first = NULL;
+    if (claim->unsettled == 0 && claim->successor != NULL)
+        puts_show_successor(c, claim);
+    outcomes_tell(&outcomes, CENOTE_OK);
+    claims_wake(&c->claims, claim);
+}
+
+/* Where is it on its way? To be asked whenever an extent is done or the lease may be over. */
+void ending_consider(struct ending *e)
+{
+    bool leased = e->lease_end_ms > e->core->now_ms;
+    if (e->left == 0 || !leased)
+        settle(e);
+    if (leased) {
+        if (!link_used(&e->link))
+            wait_for_lease(e);
+        return;
+    }
+    link_remove(&e->link);
+    if (e->deleted)
+        finish(e);
+    else if (e->left == 0 && !e->change.in_flight)
+        delete_record(e);
+}
+
+void reuse_tick(struct core *c)
+{
+    struct list due = {0};
+    list_move_all(&due, &c->reuse.retry);
+    uint64_t last = c->now_ms / LEASE_UNIT_MS;
+    if (last > c->reuse.slot + LEASE_SLOTS)
+        c->reuse.slot = last - LEASE_SLOTS;
+    while (c->reuse.slot < last) {
+        c->reuse.slot++;
+        list_move_all(&due, &c->reuse.leased[c->reuse.slot % LEASE_SLOTS]);
+    }
+    struct link *l;
+    while ((l = list_pop(&due)) != NULL)
+        ending_consider(container_of(l, struct ending, link));
+}
+
+void reuse_begin(struct ending *e)
+{
+    struct core *c = e->core;
+    uint32_t stripes = e->object->stripes;
+    e->left = stripes;
+    count(e, 1);
+    for (uint32_t k = 0; k < stripes; k++)
+        extent_begin(&e->extents[k]);
+    for (uint32_t k = 0; k < stripes; k++) {
+        struct incarnation *i = extent_incarnation(&e->extents[k]);
+        if (i != NULL)
+            reuse_drive(c, i->node);
+    }
+    ending_consider(e);
+}

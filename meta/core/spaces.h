@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Namespaces: a name, a number, and the secret with which its keys are hashed. They come into being
+ * with the first session that names them. */
+#ifndef CENOTE_META_SPACES_H
+#define CENOTE_META_SPACES_H
+
+#include <cenote/cenote.h>
+
+#include "meta/core/change.h"
+#include "transport/base/hash.h"
+
+#define SPACES_MAX 4096u
+
+struct core;
+struct outcome;
+
+struct space {
+    struct link link;
+    uint32_t id;
+    char name[CENOTE_NAMESPACE_MAX + 1];
+    struct hash_key key;
+    bool durable;
+    struct change change;
+    struct core *core;
+    struct list waiters; /* struct space_wait */
+};
+
+struct spaces {
+    struct list list;
+    uint32_t count;
+};
+
+struct space_wait {
+    struct link link;
+    void (*done)(struct space_wait *w, int status, struct space *space);
+};
+
+/* Letters, digits, '.', '_', '-'; not empty. */
+bool spaces_name_valid(const char *name);
+/* Finds, or makes durably; tells w, perhaps from inside. */
+void spaces_get(struct core *c, const char *name, struct space_wait *w);
+struct space *spaces_by_id(const struct core *c, uint32_t id);
+/* From the store. */
+int spaces_load(struct core *c);
+void spaces_free(struct core *c);
+
+struct hash128 space_hash(const struct space *s, const void *key, size_t key_len);
+
+#endif

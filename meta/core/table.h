@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All objects, in memory.
+ *
+ * An object is in the table from put_start until its space is free again. Two indexes lead to it:
+ * one by put id, for all of them; one by key hash, for those that a lookup may find. "Visible" means
+ * nothing else than being in the second. The table says what is durable: a change of the store
+ * shows here when it is done, with one exception: what is being removed leaves the second index
+ * first.
+ *
+ * Objects lie in chunks and never move; a reference (32 bits) leads to one. With both indexes an
+ * object with one stripe takes about 120 bytes; the full key is in the store only. A key hash is the
+ * key's name here: it is keyed with a secret of the namespace, and 128 bits of it don't meet.
+ */
+#ifndef CENOTE_META_TABLE_H
+#define CENOTE_META_TABLE_H
+
+#include "meta/core/index.h"
+#include "transport/base/gva.h"
+#include "transport/base/hash.h"
+
+/* One way only: PENDING -> COMMITTED -> REMOVED, or PENDING -> ABORTING. */
+enum object_state {
+    OBJECT_NONE = 0,
+    OBJECT_PENDING = 1,
+    OBJECT_COMMITTED = 2,
+    OBJECT_ABORTING = 3,
+    OBJECT_REMOVED = 4
+};
+
+/* One stripe of a value, and the extent that holds it. */
+struct piece {
+    uint64_t payload_len;
+    uint64_t root;
+    struct gva gva;
+};
+
+struct put;
+
+struct object {
+    struct hash128 key_hash;
+    uint64_t put_id;
+    uint64_t session; /* that put it */
+    uint64_t len_bytes;
+    union {
+        struct piece one;     /* stripes == 1 */
+        struct piece *pieces; /* otherwise */
+    };
+    struct put *put; /* while the put isn't over; else NULL */
+    uint32_t name_space;
+    uint32_t ref; /* private to the table */
+    uint32_t
+        lease_stamp; /* of the last lookup, in LEASE_UNIT_MS since the start, from 1; 0: none */
+    uint16_t stripes;
+    uint8_t state; /* enum object_state */
+    uint8_t sum_kind;
+    bool visible;
+    bool replace; /* the put may take the place of an older object */
+};
+
+#define TABLE_CHUNK_OBJECTS 4096u
+
+struct table {
+    struct object **chunks;
+    uint32_t chunk_count, chunk_room;
+    uint32_t free_ref; /* INDEX_NONE: none; free objects are chained through lease_stamp */
+    uint32_t count;    /* of objects */
+    uint32_t visible;
+    struct index by_key, by_put;
+};
+
+void table_init(struct table *t);
+/* Forgets all objects. */
+void table_free(struct table *t);
+
+/* A new object with its piece list, in neither index of key; NULL: no memory. */
+struct object *table_add(struct table *t, uint64_t put_id, uint32_t stripes);
+void table_delete(struct table *t, struct object *o);
+
+struct object *table_by_put(const struct table *t, uint64_t put_id);
+struct object *table_by_key(const struct table *t, const struct hash128 *key_hash);
+/* For batches: both first for all keys, then table_by_key(). */
+void table_prefetch(const struct table *t, const struct hash128 *key_hash);
+
+/* Makes an object visible; there must be no other with its key. Room for it was made by table_add().
+ */
+void table_show(struct table *t, struct object *o);
+void table_hide(struct table *t, struct object *o);
+
+/* All objects, in order of references, e.g. in steps: NULL for a reference without an object. */
+uint32_t table_refs(const struct table *t);
+struct object *table_at(const struct table *t, uint32_t ref);
+
+static inline struct piece *object_piece(struct object *o, uint32_t i)
+{
+    return o->stripes == 1 ? &o->one : &o->pieces[i];
+}
+
+#endif

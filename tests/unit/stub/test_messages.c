@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/stub/samples.h"
+
+/* Calls judge with the value in data, if there is one at its beginning. */
+static bool judge_bytes(const uint8_t *data, size_t len_bytes, bool (*judge)(struct wire_value v))
+{
+    struct wire_msg holder;
+    struct wire_value v;
+    int64_t frame = wire_scan(data, len_bytes, WIRE_FRAME_MAX, NULL);
+    if (frame <= 0 || wire_parse_value(data, (size_t)frame, &holder, &v) != CENOTE_OK)
+        return false;
+    bool good = judge(v);
+    wire_msg_free(&holder);
+    return good;
+}
+
+static bool judge_buf(struct wire_buf *b, bool (*judge)(struct wire_value v))
+{
+    cr_assert(!b->failed);
+    bool good = judge_bytes(b->data, b->len, judge);
+    wire_buf_free(b);
+    return good;
+}
+
+Test(messages, get__finds_what_put_wrote)
+{
+    for (size_t i = 0; i < sample_count; i++) {
+        struct wire_buf b = {0};
+        samples[i].put(&b);
+        cr_assert(judge_buf(&b, samples[i].same), "%s", samples[i].name);
+    }
+}
+
+/* All top-level arrays of the samples have less than 16 elements: the first byte is the count. */
+Test(messages, get__refuses_missing_fields)
+{
+    for (size_t i = 0; i < sample_count; i++) {
+        struct wire_buf b = {0};
+        samples[i].put(&b);
+        cr_assert_eq(b.data[0] & 0xf0, 0x90);
+        for (uint8_t first = b.data[0]; first > 0x90; first--) {
+            b.data[0] = (uint8_t)(first - 1);
+            cr_assert(!judge_bytes(b.data, b.len, samples[i].get), "%s with %d", samples[i].name,
+                      first - 0x91);
+        }
+        wire_buf_free(&b);
+    }
+}
+
+Test(messages, get__ignores_fields_that_come_later)
+{
+    for (size_t i = 0; i < sample_count; i++) {
+        struct wire_buf b = {0};
+        samples[i].put(&b);
+        wire_put_str(&b, "later");
+        b.data[0]++;
+        cr_assert(judge_buf(&b, samples[i].same), "%s", samples[i].name);
+    }
+}
+
+static bool parses(struct wire_value v)
+{
+    (void)v;
+    return true;
+}
+
+/* Every byte of every message replaced by every other: most are refused, none does harm. */
+Test(messages, get__survives_any_byte)
+{
+    unsigned parsed = 0;
+    for (size_t i = 0; i < sample_count; i++) {
+        struct wire_buf b = {0};
+        samples[i].put(&b);
+        for (size_t at = 0; at < b.len; at++) {
+            uint8_t right = b.data[at];
+            for (unsigned wrong = 0; wrong < 256; wrong++) {
+                b.data[at] = (uint8_t)wrong;
+                parsed += judge_bytes(b.data, b.len, parses);
+                judge_bytes(b.data, b.len, samples[i].get);
+            }
+            b.data[at] = right;
+        }
+        wire_buf_free(&b);
+    }
+    cr_assert_gt(parsed, 1000);
+}
+
+Test(messages, get__refuses_what_is_no_array)
+{
+    for (size_t i = 0; i < sample_count; i++) {
+        cr_assert(!samples[i].get((struct wire_value){NULL}), "%s", samples[i].name);
+        cr_assert(!judge_bytes((const uint8_t *)"\xc0", 1, samples[i].get));
+        cr_assert(!judge_bytes((const uint8_t *)"\x80", 1, samples[i].get));
+    }
+}
+
+static bool refused_item(struct wire_value v)
+{
+    struct put_start_item p;
+    struct lookup_item l, s;
+    return put_start_item_get(v, &p) && lookup_item_get(v, &l) && stat_item_get(v, &s) &&
+           p.status == CENOTE_NO_SPACE && l.status == CENOTE_NO_SPACE &&
+           s.status == CENOTE_NO_SPACE;
+}
+
+Test(messages, items__that_are_a_status)
+{
+    struct wire_buf b = {0};
+    put_start_item_put(&b, &(struct put_start_item){.status = CENOTE_NO_SPACE});
+    cr_assert(judge_buf(&b, refused_item));
+    b = (struct wire_buf){0};
+    lookup_item_put(&b, &(struct lookup_item){.status = CENOTE_NO_SPACE});
+    cr_assert(judge_buf(&b, refused_item));
+    b = (struct wire_buf){0};
+    wire_put_array(&b, 1);
+    wire_put_uint(&b, 5); /* no status is positive */
+    cr_assert(!judge_buf(&b, samples[6].get));
+}
+
+/* ---- limits --------------------------------------------------------------------------------- */
+
+static bool keys_ok(struct wire_value v)
+{
+    struct keys_params p;
+    return keys_params_get(v, &p);
+}
+
+static bool keys_of(uint32_t count, size_t key_len)
+{
+    static const uint8_t key[CENOTE_KEY_MAX + 1];
+    struct wire_buf b = {0};
+    keys_params_put(&b, count);
+    for (uint32_t i = 0; i < count; i++)
+        wire_put_bin(&b, key, key_len);
+    return judge_buf(&b, keys_ok);
+}
+
+Test(messages, keys__limits)
+{
+    cr_assert(keys_of(0, 1));
+    cr_assert(keys_of(CENOTE_BATCH_MAX, 1));
+    cr_assert(!keys_of(CENOTE_BATCH_MAX + 1, 1));
+    cr_assert(keys_of(1, CENOTE_KEY_MAX));
+    cr_assert(!keys_of(1, CENOTE_KEY_MAX + 1));
+    cr_assert(!keys_of(1, 0));
+}
+
+static bool list_ok(struct wire_value v)
+{
+    struct list_params p;
+    return list_params_get(v, &p) && !p.cursor && p.cursor_len == 0;
+}
+
+static bool list_of(uint32_t limit)
+{
+    struct wire_buf b = {0};
+    list_params_put(&b, &(struct list_params){.prefix = (const uint8_t *)"", .limit = limit});
+    return judge_buf(&b, list_ok);
+}
+
+Test(messages, list__limits)
+{
+    cr_assert(list_of(1));
+    cr_assert(list_of(LIST_LIMIT_MAX));
+    cr_assert(!list_of(0));
+    cr_assert(!list_of(LIST_LIMIT_MAX + 1));
+}
+
+static bool stripe_ok(struct wire_value v)
+{
+    struct stripe s;
+    return located_stripe_get(v, &s);
+}
+
+static bool stripe_of(uint64_t offset, uint64_t payload_len, uint64_t gva)
+{
+    struct wire_buf b = {0};
+    struct stripe s = {.offset = offset, .payload_len = payload_len, .replicas = 1, .gva = {{gva}}};
+    located_stripe_put(&b, &s);
+    return judge_buf(&b, stripe_ok);
+}
+
+Test(messages, stripe__limits)
+{
+    cr_assert(stripe_of(0, 0, GVA_FIRST));
+    cr_assert(stripe_of(SUMS_CHUNK_BYTES, EXTENT_PAYLOAD_MAX, GVA_END - 1));
+    cr_assert(!stripe_of(1, 5, GVA_FIRST));
+    cr_assert(!stripe_of(0, EXTENT_PAYLOAD_MAX + 1, GVA_FIRST));
+    cr_assert(!stripe_of(UINT64_MAX - SUMS_CHUNK_BYTES + 1, SUMS_CHUNK_BYTES, GVA_FIRST));
+    cr_assert(!stripe_of(0, 5, GVA_FIRST - 1));
+    cr_assert(!stripe_of(0, 5, GVA_END));
+}
+
+static bool range_ok(struct wire_value v)
+{
+    struct map_range r;
+    return map_range_get(v, &r);
+}
+
+Test(messages, range__ends_inside_the_address_space)
+{
+    struct wire_buf b = {0};
+    map_range_put(&b, &(struct map_range){.gva = {GVA_END - GVA_ALIGN}, .len_bytes = GVA_ALIGN});
+    cr_assert(judge_buf(&b, range_ok));
+    b = (struct wire_buf){0};
+    map_range_put(&b,
+                  &(struct map_range){.gva = {GVA_END - GVA_ALIGN}, .len_bytes = GVA_ALIGN + 1});
+    cr_assert(!judge_buf(&b, range_ok));
+}
+
+static bool end_ok(struct wire_value v)
+{
+    struct put_end_item item;
+    return put_end_item_get(v, &item);
+}
+
+static bool end_of(uint32_t roots, uint32_t states, uint8_t state)
+{
+    static uint64_t root[STRIPES_MAX + 1];
+    static uint8_t list[STRIPES_MAX * REPLICAS_MAX + 1];
+    struct wire_buf b = {0};
+    memset(list, state, sizeof(list));
+    put_end_item_put(&b, 1, SUM_XXH3, root, roots, list, states);
+    return judge_buf(&b, end_ok);
+}
+
+Test(messages, put_end__limits)
+{
+    cr_assert(end_of(STRIPES_MAX, STRIPES_MAX * REPLICAS_MAX, EXTENT_UNKNOWN));
+    cr_assert(!end_of(STRIPES_MAX + 1, 1, 0));
+    cr_assert(!end_of(1, STRIPES_MAX * REPLICAS_MAX + 1, 0));
+    cr_assert(!end_of(1, 1, EXTENT_UNKNOWN + 1));
+}
+
+static bool join_ok(struct wire_value v)
+{
+    struct node_join_params p;
+    return node_join_params_get(v, &p);
+}
+
+Test(messages, node_join__full)
+{
+    struct node_join_params p = {.segment_count = SEGMENTS_MAX};
+    struct wire_buf b = {0};
+    memset(p.name, 'n', NODE_NAME_MAX);
+    memset(p.host, 'h', TEXT_MAX - 1);
+    node_join_params_put(&b, &p);
+    cr_assert(judge_buf(&b, join_ok));
+}
