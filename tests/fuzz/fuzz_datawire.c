@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fixed formats of the data wire under hostile bytes: what decodes must encode to something that
- * decodes to the same again, and a range that is accepted must lie inside its extent.
+ * The fixed formats of the data wire under hostile bytes: what decodes must encode to something
+ * that decodes to the same again, and an accepted range must lie inside its extent.
  */
 #include <assert.h>
 #include <string.h>
