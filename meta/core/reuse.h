@@ -30,18 +30,18 @@ struct extent_work {
     struct link link; /* in a fence, or in an incarnation's voids or voiding */
     struct ending *ending;
     uint32_t piece;
-    uint8_t step;    /* enum extent_step */
-    bool may_write;  /* a write may still land */
+    uint8_t step;   /* enum extent_step */
+    bool may_write; /* a write may still land */
 };
 
 /* Made while an error can still be answered, used when none can. */
 struct ending {
     struct core *core;
     struct object *object;
-    struct session *session; /* whose put was aborted; NULL: it was removed */
-    struct link link;        /* in reuse.leased or reuse.retry */
-    struct link all;         /* in reuse.all */
-    struct claim *claim;     /* not settled yet; NULL: settled, or never visible */
+    struct session *session;  /* whose put was aborted; NULL: it was removed */
+    struct link link;         /* in reuse.leased or reuse.retry */
+    struct link all;          /* in reuse.all */
+    struct claim *claim;      /* not settled yet; NULL: settled, or never visible */
     struct outcomes outcomes; /* told when it has settled */
     uint64_t lease_end_ms;
     uint32_t left;  /* extents that aren't done */
