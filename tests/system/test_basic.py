@@ -221,5 +221,21 @@ class Split(Basic, unittest.TestCase):
     nodes, split = 2, True
 
 
+class Start(unittest.TestCase):
+    """The pool answers while its memory is still being touched."""
+
+    def test_capacity_grows(self):
+        dram = (256 << 20) if SANITIZED else (2 << 30)
+        pool = Pool(dram=str(dram))
+        pool.meta.start()
+        try:
+            totals = [pool.status()["capacity"]["total_bytes"]]
+            while totals[-1] < dram:
+                totals.append(pool.status()["capacity"]["total_bytes"])
+            self.assertEqual(totals, sorted(totals))
+        finally:
+            pool.close()
+
+
 if __name__ == "__main__":
     unittest.main()
