@@ -118,7 +118,7 @@ Test(puts, unknown__is_fenced_then_void_then_free)
     rig_pass(60000); /* time proves nothing */
     cr_assert_eq(node->call_count, 1);
     cr_assert_eq(rig_status("quarantine", "extents"), 1);
-    cr_assert_eq(rig_status("by_session", "session"), alice->session.session);
+    cr_assert_eq(rig_status("quarantine", "session"), alice->session.session);
     cr_assert(end_reply(node, METHOD_FENCE, CENOTE_OK));
     cr_assert_str_eq(node->calls[0].method, METHOD_VOID);
     rig_pass(60000);
@@ -263,7 +263,7 @@ Test(puts, start__store_refuses)
 {
     memstore_fail(world->store, 1, CENOTE_META_FULL);
     cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_META_FULL);
-    cr_assert_eq(rig_status("capacity", "used"), 0);
+    cr_assert_eq(rig_status("capacity", "used_bytes"), 0);
     cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
 }
 
@@ -293,5 +293,5 @@ Test(puts, abort__store_refuses)
     memstore_fail(world->store, 1, CENOTE_IO);
     cr_assert_eq(client_abort(alice, &item, EXTENT_DRAINED), CENOTE_IO);
     cr_assert_eq(client_abort(alice, &item, EXTENT_DRAINED), CENOTE_OK);
-    cr_assert_eq(rig_status("capacity", "used"), 0);
+    cr_assert_eq(rig_status("capacity", "used_bytes"), 0);
 }

@@ -143,7 +143,7 @@ Test(removes, deleting_the_record_fails__is_tried_again)
     cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 1);
     rig_pass(200);
     cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 0);
-    cr_assert_eq(rig_status("capacity", "used"), 0);
+    cr_assert_eq(rig_status("capacity", "used_bytes"), 0);
 }
 
 Test(removes, exists_and_stat_take_no_lease)
