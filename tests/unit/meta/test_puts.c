@@ -118,7 +118,7 @@ Test(puts, unknown__is_fenced_then_void_then_free)
     rig_pass(60000); /* time proves nothing */
     cr_assert_eq(node->call_count, 1);
     cr_assert_eq(rig_status("quarantine", "extents"), 1);
-    cr_assert_eq(rig_status("sessions", "session"), alice->session.session);
+    cr_assert_eq(rig_status("quarantine", "session"), alice->session.session);
     cr_assert(end_reply(node, METHOD_FENCE, CENOTE_OK));
     cr_assert_str_eq(node->calls[0].method, METHOD_VOID);
     rig_pass(60000);
