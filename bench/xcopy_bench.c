@@ -98,7 +98,7 @@ static void start_node(struct bench *b, struct xcopy_exporter **exporter, const 
     must(fabric_set_peer(b->fabric, &peer) == CENOTE_OK, "fabric_set_peer");
 }
 
-/* ---- what is measured: each moves all values once --------------------------------------------- */
+/* ---- what is measured: each moves all values once -------------------------------------------- */
 
 static void seal_value(struct xcopy_req *req)
 {

@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/drive.h"
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "client/retry.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
-#define MODULE       "client"
-#define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
+#define MODULE "client"
 
 struct drive {
     struct session *session;
@@ -27,18 +23,6 @@ struct drive {
 };
 
 /* ---- opening and closing --------------------------------------------------------------------- */
-
-/* The kernel's boot id: equal on two processes means the same machine. Empty if unknown. */
-static void read_host(char host[XCOPY_HOST_MAX])
-{
-    int fd = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, host, XCOPY_HOST_MAX - 1);
-
-    host[n > 0 ? n : 0] = '\0';
-    host[strcspn(host, "\n")] = '\0';
-    if (fd >= 0)
-        close(fd);
-}
 
 /* Data channels outlive the control connection as long as the session is the same. Versions of the
  * map may begin again in a service's next life. */
@@ -64,7 +48,7 @@ int drive_open(const struct drive_options *options, struct drive **out)
         return CENOTE_NO_MEMORY;
     d->verify = options->verify;
     d->timeout_ms = session.timeout_ms;
-    read_host(host);
+    xcopy_this_host(host);
     d->map = locate_new(host);
     if (!d->map)
         goto free_drive;

@@ -116,7 +116,8 @@ static void stop_exporters(struct node_life *l)
 
 static struct node *make_node(const struct node_life_options *o)
 {
-    struct node_options n = {.boot = hash_random_u64() | 1, /* 0 is no boot */
+    /* Not 0, which is no boot; 63 bits, because JSON readers take integers as signed. */
+    struct node_options n = {.boot = hash_random_u64() >> 1 | 1,
                              .highest_reign = o->highest_reign,
                              .fenced = o->fenced,
                              .nudge = o->nudge,

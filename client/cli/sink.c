@@ -65,9 +65,11 @@ int sink_open(const char *path, struct sink *out)
 {
     int saved;
 
-    *out = (struct sink){.path = path, .fd = STDOUT_FILENO};
-    if (strcmp(path, "-") == 0)
+    *out = (struct sink){.path = path, .name = path, .fd = STDOUT_FILENO};
+    if (strcmp(path, "-") == 0) {
+        out->name = "standard output";
         return 0;
+    }
     if (is_regular_place(path)) {
         if (open_beside(out) == 0)
             return 0;

@@ -12,7 +12,8 @@
 
 struct sink {
     const char *path;
-    char *beside; /* the temporary file's name; NULL: from memory */
+    const char *name; /* of the path, for people */
+    char *beside;     /* the temporary file's name; NULL: from memory */
     int fd;
     void *data; /* len_bytes writable bytes to fill; NULL when empty */
     uint64_t len_bytes;

@@ -100,11 +100,11 @@ int cli_get(struct cli *cli)
         return cli_complain_errno(cli, path);
     status = fetch(cli, key, &sink, &len);
     if (status == CENOTE_IO)
-        code = cli_complain_errno(cli, path);
+        code = cli_complain_errno(cli, sink.name);
     else if (status != CENOTE_OK)
         code = cli_complain(cli, key, status);
     else if (sink_commit(&sink, len) != 0)
-        code = cli_complain_errno(cli, path);
+        code = cli_complain_errno(cli, sink.name);
     else
         code = report_get(cli, key, path, len);
     sink_close(&sink);

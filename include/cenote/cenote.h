@@ -160,7 +160,8 @@ CENOTE_API void cenote_close(struct cenote **client);
  * @param flags  enum cenote_put_flags.
  * @return CENOTE_OK (stored and visible to all), CENOTE_EXISTS (key was there, nothing changed),
  *         CENOTE_NO_SPACE, CENOTE_VALUE_SIZE, CENOTE_KEY_SIZE, CENOTE_NO_NODES, CENOTE_UNAVAILABLE,
- *         CENOTE_UNKNOWN, CENOTE_TIMED_OUT, CENOTE_ABORTED.
+ *         CENOTE_UNKNOWN, CENOTE_TIMED_OUT, CENOTE_NODE_DOWN (no node took the bytes),
+ *         CENOTE_ABORTED.
  * The buffer is the caller's again when the call returns.
  */
 CENOTE_API int cenote_put(struct cenote *client, const void *key, size_t key_len_bytes,

@@ -58,8 +58,8 @@ static bool check_record(void *arg, const void *key, uint32_t key_len, const voi
     if (o == NULL)
         FAULT(k, "put %llx is in the store only", (unsigned long long)id);
     else if (!same(o, &r))
-        FAULT(k, "put %llx differs, state %u in the store, %u in the table",
-              (unsigned long long)id, (unsigned)r.state, (unsigned)o->state);
+        FAULT(k, "put %llx differs, state %u in the store, %u in the table", (unsigned long long)id,
+              (unsigned)r.state, (unsigned)o->state);
     return true;
 }
 
@@ -70,9 +70,8 @@ static bool check_name(void *arg, const void *key, uint32_t key_len, const void 
     uint64_t id = 0;
     (void)key;
     (void)key_len;
-    struct object *o = record_key_read(value, value_len, &id)
-                           ? table_by_put(&k->core->table, id)
-                           : NULL;
+    struct object *o =
+        record_key_read(value, value_len, &id) ? table_by_put(&k->core->table, id) : NULL;
     if (o == NULL || o->state != OBJECT_COMMITTED)
         FAULT(k, "a name leads to put %llx, which is no object", (unsigned long long)id);
     else

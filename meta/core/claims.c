@@ -18,7 +18,8 @@ static struct claim **bucket_of(const struct claims *c, const struct hash128 *ke
 
 static bool grow(struct claims *c)
 {
-    struct claims bigger = {.mask = c->buckets == NULL ? CLAIMS_FIRST_BUCKETS - 1 : c->mask * 2 + 1};
+    struct claims bigger = {.mask =
+                                c->buckets == NULL ? CLAIMS_FIRST_BUCKETS - 1 : c->mask * 2 + 1};
     bigger.buckets = calloc((size_t)bigger.mask + 1, sizeof(*bigger.buckets));
     if (bigger.buckets == NULL)
         return false;

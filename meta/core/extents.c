@@ -39,6 +39,7 @@ void extent_begin(struct extent_work *x)
     if (i == NULL) {
         x->step = EXTENT_DONE;
         e->left--;
+        e->live_seal = true;
     } else if (x->may_write) {
         struct fence *f = sessions_fence(e->core, e->session, i->node);
         assert(f != NULL); /* there since the session got the extent */
@@ -75,7 +76,8 @@ static void fenced(void *arg, int status, struct wire_value result)
         refused(n, METHOD_FENCE, status);
         return; /* sent again by a tick */
     }
-    list_each_safe(&f->waiting, l, after) {
+    list_each_safe(&f->waiting, l, after)
+    {
         struct extent_work *x = container_of(l, struct extent_work, link);
         struct incarnation *i = extent_incarnation(x);
         if (x->ending->object->put_id <= f->horizon)
@@ -88,7 +90,8 @@ static void send_fence(struct fence *f)
 {
     struct node *n = f->node;
     f->horizon = 0;
-    list_each(&f->waiting, l) {
+    list_each(&f->waiting, l)
+    {
         uint64_t put_id = container_of(l, struct extent_work, link)->ending->object->put_id;
         f->horizon = put_id > f->horizon ? put_id : f->horizon;
     }
@@ -181,7 +184,8 @@ void reuse_drive(struct core *c, struct node *n)
 {
     if (n->peer == NULL || n->state == NODE_DEAD || n->join != NULL || c->now_ms < n->again_ms)
         return;
-    list_each_safe(&n->fences, l, after) {
+    list_each_safe(&n->fences, l, after)
+    {
         struct fence *f = container_of(l, struct fence, by_node);
         if (!f->in_flight && !list_empty(&f->waiting))
             send_fence(f);
@@ -196,9 +200,11 @@ void reuse_incarnation_ended(struct core *c, struct incarnation *i)
     (void)c;
     list_move_all(&over, &i->voids);
     list_move_all(&over, &i->voiding);
-    list_each(&i->node->fences, l) {
+    list_each(&i->node->fences, l)
+    {
         struct fence *f = container_of(l, struct fence, by_node);
-        list_each_safe(&f->waiting, w, after) {
+        list_each_safe(&f->waiting, w, after)
+        {
             struct extent_work *x = container_of(w, struct extent_work, link);
             const struct piece *p = object_piece(x->ending->object, x->piece);
             if (!gva_covers(i->gva, i->len_bytes, p->gva, 1))
@@ -208,6 +214,9 @@ void reuse_incarnation_ended(struct core *c, struct incarnation *i)
         }
     }
     struct link *l;
-    while ((l = list_first(&over)) != NULL)
-        extent_done(container_of(l, struct extent_work, link));
+    while ((l = list_first(&over)) != NULL) {
+        struct extent_work *x = container_of(l, struct extent_work, link);
+        x->ending->live_seal = true;
+        extent_done(x);
+    }
 }

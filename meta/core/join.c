@@ -15,9 +15,9 @@ struct join {
     bool new_node;
     struct node_join_params params;
     struct service_link line;
-    struct service_peer *peer;                /* NULL: its connection has gone meanwhile */
-    struct incarnation *kept[SEGMENTS_MAX];   /* of each segment, or NULL ... */
-    struct incarnation *fresh[SEGMENTS_MAX];  /* ... then this one */
+    struct service_peer *peer;               /* NULL: its connection has gone meanwhile */
+    struct incarnation *kept[SEGMENTS_MAX];  /* of each segment, or NULL ... */
+    struct incarnation *fresh[SEGMENTS_MAX]; /* ... then this one */
     struct change change;
     void (*done)(void *arg, int status, struct node *node, const struct node_join_result *result);
     void *arg;
@@ -34,7 +34,7 @@ static int params_check(const struct core *c, const struct node_join_params *p)
         return CENOTE_INVALID;
     for (uint32_t i = 0; i < p->segment_count; i++) {
         uint64_t len = p->segments[i].len_bytes;
-        if (len == 0 || len > ALLOC_LENGTH_MAX || p->segments[i].kind > MEMORY_HBM)
+        if (len == 0 || len > ALLOC_LENGTH_MAX || p->segments[i].kind > SEGMENT_HBM)
             return CENOTE_INVALID;
     }
     return CENOTE_OK;
@@ -102,8 +102,8 @@ static int make_fresh(struct join *j, uint32_t k)
         log_error("meta", "the global address space is used up");
         return CENOTE_NO_SPACE;
     }
-    j->fresh[k] = incarnation_new(c, ids_take(&c->ids), gva_make(c->members.gva_next),
-                                  s->len_bytes, s->kind);
+    j->fresh[k] =
+        incarnation_new(c, ids_take(&c->ids), gva_make(c->members.gva_next), s->len_bytes, s->kind);
     if (j->fresh[k] == NULL)
         return CENOTE_NO_MEMORY;
     c->members.gva_next += room;
@@ -283,7 +283,8 @@ int members_join(struct core *c, const struct node_join_params *params,
 
 void members_disconnected(struct core *c, struct service_peer *peer)
 {
-    list_each(&c->members.nodes, l) {
+    list_each(&c->members.nodes, l)
+    {
         struct node *n = container_of(l, struct node, link);
         if (n->peer == peer)
             n->peer = NULL;

@@ -38,7 +38,8 @@ static inline struct link *list_next(const struct list *list, const struct link 
 }
 
 /* Elements may not leave the list on the way; see list_each_safe. */
-#define list_each(list, l) for (struct link *l = list_first(list); l != NULL; l = list_next(list, l))
+#define list_each(list, l)                                                                         \
+    for (struct link *l = list_first(list); l != NULL; l = list_next(list, l))
 /* The element l itself may leave the list. */
 #define list_each_safe(list, l, after)                                                             \
     for (struct link *l = list_first(list), *after = l == NULL ? NULL : list_next(list, l);        \

@@ -11,12 +11,34 @@
 
 struct node *members_by_name(const struct core *c, const char *name)
 {
-    list_each(&c->members.nodes, l) {
+    list_each(&c->members.nodes, l)
+    {
         struct node *n = container_of(l, struct node, link);
         if (strcmp(n->name, name) == 0)
             return n;
     }
     return NULL;
+}
+
+struct node *members_of_peer(const struct core *c, const struct service_peer *peer)
+{
+    list_each(&c->members.nodes, l)
+    {
+        struct node *n = container_of(l, struct node, link);
+        if (n->peer == peer)
+            return n;
+    }
+    return NULL;
+}
+
+void members_describe(const struct node *n, struct map_node *out)
+{
+    *out = (struct map_node){.node = n->id, .boot = n->boot, .state = n->state};
+    memcpy(out->name, n->name, sizeof(out->name));
+    memcpy(out->host, n->host, sizeof(out->host));
+    memcpy(out->zone, n->zone, sizeof(out->zone));
+    memcpy(out->shm, n->shm, sizeof(out->shm));
+    memcpy(out->tcp, n->tcp, sizeof(out->tcp));
 }
 
 struct node *members_add(struct core *c, uint64_t id, const char *name)
@@ -54,7 +76,7 @@ static void node_remove(struct core *c, struct node *n)
     link_remove(&n->link);
     c->members.node_count--;
     c->members.map_version++;
-    if (n->peer != NULL)
+    if (n->peer != NULL && !n->leaving)
         n->line.close(n->line.arg);
     n->peer = NULL;
     n->gone = true;
@@ -73,7 +95,7 @@ static void died(struct change *ch, int status)
 
 void node_kill(struct core *c, struct node *n)
 {
-    if (n->death.in_flight)
+    if (n->death.in_flight || n->join != NULL)
         return;
     log_warn("meta", "node %s is dead", n->name);
     n->state = NODE_DEAD;
@@ -130,7 +152,8 @@ static void judge(struct core *c, struct node *n)
 
 void members_tick(struct core *c)
 {
-    list_each_safe(&c->members.nodes, l, after) {
+    list_each_safe(&c->members.nodes, l, after)
+    {
         struct node *n = container_of(l, struct node, link);
         judge(c, n);
         reuse_drive(c, n);

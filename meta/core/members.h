@@ -25,11 +25,14 @@ struct join;
 struct node;
 struct service_peer;
 
+/* Kinds of segments, numbered like transport/memory.h's enum memory_kind. */
+enum segment_kind { SEGMENT_HOST = 0, SEGMENT_HBM = 1 };
+
 struct incarnation {
     uint64_t id;
     struct gva gva;
     uint64_t len_bytes;
-    uint32_t kind; /* enum memory_kind */
+    uint32_t kind; /* enum segment_kind */
     struct node *node;
     struct alloc *alloc;
     struct list voids;   /* struct extent_work: seals to be overwritten */
@@ -44,18 +47,20 @@ struct node {
     uint64_t boot;
     char host[TEXT_MAX], zone[TEXT_MAX], shm[TEXT_MAX], tcp[TEXT_MAX];
     struct hash_key grant_key;
-    uint32_t state;            /* enum node_state */
-    uint64_t heard_ms;         /* patient time */
-    struct service_peer *peer; /* NULL: not connected */
-    struct service_link line;  /* of the peer */
+    uint32_t state;                             /* enum node_state */
+    uint64_t heard_ms;                          /* patient time */
+    struct service_peer *peer;                  /* NULL: not connected */
+    struct service_link line;                   /* of the peer */
     struct incarnation *segments[SEGMENTS_MAX]; /* in the order of its join */
     uint32_t segment_count;
     struct list fences; /* struct fence */
     bool void_in_flight;
     uint64_t again_ms; /* after a refusal: no call before */
-    uint32_t calls;         /* in flight: each holds a pointer to the node */
-    bool gone;              /* no member any more; freed with its last call */
-    struct join *join;      /* on the way to the store */
+    uint32_t calls;    /* in flight: each holds a pointer to the node */
+    bool leaving;      /* it said so: it closes the connection itself
+                             */
+    bool gone;         /* no member any more; freed with its last call */
+    struct join *join; /* on the way to the store */
     struct change death;
 };
 
@@ -79,8 +84,8 @@ struct incarnation *members_find(const struct core *c, struct gva gva, uint64_t 
 /* Does any incarnation own a part of it? */
 bool members_overlap(const struct core *c, struct gva gva, uint64_t len);
 /* A new incarnation, in no range yet; its place in the array is promised. NULL: no memory. */
-struct incarnation *incarnation_new(struct core *c, uint64_t id, struct gva gva,
-                                    uint64_t len_bytes, uint32_t kind);
+struct incarnation *incarnation_new(struct core *c, uint64_t id, struct gva gva, uint64_t len_bytes,
+                                    uint32_t kind);
 /* For one that never came to be. */
 void incarnation_undo(struct core *c, struct incarnation *i);
 /* It is durable: from now on it is found. */
@@ -91,10 +96,14 @@ void incarnation_end(struct core *c, struct incarnation *i);
 /* ---- nodes ---- */
 
 struct node *members_by_name(const struct core *c, const char *name);
+/* The one that joined over this connection; NULL: none. */
+struct node *members_of_peer(const struct core *c, const struct service_peer *peer);
+/* As the map tells of it. */
+void members_describe(const struct node *n, struct map_node *out);
 struct node *members_add(struct core *c, uint64_t id, const char *name);
 /* Frees a node that is no member any more, once no call is in flight. */
 void node_release(struct node *n);
-/* Its memory is gone: one durable record, then all that follows from it. */
+/* Its memory is gone: one durable record, then all that follows from it. Not while it joins. */
 void node_kill(struct core *c, struct node *n);
 void members_heartbeat(struct core *c, struct node *n);
 int members_populated(struct core *c, struct node *n, const struct node_heartbeat_params *p);

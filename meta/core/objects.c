@@ -42,8 +42,8 @@ int objects_record(struct core *c, const struct object *o, struct record *out)
     if (status == CENOTE_OK)
         status = record_decode(value, len, out);
     if (status != CENOTE_OK)
-        log_error("meta", "the record of put %llx can't be read: %s",
-                  (unsigned long long)o->put_id, cenote_status_text(status));
+        log_error("meta", "the record of put %llx can't be read: %s", (unsigned long long)o->put_id,
+                  cenote_status_text(status));
     return status == CENOTE_OK ? CENOTE_OK : CENOTE_IO;
 }
 
@@ -90,7 +90,8 @@ static void removed(struct change *ch, int status)
 }
 
 /* The claim is free, the object visible. Marked first: from here on nobody finds it. */
-static int remove_object(struct core *c, struct object *o, struct claim *claim, struct outcome *told)
+static int remove_object(struct core *c, struct object *o, struct claim *claim,
+                         struct outcome *told)
 {
     struct record r;
     struct names_key name;

@@ -8,7 +8,7 @@ _Static_assert(PLACE_STRIPE_MIN % SUMS_CHUNK_BYTES == 0, "stripes begin at chunk
 static bool eligible(const struct incarnation *i)
 {
     const struct node *n = i->node;
-    return n->peer != NULL && n->state == NODE_ALIVE && n->join == NULL && i->kind == MEMORY_HOST;
+    return n->peer != NULL && n->state == NODE_ALIVE && n->join == NULL && i->kind == SEGMENT_HOST;
 }
 
 static bool any_eligible(const struct core *c)

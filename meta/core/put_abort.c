@@ -60,7 +60,8 @@ static void submit(struct put *p, int end_status)
 static void abort_older(struct put *p)
 {
     struct list *puts = &p->session->puts;
-    list_each_safe(puts, l, after) {
+    list_each_safe(puts, l, after)
+    {
         struct put *older = container_of(l, struct put, by_session);
         if (older == p)
             return;
@@ -93,7 +94,8 @@ void puts_abort_lost(struct put *p)
 void puts_abort_session(struct core *c, struct session *s)
 {
     (void)c;
-    list_each_safe(&s->puts, l, after) {
+    list_each_safe(&s->puts, l, after)
+    {
         struct put *p = container_of(l, struct put, by_session);
         if (p->phase != PUT_PENDING)
             continue; /* it ends by itself; one that starts is discarded then */

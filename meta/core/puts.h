@@ -32,15 +32,15 @@ struct put {
     struct core *core;
     struct object *object;
     struct session *session;
-    struct ending *ending;   /* should it be aborted */
-    struct ending *older;    /* COMMITTING: of the object that it replaces */
-    uint8_t phase;           /* enum put_phase */
-    uint64_t deadline_ms;    /* patient time */
-    struct link by_age;      /* in core.puts, PENDING only */
+    struct ending *ending; /* should it be aborted */
+    struct ending *older;  /* COMMITTING: of the object that it replaces */
+    uint8_t phase;         /* enum put_phase */
+    uint64_t deadline_ms;  /* patient time */
+    struct link by_age;    /* in core.puts, PENDING only */
     struct link by_session;
-    struct waiter waiter;    /* WAITING */
+    struct waiter waiter;     /* WAITING */
     struct outcomes outcomes; /* of commit or abort */
-    int end_status;          /* ABORTING: for the outcomes */
+    int end_status;           /* ABORTING: for the outcomes */
     struct change change;
 };
 

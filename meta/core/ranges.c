@@ -54,8 +54,8 @@ static bool promise(struct members *m)
     return true;
 }
 
-struct incarnation *incarnation_new(struct core *c, uint64_t id, struct gva gva,
-                                    uint64_t len_bytes, uint32_t kind)
+struct incarnation *incarnation_new(struct core *c, uint64_t id, struct gva gva, uint64_t len_bytes,
+                                    uint32_t kind)
 {
     struct incarnation *i = calloc(1, sizeof(*i));
     if (i == NULL)

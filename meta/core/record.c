@@ -58,7 +58,8 @@ int record_decode(const void *data, uint32_t len, struct record *out)
     out->key = key;
     out->pieces = pieces;
     bool sane = format == RECORD_FORMAT && out->state >= OBJECT_PENDING &&
-                out->state <= OBJECT_REMOVED && (out->key_len > 0 || out->state >= OBJECT_ABORTING) &&
+                out->state <= OBJECT_REMOVED &&
+                (out->key_len > 0 || out->state >= OBJECT_ABORTING) &&
                 out->key_len <= CENOTE_KEY_MAX && out->stripes > 0 && out->stripes <= STRIPES_MAX;
     return bytes_ok(&b) && bytes_left(&b) == 0 && sane ? CENOTE_OK : CENOTE_IO;
 }

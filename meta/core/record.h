@@ -30,7 +30,7 @@ struct record {
     struct hash128 key_hash;
     uint32_t stripes;
     uint32_t key_len;
-    const uint8_t *key;   /* lies in the encoded record */
+    const uint8_t *key;    /* lies in the encoded record */
     const uint8_t *pieces; /* likewise: see record_piece() */
 };
 

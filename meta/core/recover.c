@@ -18,8 +18,8 @@ static int read_named(struct core *c, const char *name, void *out, uint32_t len)
     const void *value;
     uint32_t value_len;
     struct store *store = c->changes.store;
-    int status = store->ops->get(store, STORE_META, name, (uint32_t)strlen(name), &value,
-                                 &value_len);
+    int status =
+        store->ops->get(store, STORE_META, name, (uint32_t)strlen(name), &value, &value_len);
     if (status != CENOTE_OK)
         return status;
     if (value_len != len) {
@@ -90,7 +90,8 @@ static struct session *session_of(struct core *c, const struct object *o)
 static int recover_committed(struct core *c, struct object *o)
 {
     struct claim *claim = claims_find(&c->claims, &o->key_hash);
-    if (table_by_key(&c->table, &o->key_hash) != NULL || (claim != NULL && claim->successor != NULL))
+    if (table_by_key(&c->table, &o->key_hash) != NULL ||
+        (claim != NULL && claim->successor != NULL))
         return CENOTE_IO; /* two objects of one key */
     if (claim != NULL)
         claim->successor = o;
@@ -189,8 +190,8 @@ static bool scan_object(void *arg, const void *key, uint32_t key_len, const void
     struct scan *scan = arg;
     struct record r;
     uint64_t put_id = 0;
-    scan->status = record_key_read(key, key_len, &put_id) ? record_decode(value, value_len, &r)
-                                                          : CENOTE_IO;
+    scan->status =
+        record_key_read(key, key_len, &put_id) ? record_decode(value, value_len, &r) : CENOTE_IO;
     if (scan->status == CENOTE_OK)
         scan->status = recover_object(scan, put_id, &r);
     if (scan->status != CENOTE_OK)
@@ -283,8 +284,8 @@ static int read_meta(struct core *c)
         status = read_u64(c, "reign", &c->ids.reign);
     if (status == CENOTE_OK)
         status = read_u64(c, "gva", &c->members.gva_next);
-    if (status == CENOTE_OK && (c->ids.reign >= IDS_REIGN_MAX ||
-                                c->members.gva_next < GVA_FIRST || c->members.gva_next > GVA_END)) {
+    if (status == CENOTE_OK && (c->ids.reign >= IDS_REIGN_MAX || c->members.gva_next < GVA_FIRST ||
+                                c->members.gva_next > GVA_END)) {
         log_error("meta", "the store's counters are used up or damaged");
         status = CENOTE_IO;
     }

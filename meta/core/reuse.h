@@ -30,23 +30,24 @@ struct extent_work {
     struct link link; /* in a fence, or in an incarnation's voids or voiding */
     struct ending *ending;
     uint32_t piece;
-    uint8_t step;    /* enum extent_step */
-    bool may_write;  /* a write may still land */
+    uint8_t step;   /* enum extent_step */
+    bool may_write; /* a write may still land */
 };
 
 /* Made while an error can still be answered, used when none can. */
 struct ending {
     struct core *core;
     struct object *object;
-    struct session *session; /* whose put was aborted; NULL: it was removed */
-    struct link link;        /* in reuse.leased or reuse.retry */
-    struct link all;         /* in reuse.all */
-    struct claim *claim;     /* not settled yet; NULL: settled, or never visible */
+    struct session *session;  /* whose put was aborted; NULL: it was removed */
+    struct link link;         /* in reuse.leased or reuse.retry */
+    struct link all;          /* in reuse.all */
+    struct claim *claim;      /* not settled yet; NULL: settled, or never visible */
     struct outcomes outcomes; /* told when it has settled */
     uint64_t lease_end_ms;
     uint32_t left;  /* extents that aren't done */
     uint32_t given; /* extents whose space is free again */
     bool deleted;   /* the record is */
+    bool live_seal; /* of an extent that ended with its incarnation: a cut-off node may serve it */
     struct change change;
     struct extent_work extents[]; /* one for each piece */
 };

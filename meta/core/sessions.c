@@ -127,7 +127,8 @@ void sessions_free(struct core *c)
 
 struct fence *sessions_fence(struct core *c, struct session *s, struct node *node)
 {
-    list_each(&s->fences, l) {
+    list_each(&s->fences, l)
+    {
         struct fence *f = container_of(l, struct fence, by_session);
         if (f->node == node)
             return f;

@@ -46,9 +46,9 @@ struct session {
     uint64_t ending_bytes, ending_extents; /* its aborted puts in quarantine */
 };
 
-#define SESSIONS_MAX         65536u
-#define SESSION_BUCKETS      4096u
-#define SESSION_PENDING_MAX  65536u
+#define SESSIONS_MAX        65536u
+#define SESSION_BUCKETS     4096u
+#define SESSION_PENDING_MAX 65536u
 
 struct sessions {
     struct session *buckets[SESSION_BUCKETS];

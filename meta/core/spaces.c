@@ -13,7 +13,8 @@
 
 bool spaces_name_valid(const char *name)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t len = strlen(name);
     return len > 0 && len <= CENOTE_NAMESPACE_MAX && strspn(name, letters) == len;
 }
@@ -25,7 +26,8 @@ struct hash128 space_hash(const struct space *s, const void *key, size_t key_len
 
 static struct space *by_name(const struct core *c, const char *name)
 {
-    list_each(&c->spaces.list, l) {
+    list_each(&c->spaces.list, l)
+    {
         struct space *s = container_of(l, struct space, link);
         if (strcmp(s->name, name) == 0)
             return s;
@@ -35,7 +37,8 @@ static struct space *by_name(const struct core *c, const char *name)
 
 struct space *spaces_by_id(const struct core *c, uint32_t id)
 {
-    list_each(&c->spaces.list, l) {
+    list_each(&c->spaces.list, l)
+    {
         struct space *s = container_of(l, struct space, link);
         if (s->id == id && s->durable)
             return s;
@@ -96,7 +99,8 @@ static void make_durable(struct core *c, struct space *s)
 static uint32_t next_id(const struct core *c)
 {
     uint32_t id = 1;
-    list_each(&c->spaces.list, l) {
+    list_each(&c->spaces.list, l)
+    {
         const struct space *s = container_of(l, struct space, link);
         id = s->id >= id ? s->id + 1 : id;
     }
@@ -162,8 +166,8 @@ static bool load_one(void *arg, const void *key, uint32_t key_len, const void *v
 int spaces_load(struct core *c)
 {
     struct load load = {.core = c, .status = CENOTE_OK};
-    int status = c->changes.store->ops->scan(c->changes.store, STORE_NAMESPACES, "", 0, load_one,
-                                             &load);
+    int status =
+        c->changes.store->ops->scan(c->changes.store, STORE_NAMESPACES, "", 0, load_one, &load);
     return status != CENOTE_OK ? status : load.status;
 }
 

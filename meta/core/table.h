@@ -43,13 +43,14 @@ struct object {
     uint64_t session; /* that put it */
     uint64_t len_bytes;
     union {
-        struct piece one;    /* stripes == 1 */
+        struct piece one;     /* stripes == 1 */
         struct piece *pieces; /* otherwise */
     };
-    struct put *put;      /* while the put isn't over; else NULL */
+    struct put *put; /* while the put isn't over; else NULL */
     uint32_t name_space;
-    uint32_t ref;         /* private to the table */
-    uint32_t lease_stamp; /* of the last lookup, in LEASE_UNIT_MS since the start, from 1; 0: none */
+    uint32_t ref; /* private to the table */
+    uint32_t
+        lease_stamp; /* of the last lookup, in LEASE_UNIT_MS since the start, from 1; 0: none */
     uint16_t stripes;
     uint8_t state; /* enum object_state */
     uint8_t sum_kind;

@@ -15,7 +15,21 @@
     X(out_of_range)                                                                                \
     X(connect_refused)                                                                             \
     X(wrong_grant)                                                                                 \
-    X(stale)
+    X(stale)                                                                                       \
+    X(fence_between_writes)                                                                        \
+    X(fence_half_way)                                                                              \
+    X(fence_passes_by)                                                                             \
+    X(fence_storm)                                                                                 \
+    X(writer_killed)                                                                               \
+    X(writer_forgets)                                                                              \
+    X(node_killed)                                                                                 \
+    X(cancel)                                                                                      \
+    X(stop_in_flight)                                                                              \
+    X(segment_added)                                                                               \
+    X(threads)                                                                                     \
+    X(thousand_connects)                                                                           \
+    X(garbage)                                                                                     \
+    X(silence)
 
 #define CONTRACT_DECLARE(name) void case_##name(struct rig *r);
 CONTRACT_CASES(CONTRACT_DECLARE)

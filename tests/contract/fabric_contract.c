@@ -140,10 +140,7 @@ static void case_restart(const char *name)
     CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
     CHECK_STATUS(run_one(f, &v, XCOPY_READ), CENOTE_OK);
     /* between two calls this time: a pooled channel is dead, and is replaced */
-    r.ops->stop(r.exporter);
-    CHECK_STATUS(r.ops->start(endpoint, &r.gate, &r.exporter, bound), CENOTE_OK);
-    CHECK_STATUS(r.ops->add_segment(r.exporter, &r.segment), CENOTE_OK);
-    r.peer.loop = r.peer.loop != NULL ? r.exporter : NULL;
+    rig_restart(&r);
     CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
     CHECK_STATUS(run_one(f, &v, XCOPY_WRITE), CENOTE_OK);
     r.peer.boot++;

@@ -109,6 +109,17 @@ void rig_start(struct rig *r, const char *name)
         memcpy(strcmp(name, "shm") == 0 ? r->peer.shm : r->peer.tcp, bound, sizeof bound);
 }
 
+void rig_restart(struct rig *r)
+{
+    char bound[XCOPY_ENDPOINT_MAX];
+    const char *endpoint = r->peer.shm[0] != '\0' ? r->peer.shm : r->peer.tcp;
+    r->ops->stop(r->exporter);
+    CHECK_STATUS(r->ops->start(endpoint, &r->gate, &r->exporter, bound), CENOTE_OK);
+    CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
+    if (r->peer.loop != NULL)
+        r->peer.loop = r->exporter;
+}
+
 void rig_stop(struct rig *r)
 {
     r->ops->stop(r->exporter);
@@ -244,7 +255,7 @@ void rig_value_free(struct rig_value *v)
     sums_free(v->sums);
 }
 
-static void value_seal(struct rig_value *v)
+void rig_seal(struct rig_value *v)
 {
     struct seal seal = {.sum_kind = SUM_XXH3,
                         .put_id = v->put_id,
@@ -263,7 +274,7 @@ static void value_seal(struct rig_value *v)
 
 static void seal_on_the_way(struct xcopy_req *req)
 {
-    value_seal(req->owner);
+    rig_seal(req->owner);
 }
 
 struct xcopy_req rig_write_req(struct rig_value *v, const struct cenote_buffer *pieces,
@@ -345,7 +356,7 @@ void rig_plant(struct rig *r, struct rig_value *v)
     uint8_t *extent = rig_memory(r, v->offset);
     sums_reset(v->sums);
     sums_copy(v->sums, extent, v->data, v->len_bytes);
-    value_seal(v);
+    rig_seal(v);
     memcpy(extent + extent_size(v->len_bytes) - v->tail_len, v->tail, v->tail_len);
 }
 

@@ -47,6 +47,8 @@ struct rig {
 /* name: "loop", "shm", "tcp". */
 void rig_start(struct rig *r, const char *name);
 void rig_stop(struct rig *r);
+/* Stops the exporter and starts another one at the same place. */
+void rig_restart(struct rig *r);
 /* In the node's process: address of an extent. */
 uint8_t *rig_memory(struct rig *r, uint64_t offset);
 struct gva rig_gva(uint64_t offset);
@@ -89,6 +91,8 @@ struct rig_value {
 void rig_value_make(struct rig_value *v, uint64_t session, uint64_t put_id, uint64_t offset,
                     uint64_t len_bytes);
 void rig_value_free(struct rig_value *v);
+/* Encodes sums and seal into the tail, when all bytes have passed through the sums. */
+void rig_seal(struct rig_value *v);
 /* A write of the whole value, sealed on the way. v must stay where it is. */
 struct xcopy_req rig_write_req(struct rig_value *v, const struct cenote_buffer *pieces,
                                size_t count);

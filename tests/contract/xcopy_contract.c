@@ -3,10 +3,10 @@
  * The contract of the transports (transport/xcopy.h), one body for all of them.
  * Usage: xcopy_contract TRANSPORT [CASE...]
  */
-#include <signal.h>
 #include <string.h>
 
 #include "tests/contract/cases.h"
+#include "tests/contract/processes.h"
 #include "transport/base/log.h"
 
 static const struct {
@@ -34,7 +34,10 @@ int main(int argc, char **argv)
         return 2;
     }
     log_set_sink(log_to_stderr, NULL);
-    log_set_level(LOG_WARN);
+    log_set_level(LOG_ERROR);
+    int status = processes_main(argc, argv);
+    if (status >= 0)
+        return status;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (!wanted(cases[i].name, argc, argv))
             continue;

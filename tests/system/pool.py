@@ -7,13 +7,15 @@
         pool.status()["capacity"]["used_bytes"]
 
 A pool is joined (one process with both roles) or split (one service, and node processes). At the
-end everything that was started is stopped in order; a daemon that doesn't stop, stops with an error
-or leaves a sanitizer's report fails the test. Processes are only ever signalled by their own id.
+end everything that was started is stopped in order; a daemon that doesn't stop, stops with an error,
+logs one that the test didn't announce (Pool.allow), or leaves a sanitizer's report fails the test,
+and so does a service that finds its records inconsistent. Processes are only ever signalled by
+their own id.
 """
 import ctypes
-import json
 import os
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -22,12 +24,21 @@ import sys
 import tempfile
 import time
 
+import protocol
+
 BIN = pathlib.Path(os.environ.get("CENOTE_BIN", "build/bin")).resolve()
 READY_SECONDS = 30
 STOP_SECONDS = 20
 PR_SET_PDEATHSIG = 1
+SKIPPED = 77
+MIB = 1 << 20
 SANITIZED = os.environ.get("CENOTE_SANITIZE", "")
+SLOWNESS = 3 if SANITIZED else 1 # of what is waited for
 REPORTS = ("Sanitizer", "runtime error:", "Assertion `")
+# Times so short that a test sees leases, puts and sessions end. Nodes are given longer: the machine
+# may be busy.
+SHORT = ("--lease=400ms", "--put-timeout=1500ms", "--session-grace=600ms", "--heartbeat=100ms",
+         "--suspect=3s", "--dead=20s")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -38,14 +49,51 @@ def _die_with_parent():
 
 def wait_until(condition, seconds=10, what="the condition"):
     """Polls until condition() is true, and returns what it returned."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOWNESS
+    pause = 0.001
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"{what} did not come true in {seconds} s")
-        time.sleep(0.01)
+            raise AssertionError(f"{what} did not come true in {seconds * SLOWNESS} s")
+        time.sleep(pause)
+        pause = min(0.05, pause * 1.3)
+
+
+def check(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def skip(reason):
+    print(f"SKIPPED: {reason}", flush=True)
+    sys.exit(SKIPPED)
+
+
+def run_cases(cases, wanted=()):
+    """Runs functions that take nothing, each with a line of its own; status 1 at the first failure.
+    wanted: names of those to run; empty: all."""
+    for case in cases:
+        if wanted and case.__name__ not in wanted:
+            continue
+        begin = time.monotonic()
+        try:
+            case()
+        except AssertionError as error:
+            print(f"FAILED {case.__name__}: {error}", flush=True)
+            sys.exit(1)
+        print(f"passed {case.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+
+
+def end_of(process, seconds, what):
+    """Waits for a process's end; returns its output."""
+    try:
+        return process.communicate(timeout=seconds * SLOWNESS)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise AssertionError(f"{what} did not end in {seconds * SLOWNESS} s") from None
 
 
 class Daemon:
@@ -136,10 +184,12 @@ class Daemon:
         self.process.stdout.close()
         return code
 
-    def check_log(self):
-        log = self.log()
-        for report in REPORTS:
-            assert report not in log, f"{self.name}:\n{log}"
+    def check_log(self, allowed=(".",)):
+        """allowed: patterns of the errors that were expected."""
+        for line in self.log().splitlines():
+            expected = any(re.search(pattern, line) for pattern in allowed)
+            if any(r in line for r in REPORTS) or ("level=error" in line and not expected):
+                raise AssertionError(f"{self.name} logs: {line}")
 
     def open_descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -158,6 +208,8 @@ class Pool:
         self.dram = dram
         self.options = list(options)
         self.node_options = list(node_options)
+        self.allowed = []
+        self.watcher = None
         self.daemons = []
         self.nodes = []
         meta = ["--data-dir", self.data_dir, "--listen", "127.0.0.1:0", "--listen",
@@ -195,9 +247,10 @@ class Pool:
     def wait_capacity(self):
         """Until all memory of the live nodes is populated."""
         def full():
-            segments = [s for n in self.status()["nodes"] if n["state"] == "alive"
-                        for s in n["segments"]]
-            return all(s["populated_bytes"] == s["length_bytes"] for s in segments)
+            nodes = [n for n in self.status()["nodes"] if n["state"] == "alive"]
+            segments = [s for n in nodes for s in n["segments"]]
+            return len(nodes) >= len(self.nodes) and all(
+                s["populated_bytes"] == s["length_bytes"] for s in segments)
         wait_until(full, 60, "all memory being populated")
 
     @property
@@ -222,14 +275,71 @@ class Pool:
             assert report not in done.stderr.decode(errors="replace"), done.stderr.decode()
         return done
 
+    def spawn(self, program, *args, stdout=subprocess.PIPE):
+        """A helper program of the tests, or the tool; its output is text."""
+        return subprocess.Popen([BIN / program, *map(str, args)], stdin=subprocess.DEVNULL,
+                                stdout=stdout, stderr=subprocess.STDOUT, text=True,
+                                env=self.environment(), preexec_fn=_die_with_parent)
+
+    def run(self, program, *args, seconds=60, code=0):
+        process = self.spawn(program, *args)
+        text = end_of(process, seconds, f"{program} {' '.join(map(str, args))}")
+        check(process.returncode == code,
+              f"{program} {' '.join(map(str, args))} ended with {process.returncode}, not {code}:\n"
+              f"{text[-3000:]}")
+        return text
+
+    def client(self, namespace="default"):
+        """A client that isn't libcenote."""
+        return protocol.Client(self.meta_endpoint, namespace)
+
     def status(self):
-        return json.loads(self.cenote("status", "--json").stdout)
+        """By the control protocol, on a connection that is kept."""
+        for attempt in range(2):
+            try:
+                if self.watcher is None:
+                    self.watcher = self.client("watcher")
+                return self.watcher.call("status", [])
+            except OSError:
+                self._drop_watcher()
+                if attempt == 1:
+                    raise
+        return None
+
+    def _drop_watcher(self):
+        if self.watcher:
+            self.watcher.close()
+        self.watcher = None
 
     def used_bytes(self):
-        return self.status()["capacity"]["used_bytes"]
+        """All that isn't free: stored, pending and in quarantine."""
+        capacity = self.status()["capacity"]
+        return capacity["total_bytes"] - capacity["free_bytes"]
+
+    def settled(self):
+        """Is nothing pending, and nothing in quarantine?"""
+        status = self.status()
+        return (status["service"]["pending_puts"] == 0
+                and status["capacity"]["quarantined_bytes"] == 0)
+
+    def wait_used(self, used, what="the space coming back", seconds=20):
+        """Until exactly so much is used, and nothing is under way."""
+        try:
+            wait_until(lambda: self.settled() and self.used_bytes() == used, seconds, what)
+        except AssertionError as error:
+            status = self.status()
+            raise AssertionError(f"{error}: {self.used_bytes()} bytes are used, not {used}; "
+                                 f"pending {status['service']['pending_puts']}, "
+                                 f"{status['quarantine']}") from None
+
+    def allow(self, *patterns):
+        """Log lines of level error that are expected."""
+        self.allowed += patterns
 
     def stop(self):
-        for daemon in reversed(self.daemons):
+        """Nodes last: the service looks at its records while they are those of a living pool."""
+        self._drop_watcher()
+        for daemon in self.daemons:
             if daemon.process is not None:
                 daemon.stop()
 
@@ -238,7 +348,9 @@ class Pool:
             self.stop()
             for daemon in self.daemons:
                 if daemon.process is not None:
-                    daemon.check_log()
+                    daemon.check_log(self.allowed)
+            check(self.meta.killed or " 0 differences" in self.meta.log(),
+                  "the service didn't say that its records are consistent")
         finally:
             for daemon in self.daemons:
                 if daemon.alive():
@@ -260,6 +372,7 @@ class Pool:
 
     def _abandon(self):
         """After a failure: shows the logs and takes everything down."""
+        self._drop_watcher()
         for daemon in self.daemons:
             if daemon.process is None:
                 continue

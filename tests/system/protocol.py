@@ -102,7 +102,8 @@ class Data:
         self.next_id = 1
         hello = struct.pack("<4sHHQII16sQ", b"CNTD", 1, 0, session, namespace, 0, token, boot)
         self.sock.sendall(hello.ljust(64, b"\0"))
-        magic, version, _, status, self.boot = struct.unpack_from("<4sHHiQ", receive(self.sock, 32))
+        magic, version, _, status, _, self.boot = struct.unpack_from("<4sHHiIQ",
+                                                                     receive(self.sock, 32))
         if status != OK:
             raise Failure(status, "hello")
         if (magic, version) != (b"CNTD", 1):

@@ -22,7 +22,7 @@ LAYERS = {
     "transport/tcp": _BASE + ("transport",),
     "transport/rdma": _BASE + ("transport",),
     "transport/ub": _BASE + ("transport",),
-    "meta/core": _WIRE,
+    "meta/core": _WIRE + ("meta/stub",),
     "meta/store": _WIRE + ("meta/core",),
     "meta/stub": _WIRE,
     "meta/service": _WIRE + ("meta/core", "meta/store", "meta/stub"),

@@ -76,8 +76,8 @@ static void answered(struct tcp_connection *c)
     c->state = STATE_LINGER;
 }
 
-/* The next bytes to send. The seal's go by a copy, made when all before it has left: the node may be
- * voiding it, and neither half of a word nor an older state may be seen. */
+/* The next bytes to send. The seal's go by a copy, made when all before it has left: the node may
+ * be voiding it, and neither half of a word nor an older state may be seen. */
 static struct iovec next_data(const struct tcp_connection *c, uint8_t seal[SEAL_BYTES])
 {
     uint64_t len = c->data_left < TCP_CHUNK_BYTES ? c->data_left : TCP_CHUNK_BYTES;

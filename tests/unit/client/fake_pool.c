@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fake_pool.h"
+#include "tests/unit/client/fake_pool.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ void fake_fill(uint8_t *data, size_t len, unsigned seed)
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-static struct gva base_of(unsigned node)
+struct gva fake_base(unsigned node)
 {
     return gva_make(GVA_FIRST + node * GVA_ALIGN);
 }
@@ -79,8 +79,8 @@ unsigned fake_node_of(struct gva gva)
 uint8_t *fake_at(struct fake *f, struct gva gva)
 {
     unsigned node = fake_node_of(gva);
-    assert(node < FAKE_NODES && gva.v - base_of(node).v < FAKE_NODE_BYTES);
-    return f->memory[node] + (gva.v - base_of(node).v);
+    assert(node < FAKE_NODES && gva.v - fake_base(node).v < FAKE_NODE_BYTES);
+    return f->memory[node] + (gva.v - fake_base(node).v);
 }
 
 static void copy_payload(struct xcopy_req *x, uint8_t *extent)
@@ -182,7 +182,7 @@ static void place(struct fake *f, struct fake_object *o)
             .offset = offset, .payload_len = left < piece ? left : piece, .replicas = f->replicas};
         for (uint32_t r = 0; r < f->replicas; r++) {
             unsigned node = (unsigned)(o->put_id + o->stripe_count + r) % FAKE_NODES;
-            s->gva[r] = gva_add(base_of(node), f->used[node]);
+            s->gva[r] = gva_add(fake_base(node), f->used[node]);
             s->grant[r] = (struct write_grant){.boot = node + 1, .mac = o->put_id};
             f->used[node] += extent_size(s->payload_len);
             assert(f->used[node] <= FAKE_NODE_BYTES);
@@ -350,7 +350,7 @@ static int serve_lookup(struct fake *f, struct wire_value params, struct wire_bu
     return CENOTE_OK;
 }
 
-static int serve(struct fake *f, const struct wire_msg *m, struct wire_buf *out)
+int fake_serve(struct fake *f, const struct wire_msg *m, struct wire_buf *out)
 {
     if (strcmp(m->method, METHOD_PUT_START) == 0)
         return serve_start(f, m->params, out);
@@ -392,7 +392,7 @@ static void write_map(const struct fake *f, struct wire_buf *b)
     wire_put_array(b, count);
     for (unsigned i = 0; i < FAKE_NODES; i++) {
         if (f->nodes_on_map[i])
-            map_range_put(b, &(struct map_range){.gva = base_of(i),
+            map_range_put(b, &(struct map_range){.gva = fake_base(i),
                                                  .len_bytes = FAKE_NODE_BYTES,
                                                  .incarnation = i + 11,
                                                  .node = i + 1});
@@ -417,6 +417,13 @@ static int refresh(struct fake *f)
     return status;
 }
 
+static void tell(struct fake *f, struct machine *m, int status, struct wire_value result)
+{
+    f->in_machine = true;
+    m->ops->done(m, f->now_ms, status, result);
+    f->in_machine = false;
+}
+
 static void call(struct fake *f, struct machine *machine, const struct wire_buf *request)
 {
     struct wire_buf out = {0};
@@ -431,7 +438,7 @@ static void call(struct fake *f, struct machine *machine, const struct wire_buf 
         assert(!"a malformed request");
     assert(m.kind == WIRE_REQUEST && m.msgid == 0);
     status = f->on_call ? f->on_call(f, m.method, &lost) : CENOTE_OK;
-    int served = status == CENOTE_OK || lost ? serve(f, &m, &out) : CENOTE_OK;
+    int served = status == CENOTE_OK || lost ? fake_serve(f, &m, &out) : CENOTE_OK;
     if (status == CENOTE_OK)
         status = served;
     if (status == CENOTE_OK) {
@@ -439,7 +446,7 @@ static void call(struct fake *f, struct machine *machine, const struct wire_buf 
         assert(parsed);
     }
     f->now_ms += FAKE_CALL_MS;
-    machine->ops->done(machine, f->now_ms, status, result);
+    tell(f, machine, status, result);
     if (parsed)
         wire_msg_free(&holder);
     wire_msg_free(&m);
@@ -462,7 +469,9 @@ void fake_run(struct fake *f, struct machine *m)
     unsigned steps = 0;
 
     for (;;) {
+        f->in_machine = true;
         m->ops->next(m, f->now_ms, &step);
+        f->in_machine = false;
         assert(steps++ < STEPS_MAX);
         if (step.kind == STEP_DONE)
             return;
@@ -480,7 +489,7 @@ void fake_run(struct fake *f, struct machine *m)
             f->waits++;
             f->now_ms = step.until_ms;
         }
-        m->ops->done(m, f->now_ms, status, nothing);
+        tell(f, m, status, nothing);
     }
 }
 

@@ -46,7 +46,8 @@ struct fake {
     /* May return a status that the copy gets instead of being done, or XCOPY_IN_PROGRESS. */
     int (*on_copy)(struct fake *f, struct xcopy_req *x);
     void (*after_copies)(struct fake *f);
-    int hook[4]; /* the hooks' own */
+    int hook[4];     /* the hooks' own */
+    bool in_machine; /* the machine's code is running, nobody else's */
 };
 
 void fake_begin(struct fake *f);
@@ -62,7 +63,10 @@ int fake_get(struct fake *f, const char *key, void *buffer, size_t size, uint64_
 /* The committed object of a key, or NULL. */
 struct fake_object *fake_find(struct fake *f, const char *key);
 void fake_remove(struct fake *f, const char *key);
-/* Where an extent's bytes lie. */
+/* Answers one put_start, put_commit, put_abort or lookup. */
+int fake_serve(struct fake *f, const struct wire_msg *m, struct wire_buf *out);
+/* Where a node's memory begins, and where an extent's bytes lie. */
+struct gva fake_base(unsigned node);
 uint8_t *fake_at(struct fake *f, struct gva gva);
 unsigned fake_node_of(struct gva gva);
 /* Length bytes of a pattern that differs at every chunk. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "client/get.h"
-#include "fake_pool.h"
+#include "tests/unit/client/fake_pool.h"
 
 #define VALUE_BYTES 200000u
 

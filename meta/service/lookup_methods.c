@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "meta/core/objects.h"
+#include "meta/service/peer.h"
+#include "meta/stub/messages.h"
+
+/* ---- batches of keys ---- */
+
+/* Hashes all keys into the service's scratch; the slots of the index come from memory meanwhile. */
+static bool hash_keys(struct service_peer *p, struct wire_value params, uint32_t *count)
+{
+    struct service *s = p->service;
+    struct keys_params keys;
+    if (!keys_params_get(params, &keys) || keys.count > CENOTE_BATCH_MAX)
+        return false;
+    for (uint32_t i = 0; i < keys.count; i++) {
+        const uint8_t *key = NULL;
+        size_t len = 0;
+        if (!wire_bin(wire_at(keys.keys, i), &key, &len))
+            return false;
+        s->hashes[i] = space_hash(p->session->space, key, len);
+        table_prefetch(&s->core.table, &s->hashes[i]);
+    }
+    *count = keys.count;
+    return true;
+}
+
+/* Finds what the scratch names; how many leading ones are there. */
+static uint32_t find_all(struct service *s, uint32_t count)
+{
+    uint32_t leading = count;
+    for (uint32_t i = 0; i < count; i++) {
+        s->found[i] = objects_find(&s->core, &s->hashes[i]);
+        if (s->found[i] == NULL && leading == count)
+            leading = i;
+    }
+    return leading;
+}
+
+static void located_stripes(struct object *o, struct wire_buf *b)
+{
+    uint64_t offset = 0;
+    for (uint32_t i = 0; i < o->stripes; i++) {
+        const struct piece *p = object_piece(o, i);
+        struct stripe s = {
+            .offset = offset, .payload_len = p->payload_len, .root = p->root, .replicas = 1};
+        s.gva[0] = p->gva;
+        located_stripe_put(b, &s);
+        offset += p->payload_len;
+    }
+}
+
+static struct lookup_item item_of(const struct object *o)
+{
+    return (struct lookup_item){.status = CENOTE_OK,
+                                .put_id = o->put_id,
+                                .len_bytes = o->len_bytes,
+                                .sum_kind = o->sum_kind,
+                                .stripe_count = o->stripes};
+}
+
+/* CENOTE_OK: it may be answered for. */
+static int admit(const struct object *o, uint32_t *stripes)
+{
+    if (o == NULL)
+        return CENOTE_NOT_FOUND;
+    if (*stripes + o->stripes > ANSWER_STRIPES_MAX)
+        return CENOTE_LIMIT;
+    *stripes += o->stripes;
+    return CENOTE_OK;
+}
+
+static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
+{
+    uint32_t stripes = 0, leading = find_all(s, count);
+    wire_put_array(b, 2);
+    wire_put_uint(b, leading);
+    wire_put_array(b, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct object *o = s->found[i];
+        int status = admit(o, &stripes);
+        if (status != CENOTE_OK) {
+            status_item_put(b, status);
+            continue;
+        }
+        objects_stamp(&s->core, o);
+        struct lookup_item item = item_of(o);
+        item.lease_ms = s->core.options.lease_ms;
+        lookup_item_put(b, &item);
+        located_stripes(o, b);
+    }
+}
+
+static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
+{
+    uint32_t stripes = 0;
+    find_all(s, count);
+    wire_put_array(b, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct object *o = s->found[i];
+        struct record r;
+        int status = admit(o, &stripes);
+        if (status == CENOTE_OK)
+            status = objects_record(&s->core, o, &r);
+        if (status != CENOTE_OK) {
+            status_item_put(b, status);
+            continue;
+        }
+        struct lookup_item item = item_of(o);
+        item.created_ms = r.created_ms;
+        stat_item_put(b, &item);
+        located_stripes(o, b);
+    }
+}
+
+/* ---- a key that is about to be shown is waited for ---- */
+
+struct keys_request {
+    struct request request;
+    struct waiter waiter;
+    void (*answer)(struct service *s, uint32_t count, struct wire_buf *b);
+    uint32_t count;
+    struct hash128 hashes[];
+};
+
+/* A claim whose successor one of the keys in the scratch must wait for; NULL: none. */
+static struct claim *blocked(struct service *s, uint32_t count)
+{
+    struct claims *claims = &s->core.claims;
+    for (uint32_t i = 0; claims->count > 0 && i < count; i++) {
+        struct claim *claim = claims_find(claims, &s->hashes[i]);
+        if (claim != NULL && claim->successor != NULL)
+            return claim;
+    }
+    return NULL;
+}
+
+static void try_keys(struct waiter *w)
+{
+    struct keys_request *r = container_of(w, struct keys_request, waiter);
+    struct service *s = r->request.peer->service;
+    memcpy(s->hashes, r->hashes, r->count * sizeof(r->hashes[0]));
+    struct claim *claim = blocked(s, r->count);
+    if (claim != NULL) {
+        int status = claims_wait(&s->core.claims, claim, w);
+        if (status != CENOTE_OK)
+            request_fail(&r->request, status);
+        return;
+    }
+    struct wire_buf b = {0};
+    request_result(&r->request, &b);
+    r->answer(s, r->count, &b);
+    request_end(&r->request, &b);
+}
+
+static int answer_keys(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                       struct wire_buf *result,
+                       void (*answer)(struct service *s, uint32_t count, struct wire_buf *b))
+{
+    struct service *s = p->service;
+    uint32_t count;
+    if (!hash_keys(p, params, &count))
+        return CENOTE_MALFORMED;
+    if (blocked(s, count) == NULL) {
+        answer(s, count, result);
+        return CENOTE_OK;
+    }
+    struct keys_request *r = calloc(1, sizeof(*r) + count * sizeof(struct hash128));
+    if (r == NULL)
+        return CENOTE_NO_MEMORY;
+    r->answer = answer;
+    r->count = count;
+    memcpy(r->hashes, s->hashes, count * sizeof(r->hashes[0]));
+    r->waiter.run = try_keys;
+    request_begin(&r->request, p, msgid);
+    try_keys(&r->waiter);
+    return METHOD_LATER;
+}
+
+int method_lookup(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                  struct wire_buf *result)
+{
+    return answer_keys(p, msgid, params, result, answer_lookup);
+}
+
+int method_stat(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                struct wire_buf *result)
+{
+    return answer_keys(p, msgid, params, result, answer_stat);
+}
+
+/* Takes no lease, and so needn't wait: a successor is there. */
+int method_exists(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                  struct wire_buf *result)
+{
+    struct service *s = p->service;
+    uint8_t bitmap[CENOTE_BATCH_MAX / 8] = {0};
+    uint32_t count, leading = 0;
+    bool gap = false;
+    (void)msgid;
+    if (!hash_keys(p, params, &count))
+        return CENOTE_MALFORMED;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct claim *claim = claims_find(&s->core.claims, &s->hashes[i]);
+        bool there = objects_find(&s->core, &s->hashes[i]) != NULL ||
+                     (claim != NULL && claim->successor != NULL);
+        bitmap[i / 8] = (uint8_t)(bitmap[i / 8] | (unsigned)there << (i % 8));
+        gap = gap || !there;
+        leading += !gap;
+    }
+    wire_put_array(result, 2);
+    wire_put_uint(result, leading);
+    wire_put_bin(result, bitmap, (count + 7) / 8);
+    return CENOTE_OK;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "meta/service/peer.h"
+#include "meta/stub/messages.h"
+
+static const struct method methods[] = {
+    {METHOD_LOOKUP, method_lookup, NEEDS_SESSION, false},
+    {METHOD_EXISTS, method_exists, NEEDS_SESSION, false},
+    {METHOD_PUT_START, method_put_start, NEEDS_SESSION, false},
+    {METHOD_PUT_COMMIT, method_put_commit, NEEDS_SESSION, false},
+    {METHOD_PUT_ABORT, method_put_abort, NEEDS_SESSION, false},
+    {METHOD_REMOVE, method_remove, NEEDS_SESSION, false},
+    {METHOD_STAT, method_stat, NEEDS_SESSION, false},
+    {METHOD_LIST, method_list, NEEDS_SESSION, false},
+    {METHOD_MAP, method_map, NEEDS_SESSION, false},
+    {METHOD_SESSION_OPEN, method_session_open, NEEDS_NOTHING, false},
+    {METHOD_SESSION_RESUME, method_session_resume, NEEDS_NOTHING, false},
+    {METHOD_SESSION_CLOSE, method_session_close, NEEDS_SESSION, true},
+    {METHOD_STATUS, method_status, NEEDS_NOTHING, false},
+    {METHOD_NODE_JOIN, method_node_join, NEEDS_NOTHING, false},
+    {METHOD_NODE_HEARTBEAT, method_node_heartbeat, NEEDS_NODE, true},
+    {METHOD_NODE_LEAVE, method_node_leave, NEEDS_NODE, true},
+};
+
+const struct method *method_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
+        if (strcmp(methods[i].name, name) == 0)
+            return &methods[i];
+    return NULL;
+}

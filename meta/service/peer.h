@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the service: its connections, the requests that are answered later, the methods. */
+#ifndef CENOTE_META_PEER_H
+#define CENOTE_META_PEER_H
+
+#include "meta/core/core.h"
+#include "meta/core/recover.h"
+#include "meta/service/service.h"
+
+/* Stripes in one answer, so that it fits a frame; an object that has more room with the others
+ * in its batch answers CENOTE_LIMIT. */
+#define ANSWER_STRIPES_MAX 65536u
+
+struct service {
+    struct core core;
+    struct recover recover;
+    void (*started)(void *arg, int status);
+    void *started_arg;
+    struct list requests; /* not answered yet */
+    struct list peers;
+    /* of the batch being looked at */
+    struct hash128 hashes[CENOTE_BATCH_MAX];
+    struct object *found[CENOTE_BATCH_MAX];
+};
+
+struct service_peer {
+    struct link link;
+    struct service *service;
+    struct service_link line;
+    struct session *session;
+    uint32_t requests; /* not answered yet; each holds a pointer to the peer */
+    bool closed;
+};
+
+/* A request that is answered later lies at the beginning of what its method needs, malloced. */
+struct request {
+    struct link link;
+    struct service_peer *peer;
+    uint32_t msgid;
+};
+
+void request_begin(struct request *r, struct service_peer *p, uint32_t msgid);
+/* Head of the answer. */
+void request_result(const struct request *r, struct wire_buf *b);
+/* Sends the answer (which may have failed for want of memory or room), frees the buffer and the
+ * request. */
+void request_end(struct request *r, struct wire_buf *b);
+/* The same with an error. */
+void request_fail(struct request *r, int status);
+
+/* A method writes its result and returns CENOTE_OK, or an error, or METHOD_LATER. */
+#define METHOD_LATER 1
+typedef int (*method_fn)(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                         struct wire_buf *result);
+
+enum method_needs { NEEDS_NOTHING, NEEDS_SESSION, NEEDS_NODE };
+
+struct method {
+    const char *name;
+    method_fn run;
+    enum method_needs needs;
+    bool notify; /* may come as a notification: nobody hears the answer */
+};
+
+/* NULL: there is none. */
+const struct method *method_find(const char *name);
+
+int method_session_open(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                        struct wire_buf *result);
+int method_session_resume(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                          struct wire_buf *result);
+int method_session_close(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                         struct wire_buf *result);
+int method_map(struct service_peer *p, uint32_t msgid, struct wire_value params,
+               struct wire_buf *result);
+int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                     struct wire_buf *result);
+int method_put_commit(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                      struct wire_buf *result);
+int method_put_abort(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                     struct wire_buf *result);
+int method_lookup(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                  struct wire_buf *result);
+int method_exists(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                  struct wire_buf *result);
+int method_stat(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                struct wire_buf *result);
+int method_remove(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                  struct wire_buf *result);
+int method_list(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                struct wire_buf *result);
+int method_status(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                  struct wire_buf *result);
+int method_node_join(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                     struct wire_buf *result);
+int method_node_heartbeat(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                          struct wire_buf *result);
+int method_node_leave(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                      struct wire_buf *result);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "meta/core/puts.h"
+#include "meta/service/peer.h"
+#include "meta/stub/messages.h"
+
+/* ---- put_start ---- */
+
+struct start_request {
+    struct request request;
+    struct start start;
+    struct start_item items[];
+};
+
+/* False: a node that was chosen is gone. */
+static bool grant_all(const struct core *c, struct object *o)
+{
+    for (uint32_t i = 0; i < o->stripes; i++) {
+        const struct piece *p = object_piece(o, i);
+        if (members_find(c, p->gva, p->payload_len) == NULL)
+            return false;
+    }
+    return true;
+}
+
+static void encode_stripes(const struct core *c, struct object *o, struct wire_buf *b)
+{
+    uint64_t offset = 0;
+    for (uint32_t i = 0; i < o->stripes; i++) {
+        const struct piece *p = object_piece(o, i);
+        const struct node *n = members_find(c, p->gva, p->payload_len)->node;
+        struct stripe s = {.offset = offset, .payload_len = p->payload_len, .replicas = 1};
+        s.gva[0] = p->gva;
+        s.grant[0] = grant_make(&n->grant_key, n->boot, o->session, o->put_id, p->gva,
+                                extent_size(p->payload_len));
+        granted_stripe_put(b, &s);
+        offset += p->payload_len;
+    }
+}
+
+static void encode_start(const struct core *c, struct start_item *item, struct wire_buf *b)
+{
+    int status = item->status;
+    if (status == CENOTE_OK && !grant_all(c, item->put->object)) {
+        puts_abort_unsent(item->put);
+        status = CENOTE_NODE_DOWN;
+    }
+    if (status != CENOTE_OK) {
+        status_item_put(b, status);
+        return;
+    }
+    struct object *o = item->put->object;
+    struct put_start_item head = {.status = CENOTE_OK,
+                                  .put_id = o->put_id,
+                                  .key_hash = o->key_hash,
+                                  .stripe_count = o->stripes};
+    put_start_item_put(b, &head);
+    encode_stripes(c, o, b);
+}
+
+static void put_started(struct start *s)
+{
+    struct start_request *r = container_of(s, struct start_request, start);
+    struct wire_buf b = {0};
+    request_result(&r->request, &b);
+    wire_put_array(&b, s->count);
+    for (uint32_t i = 0; i < s->count; i++)
+        encode_start(s->core, &s->items[i], &b);
+    request_end(&r->request, &b);
+}
+
+static bool start_items_sane(const struct put_start_params *start)
+{
+    for (uint32_t i = 0; i < start->count; i++) {
+        const uint8_t *key;
+        size_t key_len;
+        uint64_t len;
+        if (!put_start_key_get(wire_at(start->items, i), &key, &key_len, &len))
+            return false;
+    }
+    return start->count > 0;
+}
+
+int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                     struct wire_buf *result)
+{
+    struct put_start_params start;
+    (void)result;
+    if (!put_start_params_get(params, &start) || !start_items_sane(&start))
+        return CENOTE_MALFORMED;
+    if ((start.flags & ~(uint32_t)PUT_START_REPLACE) != 0)
+        return CENOTE_INVALID;
+    struct start_request *r = calloc(1, sizeof(*r) + start.count * sizeof(struct start_item));
+    if (r == NULL)
+        return CENOTE_NO_MEMORY;
+    r->start.core = &p->service->core;
+    r->start.session = p->session;
+    r->start.items = r->items;
+    r->start.done = put_started;
+    request_begin(&r->request, p, msgid);
+    for (uint32_t i = 0; i < start.count; i++) {
+        const uint8_t *key;
+        size_t key_len;
+        uint64_t len;
+        (void)put_start_key_get(wire_at(start.items, i), &key, &key_len, &len);
+        puts_start(&r->start, key, key_len, len, (start.flags & PUT_START_REPLACE) != 0);
+    }
+    puts_start_submit(&r->start);
+    return METHOD_LATER;
+}
+
+/* ---- put_commit, put_abort ---- */
+
+struct end_item {
+    struct outcome outcome;
+    struct end_request *request;
+    int status;
+};
+
+struct end_request {
+    struct request request;
+    uint32_t count;
+    uint32_t left;
+    struct end_item items[];
+};
+
+static void end_step(struct end_request *r)
+{
+    if (--r->left > 0)
+        return;
+    struct wire_buf b = {0};
+    request_result(&r->request, &b);
+    wire_put_array(&b, 2);
+    wire_put_array(&b, r->count);
+    for (uint32_t i = 0; i < r->count; i++)
+        wire_put_int(&b, r->items[i].status);
+    wire_put_nil(&b);
+    request_end(&r->request, &b);
+}
+
+static void put_ended(struct outcome *o, int status)
+{
+    struct end_item *item = container_of(o, struct end_item, outcome);
+    item->status = status;
+    end_step(item->request);
+}
+
+typedef void (*end_fn)(struct core *c, struct session *s, const struct put_end *end,
+                       struct outcome *o);
+
+static bool read_end(struct wire_value v, struct put_end *end, uint64_t roots[STRIPES_MAX],
+                     uint8_t states[STRIPES_MAX])
+{
+    struct put_end_item item;
+    if (!put_end_item_get(v, &item) || item.root_count > STRIPES_MAX ||
+        item.state_count > STRIPES_MAX)
+        return false;
+    for (uint32_t i = 0; i < item.root_count; i++)
+        if (!wire_uint(wire_at(item.roots, i), &roots[i]))
+            return false;
+    for (uint32_t i = 0; i < item.state_count; i++) {
+        uint16_t state;
+        if (!wire_u16(wire_at(item.states, i), &state) || state > EXTENT_UNKNOWN)
+            return false;
+        states[i] = (uint8_t)state;
+    }
+    *end = (struct put_end){.put_id = item.put_id,
+                            .sum_kind = item.sum_kind,
+                            .roots = roots,
+                            .root_count = item.root_count,
+                            .states = states,
+                            .state_count = item.state_count};
+    return true;
+}
+
+static int end_puts(struct service_peer *p, uint32_t msgid, struct wire_value params, end_fn fn)
+{
+    struct put_end_params ends;
+    if (!put_end_params_get(params, &ends) || ends.count == 0 || ends.count > CENOTE_BATCH_MAX)
+        return CENOTE_MALFORMED;
+    struct end_request *r = calloc(1, sizeof(*r) + ends.count * sizeof(struct end_item));
+    if (r == NULL)
+        return CENOTE_NO_MEMORY;
+    r->count = ends.count;
+    r->left = ends.count + 1;
+    request_begin(&r->request, p, msgid);
+    for (uint32_t i = 0; i < ends.count; i++) {
+        uint64_t roots[STRIPES_MAX];
+        uint8_t states[STRIPES_MAX];
+        struct put_end end;
+        struct end_item *item = &r->items[i];
+        item->request = r;
+        item->outcome.done = put_ended;
+        if (read_end(wire_at(ends.items, i), &end, roots, states))
+            fn(&p->service->core, p->session, &end, &item->outcome);
+        else
+            put_ended(&item->outcome, CENOTE_INVALID);
+    }
+    end_step(r);
+    return METHOD_LATER;
+}
+
+int method_put_commit(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                      struct wire_buf *result)
+{
+    (void)result;
+    return end_puts(p, msgid, params, puts_commit);
+}
+
+int method_put_abort(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                     struct wire_buf *result)
+{
+    (void)result;
+    return end_puts(p, msgid, params, puts_abort);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/service/service.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "meta/core/check.h"
+#include "meta/service/peer.h"
+#include "transport/base/log.h"
+
+#define LEASE_MS         10000u
+#define PUT_TIMEOUT_MS   60000u
+#define SESSION_GRACE_MS 15000u
+#define HEARTBEAT_MS     1000u
+#define SUSPECT_MS       4000u
+#define DEAD_MS          30000u
+
+static uint32_t or_default(uint32_t value, uint32_t fallback)
+{
+    return value != 0 ? value : fallback;
+}
+
+static struct service_options with_defaults(const struct service_options *o)
+{
+    return (struct service_options){
+        .lease_ms = or_default(o->lease_ms, LEASE_MS),
+        .put_timeout_ms = or_default(o->put_timeout_ms, PUT_TIMEOUT_MS),
+        .session_grace_ms = or_default(o->session_grace_ms, SESSION_GRACE_MS),
+        .heartbeat_ms = or_default(o->heartbeat_ms, HEARTBEAT_MS),
+        .suspect_ms = or_default(o->suspect_ms, SUSPECT_MS),
+        .dead_ms = or_default(o->dead_ms, DEAD_MS),
+    };
+}
+
+static void recovered(struct recover *r, int status)
+{
+    struct service *s = container_of(r, struct service, recover);
+    if (status == CENOTE_OK)
+        log_info("meta", "reign %llu: %u objects, %u puts pending, %u nodes",
+                 (unsigned long long)s->core.ids.reign, s->core.table.count, s->core.pending,
+                 s->core.members.node_count);
+    s->started(s->started_arg, status);
+}
+
+int service_new(const struct service_options *options, const struct service_env *env,
+                void (*started)(void *arg, int status), void *arg, struct service **out)
+{
+    struct service *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return CENOTE_NO_MEMORY;
+    s->core.options = with_defaults(options);
+    s->core.env = *env;
+    s->core.changes.store = env->store;
+    s->recover.core = &s->core;
+    s->recover.done = recovered;
+    s->started = started;
+    s->started_arg = arg;
+    int status = recover_start(&s->recover);
+    if (status != CENOTE_OK) {
+        service_free(s);
+        return status;
+    }
+    *out = s;
+    return CENOTE_OK;
+}
+
+void service_free(struct service *s)
+{
+    assert(list_empty(&s->peers));
+    struct link *l;
+    while ((l = list_pop(&s->requests)) != NULL) {
+        struct request *r = container_of(l, struct request, link);
+        if (--r->peer->requests == 0)
+            free(r->peer);
+        free(r);
+    }
+    core_free(&s->core);
+    free(s);
+}
+
+void service_tick(struct service *s)
+{
+    core_clock(&s->core);
+    core_tick(&s->core);
+}
+
+unsigned service_check(struct service *s)
+{
+    return core_check(&s->core);
+}
+
+/* ---- connections ---- */
+
+struct service_peer *service_peer_open(struct service *s, const struct service_link *link)
+{
+    struct service_peer *p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return NULL;
+    p->service = s;
+    p->line = *link;
+    list_append(&s->peers, &p->link);
+    return p;
+}
+
+void service_peer_closed(struct service_peer *p)
+{
+    struct core *c = &p->service->core;
+    core_clock(c);
+    if (p->session != NULL)
+        sessions_disconnected(c, p->session);
+    p->session = NULL;
+    members_disconnected(c, p);
+    link_remove(&p->link);
+    p->closed = true;
+    if (p->requests == 0)
+        free(p);
+}
+
+/* ---- requests ---- */
+
+void request_begin(struct request *r, struct service_peer *p, uint32_t msgid)
+{
+    r->peer = p;
+    r->msgid = msgid;
+    p->requests++;
+    list_append(&p->service->requests, &r->link);
+}
+
+void request_result(const struct request *r, struct wire_buf *b)
+{
+    wire_put_result(b, r->msgid);
+}
+
+static void answer(struct service_peer *p, uint32_t msgid, struct wire_buf *b)
+{
+    if (b->failed) {
+        wire_buf_free(b);
+        *b = (struct wire_buf){0};
+        wire_put_error(b, msgid, CENOTE_LIMIT, NULL);
+    }
+    if (b->failed)
+        p->line.close(p->line.arg); /* no memory even for an error */
+    else
+        p->line.send(p->line.arg, b->data, b->len, 1);
+}
+
+void request_end(struct request *r, struct wire_buf *b)
+{
+    struct service_peer *p = r->peer;
+    link_remove(&r->link);
+    p->requests--;
+    if (!p->closed)
+        answer(p, r->msgid, b);
+    else if (p->requests == 0)
+        free(p);
+    wire_buf_free(b);
+    free(r);
+}
+
+void request_fail(struct request *r, int status)
+{
+    struct wire_buf b = {0};
+    wire_put_error(&b, r->msgid, status, NULL);
+    request_end(r, &b);
+}
+
+/* ---- messages ---- */
+
+static int run(struct service_peer *p, const struct wire_msg *m, struct wire_buf *b)
+{
+    const struct method *method = method_find(m->method);
+    if (method == NULL || (m->kind == WIRE_NOTIFICATION && !method->notify))
+        return CENOTE_NO_METHOD;
+    if (method->needs == NEEDS_SESSION && p->session == NULL)
+        return CENOTE_NO_SESSION;
+    if (method->needs == NEEDS_NODE && members_of_peer(&p->service->core, p) == NULL)
+        return CENOTE_NODE_UNKNOWN;
+    wire_put_result(b, m->msgid);
+    return method->run(p, m->msgid, m->params, b);
+}
+
+void service_peer_message(struct service_peer *p, const struct wire_msg *m)
+{
+    struct wire_buf b = {0};
+    if (m->kind == WIRE_RESPONSE)
+        return;
+    core_clock(&p->service->core);
+    int status = run(p, m, &b);
+    if (m->kind == WIRE_REQUEST && status != METHOD_LATER) {
+        if (status != CENOTE_OK) {
+            wire_buf_clear(&b);
+            b.failed = false;
+            wire_put_error(&b, m->msgid, status, NULL);
+        }
+        answer(p, m->msgid, &b);
+    }
+    wire_buf_free(&b);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status: a map for people and programs; doc/PROTOCOL.md has its names. */
+#include "meta/service/peer.h"
+#include "meta/stub/messages.h"
+
+static void put_number(struct wire_buf *b, const char *name, uint64_t value)
+{
+    wire_put_str(b, name);
+    wire_put_uint(b, value);
+}
+
+static void put_text(struct wire_buf *b, const char *name, const char *text)
+{
+    wire_put_str(b, name);
+    wire_put_str(b, text);
+}
+
+static void put_service(const struct core *c, struct wire_buf *b)
+{
+    struct store_usage usage = {0};
+    c->changes.store->ops->usage(c->changes.store, &usage);
+    wire_put_str(b, "service");
+    wire_put_map(b, 11);
+    put_text(b, "version", CENOTE_VERSION_TEXT);
+    put_number(b, "protocol", PROTOCOL_VERSION);
+    put_number(b, "reign", c->ids.reign);
+    put_number(b, "uptime_ms", c->now_ms - c->started_ms);
+    put_number(b, "objects", c->table.visible);
+    put_number(b, "pending_puts", c->pending);
+    put_number(b, "sessions", c->sessions.count);
+    put_number(b, "store_used_bytes", usage.used_bytes);
+    put_number(b, "store_limit_bytes", usage.limit_bytes);
+    put_number(b, "store_commits", usage.commits);
+    put_number(b, "store_changes", usage.changes);
+}
+
+static void put_segment(const struct incarnation *i, struct wire_buf *b)
+{
+    wire_put_map(b, 7);
+    put_number(b, "incarnation", i->id);
+    put_number(b, "gva", i->gva.v);
+    put_number(b, "length_bytes", i->len_bytes);
+    put_number(b, "populated_bytes", alloc_upto(i->alloc));
+    put_number(b, "used_bytes", alloc_used_bytes(i->alloc));
+    put_number(b, "free_bytes", alloc_free_bytes(i->alloc));
+    put_text(b, "kind", i->kind == SEGMENT_HOST ? "host" : "hbm");
+}
+
+static void put_node(const struct core *c, const struct node *n, struct wire_buf *b)
+{
+    static const char *const states[] = {"alive", "suspect", "dead"};
+    wire_put_map(b, 11);
+    put_number(b, "node", n->id);
+    put_text(b, "name", n->name);
+    put_text(b, "state", states[n->state]);
+    wire_put_str(b, "connected");
+    wire_put_bool(b, n->peer != NULL);
+    put_number(b, "boot", n->boot);
+    put_text(b, "host", n->host);
+    put_text(b, "zone", n->zone);
+    put_text(b, "shm", n->shm);
+    put_text(b, "tcp", n->tcp);
+    put_number(b, "heartbeat_age_ms", c->patient_ms - n->heard_ms);
+    wire_put_str(b, "segments");
+    wire_put_array(b, n->segment_count);
+    for (uint32_t i = 0; i < n->segment_count; i++)
+        put_segment(n->segments[i], b);
+}
+
+static void put_nodes(const struct core *c, struct wire_buf *b)
+{
+    wire_put_str(b, "nodes");
+    wire_put_array(b, c->members.node_count);
+    list_each(&c->members.nodes, l) put_node(c, container_of(l, struct node, link), b);
+}
+
+static uint32_t quarantined_sessions(const struct core *c)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SESSION_BUCKETS; i++)
+        for (const struct session *s = c->sessions.buckets[i]; s != NULL; s = s->next)
+            count += s->ending_extents > 0;
+    return count;
+}
+
+static void put_quarantine(const struct core *c, struct wire_buf *b)
+{
+    wire_put_str(b, "quarantine");
+    wire_put_map(b, 3);
+    put_number(b, "bytes", c->reuse.bytes);
+    put_number(b, "extents", c->reuse.extents);
+    wire_put_str(b, "sessions");
+    wire_put_array(b, quarantined_sessions(c));
+    for (uint32_t i = 0; i < SESSION_BUCKETS; i++) {
+        for (const struct session *s = c->sessions.buckets[i]; s != NULL; s = s->next) {
+            if (s->ending_extents == 0)
+                continue;
+            wire_put_map(b, 4);
+            put_number(b, "session", s->id);
+            put_text(b, "client", s->client);
+            put_number(b, "bytes", s->ending_bytes);
+            put_number(b, "extents", s->ending_extents);
+        }
+    }
+}
+
+static void put_capacity(const struct core *c, struct wire_buf *b)
+{
+    uint64_t free_bytes = 0, used_bytes = 0;
+    for (uint32_t i = 0; i < c->members.range_count; i++) {
+        free_bytes += alloc_free_bytes(c->members.ranges[i]->alloc);
+        used_bytes += alloc_used_bytes(c->members.ranges[i]->alloc);
+    }
+    wire_put_str(b, "capacity");
+    wire_put_map(b, 4);
+    put_number(b, "total_bytes", c->capacity_bytes);
+    put_number(b, "used_bytes", used_bytes > c->reuse.bytes ? used_bytes - c->reuse.bytes : 0);
+    put_number(b, "free_bytes", free_bytes);
+    put_number(b, "quarantined_bytes", c->reuse.bytes);
+}
+
+int method_status(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                  struct wire_buf *result)
+{
+    const struct core *c = &p->service->core;
+    (void)msgid;
+    (void)params;
+    wire_put_map(result, 4);
+    put_service(c, result);
+    put_nodes(c, result);
+    put_quarantine(c, result);
+    put_capacity(c, result);
+    return CENOTE_OK;
+}

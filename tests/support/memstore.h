@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A store in memory for tests of the metadata service: changes wait in a queue until the test lets
+ * them be done, one by one or all; they can be made to fail, and the store can be put back to what
+ * it was at some moment (a crash: what was not done is lost, or is durable without its owner having
+ * heard of it).
+ */
+#ifndef CENOTE_TESTS_MEMSTORE_H
+#define CENOTE_TESTS_MEMSTORE_H
+
+#include "meta/core/store.h"
+
+struct memstore;
+
+struct memstore *memstore_new(void);
+void memstore_free(struct memstore *m); /* no change may wait */
+struct store *memstore_store(struct memstore *m);
+
+unsigned memstore_waiting(const struct memstore *m);
+/* Does the oldest waiting change and tells its owner. False: none waits. */
+bool memstore_step(struct memstore *m);
+void memstore_run(struct memstore *m);
+/* The next count changes, from the oldest waiting one, fail with status. */
+void memstore_fail(struct memstore *m, unsigned count, int status);
+/* Writes past the service. */
+void memstore_put(struct memstore *m, const struct store_write *w);
+unsigned memstore_done(const struct memstore *m);                        /* changes done so far */
+uint32_t memstore_count(const struct memstore *m, enum store_tree tree); /* keys */
+
+/* What would be found after a crash now, if the oldest applied waiting changes had just become
+ * durable. */
+struct memstore *memstore_copy(const struct memstore *m, unsigned applied);
+
+#endif

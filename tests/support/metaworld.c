@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/metaworld.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what the service is given ---- */
+
+static uint64_t now_ms(void *arg)
+{
+    return ((struct world *)arg)->now_ms;
+}
+
+static uint64_t wall_ms(void *arg)
+{
+    return 1700000000000u + ((struct world *)arg)->now_ms;
+}
+
+static void random_bytes(void *arg, void *out, size_t len)
+{
+    struct world *w = arg;
+    uint8_t *b = out;
+    for (size_t i = 0; i < len; i++) {
+        w->seed = w->seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        b[i] = (uint8_t)(w->seed >> 33);
+    }
+}
+
+static uint8_t *copy(const void *data, size_t len)
+{
+    uint8_t *out = malloc(len);
+    assert(out != NULL);
+    memcpy(out, data, len);
+    return out;
+}
+
+static void link_send(void *arg, const void *frames, size_t len, unsigned answers)
+{
+    struct end *e = arg;
+    assert(answers == 1 && e->answer_count < END_ANSWERS);
+    struct answer *a = &e->answers[e->answer_count++];
+    a->frame = copy(frames, len);
+    assert(wire_scan(a->frame, len, WIRE_FRAME_MAX, NULL) == (int64_t)len);
+    int status = wire_parse(a->frame, len, &a->msg);
+    assert(status == CENOTE_OK && a->msg.kind == WIRE_RESPONSE);
+}
+
+static void link_call(void *arg, const void *frame, size_t len, uint32_t timeout_ms,
+                      void (*done)(void *done_arg, int status, struct wire_value result),
+                      void *done_arg)
+{
+    struct end *e = arg;
+    assert(timeout_ms == 0 && e->peer != NULL && e->call_count < END_CALLS);
+    struct call *call = &e->calls[e->call_count++];
+    *call = (struct call){.frame = copy(frame, len), .len = len, .done = done, .arg = done_arg};
+    int status = wire_parse(call->frame, len, &call->msg);
+    assert(status == CENOTE_OK && call->msg.kind == WIRE_REQUEST);
+    memcpy(call->method, call->msg.method, sizeof(call->method));
+}
+
+static void link_close(void *arg)
+{
+    ((struct end *)arg)->close_asked = true;
+}
+
+static void started(void *arg, int status)
+{
+    ((struct world *)arg)->started = status;
+}
+
+/* ---- the world ---- */
+
+struct world *world_new(const struct service_options *options)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    assert(w != NULL);
+    hash_init();
+    if (options != NULL)
+        w->options = *options;
+    w->store = memstore_new();
+    w->now_ms = 1000000;
+    w->seed = 1;
+    w->started = 1;
+    return w;
+}
+
+int world_start(struct world *w)
+{
+    struct service_env env = {.store = memstore_store(w->store),
+                              .now_ms = now_ms,
+                              .wall_ms = wall_ms,
+                              .random = random_bytes,
+                              .arg = w};
+    w->started = 1;
+    int status = service_new(&w->options, &env, started, w, &w->service);
+    if (status != CENOTE_OK)
+        return status;
+    memstore_run(w->store);
+    assert(w->started != 1);
+    return w->started;
+}
+
+static void call_drop(struct end *e, unsigned i, int status)
+{
+    struct call call = e->calls[i];
+    struct wire_value none = {NULL};
+    memmove(&e->calls[i], &e->calls[i + 1], (--e->call_count - i) * sizeof(call));
+    if (status == CENOTE_OK && e->world->replied != NULL)
+        e->world->replied(e->world->replied_arg, e, &call);
+    wire_msg_free(&call.msg);
+    free(call.frame);
+    call.done(call.arg, status, none);
+}
+
+static void end_free(struct end *e)
+{
+    struct world *w = e->world;
+    while (e->answer_count > 0)
+        answer_drop(e, &e->answers[0]);
+    for (unsigned i = 0; i < WORLD_ENDS; i++)
+        if (w->ends[i] == e)
+            w->ends[i] = NULL;
+    free(e);
+}
+
+/* The peer's end of the connection sees it first; answers that have come stay readable. */
+static void disconnect(struct end *e)
+{
+    struct service_peer *p = e->peer;
+    if (p == NULL)
+        return;
+    e->peer = NULL;
+    while (e->call_count > 0)
+        call_drop(e, 0, CENOTE_UNAVAILABLE);
+    service_peer_closed(p);
+}
+
+void end_close(struct end *e)
+{
+    disconnect(e);
+    end_free(e);
+}
+
+static void service_down(struct world *w)
+{
+    if (w->service == NULL)
+        return;
+    for (unsigned i = 0; i < WORLD_ENDS; i++)
+        if (w->ends[i] != NULL)
+            disconnect(w->ends[i]);
+    memstore_run(w->store);
+    service_free(w->service);
+    w->service = NULL;
+}
+
+void world_crash(struct world *w, unsigned applied)
+{
+    struct memstore *found = memstore_copy(w->store, applied);
+    service_down(w);
+    memstore_free(w->store);
+    w->store = found;
+}
+
+void world_free(struct world *w)
+{
+    service_down(w);
+    for (unsigned i = 0; i < WORLD_ENDS; i++)
+        if (w->ends[i] != NULL)
+            end_free(w->ends[i]);
+    memstore_free(w->store);
+    free(w);
+}
+
+static bool answer_calls(struct world *w)
+{
+    bool moved = false;
+    for (unsigned i = 0; i < WORLD_ENDS; i++) {
+        struct end *e = w->ends[i];
+        if (e == NULL)
+            continue;
+        while (!e->holds_calls && e->call_count > 0) {
+            call_drop(e, 0, CENOTE_OK);
+            moved = true;
+        }
+        if (e->close_asked && e->peer != NULL) {
+            disconnect(e);
+            moved = true;
+        }
+    }
+    return moved;
+}
+
+void world_run(struct world *w)
+{
+    do
+        memstore_run(w->store);
+    while (answer_calls(w) || memstore_waiting(w->store) > 0);
+}
+
+void world_pass(struct world *w, uint64_t ms)
+{
+    for (uint64_t end = w->now_ms + ms; w->now_ms < end;) {
+        uint64_t left = end - w->now_ms;
+        w->now_ms += left < SERVICE_TICK_MS ? left : SERVICE_TICK_MS;
+        service_tick(w->service);
+        world_run(w);
+    }
+}
+
+/* ---- connections ---- */
+
+struct end *end_open(struct world *w)
+{
+    struct end *e = calloc(1, sizeof(*e));
+    assert(e != NULL);
+    e->world = w;
+    struct service_link link = {
+        .arg = e, .name = "test", .send = link_send, .call = link_call, .close = link_close};
+    for (unsigned i = 0;; i++) {
+        assert(i < WORLD_ENDS);
+        if (w->ends[i] == NULL) {
+            w->ends[i] = e;
+            break;
+        }
+    }
+    e->peer = service_peer_open(w->service, &link);
+    assert(e->peer != NULL);
+    return e;
+}
+
+uint32_t end_request(struct end *e, struct wire_buf *b, const char *method)
+{
+    *b = (struct wire_buf){0};
+    wire_put_request(b, ++e->next_msgid, method);
+    return e->next_msgid;
+}
+
+void end_send(struct end *e, struct wire_buf *b)
+{
+    struct wire_msg m;
+    assert(!b->failed && e->peer != NULL);
+    int status = wire_parse(b->data, b->len, &m);
+    assert(status == CENOTE_OK);
+    service_peer_message(e->peer, &m);
+    wire_msg_free(&m);
+    wire_buf_free(b);
+}
+
+struct answer *end_answer(struct end *e, uint32_t msgid)
+{
+    for (unsigned i = 0; i < e->answer_count; i++)
+        if (e->answers[i].msg.msgid == msgid)
+            return &e->answers[i];
+    return NULL;
+}
+
+void answer_drop(struct end *e, struct answer *a)
+{
+    unsigned i = (unsigned)(a - e->answers);
+    wire_msg_free(&a->msg);
+    free(a->frame);
+    memmove(a, a + 1, (--e->answer_count - i) * sizeof(*a));
+}
+
+int end_ask(struct end *e, struct wire_buf *b, uint32_t msgid, struct answer **result)
+{
+    end_send(e, b);
+    world_run(e->world);
+    struct answer *a = end_answer(e, msgid);
+    assert(a != NULL);
+    int status = a->msg.error;
+    if (result != NULL && status == CENOTE_OK)
+        *result = a;
+    else
+        answer_drop(e, a);
+    return status;
+}
+
+bool end_reply(struct end *e, const char *method, int status)
+{
+    for (unsigned i = 0; i < e->call_count; i++) {
+        if (method != NULL && strcmp(e->calls[i].method, method) != 0)
+            continue;
+        call_drop(e, i, status);
+        return true;
+    }
+    return false;
+}
+
+/* ---- clients ---- */
+
+struct end *client_open(struct world *w, const char *name_space)
+{
+    struct end *e = end_open(w);
+    struct wire_buf b;
+    struct answer *a;
+    struct session_open_params p = {.protocol = PROTOCOL_VERSION, .client = "test"};
+    strncpy(p.name_space, name_space, CENOTE_NAMESPACE_MAX);
+    uint32_t msgid = end_request(e, &b, METHOD_SESSION_OPEN);
+    session_open_params_put(&b, &p);
+    int status = end_ask(e, &b, msgid, &a);
+    assert(status == CENOTE_OK);
+    bool good = session_open_result_get(a->msg.result, &e->session);
+    assert(good);
+    answer_drop(e, a);
+    return e;
+}
+
+struct end *client_resume(struct world *w, const struct end *before, int *status)
+{
+    struct end *e = end_open(w);
+    struct wire_buf b;
+    struct session_resume_params p = {.protocol = PROTOCOL_VERSION,
+                                      .session = before->session.session,
+                                      .token = before->session.token,
+                                      .name_space = before->session.name_space};
+    e->session = before->session;
+    uint32_t msgid = end_request(e, &b, METHOD_SESSION_RESUME);
+    session_resume_params_put(&b, &p);
+    *status = end_ask(e, &b, msgid, NULL);
+    return e;
+}
+
+int client_put_start(struct end *e, const char *key, uint64_t len, unsigned flags,
+                     struct put_start_item *item, struct stripe *stripes)
+{
+    struct wire_buf b;
+    struct answer *a;
+    uint32_t msgid = end_request(e, &b, METHOD_PUT_START);
+    put_start_params_put(&b, 1, flags, 1);
+    put_start_key_put(&b, key, strlen(key), len);
+    int status = end_ask(e, &b, msgid, &a);
+    if (status != CENOTE_OK)
+        return status;
+    bool good = put_start_item_get(wire_at(a->msg.result, 0), item);
+    assert(good);
+    for (uint32_t i = 0; item->status == CENOTE_OK && i < item->stripe_count; i++) {
+        struct stripe s;
+        good = granted_stripe_get(wire_at(item->stripes, i), &s);
+        assert(good);
+        if (stripes != NULL)
+            stripes[i] = s;
+    }
+    answer_drop(e, a);
+    return item->status;
+}
+
+static uint32_t end_put_send(struct end *e, const char *method, const struct put_start_item *item,
+                             enum extent_state state)
+{
+    struct wire_buf b;
+    uint64_t roots[STRIPES_MAX];
+    uint8_t states[STRIPES_MAX];
+    for (uint32_t i = 0; i < item->stripe_count; i++) {
+        roots[i] = item->put_id + i;
+        states[i] = (uint8_t)state;
+    }
+    uint32_t msgid = end_request(e, &b, method);
+    put_end_params_put(&b, 1, 1);
+    put_end_item_put(&b, item->put_id, SUM_XXH3, roots, item->stripe_count, states,
+                     item->stripe_count);
+    end_send(e, &b);
+    return msgid;
+}
+
+uint32_t client_commit_send(struct end *e, const struct put_start_item *item,
+                            enum extent_state state)
+{
+    return end_put_send(e, METHOD_PUT_COMMIT, item, state);
+}
+
+static int taken(struct end *e, struct answer *a, struct wire_value status)
+{
+    int32_t out = a->msg.error;
+    if (out == CENOTE_OK) {
+        bool good = wire_i32(status, &out);
+        assert(good);
+    }
+    answer_drop(e, a);
+    return out;
+}
+
+int client_commit_status(struct end *e, uint32_t msgid)
+{
+    struct answer *a = end_answer(e, msgid);
+    return a == NULL ? 1 : taken(e, a, wire_at(wire_at(a->msg.result, 0), 0));
+}
+
+int client_commit(struct end *e, const struct put_start_item *item, enum extent_state state)
+{
+    uint32_t msgid = client_commit_send(e, item, state);
+    world_run(e->world);
+    return client_commit_status(e, msgid);
+}
+
+int client_abort(struct end *e, const struct put_start_item *item, enum extent_state state)
+{
+    uint32_t msgid = end_put_send(e, METHOD_PUT_ABORT, item, state);
+    world_run(e->world);
+    return client_commit_status(e, msgid);
+}
+
+int client_put(struct end *e, const char *key, uint64_t len, unsigned flags)
+{
+    struct put_start_item item;
+    int status = client_put_start(e, key, len, flags, &item, NULL);
+    return status == CENOTE_OK ? client_commit(e, &item, EXTENT_VISIBLE) : status;
+}
+
+static uint32_t key_send(struct end *e, const char *method, const char *key)
+{
+    struct wire_buf b;
+    uint32_t msgid = end_request(e, &b, method);
+    if (strcmp(method, METHOD_REMOVE) == 0)
+        remove_params_put(&b, 1, 1);
+    else
+        keys_params_put(&b, 1);
+    wire_put_bin(&b, key, strlen(key));
+    end_send(e, &b);
+    return msgid;
+}
+
+uint32_t client_lookup_send(struct end *e, const char *key)
+{
+    return key_send(e, METHOD_LOOKUP, key);
+}
+
+int client_lookup_status(struct end *e, uint32_t msgid)
+{
+    struct answer *a = end_answer(e, msgid);
+    return a == NULL ? 1 : taken(e, a, wire_at(wire_at(wire_at(a->msg.result, 1), 0), 0));
+}
+
+int client_lookup(struct end *e, const char *key, struct lookup_item *item, struct stripe *stripes)
+{
+    struct lookup_item own;
+    uint32_t msgid = client_lookup_send(e, key);
+    world_run(e->world);
+    struct answer *a = end_answer(e, msgid);
+    assert(a != NULL && a->msg.error == CENOTE_OK);
+    item = item != NULL ? item : &own;
+    bool good = lookup_item_get(wire_at(wire_at(a->msg.result, 1), 0), item);
+    assert(good);
+    for (uint32_t i = 0; item->status == CENOTE_OK && i < item->stripe_count; i++) {
+        struct stripe s;
+        good = located_stripe_get(wire_at(item->stripes, i), &s);
+        assert(good);
+        if (stripes != NULL)
+            stripes[i] = s;
+    }
+    answer_drop(e, a);
+    return item->status;
+}
+
+uint32_t client_remove_send(struct end *e, const char *key)
+{
+    return key_send(e, METHOD_REMOVE, key);
+}
+
+int client_remove_status(struct end *e, uint32_t msgid)
+{
+    struct answer *a = end_answer(e, msgid);
+    return a == NULL ? 1 : taken(e, a, wire_at(a->msg.result, 0));
+}
+
+int client_remove(struct end *e, const char *key)
+{
+    uint32_t msgid = client_remove_send(e, key);
+    world_run(e->world);
+    return client_remove_status(e, msgid);
+}
+
+bool client_exists(struct end *e, const char *key)
+{
+    uint32_t msgid = key_send(e, METHOD_EXISTS, key);
+    world_run(e->world);
+    struct answer *a = end_answer(e, msgid);
+    uint64_t leading = 0;
+    bool good = a != NULL && wire_uint(wire_at(a->msg.result, 0), &leading);
+    assert(good);
+    answer_drop(e, a);
+    return leading == 1;
+}
+
+/* ---- nodes ---- */
+
+struct node_join_params node_params(const char *name, uint64_t boot, uint32_t segments,
+                                    uint64_t len_bytes)
+{
+    struct node_join_params p = {.protocol = PROTOCOL_VERSION,
+                                 .boot = boot,
+                                 .host = "host",
+                                 .tcp = "127.0.0.1:1",
+                                 .segment_count = segments};
+    strncpy(p.name, name, NODE_NAME_MAX);
+    memset(p.grant_key.b, (int)boot, sizeof(p.grant_key.b));
+    for (uint32_t i = 0; i < segments; i++)
+        p.segments[i].len_bytes = len_bytes;
+    return p;
+}
+
+struct end *node_join(struct world *w, const struct node_join_params *p, int *status)
+{
+    struct end *e = end_open(w);
+    struct wire_buf b;
+    struct answer *a;
+    uint32_t msgid = end_request(e, &b, METHOD_NODE_JOIN);
+    node_join_params_put(&b, p);
+    e->holds_calls = true; /* they may come right behind the answer */
+    *status = end_ask(e, &b, msgid, &a);
+    if (*status == CENOTE_OK) {
+        bool good = node_join_result_get(a->msg.result, &e->joined);
+        assert(good);
+        answer_drop(e, a);
+    }
+    e->holds_calls = false;
+    return e;
+}
+
+int node_heartbeat(struct end *e, uint32_t segments, uint64_t populated)
+{
+    struct wire_buf b;
+    struct node_heartbeat_params p = {.segment_count = segments};
+    for (uint32_t i = 0; i < segments; i++)
+        p.populated_bytes[i] = populated;
+    uint32_t msgid = end_request(e, &b, METHOD_NODE_HEARTBEAT);
+    node_heartbeat_params_put(&b, &p);
+    return end_ask(e, &b, msgid, NULL);
+}
+
+struct end *node_up(struct world *w, const char *name, uint64_t boot, uint32_t segments,
+                    uint64_t len_bytes)
+{
+    int status;
+    struct node_join_params p = node_params(name, boot, segments, len_bytes);
+    struct end *e = node_join(w, &p, &status);
+    assert(status == CENOTE_OK);
+    status = node_heartbeat(e, segments, len_bytes);
+    assert(status == CENOTE_OK);
+    return e;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A metadata service with its surroundings, for tests: a store in memory, a clock that the test
+ * moves, and connections whose other ends are the test: clients that ask and nodes that are called.
+ * Everything is synchronous; the store does its changes when world_run() is called, and the helpers
+ * that wait for an answer call it.
+ */
+#ifndef CENOTE_TESTS_METAWORLD_H
+#define CENOTE_TESTS_METAWORLD_H
+
+#include "meta/service/service.h"
+#include "meta/stub/messages.h"
+#include "tests/support/memstore.h"
+
+#define END_ANSWERS 512u
+#define END_CALLS   512u
+#define WORLD_ENDS  64u
+
+/* A call that the service made at a node. */
+struct call {
+    char method[WIRE_METHOD_MAX];
+    uint8_t *frame;
+    size_t len;
+    struct wire_msg msg;
+    void (*done)(void *arg, int status, struct wire_value result);
+    void *arg;
+};
+
+struct answer {
+    uint8_t *frame;
+    struct wire_msg msg;
+};
+
+/* The far end of a connection. */
+struct end {
+    struct world *world;
+    struct service_peer *peer; /* NULL: closed */
+    bool close_asked;
+    uint32_t next_msgid;
+    struct answer answers[END_ANSWERS]; /* not taken yet */
+    unsigned answer_count;
+    struct call calls[END_CALLS]; /* not answered yet */
+    unsigned call_count;
+    bool holds_calls; /* otherwise answers OK at world_run() */
+    /* clients */
+    struct session_open_result session;
+    /* nodes */
+    struct node_join_result joined;
+};
+
+struct world {
+    struct memstore *store;
+    struct service *service;
+    struct service_options options;
+    uint64_t now_ms;
+    uint64_t seed;
+    int started; /* 1: not yet */
+    struct end *ends[WORLD_ENDS];
+    /* Told of every call that is answered with CENOTE_OK, before the service hears; may be NULL. */
+    void (*replied)(void *arg, struct end *e, const struct call *call);
+    void *replied_arg;
+};
+
+struct world *world_new(const struct service_options *options);
+void world_free(struct world *w);
+/* Starts the service on the store as it is. */
+int world_start(struct world *w);
+/* Kills the service: connections break; of the changes that wait the oldest applied ones are
+ * durable, the others never were. */
+void world_crash(struct world *w, unsigned applied);
+/* Does all store changes and answers all calls that aren't held, until nothing moves. */
+void world_run(struct world *w);
+/* Time passes, with ticks every SERVICE_TICK_MS and world_run() after each. */
+void world_pass(struct world *w, uint64_t ms);
+
+struct end *end_open(struct world *w);
+void end_close(struct end *e);
+/* Sends a request that was written after end_request() and returns its msgid. */
+uint32_t end_request(struct end *e, struct wire_buf *b, const char *method);
+void end_send(struct end *e, struct wire_buf *b);
+/* The answer to a msgid, or NULL: there is none yet. Valid until answer_drop(). */
+struct answer *end_answer(struct end *e, uint32_t msgid);
+void answer_drop(struct end *e, struct answer *a);
+/* Sends, runs the world, and expects an answer: its status. result may be NULL. */
+int end_ask(struct end *e, struct wire_buf *b, uint32_t msgid, struct answer **result);
+/* Answers the first call with this method (NULL: any). False: there is none. */
+bool end_reply(struct end *e, const char *method, int status);
+
+/* ---- clients ---- */
+
+struct end *client_open(struct world *w, const char *name_space);
+struct end *client_resume(struct world *w, const struct end *before, int *status);
+/* One key; stripes may be NULL (STRIPES_MAX of them). Their statuses. */
+int client_put_start(struct end *e, const char *key, uint64_t len, unsigned flags,
+                     struct put_start_item *item, struct stripe *stripes);
+int client_commit(struct end *e, const struct put_start_item *item, enum extent_state state);
+int client_abort(struct end *e, const struct put_start_item *item, enum extent_state state);
+int client_put(struct end *e, const char *key, uint64_t len, unsigned flags);
+int client_lookup(struct end *e, const char *key, struct lookup_item *item, struct stripe *stripes);
+int client_remove(struct end *e, const char *key);
+bool client_exists(struct end *e, const char *key);
+/* The same without waiting: msgid of the request. */
+uint32_t client_commit_send(struct end *e, const struct put_start_item *item,
+                            enum extent_state state);
+uint32_t client_remove_send(struct end *e, const char *key);
+uint32_t client_lookup_send(struct end *e, const char *key);
+/* What a batch of one was answered: 1 not yet. */
+int client_commit_status(struct end *e, uint32_t msgid);
+int client_remove_status(struct end *e, uint32_t msgid);
+int client_lookup_status(struct end *e, uint32_t msgid);
+
+/* ---- nodes ---- */
+
+struct node_join_params node_params(const char *name, uint64_t boot, uint32_t segments,
+                                    uint64_t len_bytes);
+/* Joins over a connection of its own; *status tells how it ended, e->joined the result. */
+struct end *node_join(struct world *w, const struct node_join_params *p, int *status);
+int node_heartbeat(struct end *e, uint32_t segments, uint64_t populated);
+/* A node with fully populated segments. */
+struct end *node_up(struct world *w, const char *name, uint64_t boot, uint32_t segments,
+                    uint64_t len_bytes);
+
+#endif

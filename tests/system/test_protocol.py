@@ -1,0 +1,214 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""protocol.py, a client written from doc/PROTOCOL.md alone, and libcenote read what the other has
+written, and the answers to both follow the page."""
+import random
+import struct
+import unittest
+
+import protocol
+from pool import MIB, SHORT, Pool, wait_until
+from protocol import DRAINED, VISIBLE, Failure
+
+SIZES = (0, 1, 65535, 65536, 65537, 200000, 2 * MIB + 3)
+NOT_FOUND, EXISTS, CORRUPT, ABORTED, DENIED, STALE = -1, -2, -12, -13, -15, -18
+NO_SESSION = -43
+
+
+def content(size):
+    return random.Random(size).randbytes(size)
+
+
+class Protocol(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pool = Pool(nodes=2, split=True, dram="64MiB", options=SHORT).__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pool.close()
+
+    def setUp(self):
+        self.pool.status()
+        self.used = self.pool.used_bytes()
+        self.client = self.pool.client()
+
+    def tearDown(self):
+        self.client.close()
+        self.pool.wait_used(self.used)
+
+    def refused(self, status, function, *args):
+        with self.assertRaises(Failure) as raised:
+            function(*args)
+        self.assertEqual(raised.exception.status, status)
+
+    def test_the_tool_reads_what_the_page_writes(self):
+        for size in SIZES:
+            self.client.put(b"page", content(size))
+            for transport in ("shm", "tcp"):
+                with self.subTest(size=size, transport=transport):
+                    done = self.pool.cenote("get", "--transport", transport, "page", "-")
+                    self.assertTrue(done.stdout == content(size))
+            self.client.remove(b"page")
+
+    def test_the_page_reads_what_the_tool_writes(self):
+        for size in SIZES:
+            for transport in ("shm", "tcp"):
+                with self.subTest(size=size, transport=transport):
+                    self.pool.cenote("put", "--transport", transport, "tool", "-",
+                                     input=content(size))
+                    self.assertTrue(self.client.get(b"tool") == content(size))
+                    self.pool.cenote("rm", "tool")
+
+    def test_the_seal_of_the_tool(self):
+        """Field by field."""
+        data = content(200000)
+        self.pool.cenote("put", "--transport", "tcp", "sealed", "-", input=data)
+        _, (item,) = self.client.call("lookup", [[b"sealed"]])
+        _, put_id, _, _, _, ((_, length, root, (gva,)),) = item
+        node, incarnation = self.client.locate(gva)
+        end = protocol.seal_offset(length)
+        count = len(protocol.chunk_sums(data))
+        tail = self.client.channel(node).read(put_id, gva, length, end - 8 * count, 8 * count + 128)
+        sums, seal = tail[:-128], tail[-128:]
+        self.assertEqual(sums, struct.pack(f"<{count}Q", *protocol.chunk_sums(data)))
+        key_hash = seal[32:48]
+        expected = protocol.make_seal(put_id, gva, incarnation, key_hash, self.client.namespace,
+                                      (0, 1, 0), length, length, root)
+        self.assertEqual(seal.hex(), expected.hex())
+        self.client.remove(b"sealed")
+        again = self.client.put_start(b"sealed", 1)
+        self.assertEqual(again[1], key_hash)
+        self.client.call("put_abort", [self.client.next_seq(), [[again[0], 0, [], [DRAINED]]]])
+
+    def test_a_value_whose_bytes_are_not_its_sums(self):
+        """Written with another root than the service was told."""
+        put_id, key_hash, (stripe,) = self.client.put_start(b"false", 100000)
+        root = self.client.write_stripe(content(100000), put_id, key_hash, stripe, 0, 1)
+        commit = [self.client.next_seq(), [[put_id, 1, [root ^ 1], [VISIBLE]]]]
+        self.assertEqual(self.client.call("put_commit", commit)[0], [0])
+        for transport in ("shm", "tcp"):
+            done = self.pool.cenote("get", "--transport", transport, "false", "-", code=1)
+            self.assertIn(b"verification", done.stderr)
+            self.assertEqual(done.stdout, b"")
+        self.client.remove(b"false")
+
+    def test_a_value_that_was_never_written(self):
+        """Committed as visible all the same."""
+        put_id, _, _ = self.client.put_start(b"hollow", 5000)
+        commit = [self.client.next_seq(), [[put_id, 1, [123], [VISIBLE]]]]
+        self.assertEqual(self.client.call("put_commit", commit)[0], [0])
+        for transport in ("shm", "tcp"):
+            done = self.pool.cenote("get", "--transport", transport, "hollow", "-", code=None)
+            self.assertIn(done.returncode, (1, 3))
+            self.assertEqual(done.stdout, b"")
+        self.client.remove(b"hollow")
+
+    def test_put_is_put_if_absent(self):
+        first = self.client.put(b"once", b"first")
+        self.refused(EXISTS, self.client.put, b"once", b"second")
+        self.assertEqual(self.client.get(b"once"), b"first")
+        self.assertGreater(self.client.put(b"once", b"third", 1), first)
+        self.assertEqual(self.client.get(b"once"), b"third")
+        self.client.remove(b"once")
+        self.refused(NOT_FOUND, self.client.remove, b"once")
+        self.refused(NOT_FOUND, self.client.get, b"once")
+
+    def test_of_two_pending_puts_the_first_commit_wins(self):
+        other = self.pool.client()
+        late = self.client.put_start(b"race", 10)
+        other.put(b"race", b"the winner")
+        put_id, key_hash, (stripe,) = late
+        root = self.client.write_stripe(b"the second", put_id, key_hash, stripe, 0, 1)
+        commit = [self.client.next_seq(), [[put_id, 1, [root], [VISIBLE]]]]
+        self.assertEqual(self.client.call("put_commit", commit)[0], [EXISTS])
+        self.assertEqual(self.client.get(b"race"), b"the winner")
+        other.remove(b"race")
+        other.close()
+
+    def test_a_commit_sent_twice_succeeds_twice(self):
+        put_id, key_hash, (stripe,) = self.client.put_start(b"twice", 10)
+        root = self.client.write_stripe(b"0123456789", put_id, key_hash, stripe, 0, 1)
+        items = [[put_id, 1, [root], [VISIBLE]]]
+        seq = self.client.next_seq()
+        self.assertEqual(self.client.call("put_commit", [seq, items])[0], [0])
+        self.assertEqual(self.client.call("put_commit", [seq, items])[0], [0])
+        self.assertEqual(self.client.call("put_commit", [self.client.next_seq(), items])[0], [0])
+        self.client.remove(b"twice")
+
+    def test_removed_bytes_are_not_read(self):
+        """A reader that goes on with an old lookup learns that the extent is another's."""
+        self.client.put(b"gone", content(5000))
+        _, (item,) = self.client.call("lookup", [[b"gone"]])
+        _, put_id, _, _, lease_ms, ((_, length, _root, (gva,)),) = item
+        self.assertGreater(lease_ms, 0)
+        channel = self.client.channel(self.client.locate(gva)[0])
+        self.assertEqual(channel.read(put_id, gva, length, 0, length), content(5000))
+        self.client.remove(b"gone")
+        self.refused(STALE, channel.read, put_id, gva, length, 0, length)
+
+    def test_namespaces_are_checked_by_nodes(self):
+        self.client.put(b"mine", content(5000))
+        _, (item,) = self.client.call("lookup", [[b"mine"]])
+        _, put_id, _, _, _, ((_, length, _root, (gva,)),) = item
+        other = self.pool.client("other")
+        self.refused(NOT_FOUND, other.get, b"mine")
+        channel = other.channel(other.locate(gva)[0])
+        with self.assertRaises(Failure) as raised:
+            channel.read(put_id, gva, length, 0, length)
+        self.assertIn(raised.exception.status, (DENIED, STALE))
+        other.close()
+        self.client.remove(b"mine")
+
+    def test_a_session_moves_to_another_connection(self):
+        before = self.client
+        put_id, key_hash, (stripe,) = before.put_start(b"moved", 10)
+        root = before.write_stripe(b"0123456789", put_id, key_hash, stripe, 0, 1)
+        sock = protocol.connect(self.pool.meta_tcp)
+        old, before.sock = before.sock, sock
+        old.close()
+        params = [1, before.session, before.token, before.namespace]
+        self.assertEqual(before.call("session_resume", params), [before.reign])
+        commit = [before.next_seq(), [[put_id, 1, [root], [VISIBLE]]]]
+        self.assertEqual(before.call("put_commit", commit)[0], [0])
+        before.remove(b"moved")
+        stranger = protocol.Client(self.pool.meta_tcp)
+        self.refused(NO_SESSION, stranger.call, "session_resume",
+                     [1, before.session, bytes(16), before.namespace])
+        stranger.close()
+
+    def test_a_put_that_takes_too_long_is_aborted(self):
+        put_id, key_hash, (stripe,) = self.client.put_start(b"late", 10)
+        wait_until(self.pool.settled, 10, "the put's end")
+        commit = [self.client.next_seq(), [[put_id, 1, [1], [VISIBLE]]]]
+        self.assertEqual(self.client.call("put_commit", commit)[0], [ABORTED])
+        with self.assertRaises((Failure, ConnectionError)):
+            self.client.write_stripe(b"0123456789", put_id, key_hash, stripe, 0, 1)
+        self.refused(NOT_FOUND, self.client.get, b"late")
+
+    def test_exists_list_and_stat(self):
+        keys = [b"l/%04d" % i for i in range(1203)]
+        for key in keys:
+            self.client.put(key, key)
+        leading, bits = self.client.call("exists", [[keys[0], keys[1], b"none", keys[2]]])
+        self.assertEqual((leading, bits), (2, b"\x0b"))
+        (item, missing) = self.client.call("stat", [[keys[3], b"none"]])
+        self.assertEqual((item[0], item[2], item[3], missing), (0, 6, 1, [NOT_FOUND]))
+        listed, cursor = [], None
+        while True:
+            page, cursor = self.client.call("list", [b"l/", cursor, 5000])
+            self.assertLessEqual(len(page), 1000)
+            listed += [key for key, _length, _put in page]
+            if cursor is None:
+                break
+        self.assertEqual(listed, keys)
+        removed = self.client.call("remove", [self.client.next_seq(), keys])
+        self.assertEqual(set(removed), {0})
+        self.assertEqual(self.client.call("list", [b"", None, 10]), [[], None])
+        version = self.client.call("map", [0])[0]
+        self.assertEqual(self.client.call("map", [version]), [version])
+
+
+if __name__ == "__main__":
+    unittest.main()

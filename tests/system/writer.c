@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Puts one value and stops itself (SIGSTOP) in the middle of the transfer, for tests of fences:
+ *
+ *   tcp   between two calls of sendmsg(), once so many bytes are on their way
+ *   shm   inside the copy: the source's pages from there on can't be read, and the handler of the
+ *         fault stops the process before it makes them readable
+ *
+ * Prints the name of the put's status; exit status 0 if the value was stored, 3 if not.
+ * Usage: writer ENDPOINT shm|tcp KEY LENGTH PAYLOAD-ID STOP-AT      STOP-AT 0: doesn't stop
+ */
+#include <cenote/cenote.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bench/payload.h"
+
+#define PAGE     4096u
+#define NOT_DONE 3
+
+static uint8_t *value;
+static size_t mapped;
+static atomic_ullong sent;
+static uint64_t stop_sending_at = UINT64_MAX;
+
+static void on_fault(int number)
+{
+    (void)number;
+    raise(SIGSTOP);
+    if (mprotect(value, mapped, PROT_READ | PROT_WRITE) != 0)
+        abort();
+}
+
+/* Takes the place of the C library's. */
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    if (atomic_load(&sent) >= stop_sending_at) {
+        stop_sending_at = UINT64_MAX;
+        raise(SIGSTOP);
+    }
+    ssize_t n = syscall(SYS_sendmsg, fd, message, flags);
+    if (n > 0)
+        atomic_fetch_add(&sent, (unsigned long long)n);
+    return n;
+}
+
+static int prepare(bool shm, size_t len, uint64_t id, size_t stop_at)
+{
+    mapped = (len / PAGE + 1) * PAGE;
+    value = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (value == MAP_FAILED)
+        return -1;
+    payload_fill(id, value, len);
+    if (stop_at == 0)
+        return 0;
+    if (!shm) {
+        stop_sending_at = stop_at;
+        return 0;
+    }
+    struct sigaction action = {.sa_handler = on_fault};
+    size_t readable = stop_at / PAGE * PAGE;
+    return sigaction(SIGSEGV, &action, NULL) == 0 &&
+                   mprotect(value + readable, mapped - readable, PROT_NONE) == 0
+               ? 0
+               : -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct cenote *client = NULL;
+
+    if (argc != 7) {
+        fprintf(stderr, "usage: writer ENDPOINT shm|tcp KEY LENGTH PAYLOAD-ID STOP-AT\n");
+        return 2;
+    }
+    bool shm = strcmp(argv[2], "shm") == 0;
+    size_t len = strtoull(argv[4], NULL, 10);
+    struct cenote_options options = {.meta = argv[1],
+                                     .transport = shm ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP,
+                                     .timeout_ms = 60000};
+    if (prepare(shm, len, strtoull(argv[5], NULL, 10), strtoull(argv[6], NULL, 10)) != 0) {
+        perror("writer");
+        return 2;
+    }
+    int status = cenote_open(&options, &client);
+    if (status == CENOTE_OK)
+        status = cenote_put(client, argv[3], strlen(argv[3]), value, len, 0);
+    printf("%s\n", cenote_status_name(status));
+    cenote_close(&client);
+    munmap(value, mapped);
+    return status == CENOTE_OK ? 0 : NOT_DONE;
+}
