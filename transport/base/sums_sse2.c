@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inner loop with SSE2, which every x86-64 has: a stripe is four registers. */
-#include <emmintrin.h>
+#include <immintrin.h>
 
 #include "transport/base/sums_kernel.h"
 

@@ -147,7 +147,7 @@ Test(sums_kernel, sums__random_payloads)
     each_kernel(whole_payloads, "payloads");
 }
 
-/* ---- a source that changes -------------------------------------------------------------------- */
+/* ---- a source that changes ------------------------------------------------------------------- */
 
 #define CHANGING 4096u
 
