@@ -86,6 +86,13 @@ def run_cases(cases, wanted=()):
         print(f"passed {case.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
 
 
+def wait_stopped(process):
+    """Until a process has stopped itself."""
+    wanted = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
+    found = wait_until(lambda: os.waitid(os.P_PID, process.pid, wanted), 30, "a process stopping")
+    check(found.si_code == os.CLD_STOPPED, "the process ended instead of stopping")
+
+
 def end_of(process, seconds, what):
     """Waits for a process's end; returns its output."""
     try:
@@ -312,9 +319,9 @@ class Pool:
         self.watcher = None
 
     def used_bytes(self):
-        """All that isn't free: stored, pending and in quarantine."""
+        """Stored, pending and in quarantine."""
         capacity = self.status()["capacity"]
-        return capacity["total_bytes"] - capacity["free_bytes"]
+        return capacity["used_bytes"] + capacity["quarantined_bytes"]
 
     def settled(self):
         """Is nothing pending, and nothing in quarantine?"""

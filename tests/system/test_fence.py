@@ -9,13 +9,12 @@ holds the values of others. Its bytes must not land among theirs.
 Usage: test_fence.py [--times N] [--seed N] [--only CASE]
 """
 import argparse
-import os
 import random
 import signal
 import time
 
 import protocol
-from pool import (MIB, SANITIZED, SHORT, Pool, check, end_of, run_cases, wait_until)
+from pool import (MIB, SANITIZED, SHORT, Pool, check, end_of, run_cases, wait_stopped, wait_until)
 
 DRAM = 40 * MIB
 VALUE = 24 * MIB # of the writer that is stopped; the values of others need its space
@@ -36,7 +35,7 @@ class Others:
         self.extents = []
 
     def fill(self):
-        for number in range(2 * DRAM // PIECE):
+        for number in range(len(self.values), 2 * DRAM // PIECE):
             key = b"other/%d" % number
             value = random.Random(number).randbytes(4096) * (PIECE // 4096)
             try:
@@ -68,17 +67,6 @@ class Others:
         self.client.call("remove", [self.client.next_seq(), list(self.values)])
         self.client.close()
         self.pool.wait_used(0)
-
-
-def wait_stopped(process):
-    end = time.monotonic() + 60
-    while True:
-        found = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        if found:
-            break
-        check(time.monotonic() < end, "the writer neither stopped nor ended")
-        time.sleep(0.001)
-    check(found.si_code == os.CLD_STOPPED, "the writer ended before it stopped")
 
 
 def wait_free(pool):
@@ -194,7 +182,6 @@ def writer_shm(pool, chance, kill):
     else:
         wake(process, "the writer in shared memory")
     wait_until(lambda: quarantined(pool) == (0, 0), 20, "the space coming back from quarantine")
-    others.fill_on = others.fill
     others.fill()
     check(sum(size for _, size in others.extents) > DRAM - 2 * MIB,
           "the space of the stopped put can be used again")
