@@ -52,7 +52,7 @@ start() {
 # The largest files first, until there is enough.
 choose_files() {
     find /usr/lib /usr/bin -xdev -type f -size +1M -printf '%s %p\n' 2>/dev/null | sort -rn |
-        awk -v most="$default_bytes" '$1 < most / 2 && sum + $1 <= most { sum += $1; print $2 }'
+        awk -v most="$default_bytes" '$1 < most / 8 && sum + $1 <= most { sum += $1; print $2 }'
 }
 
 if [ $# -gt 0 ]; then

@@ -236,12 +236,23 @@ static int wait_until_ready(struct meta_role *r)
     return status;
 }
 
+/* Does what is on disk agree with what the service believed to the end? */
+static void check_records(struct meta_role *r)
+{
+    store_lmdb_drain(r->store);
+    unsigned differences = service_check(r->service);
+    LOG_AT(differences == 0 ? LOG_INFO : LOG_ERROR, "meta",
+           "stopped with %u differences between records, tables and memory", differences);
+}
+
 /* All but the thread. The order: no peer may be left when the store is drained, and the service
  * must be there while it is. */
 static void tear_down(struct meta_role *r)
 {
     if (r->loop)
         rpc_loop_free(r->loop);
+    if (r->started)
+        check_records(r);
     store_lmdb_close(r->store);
     if (r->service)
         service_free(r->service);

@@ -142,6 +142,7 @@ static void set_signals(void)
     struct sigaction ignore = {.sa_handler = SIG_IGN}, bus = {.sa_handler = on_bus_error};
 
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL); /* EFBIG says it, and the unfinished file is removed */
     sigaction(SIGBUS, &bus, NULL);
 }
 

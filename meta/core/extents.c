@@ -39,6 +39,7 @@ void extent_begin(struct extent_work *x)
     if (i == NULL) {
         x->step = EXTENT_DONE;
         e->left--;
+        e->live_seal = true;
     } else if (x->may_write) {
         struct fence *f = sessions_fence(e->core, e->session, i->node);
         assert(f != NULL); /* there since the session got the extent */
@@ -213,6 +214,9 @@ void reuse_incarnation_ended(struct core *c, struct incarnation *i)
         }
     }
     struct link *l;
-    while ((l = list_first(&over)) != NULL)
-        extent_done(container_of(l, struct extent_work, link));
+    while ((l = list_first(&over)) != NULL) {
+        struct extent_work *x = container_of(l, struct extent_work, link);
+        x->ending->live_seal = true;
+        extent_done(x);
+    }
 }

@@ -157,7 +157,7 @@ static void settle(struct ending *e)
 void ending_consider(struct ending *e)
 {
     bool leased = e->lease_end_ms > e->core->now_ms;
-    if (e->left == 0 || !leased)
+    if (!leased || (e->left == 0 && !e->live_seal))
         settle(e);
     if (leased) {
         if (!link_used(&e->link))

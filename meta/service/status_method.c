@@ -20,19 +20,18 @@ static void put_service(const struct core *c, struct wire_buf *b)
     struct store_usage usage = {0};
     c->changes.store->ops->usage(c->changes.store, &usage);
     wire_put_str(b, "service");
-    wire_put_map(b, 7);
-    put_number(b, "reign", c->ids.reign);
+    wire_put_map(b, 11);
     put_text(b, "version", CENOTE_VERSION_TEXT);
+    put_number(b, "protocol", PROTOCOL_VERSION);
+    put_number(b, "reign", c->ids.reign);
     put_number(b, "uptime_ms", c->now_ms - c->started_ms);
     put_number(b, "objects", c->table.visible);
-    put_number(b, "pending", c->pending);
+    put_number(b, "pending_puts", c->pending);
     put_number(b, "sessions", c->sessions.count);
-    wire_put_str(b, "store");
-    wire_put_map(b, 4);
-    put_number(b, "used_bytes", usage.used_bytes);
-    put_number(b, "limit_bytes", usage.limit_bytes);
-    put_number(b, "commits", usage.commits);
-    put_number(b, "changes", usage.changes);
+    put_number(b, "store_used_bytes", usage.used_bytes);
+    put_number(b, "store_limit_bytes", usage.limit_bytes);
+    put_number(b, "store_commits", usage.commits);
+    put_number(b, "store_changes", usage.changes);
 }
 
 static void put_segment(const struct incarnation *i, struct wire_buf *b)
@@ -40,17 +39,17 @@ static void put_segment(const struct incarnation *i, struct wire_buf *b)
     wire_put_map(b, 7);
     put_number(b, "incarnation", i->id);
     put_number(b, "gva", i->gva.v);
-    put_number(b, "length", i->len_bytes);
-    put_number(b, "populated", alloc_upto(i->alloc));
-    put_number(b, "used", alloc_used_bytes(i->alloc));
-    put_number(b, "free", alloc_free_bytes(i->alloc));
+    put_number(b, "length_bytes", i->len_bytes);
+    put_number(b, "populated_bytes", alloc_upto(i->alloc));
+    put_number(b, "used_bytes", alloc_used_bytes(i->alloc));
+    put_number(b, "free_bytes", alloc_free_bytes(i->alloc));
     put_text(b, "kind", i->kind == SEGMENT_HOST ? "host" : "hbm");
 }
 
-static void put_node(const struct node *n, struct wire_buf *b)
+static void put_node(const struct core *c, const struct node *n, struct wire_buf *b)
 {
     static const char *const states[] = {"alive", "suspect", "dead"};
-    wire_put_map(b, 9);
+    wire_put_map(b, 11);
     put_number(b, "node", n->id);
     put_text(b, "name", n->name);
     put_text(b, "state", states[n->state]);
@@ -59,10 +58,9 @@ static void put_node(const struct node *n, struct wire_buf *b)
     put_number(b, "boot", n->boot);
     put_text(b, "host", n->host);
     put_text(b, "zone", n->zone);
-    wire_put_str(b, "transports");
-    wire_put_map(b, 2);
     put_text(b, "shm", n->shm);
     put_text(b, "tcp", n->tcp);
+    put_number(b, "heartbeat_age_ms", c->patient_ms - n->heard_ms);
     wire_put_str(b, "segments");
     wire_put_array(b, n->segment_count);
     for (uint32_t i = 0; i < n->segment_count; i++)
@@ -73,7 +71,7 @@ static void put_nodes(const struct core *c, struct wire_buf *b)
 {
     wire_put_str(b, "nodes");
     wire_put_array(b, c->members.node_count);
-    list_each(&c->members.nodes, l) put_node(container_of(l, struct node, link), b);
+    list_each(&c->members.nodes, l) put_node(c, container_of(l, struct node, link), b);
 }
 
 static uint32_t quarantined_sessions(const struct core *c)
@@ -91,7 +89,7 @@ static void put_quarantine(const struct core *c, struct wire_buf *b)
     wire_put_map(b, 3);
     put_number(b, "bytes", c->reuse.bytes);
     put_number(b, "extents", c->reuse.extents);
-    wire_put_str(b, "by_session");
+    wire_put_str(b, "sessions");
     wire_put_array(b, quarantined_sessions(c));
     for (uint32_t i = 0; i < SESSION_BUCKETS; i++) {
         for (const struct session *s = c->sessions.buckets[i]; s != NULL; s = s->next) {
@@ -115,10 +113,10 @@ static void put_capacity(const struct core *c, struct wire_buf *b)
     }
     wire_put_str(b, "capacity");
     wire_put_map(b, 4);
-    put_number(b, "total", c->capacity_bytes);
-    put_number(b, "used", used_bytes);
-    put_number(b, "free", free_bytes);
-    put_number(b, "quarantined", c->reuse.bytes);
+    put_number(b, "total_bytes", c->capacity_bytes);
+    put_number(b, "used_bytes", used_bytes > c->reuse.bytes ? used_bytes - c->reuse.bytes : 0);
+    put_number(b, "free_bytes", free_bytes);
+    put_number(b, "quarantined_bytes", c->reuse.bytes);
 }
 
 int method_status(struct service_peer *p, uint32_t msgid, struct wire_value params,

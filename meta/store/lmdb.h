@@ -52,8 +52,10 @@ int store_lmdb_fd(const struct store *s);
 /* Calls done() of what is finished. Owner's thread. done() may submit, get and scan. */
 void store_lmdb_dispatch(struct store *s);
 
-/* Waits until everything is finished and dispatched, makes it durable and notes that the store was
- * closed cleanly. NULL is accepted. */
+/* Waits until everything is finished and dispatched, also what the done()s submit meanwhile. */
+void store_lmdb_drain(struct store *s);
+
+/* Drains, makes all durable and notes that the store was closed cleanly. NULL is accepted. */
 void store_lmdb_close(struct store *s);
 
 #endif

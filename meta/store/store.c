@@ -409,8 +409,9 @@ free_store:
 }
 
 /* Nobody else touches the store now. */
-static void drain(struct store_lmdb *s)
+void store_lmdb_drain(struct store *base)
 {
+    struct store_lmdb *s = lmdb_of(base);
     struct pollfd p = {.fd = s->event_fd, .events = POLLIN};
     while (s->in_flight > 0) {
         poll(&p, 1, -1);
@@ -423,7 +424,7 @@ void store_lmdb_close(struct store *base)
     if (!base)
         return;
     struct store_lmdb *s = lmdb_of(base);
-    drain(s);
+    store_lmdb_drain(base);
     threads_stop(s, true, s->durability == STORE_PROCESS);
     if (!atomic_load(&s->broken) && db_sync(s->db) == CENOTE_OK)
         dir_note(&s->dir, DIR_CLEAN);

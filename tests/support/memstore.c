@@ -212,6 +212,11 @@ void memstore_fail(struct memstore *m, unsigned count, int status)
     m->fail_status = status;
 }
 
+void memstore_put(struct memstore *m, const struct store_write *w)
+{
+    apply_write(&m->trees[w->tree], w);
+}
+
 bool memstore_step(struct memstore *m)
 {
     struct waiting *w = m->first;

@@ -22,6 +22,8 @@ bool memstore_step(struct memstore *m);
 void memstore_run(struct memstore *m);
 /* The next count changes, from the oldest waiting one, fail with status. */
 void memstore_fail(struct memstore *m, unsigned count, int status);
+/* Writes past the service. */
+void memstore_put(struct memstore *m, const struct store_write *w);
 unsigned memstore_done(const struct memstore *m);                        /* changes done so far */
 uint32_t memstore_count(const struct memstore *m, enum store_tree tree); /* keys */
 

@@ -106,6 +106,8 @@ static void call_drop(struct end *e, unsigned i, int status)
     struct call call = e->calls[i];
     struct wire_value none = {NULL};
     memmove(&e->calls[i], &e->calls[i + 1], (--e->call_count - i) * sizeof(call));
+    if (status == CENOTE_OK && e->world->replied != NULL)
+        e->world->replied(e->world->replied_arg, e, &call);
     wire_msg_free(&call.msg);
     free(call.frame);
     call.done(call.arg, status, none);
@@ -505,12 +507,14 @@ struct end *node_join(struct world *w, const struct node_join_params *p, int *st
     struct answer *a;
     uint32_t msgid = end_request(e, &b, METHOD_NODE_JOIN);
     node_join_params_put(&b, p);
+    e->holds_calls = true; /* they may come right behind the answer */
     *status = end_ask(e, &b, msgid, &a);
     if (*status == CENOTE_OK) {
         bool good = node_join_result_get(a->msg.result, &e->joined);
         assert(good);
         answer_drop(e, a);
     }
+    e->holds_calls = false;
     return e;
 }
 

@@ -56,6 +56,9 @@ struct world {
     uint64_t seed;
     int started; /* 1: not yet */
     struct end *ends[WORLD_ENDS];
+    /* Told of every call that is answered with CENOTE_OK, before the service hears; may be NULL. */
+    void (*replied)(void *arg, struct end *e, const struct call *call);
+    void *replied_arg;
 };
 
 struct world *world_new(const struct service_options *options);

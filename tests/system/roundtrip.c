@@ -15,6 +15,7 @@
 #include "bench/payload.h"
 #include "tests/scenario/check.h"
 
+#define SPACE       "roundtrip" /* empty before and after */
 #define MIB         (1u << 20)
 #define LARGEST     (5u * MIB + 7)
 #define BATCH       300u
@@ -272,7 +273,7 @@ static void listing(struct cenote *c)
 
 static void two_clients(struct cenote *c)
 {
-    struct cenote *same = open_client("default"), *other = open_client("other");
+    struct cenote *same = open_client(SPACE), *other = open_client("other");
     struct cenote_key key = {"shared", 6};
 
     CHECK_EQ(put(c, "shared", 21, 50000, 0), CENOTE_OK);
@@ -349,7 +350,7 @@ static void in_child(struct cenote *c)
     CHECK_EQ(cenote_list(c, NULL, 0, &list), CENOTE_FORKED);
     CHECK_EQ(cenote_pool_status(c, &json), CENOTE_FORKED);
     cenote_close(&c);
-    struct cenote *own = open_client("default");
+    struct cenote *own = open_client(SPACE);
     check_value(own, "forked", 31, 80000);
     cenote_close(&own);
 }
@@ -393,7 +394,7 @@ int main(int argc, char **argv)
     out = malloc(LARGEST);
     in = malloc(LARGEST);
     CHECK(out != NULL && in != NULL);
-    struct cenote *client = open_client(NULL);
+    struct cenote *client = open_client(SPACE);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         parts[i](client);
     cenote_close(&client);

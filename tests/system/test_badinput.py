@@ -1,21 +1,24 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Input that nobody well-meaning sends, and surroundings that don't play along. After each case the
-pool serves, and as many bytes are in use as before."""
+"""Input that nobody well-meaning sends. Each case is refused with its own status, and after it the
+pool serves and as many bytes are in use as before."""
 import os
 import random
-import shutil
 import struct
 import subprocess
-import tempfile
+import time
 import unittest
 
 import msgpack
 
-from pool import BIN, Daemon, Pool, connect, wait_until
-from protocol import Client, Failure
+from pool import BIN, MIB, SHORT, Daemon, Pool, connect, wait_until
+from protocol import DRAINED, VISIBLE, Client, Failure
 
-MALFORMED, FRAME_SIZE, NO_METHOD, PROTOCOL, META_FULL = -46, -45, -44, -41, -84
+NOT_FOUND, EXISTS, INVALID, KEY_SIZE, VALUE_SIZE, NO_SPACE = -1, -2, -3, -4, -5, -7
+ABORTED, NO_SUCH_PUT, DENIED, LIMIT = -13, -14, -15, -17
+PROTOCOL, VERSION, NO_SESSION, NO_METHOD, FRAME_SIZE, MALFORMED = -41, -42, -43, -44, -45, -46
+NODE_KNOWN, OLD_BOOT, BAD_GRANT, BAD_RANGE = -61, -64, -65, -66
+DRAM = 64 * MIB
 SEED = int(os.environ.get("CENOTE_SEED", random.randrange(1 << 32)))
 
 
@@ -41,7 +44,7 @@ class Hostile(unittest.TestCase):
         cls.pool.close()
 
     def setUp(self):
-        self.used = self.pool.used_bytes()
+        self.pool.wait_used(0, f"an empty pool (seed {SEED})")
         self.random = random.Random(SEED)
 
     def tearDown(self):
@@ -52,7 +55,13 @@ class Hostile(unittest.TestCase):
             got = self.pool.cenote("--transport", transport, "get", "still-works", "-")
             self.assertEqual(got.stdout, b"yes")
         self.pool.cenote("rm", "still-works")
-        wait_until(lambda: self.pool.used_bytes() == self.used, 10, f"used bytes (seed {SEED})")
+        self.pool.wait_used(0, f"the space coming back (seed {SEED})")
+
+    def failure(self, function, *args):
+        """The status with which a call is refused."""
+        with self.assertRaises(Failure) as raised:
+            function(*args)
+        return raised.exception.status
 
     def endpoints(self):
         node = self.pool.status()["nodes"][0]
@@ -114,9 +123,7 @@ class Hostile(unittest.TestCase):
 
     def test_unknown_methods_and_wrong_parameters(self):
         client = Client(self.pool.meta_endpoint)
-        with self.assertRaises(Failure) as raised:
-            client.call("surprise", [])
-        self.assertEqual(raised.exception.status, NO_METHOD)
+        self.assertEqual(self.failure(client.call, "surprise", []), NO_METHOD)
         wrong = ([], [None], [{}], [[]], ["x"] * 4, [-1, -1, -1], [1 << 63] * 3, [[None]],
                  [0, 0, [[b"", 0]]], [1, 0, [[b"k" * 1025, 0]]], [1, 0, [[b"k", -1]]],
                  [1, [[1]]], [1, [[1, 2, 3, 4]]], [[b""]], [b"x" * 70000])
@@ -133,42 +140,196 @@ class Hostile(unittest.TestCase):
                     client = Client(self.pool.meta_endpoint)
         client.close()
 
+    def stranger(self):
+        """A connection without a session."""
+        client = Client.__new__(Client)
+        client.sock, client.msgid, client.data = connect(self.pool.meta_tcp), 0, {}
+        client.unpacker = msgpack.Unpacker(raw=False)
+        return client
+
     def test_calls_without_a_session(self):
         for method, params in (("put_start", [1, 0, [[b"k", 1]]]), ("lookup", [[b"k"]]),
-                               ("remove", [1, [b"k"]]), ("node_heartbeat", [[0]]),
-                               ("node_leave", [])):
-            client = Client.__new__(Client)
-            client.sock, client.msgid = connect(self.pool.meta_tcp), 0
-            client.unpacker = msgpack.Unpacker(raw=False)
-            with self.subTest(method), self.assertRaises(Failure):
-                client.call(method, params)
-            client.sock.close()
+                               ("remove", [1, [b"k"]]), ("put_commit", [1, [[1, 1, [0], [0]]]])):
+            client = self.stranger()
+            with self.subTest(method):
+                self.assertEqual(self.failure(client.call, method, params), NO_SESSION)
+            client.close()
+        for method, params in (("node_heartbeat", [[0]]), ("node_leave", [])):
+            client = self.stranger()
+            with self.subTest(method):
+                self.failure(client.call, method, params)
+            client.close()
+
+    def test_another_protocol_version(self):
+        client = self.stranger()
+        self.assertEqual(self.failure(client.call, "session_open", [2, "default", "x"]), VERSION)
+        for name in ("", "x" * 65, "sl/ash", "sp ace"):
+            status = self.failure(client.call, "session_open", [1, name, "x"])
+            self.assertIn(status, (INVALID, MALFORMED))
+        client.close()
+
+    def test_keys_of_wrong_lengths(self):
+        client = self.pool.client()
+        for key in (b"", b"k" * 1025, b"k" * 70000):
+            with self.subTest(len(key)):
+                self.assertEqual(self.failure(client.put_start, key, 1), KEY_SIZE)
+                for method in ("lookup", "stat"):
+                    result = client.call(method, [[key]])
+                    item = result[1][0] if method == "lookup" else result[0]
+                    self.assertEqual(item, [KEY_SIZE])
+                self.assertEqual(self.failure(client.remove, key), KEY_SIZE)
+        client.put(b"k" * 1024, b"longest")
+        self.assertEqual(client.get(b"k" * 1024), b"longest")
+        client.remove(b"k" * 1024)
+        client.close()
+
+    def test_values_larger_than_the_pool(self):
+        client = self.pool.client()
+        for length in (DRAM + 1, DRAM, 1 << 40, 1 << 60, (1 << 63) - 1, (1 << 64) - 1):
+            with self.subTest(length):
+                self.assertIn(self.failure(client.put_start, b"large", length),
+                              (VALUE_SIZE, NO_SPACE) if length == DRAM else (VALUE_SIZE,))
+        with open(self.pool.dir / "in", "wb") as f:
+            f.truncate(DRAM * 2)
+        done = self.pool.cenote("put", "large", self.pool.dir / "in", code=1)
+        self.assertIn(b"larger than the pool can hold", done.stderr)
+        client.put_start(b"half", DRAM // 2)
+        self.assertEqual(self.failure(client.put_start, b"more", DRAM // 4 * 3), NO_SPACE)
+        client.close()
+
+    def test_batches_beyond_the_limit(self):
+        client = self.pool.client()
+        for method, params in (("lookup", [[b"k"] * 5000]), ("exists", [[b"k"] * 5000]),
+                               ("remove", [1, [b"k"] * 5000]),
+                               ("put_start", [1, 0, [[b"k", 0]] * 5000])):
+            with self.subTest(method):
+                self.assertIn(self.failure(client.call, method, params), (LIMIT, INVALID))
+        client.close()
+
+    def end(self, client, method, put_id, state=VISIBLE):
+        statuses, _ = client.call(method, [client.next_seq(), [[put_id, 1, [7], [state]]]])
+        return statuses[0]
+
+    def test_commits_of_wrong_put_ids(self):
+        client, other = self.pool.client(), self.pool.client()
+        put_id = client.put_start(b"wrong", 100)[0]
+        for method in ("put_commit", "put_abort"):
+            for unknown in (0, put_id + 1000, (1 << 64) - 1):
+                self.assertEqual(self.end(client, method, unknown), NO_SUCH_PUT)
+            self.assertEqual(self.end(other, method, put_id), DENIED)
+        for states in ([], [0, 0], [3]):
+            with self.subTest(states):
+                item = [put_id, 1, [7], states]
+                try:
+                    statuses, _ = client.call("put_commit", [client.next_seq(), [item]])
+                    self.assertEqual(statuses, [INVALID])
+                except Failure as failure:
+                    self.assertIn(failure.status, (INVALID, MALFORMED))
+        self.assertEqual(self.end(client, "put_abort", put_id, DRAINED), 0)
+        self.assertIn(self.end(client, "put_commit", put_id), (ABORTED, NO_SUCH_PUT))
+        self.assertEqual(client.call("lookup", [[b"wrong"]])[1], [[NOT_FOUND]])
+        late = client.put_start(b"late", 100)[0]
+        wait_until(self.pool.settled, 10, "the put's time being over")
+        self.assertIn(self.end(client, "put_commit", late), (ABORTED, NO_SUCH_PUT))
+        client.close()
+        other.close()
 
     def test_extents_of_others(self):
         """A client that writes where it was granted nothing, and reads what isn't there."""
-        client = Client(self.pool.meta_endpoint)
+        client = self.pool.client()
         put_id, _, ((_, length, ((gva, _boot, mac),)),) = client.put_start(b"mine", 4096)
         node, _ = client.locate(gva)
-        attempts = ((put_id, gva, length, 0, mac ^ 1), (put_id + 1, gva, length, 0, mac),
-                    (put_id, gva + 4096, length, 0, mac), (put_id, gva, length * 2, 0, mac),
-                    (put_id, gva, length, length * 2, mac), (put_id, gva, length, 1 << 63, mac),
-                    (put_id, gva, 1 << 62, 0, mac), (put_id, (1 << 61) - 64, length, 0, mac))
-        for put, at, payload, offset, grant in attempts:
-            with self.subTest(put=put, at=at, offset=offset):
-                with self.assertRaises((Failure, ConnectionError)):
-                    client.channel(node).write(put, at, payload, offset, b"x" * 64, grant)
-                client.data.clear()
-        with self.assertRaises((Failure, ConnectionError)):
-            client.channel(node).read(put_id, gva, length, 0, length)
-        client.call("put_abort", [client.next_seq(), [[put_id, 0, [], [1]]]])
+        end = (1 << 61) - 64
+        attempts = ((BAD_GRANT, put_id, gva, length, 0, mac ^ 1),
+                    (BAD_GRANT, put_id + 1, gva, length, 0, mac),
+                    (BAD_GRANT, put_id, gva + 4096, length, 0, mac),
+                    (BAD_GRANT, put_id, gva, length * 2, 0, mac),
+                    (BAD_RANGE, put_id, gva, length, length * 2, mac),
+                    (BAD_RANGE, put_id, gva, length, 1 << 63, mac),
+                    (BAD_RANGE, put_id, gva, length, (1 << 64) - 1, mac),
+                    (BAD_RANGE, put_id, gva, 1 << 62, 0, mac),
+                    (BAD_RANGE, put_id, end, length, 0, mac), (BAD_RANGE, put_id, 0, 0, 0, mac))
+        for status, put, at, payload, offset, grant in attempts:
+            with self.subTest(put=put, at=at, payload=payload, offset=offset):
+                self.assertEqual(self.failure(client.channel(node).write, put, at, payload, offset,
+                                              b"x" * 64, grant), status)
+        other = self.pool.client()
+        self.assertEqual(self.failure(other.channel(other.locate(gva)[0]).write, put_id, gva,
+                                      length, 0, b"x" * 64, mac), BAD_GRANT)
+        self.failure(client.channel(node).read, put_id, gva, length, 0, length)
+        self.assertEqual(self.failure(client.channel(node).read, put_id, end, 1, 0, 1), BAD_RANGE)
+        client.call("put_abort", [client.next_seq(), [[put_id, 0, [], [DRAINED]]]])
         client.close()
+        other.close()
+
+    def hello(self, endpoint, change=None):
+        """The node's answer to a hello: (status, connection)."""
+        client = self.pool.client()
+        client.call("map", [0])
+        fields = [b"CNTD", 1, 0, client.session, client.namespace, 0, client.token, 0]
+        if change:
+            fields[change[0]] = change[1]
+        s = connect(endpoint)
+        s.sendall(struct.pack("<4sHHQII16sQ", *fields).ljust(64, b"\0"))
+        answer = s.recv(32)
+        client.close()
+        return struct.unpack_from("<i", answer, 8)[0], s
+
+    def test_hellos_that_lie(self):
+        node = self.pool.status()["nodes"][0]
+        for change, status in ((None, 0), ((0, b"HTTP"), PROTOCOL), ((1, 2), VERSION),
+                               ((3, 12345678), DENIED), ((4, 9), DENIED), ((6, bytes(16)), DENIED),
+                               ((7, 77), OLD_BOOT)):
+            for endpoint in (node["tcp"], node["shm"]):
+                with self.subTest(change=change, endpoint=endpoint):
+                    found, s = self.hello(endpoint, change)
+                    s.close()
+                    self.assertEqual(found, status)
+
+    def test_requests_that_are_none(self):
+        endpoint = self.pool.status()["nodes"][0]["tcp"]
+        for request in (b"CNXR\x03" + bytes(59), b"CNXR\x01\x01" + bytes(58), b"GET / HTTP/1.1\r\n" * 4):
+            _, s = self.hello(endpoint)
+            s.sendall(request)
+            answer = read_all(s)
+            self.assertEqual(struct.unpack_from("<4si", answer), (b"CNXA", PROTOCOL))
+            s.close()
+
+    def test_half_a_hello_then_silence(self):
+        node = self.pool.status()["nodes"][0]
+        waiting = [connect(node["tcp"], 30), connect(node["shm"], 30)]
+        for s in waiting:
+            s.sendall(b"CNTD\x01\x00")
+        begin = time.monotonic()
+        for s in waiting:
+            self.assertEqual(s.recv(1), b"")
+            s.close()
+        self.assertLess(time.monotonic() - begin, 20)
+
+    def test_a_client_gone_in_the_middle_of_a_put(self):
+        """Half of the bytes are there, and the connections break."""
+        client = self.pool.client()
+        put_id, _, ((_, length, ((gva, _boot, mac),)),) = client.put_start(b"unfinished", 8 * MIB)
+        channel = client.channel(client.locate(gva)[0])
+        head = channel.request_head(channel.WRITE, put_id, gva, length, 0, length, mac)
+        channel.sock.sendall(head + bytes(4 * MIB))
+        self.assertGreaterEqual(self.pool.used_bytes(), 8 * MIB)
+        client.close() # as the kernel does it for a process that dies
+        self.pool.wait_used(0)
+        self.pool.cenote("exists", "unfinished", code=3)
 
     def test_a_client_killed_in_the_middle_of_a_put(self):
-        client = Client(self.pool.meta_endpoint)
-        client.put_start(b"unfinished", 8 << 20)
-        self.assertGreater(self.pool.used_bytes(), self.used)
-        client.sock.close() # as the kernel does it for a process that dies
-        wait_until(lambda: self.pool.used_bytes() == self.used, 10, "the put's end")
+        for transport in ("shm", "tcp"):
+            writer = self.pool.spawn("writer", self.pool.meta_endpoint, transport, "unfinished",
+                                     16 * MIB, 1, 8 * MIB)
+            os.waitid(os.P_PID, writer.pid, os.WSTOPPED | os.WNOWAIT)
+            self.assertGreaterEqual(self.pool.used_bytes(), 16 * MIB)
+            writer.kill()
+            writer.communicate()
+            self.pool.wait_used(0)
+            self.pool.cenote("exists", "unfinished", code=3)
+
+    def test_the_tool_killed_while_it_reads(self):
         reader, writer = os.pipe()
         process = subprocess.Popen([BIN / "cenote", "put", "unfinished", "-"], stdin=reader,
                                    env=self.pool.environment(), stderr=subprocess.DEVNULL)
@@ -179,113 +340,60 @@ class Hostile(unittest.TestCase):
         os.close(writer)
         self.pool.cenote("exists", "unfinished", code=3)
 
+    def join(self, client, name):
+        return client.call("node_join", [1, name, 99, "elsewhere", "", "", "127.0.0.1:9",
+                                         bytes(16), 0, [[1 << 30, 0, 0]]])
+
     def test_a_node_that_registers_twice(self):
+        first, second = self.stranger(), self.stranger()
+        self.assertEqual(self.failure(first.call, "node_join", [1]), MALFORMED)
+        self.join(first, "fake")
+        self.assertEqual(self.failure(self.join, second, "fake"), NODE_KNOWN)
+        self.assertEqual(self.failure(self.join, second, "node0"), NODE_KNOWN)
+        first.call("node_leave", [])
+        self.join(second, "fake")
+        second.call("node_leave", [])
+        first.close()
+        second.close()
+        wait_until(lambda: self.pool.status()["capacity"]["total_bytes"] == DRAM, 10,
+                   "the fake node's end")
+
+    def test_a_node_process_of_the_same_name(self):
         twin = Daemon("twin", self.pool.dir, ["--roles=node", "--meta", self.pool.meta_endpoint,
                                               "--dram", "16MiB", "--node-name", "node0",
                                               "--shm-dir", self.pool.dir / "twin"])
         twin.start(wait=False)
-        wait_until(lambda: "a live node has this name" in twin.log(), 10)
+        wait_until(lambda: "a live node has this name" in twin.log(), 10, "the twin's refusal")
         self.assertEqual(len(self.pool.status()["nodes"]), 1)
         twin.stop()
 
-    def test_a_node_that_vanishes_while_it_is_written(self):
-        node = self.pool.add_node("mortal", ["--dram", "256MiB"])
-        self.pool.wait_capacity()
-        source = self.pool.dir / "in"
-        source.write_bytes(bytes(200 << 20))
-        put = subprocess.Popen([BIN / "cenote", "--transport", "tcp", "put", "doomed", source],
-                               env=self.pool.environment(), stderr=subprocess.PIPE)
-        wait_until(lambda: self.pool.used_bytes() > self.used, 10, "the put's start")
-        node.kill()
-        _, error = put.communicate(timeout=60)
-        if put.returncode != 0:
-            self.assertNotEqual(error, b"")
-        self.pool.cenote("rm", "doomed", code=None)
-        self.pool.nodes.remove(node)
 
+class Vanishing(unittest.TestCase):
+    """A node that dies while it is written."""
 
-class Surroundings(unittest.TestCase):
-    """A machine that doesn't give what cenoted asks for."""
-
-    def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="cenote-test-")
-        self.addCleanup(shutil.rmtree, self.dir)
-
-    def refuses(self, *options, code=1, before=""):
-        """Runs a cenoted that can't start; returns what it says."""
-        command = " ".join(f"'{o}'" for o in (BIN / "cenoted", *options))
-        done = subprocess.run(["unshare", "-m", "sh", "-c", f"{before} exec {command}"]
-                              if before else ["sh", "-c", f"exec {command}"],
-                              capture_output=True, timeout=20, check=False)
-        text = done.stderr.decode()
-        self.assertEqual(done.returncode, code, text)
-        self.assertEqual(done.stdout, b"")
-        return text
-
-    def meta(self, *options, **keywords):
-        return self.refuses("--roles=meta", "--listen", f"unix:{self.dir}/c", "--data-dir",
-                            f"{self.dir}/meta", *options, **keywords)
-
-    def test_data_directory_in_use(self):
-        with Pool() as pool:
-            text = self.refuses("--roles=meta", "--listen", "127.0.0.1:0", "--data-dir",
-                                pool.data_dir)
-            self.assertIn(str(pool.data_dir), text)
-            pool.cenote("put", "k", "-", input=b"v")
-
-    def test_address_in_use(self):
-        with Pool() as pool:
-            text = self.refuses("--roles=meta", "--listen", pool.meta_tcp, "--data-dir",
-                                f"{self.dir}/meta")
-            self.assertIn(pool.meta_tcp, text)
-
-    def test_another_format(self):
-        with Pool() as pool:
-            pool.stop()
-            state = pool.data_dir / "state"
-            text = state.read_text(encoding="ascii")
-            self.assertRegex(text, r"\b1\b")
-            state.write_text(text.replace("1", "9", 1), encoding="ascii")
-            text = self.refuses("--roles=meta", "--listen", "127.0.0.1:0", "--data-dir",
-                                pool.data_dir)
-            self.assertIn(str(pool.data_dir), text)
-
-    def test_wrong_options(self):
-        for options in (["--dram", "many"],
-                        ["--dram", "1TiB", "--roles=node", "--shm-dir", self.dir],
-                        ["--listen", "0.0.0.0:0"], ["--data-listen", "0.0.0.0:0"],
-                        ["--listen", "nowhere"], ["--roles=king"], ["--suspect", "1s"],
-                        ["--config", "/nonexistent"], ["stray"], ["--heartbeat"]):
-            with self.subTest(options):
-                code = 1 if "1TiB" in options else 2
-                text = self.refuses("--data-dir", f"{self.dir}/meta", *options, code=code)
-                self.assertNotEqual(text, "")
-
-    @unittest.skipIf(os.geteuid() != 0, "needs root to mount")
-    def test_read_only_file_system(self):
-        mount = f"mkdir -p {self.dir}/meta && mount -t tmpfs -o ro none {self.dir}/meta &&"
-        self.assertIn(f"{self.dir}/meta", self.meta(before=mount))
-
-    @unittest.skipIf(os.geteuid() != 0, "needs root to mount")
-    def test_tiny_disk(self):
-        mount = f"mkdir -p {self.dir}/meta && mount -t tmpfs -o size=4k none {self.dir}/meta &&"
-        self.assertIn(f"{self.dir}/meta", self.meta(before=mount))
-
-    def test_full_metadata(self):
-        with Pool(meta_options=["--meta-map-size", "1MiB"]) as pool:
-            client, count = Client(pool.meta_endpoint), 0
-            with self.assertRaises(Failure) as raised:
-                for count in range(100000):
-                    client.put(b"%d" % count + b"k" * 400, b"")
-            self.assertEqual(raised.exception.status, META_FULL)
-            self.assertGreater(count, 100)
-            for i in range(count):
-                client.remove(b"%d" % i + b"k" * 400)
-            client.put(b"again", b"there is room")
-            self.assertEqual(client.get(b"again"), b"there is room")
-            client.remove(b"again")
-            client.close()
-            wait_until(lambda: pool.used_bytes() == 0, 10)
+    def test_put_fails_and_the_space_is_forgotten(self):
+        with Pool(nodes=2, split=True, dram=64 * MIB,
+                  meta_options=[*SHORT, "--suspect=1s", "--dead=3s"]) as pool:
+            puts = [pool.spawn("writer", pool.meta_endpoint, transport, f"{transport}/{i}",
+                               24 * MIB, i, 12 * MIB)
+                    for i, transport in enumerate(("shm", "tcp"))]
+            for put in puts:
+                os.waitid(os.P_PID, put.pid, os.WSTOPPED | os.WNOWAIT)
+            for node in pool.nodes:
+                node.kill()
+            for put in puts:
+                put.send_signal(18) # SIGCONT
+                out, _ = put.communicate(timeout=60)
+                self.assertNotEqual(put.returncode, 0, out)
+            wait_until(lambda: pool.status()["capacity"]["total_bytes"] == 0, 30,
+                       "the death of the nodes")
+            pool.wait_used(0)
+            self.assertEqual(pool.cenote("put", "x", "-", input=b"x", code=1).stderr[-20:],
+                             b"memory to the pool\n"[-20:])
+            fresh = pool.add_node("fresh")
+            pool.cenote("put", "x", "-", input=b"x")
+            self.assertEqual(pool.cenote("get", "x", "-").stdout, b"x")
+            self.assertTrue(fresh.alive())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,240 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A writer that is stopped half-way, whose put runs out of time, and that wakes up when its space
+holds the values of others. Its bytes must not land among theirs.
+
+    tcp    the node closes what the writer writes on; the space is free at once, and is reused
+    shm    nobody can stop a memcpy: the space stays in quarantine until the writer goes on or dies
+
+Usage: test_fence.py [--times N] [--seed N] [--only CASE]
+"""
+import argparse
+import os
+import random
+import signal
+import time
+
+import protocol
+from pool import (MIB, SANITIZED, SHORT, Pool, check, end_of, run_cases, wait_until)
+
+DRAM = 40 * MIB
+VALUE = 24 * MIB # of the writer that is stopped; the values of others need its space
+PIECE = MIB - 4096
+PUT_ID = 4711 # of its payload
+NO_SPACE = -7
+OPTIONS = [*SHORT, "--put-timeout=400ms", "--lease=200ms"]
+OVERWRITTEN = "bytes of another value were overwritten by a writer that had been fenced"
+
+
+class Others:
+    """Values that fill the pool to the brim."""
+
+    def __init__(self, pool):
+        self.pool = pool
+        self.client = pool.client("others")
+        self.values = {}
+        self.extents = []
+
+    def fill(self):
+        for number in range(2 * DRAM // PIECE):
+            key = b"other/%d" % number
+            value = random.Random(number).randbytes(4096) * (PIECE // 4096)
+            try:
+                self.client.put(key, value)
+            except protocol.Failure as failure:
+                check(failure.status == NO_SPACE, f"filling the pool: {failure}")
+                break
+            self.values[key] = value
+        items = self.client.call("stat", [list(self.values)])
+        self.extents = [(gva, length) for item in items for _, length, _, gvas in item[5]
+                        for gva in gvas]
+
+    def check_reuse(self, extents):
+        """The values of others lie where the stopped put was to lie, in all of it."""
+        for gva, length in extents:
+            covered = sum(max(0, min(gva + length, at + size) - max(gva, at))
+                          for at, size in self.extents)
+            check(covered > length * 8 // 10, f"the space of the stopped put is not reused: "
+                  f"{covered} of {length} bytes")
+
+    def check_values(self):
+        for key, value in self.values.items():
+            try:
+                check(self.client.get(key) == value, OVERWRITTEN)
+            except protocol.Failure as failure:
+                check(False, f"{OVERWRITTEN}: {key}: {failure}")
+
+    def remove(self):
+        self.client.call("remove", [self.client.next_seq(), list(self.values)])
+        self.client.close()
+        self.pool.wait_used(0)
+
+
+def wait_stopped(process):
+    end = time.monotonic() + 60
+    while True:
+        found = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        if found:
+            break
+        check(time.monotonic() < end, "the writer neither stopped nor ended")
+        time.sleep(0.001)
+    check(found.si_code == os.CLD_STOPPED, "the writer ended before it stopped")
+
+
+def wait_free(pool):
+    """The put has ended, and its space with it."""
+    pool.wait_used(0, "the space of a put that ran out of time being free")
+
+
+def spawn_writer(pool, transport, stop_at):
+    return pool.spawn("writer", pool.meta_endpoint, transport, "stopped", VALUE, PUT_ID, stop_at)
+
+
+def wake(process, name):
+    process.send_signal(signal.SIGCONT)
+    text = end_of(process, 60, name)
+    check(process.returncode != 0, f"{name} was told that its put succeeded: {text}")
+    return text.strip()
+
+
+def finish(pool, others, key="stopped"):
+    others.check_values()
+    others.remove()
+    pool.cenote("exists", key, code=3)
+
+
+def raw_tcp(pool, chance):
+    """By the protocol's page: half of a write, and its rest after the fence."""
+    client = pool.client()
+    put_id, _, stripes = client.put_start(b"stopped", VALUE)
+    halves = []
+    for _, length, ((gva, _boot, mac),) in stripes:
+        node = client.locate(gva)[0]
+        channel = protocol.Data(node[6], client.session, client.namespace, client.token, node[2])
+        sent = chance.randrange(1, length)
+        head = channel.request_head(channel.WRITE, put_id, gva, length, 0, length, mac)
+        channel.sock.sendall(head + b"!" * sent)
+        halves.append((channel, length - sent))
+    wait_free(pool)
+    others = Others(pool)
+    others.fill()
+    others.check_reuse([(gva, length) for _, length, ((gva, _, _),) in stripes])
+    for channel, rest in halves:
+        try:
+            channel.sock.sendall(b"!" * rest)
+            channel.answer()
+        except (OSError, protocol.Failure):
+            pass
+        channel.close()
+    client.close()
+    finish(pool, others)
+
+
+def writer_tcp(pool, chance):
+    """libcenote, stopped between two calls of the kernel."""
+    process = spawn_writer(pool, "tcp", chance.randrange(1, VALUE - MIB))
+    wait_stopped(process)
+    check(pool.used_bytes() >= VALUE, "the stopped put holds its space")
+    wait_free(pool)
+    others = Others(pool)
+    others.fill()
+    check(sum(size for _, size in others.extents) > DRAM - 2 * MIB,
+          "the values of others need the space of the stopped put")
+    wake(process, "the writer")
+    finish(pool, others)
+
+
+def tool_tcp(pool, chance):
+    """The tool, stopped from outside at any moment of its put."""
+    source = pool.dir / "value"
+    if not source.exists():
+        source.write_bytes(random.Random(1).randbytes(MIB) * (VALUE // MIB))
+    for _ in range(50):
+        process = pool.spawn("cenote", "put", "--transport", "tcp", "stopped", source)
+        wait_until(lambda p=process: p.poll() is not None or pool.used_bytes() > 0, 20,
+                   "the tool's put")
+        time.sleep(chance.random() * 0.01)
+        process.send_signal(signal.SIGSTOP)
+        if process.poll() is None and pool.status()["service"]["pending_puts"] == 1:
+            break
+        process.send_signal(signal.SIGCONT)
+        end_of(process, 60, "the tool")
+        pool.cenote("rm", "stopped", code=None)
+        pool.wait_used(0)
+    else:
+        check(False, "the tool was never caught in the middle of its put")
+    wait_free(pool)
+    others = Others(pool)
+    others.fill()
+    wake(process, "the tool")
+    finish(pool, others)
+
+
+def quarantined(pool):
+    """(bytes, bytes counted to sessions)."""
+    quarantine = pool.status()["quarantine"]
+    return quarantine["bytes"], sum(s["bytes"] for s in quarantine["sessions"])
+
+
+def writer_shm(pool, chance, kill):
+    process = spawn_writer(pool, "shm", chance.randrange(4096, VALUE - 4096))
+    wait_stopped(process)
+    wait_until(lambda: quarantined(pool)[0] >= VALUE, 20, "the stopped put's space in quarantine")
+    others = Others(pool)
+    others.fill()
+    total, counted = quarantined(pool)
+    check(total >= VALUE, "the space of a writer that is in its memcpy was given away")
+    check(counted >= VALUE, "quarantined space is counted to the session it waits for")
+    check(sum(size for _, size in others.extents) <= DRAM - VALUE,
+          "the values of others lie in the space of the stopped put")
+    others.check_values()
+    if kill:
+        process.kill()
+        end_of(process, 60, "the killed writer")
+    else:
+        wake(process, "the writer in shared memory")
+    wait_until(lambda: quarantined(pool) == (0, 0), 20, "the space coming back from quarantine")
+    others.fill_on = others.fill
+    others.fill()
+    check(sum(size for _, size in others.extents) > DRAM - 2 * MIB,
+          "the space of the stopped put can be used again")
+    finish(pool, others)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=3 if SANITIZED else 20)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
+    parser.add_argument("--only")
+    options = parser.parse_args()
+    print(f"--times {options.times} --seed {options.seed}", flush=True)
+    chance = random.Random(options.seed)
+    slow = max(2, options.times // 4)
+
+    with Pool(nodes=1, split=True, dram=DRAM, options=OPTIONS) as pool:
+        def tcp_by_the_page():
+            for _ in range(options.times):
+                raw_tcp(pool, chance)
+
+        def tcp_by_the_library():
+            for _ in range(options.times):
+                writer_tcp(pool, chance)
+
+        def tcp_by_the_tool():
+            for _ in range(slow):
+                tool_tcp(pool, chance)
+
+        def shm_woken():
+            for _ in range(slow):
+                writer_shm(pool, chance, kill=False)
+
+        def shm_killed():
+            for _ in range(slow):
+                writer_shm(pool, chance, kill=True)
+
+        run_cases([tcp_by_the_page, tcp_by_the_library, tcp_by_the_tool, shm_woken, shm_killed],
+                  [options.only] if options.only else [])
+
+
+if __name__ == "__main__":
+    main()

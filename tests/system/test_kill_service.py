@@ -1,0 +1,140 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of the service, again and again, under clients that know what they must find; and the same
+for nodes and for clients. At the end the service's records agree with each other, and when all is
+removed all space is free.
+
+Usage: test_kill_service.py [--times N] [--seed N] [--only service|nodes|clients]
+"""
+import argparse
+import random
+import re
+import signal
+import time
+
+import pool
+from pool import MIB, SANITIZED, SHORT, Pool, check, end_of, wait_until
+
+HAMMER_S = 3600
+# What clients and nodes say while they are being killed.
+NOISE = [r"module=(rpc|session|drive|client|put|get|tcp|shm|node|fabric|member)\b"]
+
+
+def hammer(p, transport, seed, *options, keys=24, size="96K"):
+    return p.spawn("hammer", "--meta", p.meta_endpoint, "--transport", transport, "--threads", 3,
+                   "--keys", keys, "--seconds", HAMMER_S, "--size", size, "--seed", seed, *options)
+
+
+def finish(process, name):
+    """Ends a hammer in order; returns its counts."""
+    process.send_signal(signal.SIGTERM)
+    text = end_of(process, 90, f"hammer {name}")
+    counts = dict(re.findall(r"(\w+) (\d+)", text.splitlines()[-1] if text else ""))
+    print(f"  hammer {name}: {text.splitlines()[-1] if text else ''}", flush=True)
+    check(counts.get("wrong") == "0" and process.returncode == 0,
+          f"hammer {name} found something wrong (status {process.returncode}):\n{text[-3000:]}")
+    check(int(counts["puts"]) > 0 and int(counts["gets"]) > 0, f"hammer {name} did nothing")
+    return {name: int(value) for name, value in counts.items()}
+
+
+def remove_all(p):
+    """Every key of the hammers; then nothing may be left."""
+    client = p.client()
+    while True:
+        page, _ = client.call("list", [b"", None, 1000])
+        if not page:
+            break
+        client.call("remove", [client.next_seq(), [entry[0] for entry in page]])
+    client.close()
+    p.wait_used(0, "the space coming back after everything is removed", 60)
+
+
+def progress(p, before):
+    """Has anything been committed since?"""
+    try:
+        return p.status()["service"]["store_changes"] > before
+    except OSError:
+        return False
+
+
+def kill_service(options, chance):
+    with Pool(nodes=2, split=True, dram=48 * MIB, options=SHORT) as p:
+        p.allow(*NOISE)
+        hammers = [hammer(p, t, options.seed * 10 + i) for i, t in enumerate(("shm", "tcp"))]
+        for i in range(options.times):
+            changes = p.status()["service"]["store_changes"]
+            wait_until(lambda before=changes: progress(p, before + 3), 30,
+                       f"clients going on after kill {i}")
+            time.sleep(chance.random() * 0.12)
+            p.meta.kill()
+            time.sleep(chance.choice((0, 0, 0.05)))
+            p.meta.start()
+            for process in hammers:
+                check(process.poll() is None, f"a hammer ended by itself after kill {i}")
+        p.meta.killed = False
+        for process, name in zip(hammers, ("shm", "tcp")):
+            finish(process, name)
+        reign = p.status()["service"]["reign"]
+        check(reign == options.times + 1, f"reign {reign} after {options.times} kills")
+        remove_all(p)
+
+
+def kill_nodes(options, chance):
+    """Values may be gone, but none may be wrong."""
+    with Pool(nodes=2, split=True, dram=48 * MIB,
+              options=[*SHORT, "--suspect=500ms", "--dead=1500ms"]) as p:
+        p.allow(*NOISE)
+        hammers = [hammer(p, t, options.seed * 10 + i, "--lossy")
+                   for i, t in enumerate(("shm", "tcp"))]
+        for i in range(max(2, options.times // 5)):
+            time.sleep(chance.random() * 0.5)
+            node = p.nodes[i % 2]
+            node.kill()
+            node.start()
+            wait_until(lambda: all(n["state"] == "alive" for n in p.status()["nodes"]) and
+                       len(p.status()["nodes"]) == 2, 30, f"the node's return after kill {i}")
+            for process in hammers:
+                check(process.poll() is None, f"a hammer ended by itself after kill {i}")
+        for process, name in zip(hammers, ("shm", "tcp")):
+            finish(process, name)
+        remove_all(p)
+
+
+def kill_clients(options, chance):
+    """What a dead client was putting is fenced, and its space comes back."""
+    with Pool(nodes=2, split=True, dram=64 * MIB, options=SHORT) as p:
+        p.allow(*NOISE)
+        for i in range(max(2, options.times // 4)):
+            victims = [hammer(p, t, 1000 + 2 * i + j, keys=4, size="4M")
+                       for j, t in enumerate(("shm", "tcp"))]
+            time.sleep(0.1 + chance.random() * 0.3 * pool.SLOWNESS)
+            for victim in victims:
+                victim.kill()
+                victim.communicate()
+            wait_until(p.settled, 20, f"the puts of the dead clients being over (kill {i})")
+            remove_all(p)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=5 if SANITIZED else 20)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
+    parser.add_argument("--only", choices=("service", "nodes", "clients"))
+    options = parser.parse_args()
+    print(f"--times {options.times} --seed {options.seed}", flush=True)
+    chance = random.Random(options.seed)
+
+    def service():
+        kill_service(options, chance)
+
+    def nodes():
+        kill_nodes(options, chance)
+
+    def clients():
+        kill_clients(options, chance)
+
+    pool.run_cases([service, nodes, clients], [options.only] if options.only else [])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What design.md §6 demands, watched from outside: of every extent that was ever granted, whether a
+ * writer may still write to it, whether its seal is void, and until when a reader may rely on it.
+ * An extent may overlap an older one only when all three say so.
+ */
+#ifndef CENOTE_TESTS_EXTENT_MODEL_H
+#define CENOTE_TESTS_EXTENT_MODEL_H
+
+#include "tests/support/metaworld.h"
+
+struct watched {
+    uint64_t gva, size;
+    uint64_t put_id, session;
+    bool writer_done;
+    bool is_void;
+    uint64_t lease_until_ms;
+};
+
+struct extent_model {
+    struct watched *extents;
+    uint32_t count, room;
+    uint64_t reuses; /* extents that came back, rightly */
+    unsigned faults;
+};
+
+/* A put_start was answered with these stripes. */
+void model_granted(struct extent_model *m, uint64_t now_ms, uint64_t session, uint64_t put_id,
+                   const struct stripe *stripes, uint32_t count);
+/* The client of a put writes no more. */
+void model_writer_done(struct extent_model *m, uint64_t put_id);
+/* A lookup was answered. */
+void model_leased(struct extent_model *m, uint64_t put_id, uint64_t until_ms);
+/* Another object of the key, or none, has been answered for: no reader may accept this one. */
+void model_superseded(struct extent_model *m, uint64_t now_ms, uint64_t put_id);
+/* A node has answered a call. */
+void model_replied(struct extent_model *m, const struct end *node, const struct call *call);
+
+#endif

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A seeded random life of the metadata service: clients that put, abort, forget, look up, remove,
+ * replace, disappear and come back; nodes that hold their answers, break off, restart with and
+ * without their memory, and die; a store that fails; a service that is killed. Watched from outside:
+ *
+ *   - no extent is granted again before its writer is done, its seal void and its lease over;
+ *   - what was acknowledged is found, what was removed isn't, as long as the node lives;
+ *   - store, table and allocators agree whenever nothing is in flight.
+ *
+ * Usage: meta_random [seed [steps]]
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "meta/service/peer.h"
+#include "tests/support/metaworld.h"
+#include "tests/unit/meta/extent_model.h"
+#include "transport/base/log.h"
+
+#define KEYS    12u
+#define CLIENTS 4u
+#define NODES   3u
+#define PUTS    24u
+#define MIB     (UINT64_C(1) << 20)
+#define SEGMENT (8 * MIB)
+
+struct open_put {
+    bool used;
+    unsigned client, key;
+    uint64_t session;
+    bool replace;
+    struct put_start_item item;
+};
+
+enum waiting { NOTHING, COMMIT, REMOVE };
+
+/* What is known of a key from the answers. */
+struct key {
+    uint64_t put_id; /* acknowledged; 0: not there */
+    bool unsure;     /* an answer is missing: the next look tells */
+    enum waiting waiting;
+    unsigned client;
+    uint32_t msgid;
+    uint64_t committing;
+};
+
+struct machine {
+    struct end *end; /* NULL: away */
+    unsigned boot;
+    bool beats;
+    struct node_join_params params;
+};
+
+static struct {
+    struct world *world;
+    struct extent_model model;
+    uint64_t random;
+    struct end *clients[CLIENTS];
+    struct machine machines[NODES];
+    struct key keys[KEYS];
+    struct open_put puts[PUTS];
+    unsigned faults;
+    unsigned step;
+} t;
+
+static uint32_t draw(uint32_t below)
+{
+    t.random = t.random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(t.random >> 33) % below;
+}
+
+#define EXPECT(condition, ...)                                                                     \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            t.faults++;                                                                            \
+            printf("step %u: ", t.step);                                                           \
+            printf(__VA_ARGS__);                                                                   \
+            printf("\n");                                                                          \
+        }                                                                                          \
+    } while (0)
+
+static void replied(void *arg, struct end *e, const struct call *call)
+{
+    (void)arg;
+    model_replied(&t.model, e, call);
+}
+
+static const char *name_of(unsigned key)
+{
+    static char name[16];
+    snprintf(name, sizeof(name), "key-%u", key);
+    return name;
+}
+
+/* ---- answers that were waited for ---- */
+
+static void settle_key(unsigned k, int status)
+{
+    struct key *key = &t.keys[k];
+    bool commit = key->waiting == COMMIT;
+    key->waiting = NOTHING;
+    if (status == CENOTE_OK && key->put_id != key->committing)
+        model_superseded(&t.model, t.world->now_ms, key->put_id);
+    if (status == CENOTE_OK)
+        key->put_id = commit ? key->committing : 0;
+    else if (status == CENOTE_NOT_FOUND && !commit)
+        key->put_id = 0;
+    else if (status != CENOTE_EXISTS && status != CENOTE_ABORTED && status != CENOTE_NO_SUCH_PUT)
+        key->unsure = true;
+}
+
+static void collect(void)
+{
+    for (unsigned k = 0; k < KEYS; k++) {
+        struct key *key = &t.keys[k];
+        if (key->waiting == NOTHING)
+            continue;
+        struct end *e = t.clients[key->client];
+        int status = key->waiting == COMMIT ? client_commit_status(e, key->msgid)
+                                            : client_remove_status(e, key->msgid);
+        if (status != 1)
+            settle_key(k, status);
+    }
+}
+
+/* The client's connection is gone: what it waited for is not known. */
+static void forget_answers(unsigned client)
+{
+    for (unsigned k = 0; k < KEYS; k++) {
+        if (t.keys[k].waiting == NOTHING || t.keys[k].client != client)
+            continue;
+        t.keys[k].waiting = NOTHING;
+        t.keys[k].unsure = true;
+    }
+}
+
+/* ---- what clients do ---- */
+
+static struct open_put *free_put(void)
+{
+    for (unsigned i = 0; i < PUTS; i++)
+        if (!t.puts[i].used)
+            return &t.puts[i];
+    return NULL;
+}
+
+static struct open_put *some_put(void)
+{
+    unsigned first = draw(PUTS);
+    for (unsigned i = 0; i < PUTS; i++)
+        if (t.puts[(first + i) % PUTS].used)
+            return &t.puts[(first + i) % PUTS];
+    return NULL;
+}
+
+static void do_start(void)
+{
+    static struct stripe stripes[STRIPES_MAX];
+    struct open_put *p = free_put();
+    unsigned c = draw(CLIENTS), k = draw(KEYS);
+    if (p == NULL)
+        return;
+    uint64_t len = draw(10) == 0 ? draw(12 * MIB) : draw(3) == 0 ? draw(2 * MIB) : draw(100000);
+    bool replace = draw(3) == 0;
+    int status = client_put_start(t.clients[c], name_of(k), len, replace ? PUT_START_REPLACE : 0,
+                                  &p->item, stripes);
+    if (status != CENOTE_OK)
+        return;
+    p->used = true;
+    p->client = c;
+    p->key = k;
+    p->replace = replace;
+    p->session = t.clients[c]->session.session;
+    model_granted(&t.model, t.world->now_ms, p->session, p->item.put_id, stripes,
+                  p->item.stripe_count);
+}
+
+static void do_end(void)
+{
+    struct open_put *p = some_put();
+    if (p == NULL || t.keys[p->key].waiting != NOTHING)
+        return;
+    struct end *e = t.clients[p->client];
+    if (e->session.session != p->session || draw(8) == 0) {
+        p->used = false; /* forgotten: nobody knows what its writer does */
+        return;
+    }
+    unsigned what = draw(8);
+    enum extent_state state = what < 5    ? EXTENT_VISIBLE
+                              : what == 5 ? EXTENT_DRAINED
+                                          : EXTENT_UNKNOWN;
+    p->used = false;
+    if (state != EXTENT_UNKNOWN)
+        model_writer_done(&t.model, p->item.put_id);
+    if (draw(6) == 0) {
+        client_abort(e, &p->item, state);
+        return;
+    }
+    struct key *key = &t.keys[p->key];
+    key->waiting = COMMIT;
+    key->client = p->client;
+    key->committing = p->item.put_id;
+    key->msgid = client_commit_send(e, &p->item, state);
+}
+
+static void do_remove(void)
+{
+    unsigned c = draw(CLIENTS), k = draw(KEYS);
+    if (t.keys[k].waiting != NOTHING)
+        return;
+    t.keys[k].waiting = REMOVE;
+    t.keys[k].client = c;
+    t.keys[k].msgid = client_remove_send(t.clients[c], name_of(k));
+}
+
+/* Has an incarnation that held a part of it ended? */
+static bool is_lost(uint64_t put_id)
+{
+    for (uint32_t i = 0; i < t.model.count; i++) {
+        const struct watched *x = &t.model.extents[i];
+        if (x->put_id == put_id &&
+            members_find(&t.world->service->core, gva_make(x->gva), x->size) == NULL)
+            return true;
+    }
+    return false;
+}
+
+static void do_lookup(void)
+{
+    struct lookup_item item;
+    unsigned c = draw(CLIENTS), k = draw(KEYS);
+    struct key *key = &t.keys[k];
+    if (key->waiting != NOTHING)
+        return; /* it might wait with the key */
+    uint32_t msgid = client_lookup_send(t.clients[c], name_of(k));
+    world_run(t.world);
+    struct answer *a = end_answer(t.clients[c], msgid);
+    if (a == NULL) { /* it waits: answered some day, with a lease that then begins */
+        key->unsure = true;
+        return;
+    }
+    bool good = lookup_item_get(wire_at(wire_at(a->msg.result, 1), 0), &item);
+    assert(good && a->msg.error == CENOTE_OK);
+    answer_drop(t.clients[c], a);
+    uint64_t found = item.status == CENOTE_OK ? item.put_id : 0;
+    if (found != 0 && found != key->put_id) /* a miss is allowed earlier */
+        model_superseded(&t.model, t.world->now_ms, key->put_id);
+    if (found != 0)
+        model_leased(&t.model, found, t.world->now_ms + item.lease_ms);
+    if (key->unsure || (found == 0 && is_lost(key->put_id))) {
+        key->put_id = found;
+        key->unsure = false;
+    }
+    EXPECT(found == key->put_id, "%s is put %llx, expected %llx", name_of(k),
+           (unsigned long long)found, (unsigned long long)key->put_id);
+}
+
+static void new_client(unsigned c)
+{
+    t.clients[c] = client_open(t.world, "default");
+}
+
+static void do_leave(void)
+{
+    unsigned c = draw(CLIENTS);
+    struct wire_buf b;
+    forget_answers(c);
+    if (draw(2) == 0) {
+        uint32_t msgid = end_request(t.clients[c], &b, METHOD_SESSION_CLOSE);
+        wire_put_array(&b, 0);
+        end_ask(t.clients[c], &b, msgid, NULL);
+    }
+    end_close(t.clients[c]);
+    new_client(c);
+}
+
+static void resume(unsigned c)
+{
+    int status;
+    struct end *old = t.clients[c];
+    forget_answers(c);
+    t.clients[c] = client_resume(t.world, old, &status);
+    world_run(t.world);
+    end_close(old);
+    if (status != CENOTE_OK) {
+        end_close(t.clients[c]);
+        new_client(c);
+    }
+}
+
+/* ---- what nodes do ---- */
+
+static void join(struct machine *m)
+{
+    int status;
+    if (m->end != NULL)
+        end_close(m->end);
+    m->end = node_join(t.world, &m->params, &status);
+    if (status == CENOTE_OK) {
+        m->beats = true;
+        for (uint32_t i = 0; i < m->params.segment_count; i++)
+            m->params.segments[i].incarnation = m->end->joined.segments[i].incarnation;
+        status = node_heartbeat(m->end, m->params.segment_count, SEGMENT);
+        EXPECT(status == CENOTE_OK, "heartbeat refused: %d", status);
+        return;
+    }
+    end_close(m->end);
+    m->end = NULL;
+    if (status == CENOTE_NODE_UNKNOWN) {
+        for (uint32_t i = 0; i < m->params.segment_count; i++)
+            m->params.segments[i].incarnation = 0;
+    }
+}
+
+static void do_node(void)
+{
+    struct machine *m = &t.machines[draw(NODES)];
+    if (m->end == NULL) {
+        join(m);
+        return;
+    }
+    switch (draw(7)) {
+    case 0: /* breaks off, keeps its memory */
+        end_close(m->end);
+        m->end = NULL;
+        break;
+    case 1: /* restarts with its memory */
+        end_close(m->end);
+        m->end = NULL;
+        m->params.boot++;
+        join(m);
+        break;
+    case 2: /* restarts without */
+        if (draw(3) != 0)
+            break;
+        end_close(m->end);
+        m->end = NULL;
+        m->params.boot++;
+        for (uint32_t i = 0; i < m->params.segment_count; i++)
+            m->params.segments[i].incarnation = 0;
+        break;
+    case 3:
+        m->beats = draw(2) == 0;
+        break;
+    default:
+        m->end->holds_calls = draw(2) == 0;
+        break;
+    }
+}
+
+/* ---- time, faults ---- */
+
+static void pass(uint64_t ms)
+{
+    for (uint64_t done = 0; done < ms; done += 100) {
+        world_pass(t.world, 100);
+        for (unsigned i = 0; i < NODES; i++) {
+            struct machine *m = &t.machines[i];
+            if (m->end != NULL && m->end->peer == NULL) { /* declared dead: its line was closed */
+                end_close(m->end);
+                m->end = NULL;
+            }
+            if (m->end != NULL && m->beats)
+                node_heartbeat(m->end, m->params.segment_count, SEGMENT);
+        }
+    }
+}
+
+static void do_crash(void)
+{
+    world_crash(t.world, draw(memstore_waiting(t.world->store) + 1));
+    int status = world_start(t.world);
+    EXPECT(status == CENOTE_OK, "the service doesn't start: %d", status);
+    for (unsigned i = 0; i < NODES; i++) {
+        if (t.machines[i].end != NULL)
+            end_close(t.machines[i].end);
+        t.machines[i].end = NULL;
+        if (draw(3) != 0)
+            join(&t.machines[i]);
+    }
+    for (unsigned c = 0; c < CLIENTS; c++)
+        resume(c);
+}
+
+static void quiesce(void)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (t.machines[i].end != NULL)
+            t.machines[i].end->holds_calls = false;
+    world_run(t.world);
+    collect();
+    unsigned faults = service_check(t.world->service);
+    EXPECT(faults == 0, "%u faults", faults);
+}
+
+static void one_step(void)
+{
+    unsigned what = draw(100);
+    if (what < 34)
+        do_start();
+    else if (what < 60)
+        do_end();
+    else if (what < 68)
+        do_remove();
+    else if (what < 84)
+        do_lookup();
+    else if (what < 90)
+        pass(draw(20) == 0 ? 6000 : 100 + draw(900));
+    else if (what < 94)
+        do_node();
+    else if (what == 94)
+        do_leave();
+    else if (what == 95)
+        resume(draw(CLIENTS));
+    else if (what == 96)
+        memstore_fail(t.world->store, 1 + draw(3), draw(2) == 0 ? CENOTE_IO : CENOTE_META_FULL);
+    else if (what == 97 && draw(3) == 0)
+        do_crash();
+    else if (what >= 98)
+        quiesce();
+    if (draw(2) == 0)
+        world_run(t.world);
+    collect();
+    /* Failures that nothing has met would hit the set-up of the next step. */
+    memstore_fail(t.world->store, 0, 0);
+}
+
+static void life(uint64_t seed, unsigned steps)
+{
+    struct service_options options = {.lease_ms = 1000,
+                                      .put_timeout_ms = 5000,
+                                      .session_grace_ms = 3000,
+                                      .heartbeat_ms = 100,
+                                      .suspect_ms = 1000,
+                                      .dead_ms = 4000};
+    memset(&t, 0, sizeof(t));
+    t.random = seed;
+    t.world = world_new(&options);
+    t.world->replied = replied;
+    int status = world_start(t.world);
+    assert(status == CENOTE_OK);
+    for (unsigned i = 0; i < NODES; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "n%u", i);
+        t.machines[i].params = node_params(name, 100 * (i + 1), 2, SEGMENT);
+        join(&t.machines[i]);
+    }
+    for (unsigned c = 0; c < CLIENTS; c++)
+        new_client(c);
+    for (t.step = 0; t.step < steps && t.faults == 0 && t.model.faults == 0; t.step++)
+        one_step();
+    quiesce();
+    t.faults += t.model.faults;
+    printf("seed %llu: %u steps, %llu extents reused, %u faults\n", (unsigned long long)seed,
+           t.step, (unsigned long long)t.model.reuses, t.faults);
+    world_free(t.world);
+    free(t.model.extents);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+    unsigned seeds = argc > 1 ? 1 : 20;
+    unsigned steps = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 3000;
+    log_set_sink(getenv("META_LOG") != NULL ? log_to_stderr : NULL, NULL);
+    for (uint64_t seed = first; seed < first + seeds; seed++) {
+        life(seed, steps);
+        if (t.faults > 0)
+            return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/meta/meta_rig.h"
+
+TestSuite(recover, .init = rig_up, .fini = rig_down);
+
+static struct put_start_item item;
+
+Test(recover, put_ids__never_come_back)
+{
+    cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, NULL), CENOTE_OK);
+    cr_assert_eq(client_abort(alice, &item, EXTENT_DRAINED), CENOTE_OK);
+    uint64_t before = item.put_id;
+    rig_restart(0);
+    cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, NULL), CENOTE_OK);
+    cr_assert_gt(item.put_id, before);
+}
+
+Test(recover, committed__is_found_before_the_node_is_back)
+{
+    struct lookup_item found;
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    world_crash(world, 0);
+    cr_assert_eq(world_start(world), CENOTE_OK);
+    alice = client_open(world, "default");
+    cr_assert_eq(client_lookup(alice, "k", &found, NULL), CENOTE_OK);
+    world_pass(world, RIG_DEAD_MS + 500); /* and not any more when it doesn't come */
+    cr_assert_eq(client_lookup(alice, "k", &found, NULL), CENOTE_NOT_FOUND);
+}
+
+Test(recover, commit__in_flight_is_all_or_nothing)
+{
+    for (unsigned applied = 0; applied < 2; applied++) {
+        const char *key = applied == 0 ? "a" : "b";
+        cr_assert_eq(client_put_start(alice, key, 100, 0, &item, NULL), CENOTE_OK);
+        client_commit_send(alice, &item, EXTENT_VISIBLE);
+        rig_restart(applied);
+        cr_assert_eq(client_lookup(bob, key, NULL, NULL), applied ? CENOTE_OK : CENOTE_NOT_FOUND);
+        cr_assert_eq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_OK); /* said again */
+        cr_assert_eq(client_lookup(bob, key, NULL, NULL), CENOTE_OK);
+    }
+}
+
+Test(recover, start__in_flight_is_pending_or_nothing)
+{
+    for (unsigned applied = 0; applied < 2; applied++) {
+        struct wire_buf b;
+        end_request(alice, &b, METHOD_PUT_START);
+        put_start_params_put(&b, 1, 0, 1);
+        put_start_key_put(&b, "k", 1, 100);
+        end_send(alice, &b);
+        rig_restart(applied);
+        cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), applied);
+    }
+    rig_pass(RIG_TIMEOUT_MS + 500); /* nobody knows it: it is fenced some day */
+    cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 0);
+}
+
+Test(recover, remove__in_flight_is_all_or_nothing)
+{
+    for (unsigned applied = 0; applied < 2; applied++) {
+        cr_assert_eq(client_put(alice, "k", 100, 0), applied == 0 ? CENOTE_OK : CENOTE_EXISTS);
+        client_remove_send(alice, "k");
+        rig_restart(applied);
+        cr_assert_eq(client_lookup(bob, "k", NULL, NULL), applied ? CENOTE_NOT_FOUND : CENOTE_OK);
+    }
+}
+
+Test(recover, removed__is_leased_after_the_start)
+{
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_OK);
+    node->holds_calls = true;
+    client_remove_send(alice, "k");
+    world_run(world);
+    rig_restart(0);
+    node->holds_calls = false;
+    world_run(world);
+    cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 1); /* void, but leased */
+    rig_pass(RIG_LEASE_MS + 500);
+    cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 0);
+}
+
+Test(recover, removed__shorter_leases_configured)
+{
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_OK);
+    world->options.lease_ms = 10;
+    rig_restart(0);
+    uint32_t msgid = client_remove_send(alice, "k");
+    world_run(world); /* void at once: answered, but not reused */
+    cr_assert_eq(client_remove_status(alice, msgid), CENOTE_OK);
+    cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 1);
+    rig_pass(RIG_LEASE_MS + 500);
+    cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 0);
+}
+
+Test(recover, replaced__is_hidden_until_the_old_one_has_settled)
+{
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_OK);
+    cr_assert_eq(client_put_start(alice, "k", 200, PUT_START_REPLACE, &item, NULL), CENOTE_OK);
+    node->holds_calls = true;
+    client_commit_send(alice, &item, EXTENT_VISIBLE);
+    rig_restart(1);
+    uint32_t msgid = client_lookup_send(bob, "k");
+    world_run(world);
+    cr_assert_eq(client_lookup_status(bob, msgid), 1);
+    cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
+    world_run(world);
+    cr_assert_eq(client_lookup_status(bob, msgid), CENOTE_OK);
+}
+
+Test(recover, aborting__is_fenced_again)
+{
+    node->holds_calls = true;
+    cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, NULL), CENOTE_OK);
+    cr_assert_eq(client_abort(alice, &item, EXTENT_UNKNOWN), CENOTE_OK);
+    cr_assert(end_reply(node, METHOD_FENCE, CENOTE_OK));
+    rig_restart(0);
+    cr_assert_eq(node->call_count, 1);
+    cr_assert_str_eq(node->calls[0].method, METHOD_FENCE);
+    cr_assert_eq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_ABORTED);
+    node->holds_calls = false;
+    world_run(world);
+    cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 0);
+}
+
+Test(recover, session__has_a_fresh_grace)
+{
+    cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, NULL), CENOTE_OK);
+    rig_pass(RIG_GRACE_MS * 2);
+    rig_restart(0);
+    cr_assert_eq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_OK);
+}
+
+Test(recover, session__ended_in_this_life)
+{
+    int status;
+    struct wire_buf b;
+    uint32_t msgid = end_request(alice, &b, METHOD_SESSION_CLOSE);
+    wire_put_array(&b, 0);
+    cr_assert_eq(end_ask(alice, &b, msgid, NULL), CENOTE_OK);
+    client_resume(world, alice, &status);
+    cr_assert_eq(status, CENOTE_NO_SESSION);
+    alice->session.token.b[0] ^= 1;
+    client_resume(world, alice, &status);
+    cr_assert_eq(status, CENOTE_NO_SESSION);
+}
+
+Test(recover, damaged_record__does_not_start)
+{
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    world_crash(world, 0);
+    struct store_write w = {
+        .tree = STORE_OBJECTS, .key = "12345678", .key_len = 8, .value = "junk", .value_len = 4};
+    memstore_put(world->store, &w);
+    cr_assert_eq(world_start(world), CENOTE_IO);
+    w.remove = true;
+    memstore_put(world->store, &w);
+    world_crash(world, 0);
+    cr_assert_eq(world_start(world), CENOTE_OK);
+}
+
+Test(recover, store_refuses_the_reign)
+{
+    world_crash(world, 0);
+    memstore_fail(world->store, 1, CENOTE_IO);
+    cr_assert_eq(world_start(world), CENOTE_IO);
+    world_crash(world, 0);
+    cr_assert_eq(world_start(world), CENOTE_OK);
+}
