@@ -3,8 +3,8 @@
  * An open-addressing hash index: 64-bit hashes to 32-bit references. What a reference means, and
  * whether it is the one that is looked for, the owner knows. Linear probing, at most 3/4 full;
  * removing shifts back what follows, so there are no tombstones. A slot is 8 bytes: the upper half
- * of the hash, by which nearly all wrong slots are told without a look at what they refer to. Growing
- * is done in one go (about 0.1 s for 10^6 entries).
+ * of the hash, by which nearly all wrong slots are told without a look at what they refer to.
+ * Growing is done in one go: a pause of about 0.1 s for every 10^6 entries, at each doubling.
  */
 #ifndef CENOTE_META_INDEX_H
 #define CENOTE_META_INDEX_H

@@ -3,14 +3,14 @@
  * All objects, in memory.
  *
  * An object is in the table from put_start until its space is free again. Two indexes lead to it:
- * one by put id, for all of them; one by key hash, for those that a lookup may find. "Visible" means
- * nothing else than being in the second. The table says what is durable: a change of the store
- * shows here when it is done, with one exception: what is being removed leaves the second index
- * first.
+ * one by put id, for all of them; one by key hash, for those that a lookup may find. "Visible"
+ * means nothing else than being in the second. The table says what is durable: a change of the
+ * store shows here when it is done, with one exception: what is being removed leaves the second
+ * index first.
  *
  * Objects lie in chunks and never move; a reference (32 bits) leads to one. With both indexes an
- * object with one stripe takes about 120 bytes; the full key is in the store only. A key hash is the
- * key's name here: it is keyed with a secret of the namespace, and 128 bits of it don't meet.
+ * object with one stripe takes about 120 bytes; the full key is in the store only. A key hash is
+ * the key's name here: it is keyed with a secret of the namespace, and 128 bits of it don't meet.
  */
 #ifndef CENOTE_META_TABLE_H
 #define CENOTE_META_TABLE_H
@@ -79,11 +79,10 @@ void table_delete(struct table *t, struct object *o);
 
 struct object *table_by_put(const struct table *t, uint64_t put_id);
 struct object *table_by_key(const struct table *t, const struct hash128 *key_hash);
-/* For batches: both first for all keys, then table_by_key(). */
+/* For batches: first this for all keys, then table_by_key(). */
 void table_prefetch(const struct table *t, const struct hash128 *key_hash);
 
-/* Makes an object visible; there must be no other with its key. Room for it was made by table_add().
- */
+/* Makes an object visible; there must be no other with its key. table_add() has made room. */
 void table_show(struct table *t, struct object *o);
 void table_hide(struct table *t, struct object *o);
 

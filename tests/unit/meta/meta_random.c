@@ -2,10 +2,12 @@
 /*
  * A seeded random life of the metadata service: clients that put, abort, forget, look up, remove,
  * replace, disappear and come back; nodes that hold their answers, break off, restart with and
- * without their memory, and die; a store that fails; a service that is killed. Watched from outside:
+ * without their memory, and die; a store that fails; a service that is killed. Watched from
+ * outside:
  *
  *   - no extent is granted again before its writer is done, its seal void and its lease over;
  *   - what was acknowledged is found, what was removed isn't, as long as the node lives;
+ *   - a remove or a replace is answered when no reader accepts what was there before;
  *   - store, table and allocators agree whenever nothing is in flight.
  *
  * Usage: meta_random [seed [steps]]
