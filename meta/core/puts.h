@@ -57,8 +57,9 @@ struct start {
     struct session *session;
     struct start_item *items;
     uint32_t count;
-    uint32_t drafted; /* ... */
-    uint64_t stripes; /* of these */
+    struct numbered *call; /* of the session's window; its statuses become those of the items */
+    uint32_t drafted;      /* ... */
+    uint64_t stripes;      /* of these */
     struct change change;
     void (*done)(struct start *s); /* every item's status is final */
 };

@@ -5,6 +5,7 @@
 
 #include "meta/core/objects.h"
 #include "meta/core/puts.h"
+#include "meta/core/session_record.h"
 #include "transport/base/bytes.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
@@ -231,6 +232,8 @@ static void durable(struct change *ch, int status)
     struct core *c = r->core;
     if (status == CENOTE_OK)
         status = spaces_load(c);
+    if (status == CENOTE_OK)
+        status = session_records_load(c);
     if (status == CENOTE_OK)
         status = members_load(c);
     if (status == CENOTE_OK)

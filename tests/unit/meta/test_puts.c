@@ -80,7 +80,7 @@ Test(puts, commit__not_before_it_was_answered)
 {
     struct wire_buf b;
     uint32_t msgid = end_request(alice, &b, METHOD_PUT_START);
-    put_start_params_put(&b, 1, 0, 1);
+    put_start_params_put(&b, ++alice->seq, 0, 1);
     put_start_key_put(&b, "k", 1, 100);
     end_send(alice, &b);
     cr_assert_null(end_answer(alice, msgid)); /* not durable yet */
@@ -209,7 +209,7 @@ Test(puts, session__ends_while_a_put_starts)
 {
     struct wire_buf b;
     end_request(alice, &b, METHOD_PUT_START);
-    put_start_params_put(&b, 1, 0, 1);
+    put_start_params_put(&b, ++alice->seq, 0, 1);
     put_start_key_put(&b, "k", 1, 100);
     end_send(alice, &b);
     end_request(alice, &b, METHOD_SESSION_CLOSE);

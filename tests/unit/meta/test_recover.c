@@ -45,7 +45,7 @@ Test(recover, start__in_flight_is_pending_or_nothing)
     for (unsigned applied = 0; applied < 2; applied++) {
         struct wire_buf b;
         end_request(alice, &b, METHOD_PUT_START);
-        put_start_params_put(&b, 1, 0, 1);
+        put_start_params_put(&b, ++alice->seq, 0, 1);
         put_start_key_put(&b, "k", 1, 100);
         end_send(alice, &b);
         rig_restart(applied);
