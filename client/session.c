@@ -20,8 +20,9 @@
 /* A connection with the calls that use it; the last of them closes it. */
 struct link {
     struct rpc_client *rpc;
-    uint64_t session; /* greeted as */
-    unsigned users;   /* calls, and the session itself while it is the current one */
+    uint64_t session;   /* greeted as */
+    uint64_t first_seq; /* earlier numbers belong to an earlier session */
+    unsigned users;     /* calls, and the session itself while it is the current one */
 };
 
 struct session {
@@ -32,6 +33,7 @@ struct session {
 
     pthread_mutex_t connecting; /* held by the one who makes a connection; guards hello */
     struct hello hello;
+    uint64_t first_seq; /* of the session in hello; likewise guarded */
 
     _Atomic uint64_t seq;
     _Atomic uint32_t name_space;
@@ -116,6 +118,14 @@ static int greet(struct session *s, struct rpc_client *rpc)
     return status;
 }
 
+/* Numbers taken before the session began were meant for the one before: whoever has one may have
+ * sent it there already. */
+static void number_calls(struct session *s, uint64_t before)
+{
+    if (s->hello.who.session != before)
+        s->first_seq = atomic_load(&s->seq) + 1;
+}
+
 /* A greeting that got no answer is a service that is away. */
 static int away(int status)
 {
@@ -126,6 +136,7 @@ static int link_make(struct session *s, struct link **out)
 {
     struct endpoint e;
     struct link *l;
+    uint64_t before = s->hello.who.session;
     int status = endpoint_parse(s->meta, &e);
 
     if (status != CENOTE_OK)
@@ -139,7 +150,9 @@ static int link_make(struct session *s, struct link **out)
     status = greet(s, l->rpc);
     if (status != CENOTE_OK)
         goto close_rpc;
+    number_calls(s, before);
     l->session = s->hello.who.session;
+    l->first_seq = s->first_seq;
     l->users = 1;
     atomic_store(&s->name_space, s->hello.who.name_space);
     s->connected(s->arg, &s->hello.who);
@@ -282,7 +295,8 @@ void session_close(struct session *s)
 }
 
 /* Two tries: a connection that broke while nobody looked shows it only to the one who writes. */
-int session_call(struct session *s, const struct wire_buf *request, struct rpc_answer *answer)
+int session_call(struct session *s, uint64_t seq, const struct wire_buf *request,
+                 struct rpc_answer *answer)
 {
     int status = CENOTE_UNAVAILABLE;
 
@@ -292,8 +306,11 @@ int session_call(struct session *s, const struct wire_buf *request, struct rpc_a
         status = link_get(s, &l);
         if (status != CENOTE_OK)
             return status;
-        status = rpc_client_call(l->rpc, request->data, request->len, s->timeout_ms, answer);
-        if (status == CENOTE_NO_SESSION)
+        bool current = seq == 0 || seq >= l->first_seq;
+        status = CENOTE_NO_SESSION;
+        if (current)
+            status = rpc_client_call(l->rpc, request->data, request->len, s->timeout_ms, answer);
+        if (current && status == CENOTE_NO_SESSION)
             link_disowned(s, l);
         link_drop(s, l);
     }

@@ -38,12 +38,13 @@ int session_open(const struct session_options *options, struct session **out);
 /* Ends the session, if the service is there. No call may be running. */
 void session_close(struct session *s);
 
-/* One call, sent once. As rpc_client_call(), and: CENOTE_UNAVAILABLE: not sent, the service is
- * away. CENOTE_NO_SESSION: the session had ended, the call had no effect, the next one begins a new
- * session. */
-int session_call(struct session *s, const struct wire_buf *request, struct rpc_answer *answer);
+/* One call, sent once; seq is the number in it, or 0: it changes nothing. As rpc_client_call(), and:
+ * CENOTE_UNAVAILABLE: not sent, the service is away. CENOTE_NO_SESSION: this time it had no effect:
+ * its session has ended, or its number is from an earlier session and means nothing in this one. */
+int session_call(struct session *s, uint64_t seq, const struct wire_buf *request,
+                 struct rpc_answer *answer);
 
-/* Numbers of changing calls: they go on over new sessions. */
+/* Numbers of changing calls, from 1: they go on over new sessions. */
 uint64_t session_next_seq(struct session *s);
 uint32_t session_name_space(struct session *s);
 
