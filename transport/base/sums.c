@@ -3,25 +3,25 @@
 
 #include <assert.h>
 #include <endian.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "transport/base/hash.h"
+#include "transport/base/sums_chunk.h"
 #include "transport/base/xxh3.h"
 
 /* A stripe of 512 TiB, the list of which takes 64 GiB: longer ones count as out of memory. */
 #define SUMS_CHUNKS_MAX (UINT64_C(1) << 33)
 
 /*
- * A chunk that comes in one piece is summed by one call; only a chunk that comes in several goes
- * through the streaming state, which is begun anew for each such chunk. The list holds the sums as
- * they will be written, little-endian, so that the root is the sum of the list as it lies here.
+ * Chunks begin and end with the pieces that reach their ends. The list holds the sums as they will
+ * be written, little-endian, so that the root is the sum of the list as it lies here.
  */
 struct sums {
-    XXH3_state_t chunk; /* first: it wants 64-byte alignment */
+    const struct sums_kernel *kernel;
     uint64_t payload_len;
     uint64_t fed; /* bytes so far */
+    struct sums_chunk chunk;
     uint64_t list_le[];
 };
 
@@ -33,11 +33,10 @@ struct sums *sums_new(uint64_t payload_len)
     hash_init();
     if (chunks > SUMS_CHUNKS_MAX)
         return NULL;
-    void *memory;
-    if (posix_memalign(&memory, _Alignof(struct sums),
-                       sizeof *s + (size_t)chunks * sizeof s->list_le[0]) != 0)
+    s = malloc(sizeof *s + (size_t)chunks * sizeof s->list_le[0]);
+    if (s == NULL)
         return NULL;
-    s = memory;
+    s->kernel = sums_kernel_in_use();
     s->payload_len = payload_len;
     s->fed = 0;
     return s;
@@ -53,30 +52,27 @@ void sums_reset(struct sums *s)
     s->fed = 0;
 }
 
-/* The next piece may have so many bytes without reaching into another chunk. */
-static size_t chunk_left(const struct sums *s)
+/* So many bytes has the chunk that the next byte belongs to. */
+static size_t chunk_len(const struct sums *s)
 {
-    uint64_t in_chunk = SUMS_CHUNK_BYTES - s->fed % SUMS_CHUNK_BYTES;
-    uint64_t in_stripe = s->payload_len - s->fed;
-    return (size_t)(in_chunk < in_stripe ? in_chunk : in_stripe);
+    uint64_t left = s->payload_len - (s->fed - s->fed % SUMS_CHUNK_BYTES);
+    return (size_t)(left < SUMS_CHUNK_BYTES ? left : SUMS_CHUNK_BYTES);
 }
 
-static void sum_piece(struct sums *s, const void *piece, size_t len)
+/* As much of the piece as belongs to the present chunk; dst is NULL: nothing is copied. */
+static size_t feed_chunk(struct sums *s, void *dst, const void *src, size_t len)
 {
-    uint64_t *sum_le = &s->list_le[s->fed / SUMS_CHUNK_BYTES];
-    bool begins = s->fed % SUMS_CHUNK_BYTES == 0;
-    bool ends = len == chunk_left(s);
+    size_t at = (size_t)(s->fed % SUMS_CHUNK_BYTES);
+    size_t left = chunk_len(s) - at;
+    size_t n = len < left ? len : left;
 
-    s->fed += len;
-    if (begins && ends) {
-        *sum_le = htole64(XXH3_64bits(piece, len));
-        return;
-    }
-    if (begins)
-        XXH3_64bits_reset(&s->chunk);
-    XXH3_64bits_update(&s->chunk, piece, len);
-    if (ends)
-        *sum_le = htole64(XXH3_64bits_digest(&s->chunk));
+    if (at == 0)
+        sums_chunk_begin(&s->chunk, s->kernel, left);
+    sums_chunk_feed(&s->chunk, dst, src, n);
+    if (n == left)
+        s->list_le[s->fed / SUMS_CHUNK_BYTES] = htole64(sums_chunk_end(&s->chunk));
+    s->fed += n;
+    return n;
 }
 
 void sums_update(struct sums *s, const void *data, size_t len_bytes)
@@ -84,34 +80,18 @@ void sums_update(struct sums *s, const void *data, size_t len_bytes)
     const uint8_t *from = data;
 
     assert(len_bytes <= s->payload_len - s->fed);
-    while (len_bytes > 0) {
-        size_t left = chunk_left(s);
-        size_t len = len_bytes < left ? len_bytes : left;
-        sum_piece(s, from, len);
-        from += len;
-        len_bytes -= len;
-    }
+    for (size_t done = 0; done < len_bytes;)
+        done += feed_chunk(s, NULL, from + done, len_bytes - done);
 }
 
-/*
- * The destination is what is summed, while it is still in the cache: the source may be memory that
- * somebody else writes, and a sum of it would vouch for bytes that nobody received.
- */
 void sums_copy(struct sums *s, void *dst, const void *src, size_t len_bytes)
 {
     uint8_t *to = dst;
     const uint8_t *from = src;
 
     assert(len_bytes <= s->payload_len - s->fed);
-    while (len_bytes > 0) {
-        size_t left = chunk_left(s);
-        size_t len = len_bytes < left ? len_bytes : left;
-        memcpy(to, from, len);
-        sum_piece(s, to, len);
-        to += len;
-        from += len;
-        len_bytes -= len;
-    }
+    for (size_t done = 0; done < len_bytes;)
+        done += feed_chunk(s, to + done, from + done, len_bytes - done);
 }
 
 void sums_list(const struct sums *s, void *out)

@@ -10,11 +10,12 @@
 
 #include "transport/base/log.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
 #endif
 
-#define BITS 64u
+#define BITS         64u
+#define AROUND_BYTES (UINT64_C(64) << 10) /* what Linux enters around a page that is read */
 
 /* The size must be sealed and right: a file that shrinks would make this process fault. */
 static bool file_fits(int descriptor, uint64_t len_bytes)
@@ -69,6 +70,21 @@ uint8_t *map_at(const struct map *m, struct gva gva, uint64_t len_bytes)
     return gva_covers(m->gva, m->len_bytes, gva, len_bytes) ? m->base + (gva.v - m->gva.v) : NULL;
 }
 
+/*
+ * One page of each AROUND_BYTES, as if it were read: the kernel then enters its neighbours too, and
+ * writable ones, as a shared file in memory keeps no account of first writes. A third of the time
+ * that populating all of them for writing takes. What can't be done at once, the copy's own faults
+ * do.
+ */
+static void enter_granule(const struct map *m, uint64_t granule)
+{
+    uint64_t start = granule * MAP_GRANULE_BYTES, left = m->len_bytes - start;
+    uint64_t len = left < MAP_GRANULE_BYTES ? left : MAP_GRANULE_BYTES;
+
+    for (uint64_t at = start; at < start + len; at += AROUND_BYTES)
+        (void)madvise(m->base + at, 1, MADV_POPULATE_READ);
+}
+
 void map_enter(struct map *m, const uint8_t *at, uint64_t len_bytes)
 {
     if (len_bytes == 0)
@@ -79,10 +95,7 @@ void map_enter(struct map *m, const uint8_t *at, uint64_t len_bytes)
         uint64_t bit = UINT64_C(1) << g % BITS;
         if (atomic_load_explicit(&m->entered[g / BITS], memory_order_relaxed) & bit)
             continue;
-        uint64_t start = g * MAP_GRANULE_BYTES, left = m->len_bytes - start;
-        size_t len = (size_t)(left < MAP_GRANULE_BYTES ? left : MAP_GRANULE_BYTES);
-        /* If it can't be done at once, the copy's own page faults do it. */
-        (void)madvise(m->base + start, len, MADV_POPULATE_WRITE);
+        enter_granule(m, g);
         atomic_fetch_or_explicit(&m->entered[g / BITS], bit, memory_order_relaxed);
     }
 }

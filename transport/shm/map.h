@@ -8,7 +8,7 @@
 #include "transport/shm/message.h"
 
 /* Pages are entered into this process' page table in granules of this size, before the first copy
- * that touches them: one call instead of 512 faults. */
+ * that touches them: 32 short calls instead of 512 faults. */
 #define MAP_GRANULE_BYTES (UINT64_C(2) << 20)
 
 struct map {
