@@ -3,8 +3,10 @@
  * Get and put of the KV-cache block of DeepSeek-R1 (61 buffers of 128 KiB and 61 of 16 KiB, 8784
  * KiB), beside what the machine itself makes of the same bytes between memories of the same kinds
  * and sizes, scattered in the same way: a memcpy, and, where bytes travel by tcp, a bare pair of
- * sockets. All take turns, so that a machine whose speed drifts doesn't favour one of them, and
- * each get is of another block than the others': none finds in the cache what another left there.
+ * sockets. All take turns, so that a machine whose speed drifts doesn't favour one of them.
+ *
+ * Caches are kept from favouring one: a block is written once and read once in each memory, and the
+ * three ways to read change places in how long ago theirs was written.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,7 +149,24 @@ static int measure_move(struct copy_bench *b, enum move move, uint64_t round)
     return samples_add(&b->samples[move], ns) ? CENOTE_OK : CENOTE_NO_MEMORY;
 }
 
-/* Every move once. A block is put, is got by each way to read in another later round, and goes. */
+/* Gets take turns at what they check. */
+static bool takes_part(const struct copy_bench *b, enum move move, uint64_t round)
+{
+    if (move == BARE_IN || move == BARE_OUT)
+        return b->bare.fd >= 0;
+    if (move == GET_SEAL || move == GET_FULL)
+        return (round % 2 == 0) == (move == GET_SEAL);
+    return true;
+}
+
+/* How many rounds ago the block was written that a move is about. */
+static uint64_t age_of(enum move move, uint64_t round)
+{
+    const uint64_t place[MOVES] = {[GET_SEAL] = 1, [GET_FULL] = 1, [BARE_OUT] = 2};
+    return move < MEMCPY_OUT ? 0 : ((place[move] + round) % 3 + 1) * (BLOCKS / 4);
+}
+
+/* Writes a block in each way, reads older ones, and removes from the pool what has had its turn. */
 static int turn(struct copy_bench *b, uint64_t round)
 {
     char text[KEY_BYTES];
@@ -156,8 +175,8 @@ static int turn(struct copy_bench *b, uint64_t round)
 
     fill(b, round);
     for (enum move move = 0; move < MOVES && status == CENOTE_OK; move++) {
-        uint64_t age = move < MEMCPY_OUT ? 0 : (move - MEMCPY_OUT + 1) * (BLOCKS / 5);
-        if (age <= round && !(b->bare.fd < 0 && (move == BARE_IN || move == BARE_OUT)))
+        uint64_t age = age_of(move, round);
+        if (age <= round && takes_part(b, move, round))
             status = measure_move(b, move, round - age);
     }
     if (status == CENOTE_OK && round >= BLOCKS - 1)
