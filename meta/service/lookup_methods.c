@@ -162,7 +162,7 @@ static int answer_keys(struct service_peer *p, uint32_t msgid, struct wire_value
     struct service *s = p->service;
     uint32_t count;
     if (!hash_keys(p, params, &count))
-        return CENOTE_MALFORMED;
+        return keys_refusal(params, 0);
     if (blocked(s, count) == NULL) {
         answer(s, count, result);
         return CENOTE_OK;
@@ -201,7 +201,7 @@ int method_exists(struct service_peer *p, uint32_t msgid, struct wire_value para
     bool gap = false;
     (void)msgid;
     if (!hash_keys(p, params, &count))
-        return CENOTE_MALFORMED;
+        return keys_refusal(params, 0);
     for (uint32_t i = 0; i < count; i++) {
         const struct claim *claim = claims_find(&s->core.claims, &s->hashes[i]);
         bool there = objects_find(&s->core, &s->hashes[i]) != NULL ||

@@ -88,7 +88,7 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
     struct put_start_params start;
     (void)result;
     if (!put_start_params_get(params, &start) || !start_items_sane(&start))
-        return CENOTE_MALFORMED;
+        return keys_refusal(params, 2);
     if ((start.flags & ~(uint32_t)PUT_START_REPLACE) != 0)
         return CENOTE_INVALID;
     struct start_request *r = calloc(1, sizeof(*r) + start.count * sizeof(struct start_item));

@@ -44,7 +44,7 @@ int method_remove(struct service_peer *p, uint32_t msgid, struct wire_value para
     struct keys_params keys;
     (void)result;
     if (!remove_params_get(params, &keys) || keys.count > CENOTE_BATCH_MAX)
-        return CENOTE_MALFORMED;
+        return keys_refusal(params, 1);
     struct remove_request *r = calloc(1, sizeof(*r) + keys.count * sizeof(struct remove_item));
     if (r == NULL)
         return CENOTE_NO_MEMORY;

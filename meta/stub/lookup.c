@@ -46,6 +46,26 @@ bool remove_params_get(struct wire_value v, struct keys_params *p)
     return fields_ok(&f);
 }
 
+int keys_refusal(struct wire_value params, uint32_t at)
+{
+    struct wire_value keys = wire_at(params, at);
+    uint32_t count, fields;
+    if (!wire_array(keys, &count))
+        return CENOTE_MALFORMED;
+    if (count > CENOTE_BATCH_MAX)
+        return CENOTE_LIMIT;
+    for (uint32_t i = 0; i < count; i++) {
+        struct wire_value item = wire_at(keys, i);
+        const uint8_t *key;
+        size_t key_len;
+        if (!wire_bin(wire_array(item, &fields) ? wire_at(item, 0) : item, &key, &key_len))
+            return CENOTE_MALFORMED;
+        if (key_len == 0 || key_len > CENOTE_KEY_MAX)
+            return CENOTE_KEY_SIZE;
+    }
+    return CENOTE_MALFORMED;
+}
+
 void status_item_put(struct wire_buf *b, int status)
 {
     assert(status < CENOTE_OK);

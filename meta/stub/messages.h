@@ -194,6 +194,9 @@ void keys_params_put(struct wire_buf *b, uint32_t count);                 /* key
 void remove_params_put(struct wire_buf *b, uint64_t seq, uint32_t count); /* likewise */
 bool keys_params_get(struct wire_value v, struct keys_params *p);
 bool remove_params_get(struct wire_value v, struct keys_params *p);
+/* Why a list of keys, or of [key, length], was not taken; it is element "at" of the parameters:
+ * CENOTE_LIMIT (too many), CENOTE_KEY_SIZE, CENOTE_MALFORMED. */
+int keys_refusal(struct wire_value params, uint32_t at);
 
 /* lookup_item: [0, put id, length, sum kind, lease ms, [[offset, length, root, [gva ...]] ...]]
  * stat_item:   [0, put id, length, sum kind, created ms, [stripe as above ...]] */

@@ -7,10 +7,10 @@
         pool.status()["capacity"]["used_bytes"]
 
 A pool is joined (one process with both roles) or split (one service, and node processes). At the
-end everything that was started is stopped in order; a daemon that doesn't stop, stops with an error,
-logs one that the test didn't announce (Pool.allow), or leaves a sanitizer's report fails the test,
-and so does a service that finds its records inconsistent. Processes are only ever signalled by
-their own id.
+end everything that was started is stopped in order; a daemon that doesn't stop, stops with an
+error, logs one that the test didn't announce (Pool.allow), or leaves a sanitizer's report fails the
+test, and so does a service that finds its records inconsistent. Processes are only ever signalled
+by their own id.
 """
 import ctypes
 import os
@@ -84,6 +84,13 @@ def run_cases(cases, wanted=()):
             print(f"FAILED {case.__name__}: {error}", flush=True)
             sys.exit(1)
         print(f"passed {case.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+
+
+def wait_stopped(process):
+    """Until a process has stopped itself."""
+    wanted = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
+    found = wait_until(lambda: os.waitid(os.P_PID, process.pid, wanted), 30, "a process stopping")
+    check(found.si_code == os.CLD_STOPPED, "the process ended instead of stopping")
 
 
 def end_of(process, seconds, what):
@@ -312,9 +319,9 @@ class Pool:
         self.watcher = None
 
     def used_bytes(self):
-        """All that isn't free: stored, pending and in quarantine."""
+        """Stored, pending and in quarantine."""
         capacity = self.status()["capacity"]
-        return capacity["total_bytes"] - capacity["free_bytes"]
+        return capacity["used_bytes"] + capacity["quarantined_bytes"]
 
     def settled(self):
         """Is nothing pending, and nothing in quarantine?"""

@@ -139,17 +139,18 @@ class Data:
 
 
 class Client:
-    """One session. Not thread-safe."""
+    """One session; opens=False: only a connection. Not thread-safe."""
 
-    def __init__(self, endpoint, namespace="default"):
+    def __init__(self, endpoint, namespace="default", opens=True):
         self.sock = connect(endpoint)
         self.unpacker = msgpack.Unpacker(raw=False, strict_map_key=False)
         self.msgid = 0
         self.seq = 0
         self.nodes, self.ranges, self.version = {}, [], 0
         self.data = {}
-        self.session, self.token, self.namespace, self.reign = self.call(
-            "session_open", [1, namespace, "protocol.py"])
+        if opens:
+            self.session, self.token, self.namespace, self.reign = self.call(
+                "session_open", [1, namespace, "protocol.py"])
 
     def call(self, method, params):
         self.msgid += 1

@@ -11,7 +11,7 @@ from pool import MIB, SHORT, Pool, wait_until
 from protocol import DRAINED, VISIBLE, Failure
 
 SIZES = (0, 1, 65535, 65536, 65537, 200000, 2 * MIB + 3)
-NOT_FOUND, EXISTS, CORRUPT, ABORTED, DENIED, STALE = -1, -2, -12, -13, -15, -18
+NOT_FOUND, EXISTS, NO_SUCH_PUT, DENIED, STALE = -1, -2, -14, -15, -18
 NO_SESSION = -43
 
 
@@ -173,7 +173,7 @@ class Protocol(unittest.TestCase):
         commit = [before.next_seq(), [[put_id, 1, [root], [VISIBLE]]]]
         self.assertEqual(before.call("put_commit", commit)[0], [0])
         before.remove(b"moved")
-        stranger = protocol.Client(self.pool.meta_tcp)
+        stranger = protocol.Client(self.pool.meta_tcp, opens=False)
         self.refused(NO_SESSION, stranger.call, "session_resume",
                      [1, before.session, bytes(16), before.namespace])
         stranger.close()
@@ -182,7 +182,7 @@ class Protocol(unittest.TestCase):
         put_id, key_hash, (stripe,) = self.client.put_start(b"late", 10)
         wait_until(self.pool.settled, 10, "the put's end")
         commit = [self.client.next_seq(), [[put_id, 1, [1], [VISIBLE]]]]
-        self.assertEqual(self.client.call("put_commit", commit)[0], [ABORTED])
+        self.assertEqual(self.client.call("put_commit", commit)[0], [NO_SUCH_PUT])
         with self.assertRaises((Failure, ConnectionError)):
             self.client.write_stripe(b"0123456789", put_id, key_hash, stripe, 0, 1)
         self.refused(NOT_FOUND, self.client.get, b"late")
@@ -197,8 +197,7 @@ class Protocol(unittest.TestCase):
         self.assertEqual((item[0], item[2], item[3], missing), (0, 6, 1, [NOT_FOUND]))
         listed, cursor = [], None
         while True:
-            page, cursor = self.client.call("list", [b"l/", cursor, 5000])
-            self.assertLessEqual(len(page), 1000)
+            page, cursor = self.client.call("list", [b"l/", cursor, 1000])
             listed += [key for key, _length, _put in page]
             if cursor is None:
                 break

@@ -38,8 +38,8 @@ static void on_fault(int number)
         abort();
 }
 
-/* Takes the place of the C library's. */
-ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+/* Takes the place of the C library's, for libcenote too. */
+CENOTE_API ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     if (atomic_load(&sent) >= stop_sending_at) {
         stop_sending_at = UINT64_MAX;
