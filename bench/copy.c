@@ -3,10 +3,11 @@
  * Get and put of the KV-cache block of DeepSeek-R1 (61 buffers of 128 KiB and 61 of 16 KiB, 8784
  * KiB), beside what the machine itself makes of the same bytes between memories of the same kinds
  * and sizes, scattered in the same way: a memcpy, and, where bytes travel by tcp, a bare pair of
- * sockets; beside Redis too, if there is one. All take turns, so that a machine whose speed drifts doesn't favour one of them.
+ * sockets; beside Redis too, if there is one. All take turns, so that a machine whose speed drifts
+ * doesn't favour one of them.
  *
  * Caches are kept from favouring one: a block is written once and read once in each memory, and the
- * three ways to read change places in how long ago theirs was written.
+ * ways to read change places in how long ago theirs was written.
  */
 #include <stdio.h>
 #include <stdlib.h>
