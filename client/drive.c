@@ -104,7 +104,7 @@ static void sleep_until(uint64_t until_ms)
 
 int drive_tell(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer)
 {
-    return request->failed ? CENOTE_NO_MEMORY : session_call(d->session, request, answer);
+    return request->failed ? CENOTE_NO_MEMORY : session_call(d->session, request, answer, NULL);
 }
 
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer)
@@ -224,27 +224,23 @@ static uint64_t next_seq(void *arg)
     return session_next_seq(d->session);
 }
 
-static uint32_t name_space(void *arg)
-{
-    struct drive *d = arg;
-    return session_name_space(d->session);
-}
-
 struct machine_env drive_env(struct drive *d)
 {
     return (struct machine_env){.map = d->map,
                                 .verify = d->verify,
                                 .timeout_ms = d->timeout_ms,
                                 .next_seq = next_seq,
-                                .name_space = name_space,
                                 .arg = d};
 }
 
 static void run_call(struct drive *d, struct machine *m, const struct step *step)
 {
     struct rpc_answer answer = {0};
-    int status = session_call(d->session, step->request, &answer);
+    struct xcopy_credentials who = {0};
+    int status = session_call(d->session, step->request, &answer, &who);
 
+    m->session = who.session;
+    m->name_space = who.name_space;
     m->ops->done(m, clock_now_ms(), status,
                  status == CENOTE_OK ? answer.msg.result : (struct wire_value){NULL});
     if (status == CENOTE_OK)
