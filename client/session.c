@@ -66,24 +66,26 @@ static void link_drop(struct session *s, struct link *l)
     }
 }
 
-/* Makes l (NULL: nothing) the current link, in place of old, if that is still the current one. */
-static void link_replace(struct session *s, struct link *old, struct link *l)
+/* Makes l (NULL: nothing) the current link. */
+static void link_set(struct session *s, struct link *l)
 {
     pthread_mutex_lock(&s->lock);
-    bool current = s->link == old;
-    if (current)
-        s->link = l;
+    struct link *old = s->link;
+    s->link = l;
     pthread_mutex_unlock(&s->lock);
-    if (current && old)
+    if (old)
         link_drop(s, old);
 }
 
-static struct link *link_current(struct session *s)
+static void link_unset(struct session *s, struct link *l)
 {
     pthread_mutex_lock(&s->lock);
-    struct link *l = s->link;
+    bool current = s->link == l;
+    if (current)
+        s->link = NULL;
     pthread_mutex_unlock(&s->lock);
-    return l;
+    if (current)
+        link_drop(s, l);
 }
 
 /* ---- connecting ------------------------------------------------------------------------------ */
@@ -185,7 +187,7 @@ static int reconnect(struct session *s)
     status = link_make(s, &fresh);
     note_connect(s, status == CENOTE_OK);
     if (status == CENOTE_OK)
-        link_replace(s, link_current(s), fresh);
+        link_set(s, fresh);
     return status;
 }
 
@@ -213,7 +215,7 @@ static void link_disowned(struct session *s, struct link *l)
     if (s->hello.who.session == l->who.session)
         s->hello.open = false;
     pthread_mutex_unlock(&s->connecting);
-    link_replace(s, l, NULL);
+    link_unset(s, l);
 }
 
 /* ---- the session ----------------------------------------------------------------------------- */
@@ -273,7 +275,7 @@ void session_close(struct session *s)
     if (!s)
         return;
     say_farewell(s);
-    link_replace(s, link_current(s), NULL);
+    link_set(s, NULL);
     pthread_mutex_destroy(&s->connecting);
     pthread_mutex_destroy(&s->lock);
     free(s);
