@@ -11,7 +11,7 @@
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/log.h"
-#include "transport/fabric.h"
+#include "transport/fabric_link.h"
 #include "transport/hello.h"
 
 enum { LEN = 300000, BATCH = 20 };
@@ -88,7 +88,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Threads share a fabric while its peers and credentials are set again. */
+/* Threads share a fabric while its peers change. */
 static void case_threads(const char *name)
 {
     static struct rig r;
@@ -101,9 +101,12 @@ static void case_threads(const char *name)
         CHECK(pthread_create(&w[i].thread, NULL, work, &w[i]) == 0);
     }
     for (int i = 0; i < 20; i++) {
-        struct xcopy_peer other = r.peer;
+        struct xcopy_peer other = r.peer, same = r.peer;
         other.node = 2 + (uint64_t)i % 3;
         fabric_set_credentials(f, &who);
+        /* an endpoint that isn't used changes */
+        snprintf(same.tcp[0] != '\0' ? same.shm : same.tcp, sizeof same.tcp, "%d", i);
+        CHECK_STATUS(fabric_set_peer(f, &same), CENOTE_OK);
         CHECK_STATUS(fabric_set_peer(f, &other), CENOTE_OK);
         CHECK(fabric_transport_to(f, other.node, 2000) != NULL);
         fabric_drop_peer(f, other.node);
@@ -147,6 +150,33 @@ static void case_restart(const char *name)
     CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
     CHECK_STATUS(run_one(f, &v, XCOPY_READ), CENOTE_OLD_BOOT);
     rig_value_free(&v);
+    fabric_free(f);
+    rig_stop(&r);
+}
+
+static bool has_channel(struct fabric *f)
+{
+    struct fabric_link *link;
+    bool reused;
+    int status = fabric_link_take(f, 1, FABRIC_OPEN, 2000, &link, &reused);
+    if (status == CENOTE_OK)
+        fabric_link_give(f, link, false);
+    return status == CENOTE_OK;
+}
+
+/* Channels outlive credentials that are given again, not those of another session. */
+static void case_credentials(const char *name)
+{
+    static struct rig r;
+    struct xcopy_credentials who = rig_who(1), next = rig_who(2);
+    rig_start(&r, name);
+    struct fabric *f = fabric_for(&r, 1);
+    CHECK(!has_channel(f));
+    CHECK(fabric_transport_to(f, 1, 2000) != NULL);
+    fabric_set_credentials(f, &who);
+    CHECK(has_channel(f));
+    fabric_set_credentials(f, &next);
+    CHECK(!has_channel(f));
     fabric_free(f);
     rig_stop(&r);
 }
@@ -240,6 +270,7 @@ int main(int argc, char **argv)
     case_batches(argv[1]);
     case_threads(argv[1]);
     case_restart(argv[1]);
+    case_credentials(argv[1]);
     case_choice(argv[1]);
     if (strcmp(argv[1], "tcp") == 0)
         case_silent_node();
