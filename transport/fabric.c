@@ -209,7 +209,8 @@ static int connect_peer(enum cenote_transport allowed, const struct xcopy_peer *
         if ((allowed != CENOTE_TRANSPORT_AUTO && t->id != allowed) || !t->reaches(peer))
             continue;
         int rc = t->connect(peer, who, timeout_ms, out);
-        if (rc == CENOTE_OK)
+        /* One that doesn't answer here won't there, and would take as long once more. */
+        if (rc == CENOTE_OK || rc == CENOTE_TIMED_OUT)
             return rc;
         log_debug("fabric", "node %llu by %s: %s", (unsigned long long)peer->node, t->name,
                   cenote_status_text(rc));
