@@ -31,6 +31,7 @@ file(RELATIVE_PATH prefix_from_pc /${pkgconfig_dir} /)
 string(REGEX REPLACE "/$" "" prefix_from_pc ${prefix_from_pc})
 # No Requires.private: pkg-config would want their development packages of everybody.
 set(private_libs ${MSGPACK_LDFLAGS} ${SODIUM_LDFLAGS} ${XXHASH_LDFLAGS} -pthread)
+list(REMOVE_DUPLICATES private_libs)
 list(JOIN private_libs " " private_libs)
 configure_file(deploy/cmake/cenote.pc.in cenote.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/cenote.pc DESTINATION ${pkgconfig_dir})
