@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How much of a prompt has been computed before? A serving engine cuts the prompt into blocks; each
- * block's key stands for all tokens up to its end. One call tells how many leading blocks are in the
- * pool, without transferring anything: those are fetched, the others computed and put.
+ * block's key stands for all tokens up to its end. One call tells how many leading blocks are in
+ * the pool, without transferring anything: those are fetched, the others computed and put.
  */
 #include <cenote/cenote.h>
 #include <stdint.h>

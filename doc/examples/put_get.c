@@ -16,8 +16,8 @@ static int complain(const char *what, int status)
     return 1;
 }
 
-/* A value whose length isn't known: a get into too little memory tells it. In a loop, since the value
- * may be replaced meanwhile by a longer one. */
+/* A value whose length isn't known: a get into too little memory tells it. In a loop, since the
+ * value may be replaced meanwhile by a longer one. */
 static int get_all(struct cenote *client, char **out, uint64_t *len_bytes)
 {
     uint64_t size_bytes = 0;

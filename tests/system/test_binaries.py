@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What readelf says of the programs and the library: hardened, and linked to what they need only."""
+"""What readelf says of the programs and the library: hardened, and linked to what they need only.
+And what the kernel says of their threads (doc/THREADS.md)."""
 import os
 import pathlib
 import re
 import subprocess
 import unittest
 
-from pool import BIN, SANITIZED
+from pool import BIN, SANITIZED, Pool, wait_until
 
 LIB = pathlib.Path(os.environ.get("CENOTE_LIB", "build/lib")).resolve()
 SHARED = LIB / "libcenote.so"
@@ -67,8 +68,10 @@ class Needs(unittest.TestCase):
             with self.subTest(path.name):
                 self.assertLessEqual(needed(path), allowed)
 
-    def test_the_library_starts_no_threads(self):
-        """doc/THREADS.md says so. The archive shows what of ours is inside."""
+
+class Threads(unittest.TestCase):
+    def test_of_the_library(self):
+        """The archive shows what of ours is inside."""
         text = subprocess.run(["nm", "--undefined-only", LIB / "libcenote.a"], check=True,
                               capture_output=True, text=True).stdout
         names = set(re.findall(r" U (\w+)", text))
@@ -76,6 +79,19 @@ class Needs(unittest.TestCase):
         for name in ("pthread_create", "thrd_create", "clone", "fork", "vfork", "pthread_atfork",
                      "signal", "sigaction", "exit", "_exit", "atexit", "printf"):
             self.assertNotIn(name, names)
+
+    def check_count(self, process, count):
+        wait_until(lambda: len(os.listdir(f"/proc/{process.pid}/task")) == count,
+                   what=f"{process.name} having {count} threads")
+
+    def test_of_a_whole_pool(self):
+        with Pool() as pool:
+            self.check_count(pool.meta, 8)
+
+    def test_of_a_split_pool(self):
+        with Pool(nodes=1, split=True, meta_options=["--durability=sync"]) as pool:
+            self.check_count(pool.meta, 3)
+            self.check_count(pool.nodes[0], 5)
 
 
 if __name__ == "__main__":
