@@ -40,12 +40,12 @@ void session_close(struct session *s);
 
 /* One call, sent once; seq is the number in it, or 0: it changes nothing. As rpc_client_call(), and:
  * CENOTE_UNAVAILABLE: not sent, the service is away. CENOTE_NO_SESSION: this time it had no effect:
- * its session has ended, or its number is from an earlier session and means nothing in this one. */
+ * its session has ended, or its number is from an earlier session and means nothing in this one.
+ * who (may be NULL) gets whom the service answered, which need not be who we are now. */
 int session_call(struct session *s, uint64_t seq, const struct wire_buf *request,
-                 struct rpc_answer *answer);
+                 struct rpc_answer *answer, struct xcopy_credentials *who);
 
 /* Numbers of changing calls, from 1: they go on over new sessions. */
 uint64_t session_next_seq(struct session *s);
-uint32_t session_name_space(struct session *s);
 
 #endif

@@ -69,6 +69,14 @@ start node1 --roles node --meta "unix:$dir/control" --dram "$segment"
 start node2 --roles node --meta "unix:$dir/control" --dram "$segment"
 export CENOTE_META="unix:$dir/control"
 
+# A node offers its memory as it is populated.
+for _ in $(seq 300); do
+    offered=$("$bin/cenote" --json status | grep -o '"populated_bytes": *[0-9]*' |
+        awk '{ sum += $NF } END { printf "%.0f", sum }')
+    [ "$offered" -ge $((2 * segment)) ] && break
+    sleep 0.1
+done
+
 now() { date +%s%N; }
 
 # row WHAT BEGIN END: a line of the table.

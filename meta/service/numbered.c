@@ -112,11 +112,26 @@ int numbered_begin(struct service_peer *p, uint32_t msgid, const struct numbered
     }
 }
 
+/* No memory for the answer: the grants don't leave, and nobody writes. */
+static void abort_unsent(struct core *c, const struct numbered *n)
+{
+    uint64_t put_id = n->first_put_id;
+    for (uint32_t i = 0; i < n->count; i++) {
+        struct object *o = n->statuses[i] == CENOTE_OK ? table_by_put(&c->table, put_id++) : NULL;
+        if (o != NULL && o->put != NULL)
+            puts_abort_unsent(o->put);
+    }
+}
+
+/* A connection that has gone meanwhile doesn't matter: the client asks again over the next one, or
+ * its session ends. */
 static void answer(struct core *c, const struct numbered *n, struct request *r)
 {
     struct wire_buf b = {0};
     request_result(r, &b);
     put_answer(c, n, &b);
+    if (b.failed && n->kind == NUMBERED_START && list_empty(&n->also))
+        abort_unsent(c, n);
     request_end(r, &b);
 }
 

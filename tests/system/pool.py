@@ -7,10 +7,10 @@
         pool.status()["capacity"]["used_bytes"]
 
 A pool is joined (one process with both roles) or split (one service, and node processes). At the
-end everything that was started is stopped in order; a daemon that doesn't stop, stops with an error,
-logs one that the test didn't announce (Pool.allow), or leaves a sanitizer's report fails the test,
-and so does a service that finds its records inconsistent. Processes are only ever signalled by
-their own id.
+end everything that was started is stopped in order; a daemon that doesn't stop, stops with an
+error, logs one that the test didn't announce (Pool.allow), or leaves a sanitizer's report fails the
+test, and so does a service that finds its records inconsistent. Processes are only ever signalled
+by their own id.
 """
 import ctypes
 import os

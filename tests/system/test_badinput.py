@@ -283,7 +283,8 @@ class Hostile(unittest.TestCase):
 
     def test_requests_that_are_none(self):
         endpoint = self.pool.status()["nodes"][0]["tcp"]
-        for request in (b"CNXR\x03" + bytes(59), b"CNXR\x01\x01" + bytes(58), b"GET / HTTP/1.1\r\n" * 4):
+        for request in (b"CNXR\x03" + bytes(59), b"CNXR\x01\x01" + bytes(58),
+                        b"GET / HTTP/1.1\r\n" * 4):
             _, s = self.hello(endpoint)
             s.sendall(request)
             answer = read_all(s)

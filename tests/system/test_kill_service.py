@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 of the service, again and again, under clients that know what they must find; and the same
-for nodes and for clients. At the end the service's records agree with each other, and when all is
-removed all space is free.
+"""kill -9 of the service, again and again, under clients that know what they must find; and the
+same for nodes and for clients. At the end the service's records agree with each other, and when all
+is removed all space is free.
 
 Usage: test_kill_service.py [--times N] [--seed N] [--only service|nodes|clients]
 """

@@ -252,6 +252,26 @@ Test(puts, start__in_stripes)
     (void)second;
 }
 
+/* The death of a node takes the puts on it, not the older ones of the session elsewhere. */
+Test(puts, lost__spares_older_puts_on_other_nodes)
+{
+    cr_assert_eq(client_put_start(alice, "older", 100, 0, &other, NULL), CENOTE_OK);
+    struct end *second = node_up(world, "n2", 8, 1, RIG_SEGMENT);
+    for (;;) { /* the first one on the new node */
+        struct stripe s[STRIPES_MAX];
+        cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, s), CENOTE_OK);
+        if (s[0].gva[0].v >= second->joined.segments[0].gva.v)
+            break;
+    }
+    struct wire_buf b;
+    uint32_t left = end_request(second, &b, METHOD_NODE_LEAVE);
+    wire_put_array(&b, 0);
+    cr_assert_eq(end_ask(second, &b, left, NULL), CENOTE_OK);
+    world_pass(world, 200);
+    cr_assert_neq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_OK);
+    cr_assert_eq(client_commit(alice, &other, EXTENT_VISIBLE), CENOTE_OK);
+}
+
 Test(puts, start__no_nodes)
 {
     end_close(node);

@@ -135,6 +135,24 @@ Test(window, start__again_after_a_restart)
     }
 }
 
+Test(window, start__connection_went_before_the_answer)
+{
+    int status;
+    start_send(1);
+    struct end *fresh = client_resume(world, alice, &status);
+    cr_assert_eq(status, CENOTE_OK);
+    end_close(alice);
+    alice = fresh;
+    cr_assert_eq(rig_status("service", "pending_puts"), 1);
+    cr_assert_eq(start(1, &item, NULL), CENOTE_OK);
+    cr_assert_eq(commit(2), CENOTE_OK);
+    start_send(3);
+    end_close(alice);
+    alice = bob;
+    rig_pass(RIG_GRACE_MS + 500); /* nobody asks again */
+    cr_assert_eq(rig_status("service", "pending_puts"), 0);
+}
+
 static void start_mixed(int *statuses, uint64_t *put_ids)
 {
     static const char *const keys[] = {"a", "there", "b", "c", "there"};
