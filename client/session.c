@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client/hello.h"
+#include "client/lost.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
@@ -36,6 +37,7 @@ struct session {
     uint64_t first_seq; /* of the session in hello; likewise guarded */
 
     _Atomic uint64_t seq;
+    struct lost lost;
     char meta[SESSION_META_MAX];
     uint32_t timeout_ms;
     void (*connected)(void *arg, const struct xcopy_credentials *who);
@@ -254,6 +256,7 @@ int session_open(const struct session_options *options, struct session **out)
     atomic_init(&s->seq, 0);
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->connecting, NULL);
+    lost_init(&s->lost);
 
     status = link_get(s, &l);
     if (status != CENOTE_OK) {
@@ -289,9 +292,24 @@ void session_close(struct session *s)
         return;
     say_farewell(s);
     link_set(s, NULL);
+    lost_destroy(&s->lost);
     pthread_mutex_destroy(&s->connecting);
     pthread_mutex_destroy(&s->lock);
     free(s);
+}
+
+/* Did this try of a numbered call leave it without an answer? One that wasn't sent at all is lost
+ * only if an earlier try was. */
+static void note_lost(struct session *s, uint64_t seq, int status)
+{
+    if (seq == 0)
+        return;
+    if (status == CENOTE_UNKNOWN)
+        lost_note(&s->lost, seq);
+    else if (status == CENOTE_UNAVAILABLE)
+        lost_again(&s->lost, seq);
+    else
+        lost_forget(&s->lost, seq);
 }
 
 /* Two tries: a connection that broke while nobody looked shows it only to the one who writes. */
@@ -305,7 +323,7 @@ int session_call(struct session *s, uint64_t seq, const struct wire_buf *request
 
         status = link_get(s, &l);
         if (status != CENOTE_OK)
-            return status;
+            break;
         bool current = seq == 0 || seq >= l->first_seq;
         status = CENOTE_NO_SESSION;
         if (current)
@@ -316,10 +334,12 @@ int session_call(struct session *s, uint64_t seq, const struct wire_buf *request
             link_disowned(s, l);
         link_drop(s, l);
     }
+    note_lost(s, seq, status);
     return status;
 }
 
 uint64_t session_next_seq(struct session *s)
 {
+    lost_wait(&s->lost, atomic_load(&s->seq) + 1);
     return atomic_fetch_add(&s->seq, 1) + 1;
 }

@@ -26,8 +26,9 @@
 #include <stdint.h>
 
 #include "meta/core/list.h"
+#include "meta/stub/messages.h"
 
-#define WINDOW_CALLS 128u
+#define WINDOW_CALLS PROTOCOL_WINDOW
 
 enum numbered_kind { NUMBERED_START = 1, NUMBERED_COMMIT, NUMBERED_ABORT, NUMBERED_REMOVE };
 
