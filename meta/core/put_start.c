@@ -67,6 +67,14 @@ struct put *puts_recover(struct core *c, struct object *o, struct session *s)
     return p;
 }
 
+bool puts_recover_showing(struct core *c, struct object *o, struct session *s)
+{
+    struct put *p = put_new(c, o, s);
+    if (p != NULL)
+        p->phase = PUT_SHOWING;
+    return p != NULL;
+}
+
 static int admit(const struct start *s, uint64_t stripes)
 {
     if (s->session->put_count >= SESSION_PENDING_MAX || stripes > START_STRIPES_MAX)

@@ -355,6 +355,24 @@ Test(window, commit__killed_before_and_after)
     }
 }
 
+Test(window, commit__again_waits_for_the_readers_of_the_old_value)
+{
+    cr_assert_eq(client_put(bob, "k", 100, 0), CENOTE_OK);
+    cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_OK);
+    cr_assert_eq(client_put_start(alice, "k", 200, PUT_START_REPLACE, &item, NULL), CENOTE_OK);
+    node->holds_calls = true;
+    number(alice, 2);
+    client_commit_send(alice, &item, EXTENT_VISIBLE);
+    rig_restart(1);
+    number(alice, 2);
+    uint32_t msgid = client_commit_send(alice, &item, EXTENT_VISIBLE);
+    world_run(world);
+    cr_assert_eq(client_commit_status(alice, msgid), 1);
+    cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
+    world_run(world);
+    cr_assert_eq(client_commit_status(alice, msgid), CENOTE_OK);
+}
+
 Test(window, abort__again)
 {
     cr_assert_eq(start(1, &item, NULL), CENOTE_OK);
