@@ -32,6 +32,20 @@ static struct answer_key key_of(uint64_t session, uint32_t slot, uint32_t item)
     return k;
 }
 
+uint64_t session_record_id(const void *key, uint32_t key_len, uint32_t *slot, uint32_t *item)
+{
+    const uint8_t *k = key;
+    uint64_t id = 0;
+    bool own = key_len == SESSION_KEY;
+    if (!own && (key_len != ANSWER_KEY || k[8] >= WINDOW_CALLS))
+        return 0;
+    for (unsigned i = 0; i < SESSION_KEY; i++)
+        id = id << 8 | k[i];
+    *slot = own ? SESSION_RECORD_OWN : k[8];
+    *item = own ? 0 : (uint32_t)k[9] << 8 | k[10];
+    return id;
+}
+
 /* ---- drafting ---- */
 
 void session_record_open(struct core *c, const struct session *s)
@@ -174,16 +188,14 @@ static bool load_one(void *arg, const void *key, uint32_t key_len, const void *v
                      uint32_t value_len)
 {
     struct load *load = arg;
-    const uint8_t *k = key;
-    uint64_t id = 0;
+    uint32_t slot, item;
+    uint64_t id = session_record_id(key, key_len, &slot, &item);
     struct bytes b = bytes_over_const(value, value_len);
     load->status = CENOTE_IO;
-    for (unsigned i = 0; i < SESSION_KEY && key_len >= SESSION_KEY; i++)
-        id = id << 8 | k[i];
-    if (key_len == SESSION_KEY)
+    if (id != 0 && slot == SESSION_RECORD_OWN)
         load->status = load_session(load->core, id, &b);
-    else if (key_len == ANSWER_KEY)
-        load->status = load_answer(load->core, id, k[8], (uint32_t)k[9] << 8 | k[10], &b);
+    else if (id != 0)
+        load->status = load_answer(load->core, id, slot, item, &b);
     if (load->status != CENOTE_OK)
         log_error("meta", "the record of session %llu can't be recovered: %s",
                   (unsigned long long)id, cenote_status_text(load->status));

@@ -29,6 +29,10 @@ void session_record_removed(struct core *c, struct session *s, const struct numb
  * the last of them. s->forget_slot says where to go on. */
 bool session_record_forget(struct core *c, struct session *s);
 
+/* Whose record has this key, and which; 0: it is no such key. */
+#define SESSION_RECORD_OWN UINT32_MAX /* in place of the slot */
+uint64_t session_record_id(const void *key, uint32_t key_len, uint32_t *slot, uint32_t *item);
+
 /* Makes the sessions and their windows. Answers without a session are of one that was being
  * forgotten: it is made as one that has ended. */
 int session_records_load(struct core *c);
