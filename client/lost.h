@@ -26,7 +26,9 @@ struct lost {
     } calls[LOST_CALLS_MAX];
 };
 
+/* Nothing is lost. */
 void lost_init(struct lost *l);
+/* Nobody may wait. */
 void lost_destroy(struct lost *l);
 
 /* The answer to this call was lost: its thread comes back soon. */

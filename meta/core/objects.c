@@ -161,9 +161,9 @@ void objects_removed_before(struct removal *r)
     int status = CENOTE_OK;
     if (claim != NULL && claim->unsettled > 0) {
         r->waiter.run = look_again;
-        status = claims_wait(&c->claims, claim, &r->waiter);
-        if (status == CENOTE_OK)
+        if (claims_wait(&c->claims, claim, &r->waiter) == CENOTE_OK)
             return;
+        status = CENOTE_UNKNOWN; /* too many wait; it is removed, but an error would deny that */
     }
     r->outcome->done(r->outcome, status);
 }
