@@ -82,6 +82,8 @@ void drive_close(struct drive *d)
 
 void drive_abandon(struct drive *d)
 {
+    session_abandon(d->session);
+    fabric_abandon(d->fabric);
     locate_free(d->map);
     free(d);
 }

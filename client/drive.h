@@ -21,8 +21,7 @@ struct drive_options {
 /* As session_open(); CENOTE_NO_MEMORY. */
 int drive_open(const struct drive_options *options, struct drive **out);
 void drive_close(struct drive *d);
-/* In a forked child: frees what is the child's alone. Connections, mapped memory and locks belong
- * to the parent's protocol and are left as they are. */
+/* In a forked child, instead of closing: gives back what is the child's own. */
 void drive_abandon(struct drive *d);
 
 /* What machines are begun with. */
