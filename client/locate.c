@@ -227,11 +227,10 @@ broken:
     return status;
 }
 
-void locate_nodes(const struct locate *l, void (*fn)(void *arg, const struct map_node *node),
-                  void *arg)
+void locate_nodes(const struct locate *l,
+                  void (*fn)(void *arg, const struct map_node *nodes, uint32_t count), void *arg)
 {
     pthread_rwlock_rdlock(lock_of(l));
-    for (uint32_t i = 0; i < l->chart.node_count; i++)
-        fn(arg, &l->chart.nodes[i]);
+    fn(arg, l->chart.nodes, l->chart.node_count);
     pthread_rwlock_unlock(lock_of(l));
 }
