@@ -21,7 +21,8 @@ NOISE = [r"module=(rpc|session|drive|client|put|get|tcp|shm|node|fabric|member)\
 
 
 def hammer(p, transport, seed, *options, keys=24, size="96K"):
-    return p.spawn("hammer", "--meta", p.meta_endpoint, "--transport", transport, "--threads", 3,
+    meta = p.meta_tcp if transport == "tcp" else p.meta_endpoint
+    return p.spawn("hammer", "--meta", meta, "--transport", transport, "--threads", 3,
                    "--keys", keys, "--seconds", HAMMER_S, "--size", size, "--seed", seed, *options)
 
 
@@ -58,7 +59,9 @@ def progress(p, before):
 
 
 def kill_service(options, chance):
-    with Pool(nodes=2, split=True, dram=48 * MIB, options=SHORT) as p:
+    durability = chance.choice(("process", "sync"))
+    with Pool(nodes=2, split=True, dram=48 * MIB, port=pool.steady_port(), options=SHORT,
+              meta_options=["--durability", durability]) as p:
         p.allow(*NOISE)
         hammers = [hammer(p, t, options.seed * 10 + i) for i, t in enumerate(("shm", "tcp"))]
         for i in range(options.times):
