@@ -123,6 +123,39 @@ void fabric_free(struct fabric *f)
     free(f);
 }
 
+static void link_abandon(struct fabric_link *link)
+{
+    if (link == NULL)
+        return;
+    link->channel->transport->abandon(link->channel);
+    free(link);
+}
+
+static void node_abandon(struct fabric_node *n)
+{
+    link_abandon(n->shared);
+    while (n->idle != NULL) {
+        struct fabric_link *link = n->idle;
+        n->idle = link->next;
+        link_abandon(link);
+    }
+    free(n);
+}
+
+void fabric_abandon(struct fabric *f)
+{
+    if (pthread_mutex_trylock(&f->lock) != 0)
+        return; /* another thread was in the middle of a change, and doesn't exist here */
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (f->buckets[i] != NULL) {
+            struct fabric_node *n = f->buckets[i];
+            f->buckets[i] = n->next;
+            node_abandon(n);
+        }
+    }
+    free(f);
+}
+
 static bool same_credentials(const struct xcopy_credentials *a, const struct xcopy_credentials *b)
 {
     return a->session == b->session && a->name_space == b->name_space &&

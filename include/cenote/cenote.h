@@ -75,7 +75,10 @@ struct cenote_options {
     const char *name_space; /**< NULL: "default" */
     enum cenote_transport transport;
     enum cenote_verify verify;
-    uint32_t timeout_ms; /**< of one control call or one copy without progress; 0: 10,000 */
+    /** Of one control call, of one connect, and of one copy without progress; 0: 10,000. Keep it
+     * above the service's lease (5 s): a remove or a replace waits for leases where a node is away,
+     * and one that isn't answered in time ends with CENOTE_UNKNOWN. */
+    uint32_t timeout_ms;
 };
 
 /** A key. */

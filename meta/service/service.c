@@ -8,7 +8,8 @@
 #include "meta/service/peer.h"
 #include "transport/base/log.h"
 
-#define LEASE_MS         10000u
+/* A remove may have to wait for it: well below the time-out of clients, 10 s. */
+#define LEASE_MS         5000u
 #define PUT_TIMEOUT_MS   60000u
 #define SESSION_GRACE_MS 15000u
 #define HEARTBEAT_MS     1000u

@@ -228,6 +228,13 @@ static int receive_slots(struct shm_channel *ch, uint64_t deadline_ms)
     return status;
 }
 
+static void channel_free(struct shm_channel *ch)
+{
+    close(ch->fd);
+    pthread_mutex_destroy(&ch->lock);
+    free(ch);
+}
+
 static void shm_disconnect(struct xcopy_channel *c)
 {
     struct shm_channel *ch = channel_of(c);
@@ -237,9 +244,16 @@ static void shm_disconnect(struct xcopy_channel *c)
         slots_close(ch->slots);
         slots_unmap(ch->slots);
     }
-    close(ch->fd);
-    pthread_mutex_destroy(&ch->lock);
-    free(ch);
+    channel_free(ch);
+}
+
+/* Segments and slots are mapped in the parent only (MADV_DONTFORK). */
+static void shm_abandon(struct xcopy_channel *c)
+{
+    struct shm_channel *ch = channel_of(c);
+    for (size_t i = 0; i < atomic_load(&ch->map_count); i++)
+        map_abandon(&ch->maps[i]);
+    channel_free(ch);
 }
 
 static int introduce(struct shm_channel *ch, const struct xcopy_peer *peer,
@@ -296,6 +310,7 @@ const struct xcopy_transport xcopy_shm = {
     .reaches = shm_reaches,
     .connect = shm_connect,
     .disconnect = shm_disconnect,
+    .abandon = shm_abandon,
     .submit = shm_submit,
     .progress = shm_progress,
     .poll_fd = shm_poll_fd,

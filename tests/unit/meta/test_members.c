@@ -155,7 +155,7 @@ Test(members, silent__not_while_the_service_stalls)
 Test(members, death__store_refuses)
 {
     memstore_fail(world->store, 3, CENOTE_IO);
-    world_pass(world, RIG_DEAD_MS + 500);
+    world_pass(world, RIG_DEAD_MS + 3500); /* tried again each second */
     cr_assert_eq(memstore_count(world->store, STORE_MEMBERS), 0);
 }
 
