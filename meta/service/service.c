@@ -137,7 +137,7 @@ static void answer(struct service_peer *p, uint32_t msgid, struct wire_buf *b)
     if (b->failed) {
         wire_buf_free(b);
         *b = (struct wire_buf){0};
-        wire_put_error(b, msgid, CENOTE_LIMIT, NULL);
+        wire_put_error(b, msgid, CENOTE_FRAME_SIZE, NULL); /* clients ask in parts then */
     }
     if (b->failed)
         p->line.close(p->line.arg); /* no memory even for an error */

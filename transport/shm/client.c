@@ -94,9 +94,13 @@ static uint8_t *find_extent(struct shm_channel *ch, const struct xcopy_req *req,
     if (at != NULL)
         return at;
     pthread_mutex_lock(&ch->lock);
-    while (receive_segment(ch, 0) == CENOTE_OK)
-        ;
+    int status = CENOTE_OK;
+    while (status == CENOTE_OK)
+        status = receive_segment(ch, 0);
     pthread_mutex_unlock(&ch->lock);
+    /* A message that came and couldn't be taken (no descriptor was free) comes only once. */
+    if (status != CENOTE_TIMED_OUT)
+        atomic_store(&ch->broken, true);
     return find_mapped(ch, req->gva, len_bytes, map);
 }
 
@@ -156,7 +160,7 @@ static int run(struct shm_channel *ch, struct xcopy_req *req)
         return CENOTE_NODE_DOWN;
     uint8_t *extent = find_extent(ch, req, &map);
     if (extent == NULL)
-        return CENOTE_BAD_RANGE;
+        return channel_usable(ch) ? CENOTE_BAD_RANGE : CENOTE_NODE_DOWN;
     enter_pages(req, extent, map);
     if (req->op == XCOPY_WRITE)
         return run_write(ch, req, extent);
