@@ -48,8 +48,9 @@ Test(members, join__store_refuses)
 {
     struct end *e;
     memstore_fail(world->store, 1, CENOTE_META_FULL);
-    cr_assert_eq(join(node_params("n2", 1, 1, RIG_SEGMENT), &e), CENOTE_META_FULL);
+    cr_assert_eq(join(node_params("n2", 1, 2, RIG_SEGMENT), &e), CENOTE_META_FULL);
     cr_assert_eq(join(node_params("n2", 1, 1, RIG_SEGMENT), &e), CENOTE_OK);
+    cr_assert_eq(e->joined.segments[0].gva.v, GVA_FIRST + GVA_ALIGN); /* no address is wasted */
 }
 
 Test(members, join__same_process_again)
