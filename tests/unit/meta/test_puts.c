@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/puts.h"
+#include "meta/service/peer.h"
 #include "tests/unit/meta/meta_rig.h"
 
 TestSuite(puts, .init = rig_up, .fini = rig_down);
@@ -150,6 +152,21 @@ static uint64_t horizon(unsigned call)
     return fence.horizon;
 }
 
+Test(puts, fence__garbage_is_no_answer)
+{
+    node->holds_calls = node->answers_garbage = true;
+    cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, NULL), CENOTE_OK);
+    cr_assert_eq(client_abort(alice, &item, EXTENT_UNKNOWN), CENOTE_OK);
+    cr_assert(end_reply(node, METHOD_FENCE, CENOTE_OK));
+    rig_pass(1200);
+    cr_assert_not(end_reply(node, METHOD_VOID, CENOTE_OK));
+    node->answers_garbage = false;
+    cr_assert(end_reply(node, METHOD_FENCE, CENOTE_OK)); /* asked again */
+    cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
+    world_run(world);
+    cr_assert_eq(rig_status("quarantine", "extents"), 0);
+}
+
 Test(puts, fence__takes_older_puts_with_it)
 {
     struct put_start_item younger;
@@ -250,6 +267,60 @@ Test(puts, start__in_stripes)
     cr_assert_eq(client_lookup(bob, "k", NULL, stripes), CENOTE_OK);
     cr_assert_eq(stripes[item.stripe_count - 1].root, item.put_id + item.stripe_count - 1);
     (void)second;
+}
+
+static void start_send(struct end *e, const char *key)
+{
+    struct wire_buf b;
+    end_request(e, &b, METHOD_PUT_START);
+    put_start_params_put(&b, 1, 0, 1);
+    put_start_key_put(&b, key, strlen(key), 100);
+    end_send(e, &b);
+}
+
+/* Nobody got the grants: nothing needs a fence, and nothing waits for a time-out. */
+Test(puts, start__connection_went_before_the_answer)
+{
+    node->holds_calls = true;
+    start_send(alice, "k");
+    end_close(alice);
+    alice = bob;
+    world_run(world);
+    cr_assert_eq(rig_status("service", "pending_puts"), 0);
+    cr_assert_not(end_reply(node, METHOD_FENCE, CENOTE_OK));
+    cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
+    world_run(world);
+    cr_assert_eq(rig_status("quarantine", "extents"), 0);
+}
+
+/* The death of a node takes the puts on it, not the older ones of the session elsewhere. */
+Test(puts, lost__spares_older_puts_on_other_nodes)
+{
+    cr_assert_eq(client_put_start(alice, "older", 100, 0, &other, NULL), CENOTE_OK);
+    struct end *second = node_up(world, "n2", 8, 1, RIG_SEGMENT);
+    for (;;) { /* the first one on the new node */
+        struct stripe s[STRIPES_MAX];
+        cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, s), CENOTE_OK);
+        if (s[0].gva[0].v >= second->joined.segments[0].gva.v)
+            break;
+    }
+    struct wire_buf b;
+    uint32_t left = end_request(second, &b, METHOD_NODE_LEAVE);
+    wire_put_array(&b, 0);
+    cr_assert_eq(end_ask(second, &b, left, NULL), CENOTE_OK);
+    world_pass(world, 200);
+    cr_assert_neq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_OK);
+    cr_assert_eq(client_commit(alice, &other, EXTENT_VISIBLE), CENOTE_OK);
+}
+
+Test(puts, start__too_many_in_all)
+{
+    world->service->core.pending += PENDING_MAX - 1;
+    cr_assert_eq(client_put_start(alice, "a", 100, 0, &item, NULL), CENOTE_OK);
+    cr_assert_eq(client_put_start(bob, "b", 100, 0, &other, NULL), CENOTE_LIMIT);
+    cr_assert_eq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_OK);
+    cr_assert_eq(client_put_start(bob, "b", 100, 0, &other, NULL), CENOTE_OK);
+    world->service->core.pending -= PENDING_MAX - 1;
 }
 
 Test(puts, start__no_nodes)
