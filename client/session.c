@@ -298,6 +298,15 @@ void session_close(struct session *s)
     free(s);
 }
 
+void session_abandon(struct session *s)
+{
+    if (s->link) { /* whole at any time: a link is closed after another one took its place */
+        rpc_client_abandon(s->link->rpc);
+        free(s->link);
+    }
+    free(s);
+}
+
 /* Did this try of a numbered call leave it without an answer? One that wasn't sent at all is lost
  * only if an earlier try was. */
 static void note_lost(struct session *s, uint64_t seq, int status)

@@ -37,8 +37,10 @@ struct session_options {
 int session_open(const struct session_options *options, struct session **out);
 /* Ends the session, if the service is there. No call may be running. */
 void session_close(struct session *s);
+/* In a forked child, instead of closing. As rpc_client_abandon(). */
+void session_abandon(struct session *s);
 
-/* One call, sent once; seq is the number in it, or 0: it changes nothing. As rpc_client_call(), and:
+/* One call, sent once; seq is the number in it, or 0: it changes nothing. As rpc_client_call(), and
  * CENOTE_UNAVAILABLE: not sent, the service is away. CENOTE_NO_SESSION: this time it had no effect:
  * its session has ended, or its number is from an earlier session and means nothing in this one.
  * who (may be NULL) gets whom the service answered, which need not be who we are now. */

@@ -10,6 +10,9 @@
 #include "meta/core/session_record.h"
 #include "transport/base/log.h"
 
+/* Sessions that one tick ends. */
+#define ENDS_MAX 1024u
+
 static struct session **bucket_of(struct core *c, uint64_t id)
 {
     return &c->sessions.buckets[id % SESSION_BUCKETS];
@@ -30,12 +33,13 @@ static struct session *add(struct core *c, uint64_t id)
 
 struct session *sessions_add(struct core *c, uint64_t id, struct space *space, const char *client)
 {
-    struct session *s = c->sessions.count < SESSIONS_MAX ? add(c, id) : NULL;
+    struct session *s = add(c, id);
     if (s == NULL)
         return NULL;
     s->space = space;
     s->gone_ms = c->patient_ms;
     strncpy(s->client, client, sizeof(s->client) - 1);
+    list_append(&c->sessions.gone, &s->gone);
     c->sessions.count++;
     return s;
 }
@@ -47,6 +51,7 @@ struct session *sessions_add_ended(struct core *c, uint64_t id)
         return NULL;
     s->ended = true;
     s->durable = true;
+    list_append(&c->sessions.leftover, &s->gone);
     return s;
 }
 
@@ -71,10 +76,17 @@ int sessions_resume(const struct core *c, const struct session_resume_params *p,
     return CENOTE_OK;
 }
 
+void sessions_connected(struct session *s, struct service_peer *peer)
+{
+    s->peer = peer;
+    link_remove(&s->gone);
+}
+
 void sessions_disconnected(struct core *c, struct session *s)
 {
     s->peer = NULL;
     s->gone_ms = c->patient_ms;
+    list_append(&c->sessions.gone, &s->gone);
 }
 
 /* ---- records ---- */
@@ -83,17 +95,25 @@ static void stored(struct change *ch, int status)
 {
     struct session *s = container_of(ch, struct session, change);
     struct session_stored *w = s->stored;
-    s->durable = status == CENOTE_OK;
     s->stored = NULL;
+    s->durable = status == CENOTE_OK;
+    if (status == CENOTE_OK && s->ended)
+        status = CENOTE_NO_SESSION; /* it took the store longer than the grace */
+    if (status != CENOTE_OK) {
+        sessions_end(s->core, s);
+        s = NULL;
+    }
     w->done(w, s, status);
 }
 
 int sessions_begin(struct core *c, struct space *space, const char *client,
                    struct session_stored *w)
 {
+    if (c->sessions.count >= SESSIONS_MAX)
+        return CENOTE_LIMIT;
     struct session *s = sessions_add(c, ids_take(&c->ids), space, client);
     if (s == NULL)
-        return CENOTE_LIMIT;
+        return CENOTE_NO_MEMORY;
     session_record_open(c, s);
     s->stored = w;
     s->change.done = stored;
@@ -107,7 +127,8 @@ static void forgot(struct change *ch, int status)
 {
     struct session *s = container_of(ch, struct session, change);
     if (status != CENOTE_OK) {
-        s->forget_slot = 0; /* again with a tick */
+        s->forget_slot = 0;
+        list_append(&s->core->sessions.leftover, &s->gone);
         return;
     }
     s->durable = !s->forgotten;
@@ -128,13 +149,14 @@ static void forget(struct session *s)
 
 void sessions_end(struct core *c, struct session *s)
 {
-    if (s->ended)
-        return;
-    s->ended = true;
-    s->peer = NULL;
-    c->sessions.count--;
-    puts_abort_session(c, s);
-    forget(s); /* behind the aborts: a put that is pending has a session */
+    if (!s->ended) {
+        s->ended = true;
+        s->peer = NULL;
+        link_remove(&s->gone);
+        c->sessions.count--;
+        puts_abort_session(c, s);
+    }
+    forget(s); /* behind the aborts */
     sessions_release(c, s);
 }
 
@@ -153,25 +175,27 @@ void sessions_release(struct core *c, struct session *s)
     while (*at != s)
         at = &(*at)->next;
     *at = s->next;
+    link_remove(&s->gone);
     window_free(s->window);
     free(s);
 }
 
 void sessions_tick(struct core *c)
 {
-    for (uint32_t i = 0; i < SESSION_BUCKETS; i++) {
-        struct session *s = c->sessions.buckets[i], *next;
-        for (; s != NULL; s = next) {
-            next = s->next;
-            if (s->ended)
-                forget(s);
-            if (s->ended || s->peer != NULL || s->change.in_flight ||
-                c->patient_ms - s->gone_ms < c->options.session_grace_ms)
-                continue;
-            log_info("meta", "session %llu has been gone too long: it ends",
-                     (unsigned long long)s->id);
-            sessions_end(c, s);
-        }
+    struct list again = {0};
+    struct link *l;
+    list_move_all(&again, &c->sessions.leftover);
+    while ((l = list_pop(&again)) != NULL)
+        forget(container_of(l, struct session, gone));
+    for (uint32_t n = 0; n < ENDS_MAX; n++) {
+        l = list_first(&c->sessions.gone);
+        if (l == NULL)
+            return;
+        struct session *s = container_of(l, struct session, gone);
+        if (c->patient_ms - s->gone_ms < c->options.session_grace_ms)
+            return;
+        log_info("meta", "session %llu has been gone too long: it ends", (unsigned long long)s->id);
+        sessions_end(c, s);
     }
 }
 
@@ -210,9 +234,16 @@ struct fence *sessions_fence(struct core *c, struct session *s, struct node *nod
     return f;
 }
 
+void fence_due(struct fence *f)
+{
+    if (!f->in_flight && !link_used(&f->due))
+        list_append(&f->node->due, &f->due);
+}
+
 void fence_orphan(struct fence *f)
 {
     assert(list_empty(&f->waiting));
+    link_remove(&f->due);
     f->session = NULL;
     f->node = NULL;
     if (!f->in_flight)

@@ -24,6 +24,7 @@ struct service_peer;
 
 struct fence {
     struct link by_session, by_node; /* both unused: orphaned, freed when the call is over */
+    struct link due;                 /* in node.due: something waits, and no call is in flight */
     struct core *core;
     struct session *session;
     uint64_t session_id;
@@ -39,8 +40,9 @@ struct session {
     struct core *core;
     struct space *space;
     char client[TEXT_MAX];
-    struct service_peer *peer; /* its connection; NULL: none */
-    uint64_t gone_ms;          /* patient time: since when it has none */
+    struct service_peer *peer; /* its connection; NULL: none ... */
+    uint64_t gone_ms;          /* ... since then (patient time), and it is in sessions.gone */
+    struct link gone;          /* ended: in sessions.leftover, or in none */
     bool ended;
     bool durable;                  /* it has records in the store */
     struct session_stored *stored; /* told of the first */
@@ -61,17 +63,20 @@ struct session {
 
 struct sessions {
     struct session *buckets[SESSION_BUCKETS];
-    uint32_t count; /* not ended */
+    uint32_t count;       /* not ended */
+    struct list gone;     /* struct session without a connection, longest first */
+    struct list leftover; /* struct session, ended: records have to be removed */
 };
 
-/* A new one; NULL: no memory, or SESSIONS_MAX. */
+/* A new one, without a connection; NULL: no memory. SESSIONS_MAX is for those that clients ask for:
+ * what is in the store must be taken. */
 struct session *sessions_add(struct core *c, uint64_t id, struct space *space, const char *client);
 /* Somebody who begins one. */
 struct session_stored {
     void (*done)(struct session_stored *w, struct session *s, int status);
 };
-/* A new one with its record; CENOTE_OK: w is told when that is durable or refused, and then has the
- * session, to use it or to end it. CENOTE_LIMIT. */
+/* A new one with its record. CENOTE_OK: w is told when that is durable, and then has the session, to
+ * use it or to end it; or that it was refused. CENOTE_LIMIT, CENOTE_NO_MEMORY. */
 int sessions_begin(struct core *c, struct space *space, const char *client,
                    struct session_stored *w);
 /* One of which the store has only leftovers: they are removed. NULL: no memory. */
@@ -80,7 +85,8 @@ struct session *sessions_find(const struct core *c, uint64_t id);
 /* CENOTE_OK and the session; CENOTE_NO_SESSION. */
 int sessions_resume(const struct core *c, const struct session_resume_params *p,
                     struct session **out);
-/* Its connection has gone, by itself or for another one. */
+void sessions_connected(struct session *s, struct service_peer *peer);
+/* Its connection has gone. */
 void sessions_disconnected(struct core *c, struct session *s);
 /* Aborts what is pending. The session is freed when nothing is left of it. */
 void sessions_end(struct core *c, struct session *s);
@@ -91,6 +97,8 @@ void sessions_free(struct core *c);
 
 /* Finds or makes; NULL: no memory. */
 struct fence *sessions_fence(struct core *c, struct session *s, struct node *node);
+/* Something waits: the node is to be called, unless it is being. */
+void fence_due(struct fence *f);
 /* The node has gone: nothing may wait any more. */
 void fence_orphan(struct fence *f);
 

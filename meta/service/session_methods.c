@@ -17,15 +17,16 @@ static void stored(struct session_stored *w, struct session *s, int status)
     struct open_request *r = container_of(w, struct open_request, stored);
     struct service_peer *p = r->request.peer;
     struct core *c = &p->service->core;
-    if (status == CENOTE_OK && (p->closed || p->session != NULL))
-        status = CENOTE_INVALID;
-    if (status != CENOTE_OK) {
+    if (status == CENOTE_OK && (p->closed || p->session != NULL)) {
         sessions_end(c, s);
+        status = CENOTE_INVALID;
+    }
+    if (status != CENOTE_OK) {
         request_fail(&r->request, status);
         return;
     }
     p->session = s;
-    s->peer = p;
+    sessions_connected(s, p);
     struct session_open_result result = {
         .session = s->id,
         .token = token_make(&c->pool_key, s->id, s->space->id),
@@ -91,7 +92,7 @@ int method_session_resume(struct service_peer *p, uint32_t msgid, struct wire_va
         s->peer->session = NULL;
         s->peer->line.close(s->peer->line.arg);
     }
-    s->peer = p;
+    sessions_connected(s, p);
     p->session = s;
     wire_put_array(result, 1);
     wire_put_uint(result, c->ids.reign);
