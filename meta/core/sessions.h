@@ -75,7 +75,7 @@ struct session *sessions_add(struct core *c, uint64_t id, struct space *space, c
 struct session_stored {
     void (*done)(struct session_stored *w, struct session *s, int status);
 };
-/* A new one with its record. CENOTE_OK: w is told when that is durable, and then has the session, to
+/* A new one with its record. CENOTE_OK: w is told when that is durable, and then has the session to
  * use it or to end it; or that it was refused. CENOTE_LIMIT, CENOTE_NO_MEMORY. */
 int sessions_begin(struct core *c, struct space *space, const char *client,
                    struct session_stored *w);
