@@ -76,7 +76,8 @@ def kill_service(options, chance):
                 check(process.poll() is None, f"a hammer ended by itself after kill {i}")
         p.meta.killed = False
         for process, name in zip(hammers, ("shm", "tcp")):
-            finish(process, name)
+            lost = finish(process, name)["lost_answers"]
+            check(lost <= options.times // 4, f"hammer {name} lost {lost} answers")
         reign = p.status()["service"]["reign"]
         check(reign == options.times + 1, f"reign {reign} after {options.times} kills")
         remove_all(p)

@@ -12,7 +12,7 @@ from protocol import DRAINED, VISIBLE, Failure
 
 SIZES = (0, 1, 65535, 65536, 65537, 200000, 2 * MIB + 3)
 NOT_FOUND, EXISTS, NO_SUCH_PUT, DENIED, STALE = -1, -2, -14, -15, -18
-NO_SESSION = -43
+INVALID, UNKNOWN, ABORTED, NO_SESSION = -3, -11, -13, -43
 
 
 def content(size):
@@ -177,6 +177,25 @@ class Protocol(unittest.TestCase):
         self.refused(NO_SESSION, stranger.call, "session_resume",
                      [1, before.session, bytes(16), before.namespace])
         stranger.close()
+
+    def test_numbered_calls_take_effect_once(self):
+        start = [self.client.next_seq(), 0, [[b"once", 10], [b"twice", 10]]]
+        items = self.client.call("put_start", start)
+        self.assertEqual(self.client.call("put_start", start), items)
+        ends = [[item[1], 0, [], [DRAINED]] for item in items]
+        self.client.call("put_abort", [self.client.next_seq(), ends])
+        self.assertEqual(self.client.call("put_start", start), [[ABORTED], [ABORTED]])
+        self.client.put(b"once", b"older")
+        remove = [self.client.next_seq(), [b"once"]]
+        self.assertEqual(self.client.call("remove", remove), [0])
+        self.client.put(b"once", b"newer")
+        self.assertEqual(self.client.call("remove", remove), [0])
+        self.assertEqual(self.client.get(b"once"), b"newer")
+        self.refused(INVALID, self.client.call, "remove", [remove[0], [b"once", b"twice"]])
+        self.client.remove(b"once")
+        for _ in range(128):
+            self.client.call("remove", [self.client.next_seq(), [b"none"]])
+        self.assertEqual(self.client.call("remove", remove), [UNKNOWN])
 
     def test_a_put_that_takes_too_long_is_aborted(self):
         put_id, key_hash, (stripe,) = self.client.put_start(b"late", 10)
