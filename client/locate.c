@@ -27,7 +27,6 @@ struct chart {
 struct locate {
     pthread_rwlock_t lock;
     struct chart chart;
-    uint64_t age;
     char host[TEXT_MAX];
 };
 
@@ -62,6 +61,10 @@ void locate_free(struct locate *l)
 {
     if (!l)
         return;
+    /* In a forked child a thread of the parent may hold it for ever, in the middle of a change. */
+    if (pthread_rwlock_trywrlock(&l->lock) != 0)
+        return;
+    pthread_rwlock_unlock(&l->lock);
     chart_free(&l->chart);
     pthread_rwlock_destroy(&l->lock);
     free(l);
@@ -112,14 +115,6 @@ void locate_forget_version(struct locate *l)
     pthread_rwlock_wrlock(&l->lock);
     l->chart.version = 0;
     pthread_rwlock_unlock(&l->lock);
-}
-
-uint64_t locate_age(const struct locate *l)
-{
-    pthread_rwlock_rdlock(lock_of(l));
-    uint64_t age = l->age;
-    pthread_rwlock_unlock(lock_of(l));
-    return age;
 }
 
 static const struct map_node *chart_node(const struct chart *c, uint64_t node)
@@ -201,7 +196,6 @@ static void chart_swap(struct locate *l, struct chart *fresh, const struct locat
     pthread_rwlock_wrlock(&l->lock);
     struct chart old = l->chart;
     l->chart = *fresh;
-    l->age++;
     pthread_rwlock_unlock(&l->lock);
     chart_free(&old);
 }
@@ -216,7 +210,6 @@ int locate_update(struct locate *l, struct wire_value result, const struct locat
         goto broken;
     if (fields == 1) { /* ours is the newest */
         pthread_rwlock_wrlock(&l->lock);
-        l->age++;
         pthread_rwlock_unlock(&l->lock);
         return CENOTE_OK;
     }
@@ -234,11 +227,10 @@ broken:
     return status;
 }
 
-void locate_nodes(const struct locate *l, void (*fn)(void *arg, const struct map_node *node),
-                  void *arg)
+void locate_nodes(const struct locate *l,
+                  void (*fn)(void *arg, const struct map_node *nodes, uint32_t count), void *arg)
 {
     pthread_rwlock_rdlock(lock_of(l));
-    for (uint32_t i = 0; i < l->chart.node_count; i++)
-        fn(arg, &l->chart.nodes[i]);
+    fn(arg, l->chart.nodes, l->chart.node_count);
     pthread_rwlock_unlock(lock_of(l));
 }

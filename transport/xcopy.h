@@ -47,6 +47,7 @@ struct xcopy_req {
     struct gva gva;       /* of the extent */
     uint64_t payload_len; /* of the whole extent */
     uint64_t put_id;
+    uint64_t session;         /* WRITE: that the grant was given to; a channel of another refuses */
     struct write_grant grant; /* WRITE */
     uint64_t offset;          /* part of the payload to copy ... */
     uint64_t len_bytes;       /* ... may be 0 */
@@ -120,6 +121,11 @@ struct xcopy_transport {
                    uint32_t timeout_ms, struct xcopy_channel **out);
     /* Nothing may be in flight: cancel() first. */
     void (*disconnect)(struct xcopy_channel *c);
+
+    /* In a forked child, instead of disconnect(): gives back what is the child's own memory and
+     * descriptors. The parent goes on: nothing is sent, and shared memory isn't touched, not even
+     * unmapped (it isn't mapped here). */
+    void (*abandon)(struct xcopy_channel *c);
 
     /* Takes a request; sets its status (in progress, done or failed). Requests of one channel
      * complete in order. A failed request may break the channel: alive() tells. */

@@ -15,6 +15,7 @@
     X(out_of_range)                                                                                \
     X(connect_refused)                                                                             \
     X(wrong_grant)                                                                                 \
+    X(other_session)                                                                               \
     X(stale)                                                                                       \
     X(fence_between_writes)                                                                        \
     X(fence_half_way)                                                                              \
@@ -26,6 +27,7 @@
     X(cancel)                                                                                      \
     X(stop_in_flight)                                                                              \
     X(segment_added)                                                                               \
+    X(segment_added_without_descriptors)                                                           \
     X(threads)                                                                                     \
     X(thousand_connects)                                                                           \
     X(garbage)                                                                                     \

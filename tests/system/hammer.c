@@ -209,7 +209,8 @@ static void do_remove(struct hammer *h, struct slot *s)
 
     if (status == CENOTE_OK) {
         h->counts.removes++;
-        if (s->known == ABSENT)
+        /* A lost value that hasn't been swept yet may still be removed. */
+        if (s->known == ABSENT && !h->options->lossy)
             wrong(h, s, "a remove of an absent key", status);
         s->known = ABSENT;
     } else if (status == CENOTE_NOT_FOUND) {

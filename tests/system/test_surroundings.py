@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from pool import BIN, SLOWNESS, Pool
+from pool import BIN, SHORT, SLOWNESS, Pool
 from protocol import Client, Failure
 
 META_FULL = -84
@@ -26,7 +26,7 @@ class Surroundings(unittest.TestCase):
         command = " ".join(f"'{o}'" for o in (BIN / "cenoted", *options))
         done = subprocess.run(["unshare", "-m", "sh", "-c", f"{before} exec {command}"]
                               if before else ["sh", "-c", f"exec {command}"],
-                              capture_output=True, timeout=20, check=False)
+                              capture_output=True, timeout=20 * SLOWNESS, check=False)
         text = done.stderr.decode()
         self.assertEqual(done.returncode, code, text)
         self.assertEqual(done.stdout, b"")
@@ -49,16 +49,54 @@ class Surroundings(unittest.TestCase):
                                 f"{self.dir}/meta")
             self.assertIn(pool.meta_tcp, text)
 
-    def test_another_format(self):
-        with Pool() as pool:
+    def closed_pool(self):
+        """The data directory of a pool that has been stopped in order."""
+        with Pool(split=True) as pool:
+            pool.cenote("put", "k", "-", input=b"v")
             pool.stop()
-            state = pool.data_dir / "state"
-            text = state.read_text(encoding="ascii")
-            self.assertRegex(text, r"\b1\b")
-            state.write_text(text.replace("1", "9", 1), encoding="ascii")
-            text = self.refuses("--roles=meta", "--listen", "127.0.0.1:0", "--data-dir",
-                                pool.data_dir)
-            self.assertIn(str(pool.data_dir), text)
+            shutil.copytree(pool.data_dir, f"{self.dir}/meta")
+        return f"{self.dir}/meta"
+
+    def test_what_the_other_tests_change_is_fine_without_the_change(self):
+        folder = self.closed_pool()
+        daemon = subprocess.Popen([BIN / "cenoted", "--roles=meta", "--listen",
+                                   f"unix:{self.dir}/c", "--data-dir", folder], text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertIn("ready", daemon.stdout.readline())
+        daemon.terminate()
+        _, text = daemon.communicate(timeout=20 * SLOWNESS)
+        self.assertEqual(daemon.returncode, 0, text)
+
+    def test_another_format(self):
+        folder = self.closed_pool()
+        with open(f"{folder}/state", "r+", encoding="ascii") as state:
+            text = state.read()
+            self.assertIn("format=1 ", text)
+            state.seek(0)
+            state.write(text.replace("format=1 ", "format=7 "))
+        text = self.meta()
+        self.assertIn("has format version 7, this program reads version 1", text)
+
+    def test_garbage_in_the_data_directory(self):
+        folder = self.closed_pool()
+        for name, content, says in (("state", b"\0garbage\xff" * 20, "not a state file"),
+                                    ("data.mdb", os.urandom(65536), "data.mdb"),
+                                    ("data.mdb", b"", "data.mdb is missing"),
+                                    ("data.mdb", None, "data.mdb is missing")):
+            with self.subTest(name=name, says=says):
+                shutil.rmtree(f"{self.dir}/spoiled", ignore_errors=True)
+                shutil.copytree(folder, f"{self.dir}/spoiled")
+                if content is None:
+                    os.unlink(f"{self.dir}/spoiled/{name}")
+                else:
+                    with open(f"{self.dir}/spoiled/{name}", "wb") as f:
+                        f.write(content)
+                self.assertIn(says, self.meta("--data-dir", f"{self.dir}/spoiled"))
+
+    def test_a_file_in_the_place_of_the_data_directory(self):
+        with open(f"{self.dir}/meta", "wb"):
+            pass
+        self.assertIn(f"{self.dir}/meta", self.meta())
 
     def test_wrong_options(self):
         for options in (["--dram", "many"],
@@ -72,17 +110,28 @@ class Surroundings(unittest.TestCase):
                 self.assertNotEqual(text, "")
 
     @unittest.skipIf(os.geteuid() != 0, "needs root to mount")
-    def test_read_only_file_system(self):
-        mount = f"mkdir -p {self.dir}/meta && mount -t tmpfs -o ro none {self.dir}/meta &&"
-        self.assertIn(f"{self.dir}/meta", self.meta(before=mount))
+    def test_read_only(self):
+        folder = self.closed_pool()
+        for mount in (f"mount -t tmpfs -o ro none {folder} &&",
+                      f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} &&"):
+            with self.subTest(mount):
+                text = self.meta(before=mount)
+                self.assertIn(folder, text)
+                self.assertIn("Read-only file system", text)
 
     @unittest.skipIf(os.geteuid() != 0, "needs root to mount")
-    def test_tiny_disk(self):
-        mount = f"mkdir -p {self.dir}/meta && mount -t tmpfs -o size=4k none {self.dir}/meta &&"
-        self.assertIn(f"{self.dir}/meta", self.meta(before=mount))
+    def test_full_disk(self):
+        os.mkdir(f"{self.dir}/meta")
+        for size, says in (("4k", "No space left on device"), ("16k", "No space left on device"),
+                           ("64k", "the disk is full")):
+            with self.subTest(size):
+                text = self.meta(before=f"mount -t tmpfs -o size={size} none {self.dir}/meta &&")
+                self.assertIn(f"{self.dir}/meta", text)
+                self.assertIn(says, text)
 
     def test_full_metadata(self):
-        with Pool(meta_options=["--meta-map-size", "1MiB"]) as pool:
+        with Pool(meta_options=[*SHORT, "--meta-map-size", "1MiB"]) as pool:
+            pool.allow("the map is full")
             client, count = Client(pool.meta_endpoint), 0
             with self.assertRaises(Failure) as raised:
                 for count in range(100000):
@@ -95,7 +144,7 @@ class Surroundings(unittest.TestCase):
             self.assertEqual(client.get(b"again"), b"there is room")
             client.remove(b"again")
             client.close()
-            wait_until(lambda: pool.used_bytes() == 0, 10)
+            pool.wait_used(0)
 
 
 if __name__ == "__main__":

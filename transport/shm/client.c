@@ -4,8 +4,10 @@
  * calling thread, and the node's CPU has no part in it. One channel serves all threads; a read
  * takes no lock.
  *
- * The node can't look at requests here. What this end checks (ranges, the boot, the horizon of
- * fences) keeps honest processes apart; a process of the same user is trusted (doc/PROTOCOL.md).
+ * The node can't look at requests here. What this end checks (ranges, the boot, the session, the
+ * horizon of fences) keeps honest processes apart; a process of the same user is trusted
+ * (doc/PROTOCOL.md). The session, since a fence names one: what an ended session was granted may
+ * belong to others, while nobody has fenced the session that this process has begun meanwhile.
  */
 #include <errno.h>
 #include <poll.h>
@@ -18,6 +20,7 @@
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 #include "transport/copy.h"
 #include "transport/hello.h"
 #include "transport/shm/map.h"
@@ -30,7 +33,7 @@
 struct shm_channel {
     struct xcopy_channel base;
     int fd;
-    uint64_t boot;
+    uint64_t boot, session;
     struct slots *slots;
     _Atomic bool broken;
     _Atomic uint64_t checked_ms; /* when the socket was looked at */
@@ -91,9 +94,13 @@ static uint8_t *find_extent(struct shm_channel *ch, const struct xcopy_req *req,
     if (at != NULL)
         return at;
     pthread_mutex_lock(&ch->lock);
-    while (receive_segment(ch, 0) == CENOTE_OK)
-        ;
+    int status = CENOTE_OK;
+    while (status == CENOTE_OK)
+        status = receive_segment(ch, 0);
     pthread_mutex_unlock(&ch->lock);
+    /* A message that came and couldn't be taken (no descriptor was free) comes only once. */
+    if (status != CENOTE_TIMED_OUT)
+        atomic_store(&ch->broken, true);
     return find_mapped(ch, req->gva, len_bytes, map);
 }
 
@@ -133,6 +140,8 @@ static int run_write(struct shm_channel *ch, struct xcopy_req *req, uint8_t *ext
         return CENOTE_INVALID;
     if (req->grant.boot != ch->boot)
         return CENOTE_OLD_BOOT;
+    if (req->session != ch->session && !test_off(TEST_GRANT))
+        return CENOTE_BAD_GRANT;
     int status = slots_enter(ch->slots, req->put_id, SLOT_WAIT_MS, &slot);
     if (status != CENOTE_OK)
         return status;
@@ -151,7 +160,7 @@ static int run(struct shm_channel *ch, struct xcopy_req *req)
         return CENOTE_NODE_DOWN;
     uint8_t *extent = find_extent(ch, req, &map);
     if (extent == NULL)
-        return CENOTE_BAD_RANGE;
+        return channel_usable(ch) ? CENOTE_BAD_RANGE : CENOTE_NODE_DOWN;
     enter_pages(req, extent, map);
     if (req->op == XCOPY_WRITE)
         return run_write(ch, req, extent);
@@ -223,6 +232,13 @@ static int receive_slots(struct shm_channel *ch, uint64_t deadline_ms)
     return status;
 }
 
+static void channel_free(struct shm_channel *ch)
+{
+    close(ch->fd);
+    pthread_mutex_destroy(&ch->lock);
+    free(ch);
+}
+
 static void shm_disconnect(struct xcopy_channel *c)
 {
     struct shm_channel *ch = channel_of(c);
@@ -232,9 +248,16 @@ static void shm_disconnect(struct xcopy_channel *c)
         slots_close(ch->slots);
         slots_unmap(ch->slots);
     }
-    close(ch->fd);
-    pthread_mutex_destroy(&ch->lock);
-    free(ch);
+    channel_free(ch);
+}
+
+/* Segments and slots are mapped in the parent only (MADV_DONTFORK). */
+static void shm_abandon(struct xcopy_channel *c)
+{
+    struct shm_channel *ch = channel_of(c);
+    for (size_t i = 0; i < atomic_load(&ch->map_count); i++)
+        map_abandon(&ch->maps[i]);
+    channel_free(ch);
 }
 
 static int introduce(struct shm_channel *ch, const struct xcopy_peer *peer,
@@ -250,6 +273,7 @@ static int introduce(struct shm_channel *ch, const struct xcopy_peer *peer,
     if (status != CENOTE_OK)
         return status;
     ch->boot = answer.boot;
+    ch->session = who->session;
     status = receive_slots(ch, deadline_ms);
     for (uint32_t i = 0; status == CENOTE_OK && i < answer.segments; i++)
         status = receive_segment(ch, deadline_ms);
@@ -290,6 +314,7 @@ const struct xcopy_transport xcopy_shm = {
     .reaches = shm_reaches,
     .connect = shm_connect,
     .disconnect = shm_disconnect,
+    .abandon = shm_abandon,
     .submit = shm_submit,
     .progress = shm_progress,
     .poll_fd = shm_poll_fd,

@@ -2,7 +2,8 @@
 /*
  * Hostile peers: well-formed requests of every method, with bytes changed, cut and repeated, over
  * connections without a session, with one, and of a node. Whatever passes the scan of the frame
- * goes to the service, which answers every request once, and afterwards still agrees with its store.
+ * goes to the service, which answers every request once, and afterwards still agrees with its
+ * store.
  *
  * Usage: meta_hostile [seed [rounds]]
  */
