@@ -34,8 +34,9 @@ struct removal {
     struct outcome *outcome;
 };
 
-/* Told when the object is no longer found and none of its readers accepts it any more. r lives
- * until then; perhaps told from inside. */
+/* Told when the object is no longer found and none of its readers accepts it any more; what was
+ * lost with its node is removed as well, and told as CENOTE_NOT_FOUND. r lives until then; perhaps
+ * told from inside. */
 void objects_remove(struct removal *r);
 /* For a key that the call has removed before a restart: told when no reader accepts any more what
  * was there. Nothing is removed. */
