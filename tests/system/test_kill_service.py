@@ -60,10 +60,14 @@ def progress(p, before):
 
 def kill_service(options, chance):
     durability = chance.choice(("process", "sync"))
-    with Pool(nodes=2, split=True, dram=48 * MIB, port=pool.steady_port(), options=SHORT,
+    # A session must outlive the pauses of its client, or the answers are lost with it.
+    with Pool(nodes=2, split=True, dram=48 * MIB, port=pool.steady_port(),
+              options=[*SHORT, "--session-grace=10s"],
               meta_options=["--durability", durability]) as p:
         p.allow(*NOISE)
         hammers = [hammer(p, t, options.seed * 10 + i) for i, t in enumerate(("shm", "tcp"))]
+        # Opening a pool isn't repeated, and its record is a change too.
+        wait_until(lambda: p.status()["service"]["sessions"] == 3, 30, "the hammers' sessions")
         for i in range(options.times):
             changes = p.status()["service"]["store_changes"]
             wait_until(lambda before=changes: progress(p, before + 3), 30,
