@@ -268,8 +268,8 @@ static void tear_down(struct meta_role *r)
     free(r);
 }
 
-/* A slow disk, a large store: a step of the start may take long. A signal meanwhile ends the process
- * at once: nothing has been promised yet, and the store outlives a kill at any point. */
+/* A slow disk, a large store: a step of the start may take long. A signal meanwhile ends the
+ * process at once: nothing has been promised yet, and the store outlives a kill at any point. */
 static int killable(const sigset_t *signals, int (*step)(struct meta_role *r), struct meta_role *r)
 {
     sigset_t before;
