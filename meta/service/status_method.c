@@ -74,34 +74,34 @@ static void put_nodes(const struct core *c, struct wire_buf *b)
     list_each(&c->members.nodes, l) put_node(c, container_of(l, struct node, link), b);
 }
 
-static uint32_t quarantined_sessions(const struct core *c)
+/* Listed at most; the totals count all. */
+#define STATUS_SESSIONS_MAX 1000u
+
+static void put_quarantined(const struct session *s, struct wire_buf *b)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < SESSION_BUCKETS; i++)
-        for (const struct session *s = c->sessions.buckets[i]; s != NULL; s = s->next)
-            count += s->ending_extents > 0;
-    return count;
+    wire_put_map(b, 4);
+    put_number(b, "session", s->id);
+    put_text(b, "client", s->client);
+    put_number(b, "bytes", s->ending_bytes);
+    put_number(b, "extents", s->ending_extents);
 }
 
 static void put_quarantine(const struct core *c, struct wire_buf *b)
 {
+    const struct session *listed[STATUS_SESSIONS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SESSION_BUCKETS; i++)
+        for (const struct session *s = c->sessions.buckets[i]; s != NULL; s = s->next)
+            if (s->ending_extents > 0 && count < STATUS_SESSIONS_MAX)
+                listed[count++] = s;
     wire_put_str(b, "quarantine");
     wire_put_map(b, 3);
     put_number(b, "bytes", c->reuse.bytes);
     put_number(b, "extents", c->reuse.extents);
     wire_put_str(b, "sessions");
-    wire_put_array(b, quarantined_sessions(c));
-    for (uint32_t i = 0; i < SESSION_BUCKETS; i++) {
-        for (const struct session *s = c->sessions.buckets[i]; s != NULL; s = s->next) {
-            if (s->ending_extents == 0)
-                continue;
-            wire_put_map(b, 4);
-            put_number(b, "session", s->id);
-            put_text(b, "client", s->client);
-            put_number(b, "bytes", s->ending_bytes);
-            put_number(b, "extents", s->ending_extents);
-        }
-    }
+    wire_put_array(b, count);
+    for (uint32_t i = 0; i < count; i++)
+        put_quarantined(listed[i], b);
 }
 
 static void put_capacity(const struct core *c, struct wire_buf *b)

@@ -61,10 +61,13 @@ class Wire:
             got += more
         return got
 
-    def send(self, op, put_id, gva, length, offset, count, mac=0, body=b""):
+    def request(self, op, put_id, gva, length, offset, count, mac=0, body=b""):
         self.id += 1
-        self.sock.sendall(b"CNXR" + struct.pack("<B3xQQQQQQQ", op, self.id, put_id, gva, length,
-                                                offset, count, mac) + body)
+        return b"CNXR" + struct.pack("<B3xQQQQQQQ", op, self.id, put_id, gva, length, offset,
+                                     count, mac) + body
+
+    def send(self, *request):
+        self.sock.sendall(self.request(*request))
         return self.id
 
     def response(self, request):
@@ -113,6 +116,21 @@ def check_values(node):
     assert wire.response(out) == (BAD_RANGE, b"")
 
 
+def check_bursts(node):
+    """A burst ends at every step of the node's turns: each request is answered all the same."""
+    put_id, gva, length, mac = node["grants"][0]
+    for reads in range(4):
+        for writes in range(1, 36):
+            wire = Wire(node)
+            burst = [wire.request(1, put_id + 1000, gva, length, 0, length) for _ in range(reads)]
+            burst += [wire.request(2, put_id, gva, length, 0, 8, mac, bytes(8))
+                      for _ in range(writes)]
+            wire.sock.sendall(b"".join(burst))
+            for number in range(len(burst)):
+                assert wire.response(number + 1)[1] == b""
+            wire.sock.close()
+
+
 def check_refusals(node):
     assert Wire(node, boot=0).status == 0
     assert Wire(node, boot=node["boot"] + 1).status == -64
@@ -151,6 +169,7 @@ def main():
         node = read_node(program.stdout)
         check_values(node)
         check_refusals(node)
+        check_bursts(node)
         program.stdin.close()
         assert program.wait(10) == 0
 

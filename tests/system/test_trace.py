@@ -65,7 +65,7 @@ def replay(pool, path, *options):
     done = subprocess.run([BIN / "cenote-bench", "--json", "--requests", str(REQUESTS), *options,
                            "trace", path], env=pool.environment(), capture_output=True,
                           timeout=120, check=False)
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
     return json.loads(done.stdout)
 
 

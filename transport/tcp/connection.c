@@ -11,8 +11,9 @@
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
-/* Waits for the next event: to write while an answer is under way, to read otherwise. What has been
- * read ahead raises no event of its own, so the turn that it needs is asked for. */
+/* Waits for the next event: to write while an answer is under way, to read otherwise. A turn that
+ * ended before the work did asks for another one: what has been read already, be it ahead or the
+ * last byte of a write that is still to be answered, raises no event of its own. */
 static void await(struct tcp_connection *c, enum step step)
 {
     static const struct timeval at_once;
@@ -23,7 +24,7 @@ static void await(struct tcp_connection *c, enum step step)
     }
     event_del(c->writable);
     event_add(c->readable, NULL);
-    if (step == STEP_ON && c->in_have > c->in_at)
+    if (step == STEP_ON)
         event_add(c->again, &at_once);
 }
 
