@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "meta/core/objects.h"
 #include "meta/core/puts.h"
 #include "meta/service/peer.h"
 #include "meta/stub/messages.h"
@@ -13,36 +14,39 @@ struct start_request {
     struct start_item items[];
 };
 
-/* False: a node that was chosen is gone. */
-static bool grant_all(const struct core *c, struct object *o)
+/* Of an extent whose node is gone already: its address is on no map, nobody can write to it. */
+static const struct write_grant no_grant;
+
+static struct write_grant grant_for(const struct core *c, const struct object *o,
+                                    const struct piece *p)
 {
-    for (uint32_t i = 0; i < o->stripes; i++) {
-        const struct piece *p = object_piece(o, i);
-        if (members_find(c, p->gva, p->payload_len) == NULL)
-            return false;
-    }
-    return true;
+    const struct incarnation *i = members_find(c, p->gva, p->payload_len);
+    if (i == NULL)
+        return no_grant;
+    return grant_make(&i->node->grant_key, i->node->boot, o->session, o->put_id, p->gva,
+                      extent_size(p->payload_len));
 }
 
 static void encode_stripes(const struct core *c, struct object *o, struct wire_buf *b)
 {
     uint64_t offset = 0;
     for (uint32_t i = 0; i < o->stripes; i++) {
-        const struct piece *p = object_piece(o, i);
-        const struct node *n = members_find(c, p->gva, p->payload_len)->node;
-        struct stripe s = {.offset = offset, .payload_len = p->payload_len, .replicas = 1};
-        s.gva[0] = p->gva;
-        s.grant[0] = grant_make(&n->grant_key, n->boot, o->session, o->put_id, p->gva,
-                                extent_size(p->payload_len));
+        const struct piece *first = object_piece(o, i * o->replicas);
+        struct stripe s = {
+            .offset = offset, .payload_len = first->payload_len, .replicas = o->replicas};
+        for (uint32_t k = 0; k < o->replicas; k++) {
+            s.gva[k] = first[k].gva;
+            s.grant[k] = grant_for(c, o, &first[k]);
+        }
         granted_stripe_put(b, &s);
-        offset += p->payload_len;
+        offset += s.payload_len;
     }
 }
 
 static void encode_start(const struct core *c, struct start_item *item, struct wire_buf *b)
 {
     int status = item->status;
-    if (status == CENOTE_OK && !grant_all(c, item->put->object)) {
+    if (status == CENOTE_OK && objects_lost(c, item->put->object)) {
         puts_abort_unsent(item->put);
         status = CENOTE_NODE_DOWN;
     }
@@ -89,8 +93,10 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
     (void)result;
     if (!put_start_params_get(params, &start) || !start_items_sane(&start))
         return keys_refusal(params, 2);
-    if ((start.flags & ~(uint32_t)PUT_START_REPLACE) != 0)
+    if ((start.flags & ~(uint32_t)(PUT_START_REPLACE | PUT_START_REPLICAS)) != 0)
         return CENOTE_INVALID;
+    if (put_start_replicas(start.flags) > REPLICAS_MAX)
+        return CENOTE_LIMIT;
     struct start_request *r = calloc(1, sizeof(*r) + start.count * sizeof(struct start_item));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
@@ -98,6 +104,7 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
     r->start.session = p->session;
     r->start.items = r->items;
     r->start.done = put_started;
+    r->start.replicas = put_start_replicas(start.flags);
     request_begin(&r->request, p, msgid);
     for (uint32_t i = 0; i < start.count; i++) {
         const uint8_t *key;
@@ -150,11 +157,11 @@ typedef void (*end_fn)(struct core *c, struct session *s, const struct put_end *
                        struct outcome *o);
 
 static bool read_end(struct wire_value v, struct put_end *end, uint64_t roots[STRIPES_MAX],
-                     uint8_t states[STRIPES_MAX])
+                     uint8_t states[STRIPES_MAX * REPLICAS_MAX])
 {
     struct put_end_item item;
     if (!put_end_item_get(v, &item) || item.root_count > STRIPES_MAX ||
-        item.state_count > STRIPES_MAX)
+        item.state_count > STRIPES_MAX * REPLICAS_MAX)
         return false;
     for (uint32_t i = 0; i < item.root_count; i++)
         if (!wire_uint(wire_at(item.roots, i), &roots[i]))
@@ -187,7 +194,7 @@ static int end_puts(struct service_peer *p, uint32_t msgid, struct wire_value pa
     request_begin(&r->request, p, msgid);
     for (uint32_t i = 0; i < ends.count; i++) {
         uint64_t roots[STRIPES_MAX];
-        uint8_t states[STRIPES_MAX];
+        uint8_t states[STRIPES_MAX * REPLICAS_MAX];
         struct put_end end;
         struct end_item *item = &r->items[i];
         item->request = r;

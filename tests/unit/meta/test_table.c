@@ -19,7 +19,7 @@ static struct hash128 hash_of(uint64_t n)
 
 static struct object *add(struct table *t, uint64_t n)
 {
-    struct object *o = table_add(t, n, 1);
+    struct object *o = table_add(t, n, 1, 1);
     cr_assert(o != NULL);
     o->key_hash = hash_of(n);
     o->state = OBJECT_COMMITTED;
