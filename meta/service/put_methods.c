@@ -14,16 +14,20 @@ struct start_request {
     struct start_item items[];
 };
 
-/* Of an extent whose node is gone already: its address is on no map, nobody can write to it. */
-static const struct write_grant no_grant;
+/* False: a node that was chosen is gone. */
+static bool grant_all(const struct core *c, struct object *o)
+{
+    for (uint32_t i = 0; i < object_extents(o); i++)
+        if (!objects_alive(c, o, i))
+            return false;
+    return true;
+}
 
 static struct write_grant grant_for(const struct core *c, const struct object *o,
                                     const struct piece *p)
 {
-    const struct incarnation *i = members_find(c, p->gva, p->payload_len);
-    if (i == NULL)
-        return no_grant;
-    return grant_make(&i->node->grant_key, i->node->boot, o->session, o->put_id, p->gva,
+    const struct node *n = members_find(c, p->gva, p->payload_len)->node;
+    return grant_make(&n->grant_key, n->boot, o->session, o->put_id, p->gva,
                       extent_size(p->payload_len));
 }
 
@@ -46,7 +50,7 @@ static void encode_stripes(const struct core *c, struct object *o, struct wire_b
 static void encode_start(const struct core *c, struct start_item *item, struct wire_buf *b)
 {
     int status = item->status;
-    if (status == CENOTE_OK && objects_lost(c, item->put->object)) {
+    if (status == CENOTE_OK && !grant_all(c, item->put->object)) {
         puts_abort_unsent(item->put);
         status = CENOTE_NODE_DOWN;
     }
