@@ -15,11 +15,12 @@
 struct drive {
     struct session *session;
     struct locate *map;
+    struct slow *slow;
     struct fabric *fabric;
     struct xcopy_credentials who; /* of the present session; used while connecting only */
     pthread_mutex_t refreshing;   /* one refresh at a time */
     enum cenote_verify verify;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms, replicas;
 };
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -48,13 +49,17 @@ int drive_open(const struct drive_options *options, struct drive **out)
         return CENOTE_NO_MEMORY;
     d->verify = options->verify;
     d->timeout_ms = session.timeout_ms;
+    d->replicas = options->replicas;
     xcopy_this_host(host);
     d->map = locate_new(host);
     if (!d->map)
         goto free_drive;
+    d->slow = slow_new();
+    if (!d->slow)
+        goto free_map;
     d->fabric = fabric_new(options->transport);
     if (!d->fabric)
-        goto free_map;
+        goto free_slow;
     session.connected = connected;
     session.arg = d;
     status = session_open(&session, &d->session);
@@ -66,6 +71,8 @@ int drive_open(const struct drive_options *options, struct drive **out)
 
 free_fabric:
     fabric_free(d->fabric);
+free_slow:
+    slow_free(d->slow);
 free_map:
     locate_free(d->map);
 free_drive:
@@ -77,6 +84,7 @@ void drive_close(struct drive *d)
 {
     session_close(d->session);
     fabric_free(d->fabric);
+    slow_free(d->slow);
     locate_free(d->map);
     pthread_mutex_destroy(&d->refreshing);
     free(d);
@@ -84,6 +92,7 @@ void drive_close(struct drive *d)
 
 void drive_abandon(struct drive *d)
 {
+    slow_free(d->slow);
     locate_free(d->map);
     free(d);
 }
@@ -233,7 +242,9 @@ static uint32_t name_space(void *arg)
 struct machine_env drive_env(struct drive *d)
 {
     return (struct machine_env){.map = d->map,
+                                .slow = d->slow,
                                 .verify = d->verify,
+                                .replicas = d->replicas,
                                 .timeout_ms = d->timeout_ms,
                                 .next_seq = next_seq,
                                 .name_space = name_space,

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "client/locate.h"
+#include "client/slow.h"
 #include "transport/fabric.h"
 #include "transport/wire/wire.h"
 
@@ -54,8 +55,10 @@ struct machine {
 /* What machines know of the client that they work for. */
 struct machine_env {
     const struct locate *map;
+    struct slow *slow;
     enum cenote_verify verify;
     uint32_t timeout_ms;
+    uint32_t replicas;                 /* of puts that don't say */
     uint64_t (*next_seq)(void *arg);   /* the next number of a changing call */
     uint32_t (*name_space)(void *arg); /* the id that the service gave the session's namespace */
     void *arg;

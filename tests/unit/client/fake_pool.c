@@ -30,7 +30,8 @@ void fake_begin(struct fake *f)
     f->next_put = 100;
     f->replicas = 1;
     f->map = locate_new("here");
-    assert(f->map);
+    f->slow = slow_new();
+    assert(f->map && f->slow);
     for (unsigned i = 0; i < FAKE_NODES; i++) {
         f->memory[i] = malloc(FAKE_NODE_BYTES);
         assert(f->memory[i]);
@@ -41,6 +42,7 @@ void fake_begin(struct fake *f)
 void fake_end(struct fake *f)
 {
     locate_free(f->map);
+    slow_free(f->slow);
     for (unsigned i = 0; i < FAKE_NODES; i++)
         free(f->memory[i]);
 }
@@ -48,8 +50,10 @@ void fake_end(struct fake *f)
 struct machine_env fake_env(struct fake *f)
 {
     return (struct machine_env){.map = f->map,
+                                .slow = f->slow,
                                 .verify = CENOTE_VERIFY_FULL,
                                 .timeout_ms = 10000,
+                                .replicas = f->wanted,
                                 .next_seq = next_seq,
                                 .name_space = name_space,
                                 .arg = f};
@@ -194,6 +198,7 @@ static void place(struct fake *f, struct fake_object *o)
 
 static void start_one(struct fake *f, struct wire_value v, uint32_t flags, struct wire_buf *out)
 {
+    f->replicas = put_start_replicas(flags) > 1 ? put_start_replicas(flags) : f->replicas;
     struct put_start_item item = {0};
     const uint8_t *key;
     size_t len;
