@@ -6,7 +6,10 @@
 
 #include "transport/base/log.h"
 
-_Static_assert(PLACE_STRIPE_MIN % SUMS_CHUNK_BYTES == 0, "stripes begin at chunks");
+/* A stripe that isn't the last one has at least this part of what it would have in an empty pool. */
+#define SPLIT_MAX    32u
+/* Segments that are compared for one stripe; all of them only when none of these has room. */
+#define COMPARED_MAX 32u
 
 static bool eligible(const struct incarnation *i)
 {
@@ -14,19 +17,20 @@ static bool eligible(const struct incarnation *i)
     return n->peer != NULL && n->state == NODE_ALIVE && n->join == NULL && i->kind == SEGMENT_HOST;
 }
 
-/* Nodes with a segment that may take something. */
-static uint32_t eligible_nodes(const struct core *c)
+/* Are there so many nodes with a segment that may take something? */
+static bool nodes_enough(const struct core *c, uint32_t wanted)
 {
-    uint32_t count = 0;
     list_each(&c->members.nodes, l)
     {
         const struct node *n = container_of(l, struct node, link);
         uint32_t k = 0;
         while (k < n->segment_count && !eligible(n->segments[k]))
             k++;
-        count += k < n->segment_count;
+        wanted -= k < n->segment_count;
+        if (wanted == 0)
+            return true;
     }
-    return count;
+    return false;
 }
 
 /* ---- the replicas of one stripe ---- */
@@ -58,14 +62,16 @@ static enum closeness closeness(const struct chosen *chosen, const struct node *
     return most;
 }
 
-/* Of the segments that surely have room the farthest, of these the emptiest; NULL: none is sure. */
-static struct incarnation *best_sure(const struct core *c, struct alloc_shape shape,
-                                     const struct chosen *chosen)
+/* Of some segments that surely have room, beginning at another one each time, the farthest from what
+ * is chosen, of these the emptiest; NULL: none is sure. */
+static struct incarnation *best_of(struct members *m, struct alloc_shape shape,
+                                   const struct chosen *chosen, uint32_t count)
 {
     struct incarnation *best = NULL;
     enum closeness least = PLACE_SAME_NODE;
-    for (uint32_t k = 0; k < c->members.range_count; k++) {
-        struct incarnation *i = c->members.ranges[k];
+    for (uint32_t k = 0; k < count; k++) {
+        m->place_at = m->place_at + 1 < m->range_count ? m->place_at + 1 : 0;
+        struct incarnation *i = m->ranges[m->place_at];
         if (!eligible(i) || alloc_largest_free(i->alloc) < shape.size + shape.align - 1)
             continue;
         enum closeness own = closeness(chosen, i->node);
@@ -76,6 +82,16 @@ static struct incarnation *best_sure(const struct core *c, struct alloc_shape sh
         }
     }
     return best;
+}
+
+/* All are looked at when none of some is apart from what is chosen. */
+static struct incarnation *best_sure(struct members *m, struct alloc_shape shape,
+                                     const struct chosen *chosen)
+{
+    uint32_t some = m->range_count < COMPARED_MAX ? m->range_count : COMPARED_MAX;
+    struct incarnation *best = best_of(m, shape, chosen, some);
+    bool apart = best != NULL && closeness(chosen, best->node) == PLACE_APART;
+    return apart || some == m->range_count ? best : best_of(m, shape, chosen, m->range_count);
 }
 
 static int take_from(struct core *c, struct session *s, struct incarnation *i,
@@ -94,7 +110,7 @@ static int take_from(struct core *c, struct session *s, struct incarnation *i,
 static int take_one(struct core *c, struct session *s, struct alloc_shape shape,
                     struct chosen *chosen, struct piece *out)
 {
-    struct incarnation *sure = best_sure(c, shape, chosen);
+    struct incarnation *sure = best_sure(&c->members, shape, chosen);
     if (sure != NULL) {
         chosen->nodes[chosen->count++] = sure->node;
         return take_from(c, s, sure, shape, out);
@@ -132,42 +148,71 @@ static int take(struct core *c, struct session *s, uint64_t payload_len, uint32_
 
 /* ---- stripes ---- */
 
-/* The largest stripes to begin with: a power of two below the length. */
-static uint64_t first_stripe(uint64_t len_bytes)
+static uint64_t largest_of(const struct node *n)
 {
-    uint64_t stripe = PLACE_STRIPE_MAX;
-    while (stripe < len_bytes / STRIPES_MAX + 1)
-        stripe *= 2;
-    while (stripe >= len_bytes && stripe > PLACE_STRIPE_MIN)
-        stripe /= 2;
-    return stripe;
+    uint64_t largest = 0;
+    for (uint32_t k = 0; k < n->segment_count; k++) {
+        const struct incarnation *i = n->segments[k];
+        if (eligible(i) && alloc_largest_free(i->alloc) > largest)
+            largest = alloc_largest_free(i->alloc);
+    }
+    return largest;
 }
 
-static int take_stripe(struct core *c, struct session *s, uint64_t payload_len,
-                       struct placement *out)
+/* Puts a size among the largest ones, descending; the least of them leaves. */
+static void rank(uint64_t *largest, uint32_t count, uint64_t size)
 {
-    int status = take(c, s, payload_len, out->replicas, &out->pieces[out->stripes * out->replicas]);
-    out->stripes += status == CENOTE_OK;
-    return status;
+    for (uint32_t k = 0; k < count; k++) {
+        if (size <= largest[k])
+            continue;
+        uint64_t other = largest[k];
+        largest[k] = size;
+        size = other;
+    }
+}
+
+/* The longest payload that surely fits on so many nodes, in whole chunks. */
+static uint64_t longest_stripe(const struct core *c, uint32_t replicas)
+{
+    uint64_t largest[REPLICAS_MAX] = {0};
+    list_each(&c->members.nodes, l)
+        rank(largest, replicas, largest_of(container_of(l, struct node, link)));
+    uint64_t payload = alloc_payload_within(largest[replicas - 1]);
+    return payload - payload % SUMS_CHUNK_BYTES;
+}
+
+/* As long as stripes may be; longer for the few values that STRIPES_MAX / 2 of these can't hold. */
+static uint64_t stripe_limit(uint64_t len_bytes)
+{
+    uint64_t limit = PLACE_STRIPE_MAX;
+    while (limit < len_bytes / (STRIPES_MAX / 2) + 1)
+        limit *= 2;
+    return limit;
 }
 
 static int take_stripes(struct core *c, struct session *s, uint64_t len_bytes,
                         struct placement *out)
 {
-    uint64_t left = len_bytes, stripe = first_stripe(len_bytes);
-    while (left > 0) {
+    uint64_t left = len_bytes, limit = stripe_limit(len_bytes);
+    uint64_t whole = len_bytes < limit ? len_bytes : limit;
+    uint64_t least = (whole + SPLIT_MAX - 1) / SPLIT_MAX;
+    do {
+        uint64_t want = left < limit ? left : limit;
         if (out->stripes == STRIPES_MAX)
             return CENOTE_NO_SPACE;
-        uint64_t want = left < stripe ? left : stripe;
-        int status = take_stripe(c, s, want, out);
-        if (status == CENOTE_OK) {
-            left -= want;
-        } else if (status == CENOTE_NO_SPACE && stripe > PLACE_STRIPE_MIN) {
-            stripe /= 2;
-        } else {
-            return status;
+        struct piece *pieces = &out->pieces[out->stripes * out->replicas];
+        int status = take(c, s, want, out->replicas, pieces);
+        if (status == CENOTE_NO_SPACE) {
+            want = longest_stripe(c, out->replicas);
+            if (want == 0 || want < least)
+                return CENOTE_NO_SPACE;
+            status = take(c, s, want, out->replicas, pieces);
         }
-    }
+        if (status != CENOTE_OK)
+            return status;
+        out->stripes++;
+        left -= want;
+    } while (left > 0);
     return CENOTE_OK;
 }
 
@@ -177,15 +222,11 @@ int place_value(struct core *c, struct session *s, uint64_t len_bytes, uint32_t 
     assert(replicas > 0 && replicas <= REPLICAS_MAX);
     out->stripes = 0;
     out->replicas = replicas;
-    if (eligible_nodes(c) < replicas)
+    if (!nodes_enough(c, replicas))
         return CENOTE_NO_NODES;
     if (len_bytes > EXTENT_PAYLOAD_MAX || len_bytes > c->capacity_bytes / replicas)
         return CENOTE_VALUE_SIZE;
-    int status = CENOTE_NO_SPACE;
-    if (len_bytes <= PLACE_STRIPE_MAX)
-        status = take_stripe(c, s, len_bytes, out);
-    if (status == CENOTE_NO_SPACE && len_bytes > PLACE_STRIPE_MIN)
-        status = take_stripes(c, s, len_bytes, out);
+    int status = take_stripes(c, s, len_bytes, out);
     if (status != CENOTE_OK)
         place_undo(c, out->pieces, out->stripes * replicas);
     return status;

@@ -164,7 +164,7 @@ static int draft(struct put *p, struct object *older)
     objects_draft(c, o, OBJECT_COMMITTED, false, c->env.wall_ms(c->env.arg), r.key, r.key_len);
     change_put(&c->changes, STORE_NAMES, name.data, name.len, id.b, sizeof(id.b));
     if (p->dropped != NULL)
-        objects_draft(c, p->dropped->object, OBJECT_ABORTING, put_may_write(p->dropped), 0, NULL,
+        objects_draft(c, p->dropped->object, OBJECT_ABORTING, put_needs_fence(p->dropped), 0, NULL,
                       0);
     if (older != NULL)
         objects_draft(c, older, OBJECT_REMOVED, false, 0, NULL, 0);

@@ -177,6 +177,7 @@ Test(replicas, unknown__fenced_while_the_object_lives)
     cr_assert(fence_params_get(second->calls[0].msg.params, &fence));
     cr_assert_eq(fence.session, alice->session.session);
     cr_assert(fence.horizon >= item.put_id && fence.horizon < younger.put_id);
+    cr_assert_eq(client_commit(alice, &younger, EXTENT_VISIBLE), CENOTE_OK);
     pass(60000);
     cr_assert_eq(replicas_of("k"), 1);
     cr_assert(on(node, located[0].gva[0]));
