@@ -216,7 +216,7 @@ int locate_update(struct locate *l, struct wire_value result, const struct locat
         goto broken;
     if (fields == 1) { /* ours is the newest */
         pthread_rwlock_wrlock(&l->lock);
-            pthread_rwlock_unlock(&l->lock);
+        pthread_rwlock_unlock(&l->lock);
         return CENOTE_OK;
     }
     status = read_nodes(wire_at(result, 1), &fresh);

@@ -18,7 +18,7 @@
  *
  * Caveats
  *   - A value lives in memory only. If its node dies, it is gone: a get answers CENOTE_NOT_FOUND.
- *     Fix: put it with replicas (CENOTE_PUT_REPLICAS), treat the pool as a cache, or keep the source.
+ *     Fix: put replicas (CENOTE_PUT_REPLICAS), treat the pool as a cache, or keep the source.
  *   - Replicas that are lost with their node aren't made anew: each death may leave one less. Fix:
  *     watch cenote_stat(), and put again with CENOTE_PUT_REPLACE.
  *   - After a failed get the caller's buffers hold undefined bytes. Fix: look at the status first.

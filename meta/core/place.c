@@ -6,7 +6,7 @@
 
 #include "transport/base/log.h"
 
-/* A stripe that isn't the last one has at least this part of what it would have in an empty pool. */
+/* A stripe that isn't the last has at least this part of what it would have in an empty pool. */
 #define SPLIT_MAX    32u
 /* Segments that are compared for one stripe; all of them only when none of these has room. */
 #define COMPARED_MAX 32u
@@ -62,8 +62,8 @@ static enum closeness closeness(const struct chosen *chosen, const struct node *
     return most;
 }
 
-/* Of some segments that surely have room, beginning at another one each time, the farthest from what
- * is chosen, of these the emptiest; NULL: none is sure. */
+/* Of some segments that surely have room, beginning at another one each time, the farthest from
+ * what is chosen, of these the emptiest; NULL: none is sure. */
 static struct incarnation *best_of(struct members *m, struct alloc_shape shape,
                                    const struct chosen *chosen, uint32_t count)
 {

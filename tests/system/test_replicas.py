@@ -67,6 +67,10 @@ def node_states(pool):
     return {n["name"]: n["state"] for n in pool.status()["nodes"]}
 
 
+def all_alive(pool):
+    return list(node_states(pool).values()) == ["alive"] * len(pool.nodes)
+
+
 def kill_one(options, transport):
     """kill -9 of a node: all values stay, before and after it counts as dead."""
     with Pool(nodes=3, split=True, options=QUICK) as pool:
@@ -142,7 +146,7 @@ def damage(_options, transport):
 
 def hammer(pool, transport, seed, *options):
     return pool.spawn("hammer", "--meta", pool.meta_endpoint, "--transport", transport, "--threads",
-                      3, "--keys", 16, "--seconds", HAMMER_S, "--size", "96K", "--seed", seed,
+                      3, "--keys", 16, "--seconds", HAMMER_S, "--size", "256K", "--seed", seed,
                       *options)
 
 
@@ -174,14 +178,13 @@ def kill_under_load(pool, hammers, nodes, chance):
         node.kill()
         time.sleep(chance.choice((0, 0.2)))
         node.start()
-        wait_until(lambda: list(node_states(pool).values()) == ["alive"] * len(pool.nodes), 30,
-                   f"the return of {node.name}")
+        wait_until(lambda: all_alive(pool), 30, f"the return of {node.name}")
         for process in hammers:
             check(process.poll() is None, f"a hammer ended by itself after {node.name} was killed")
 
 
 def hammer_kills(options, replicas, node_count, victims):
-    """Not a value may be missing: of each at least one replica is on a node that is never killed."""
+    """Not a value may be missing: of each one replica at least is on a node that lives."""
     chance = random.Random(options.seed)
     with Pool(nodes=node_count, split=True, dram=48 * MIB, options=QUICK) as pool:
         pool.allow(*NOISE)
@@ -205,7 +208,7 @@ def hammer_stops(options):
             node.pause()
             time.sleep(1)
             node.resume()
-            wait_until(lambda: list(node_states(pool).values()) == ["alive"] * 3, 30, "its return")
+            wait_until(lambda: all_alive(pool), 30, f"the return of {node.name}")
         for process, name in zip(hammers, TRANSPORTS):
             finish(process, name)
         remove_all(pool)
