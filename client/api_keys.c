@@ -86,8 +86,10 @@ int cenote_remove(struct cenote *client, const struct cenote_key *keys, size_t c
 
 /* ---- exists ---------------------------------------------------------------------------------- */
 
+_Static_assert(CLIENT_CALL_KEYS % 8 == 0, "each call's bits begin a byte");
+
 static int exists_some(struct drive *d, struct wire_buf *request, const struct cenote_key *keys,
-                       size_t count, uint8_t bitmap[CLIENT_CALL_KEYS / 8])
+                       size_t count, uint8_t *bitmap)
 {
     struct rpc_answer answer = {0};
     const uint8_t *bits;
@@ -110,7 +112,7 @@ static int exists_some(struct drive *d, struct wire_buf *request, const struct c
 int cenote_exists(struct cenote *client, const struct cenote_key *keys, size_t count, bool *present,
                   size_t *prefix)
 {
-    uint8_t bitmap[CLIENT_CALL_KEYS / 8];
+    uint8_t bitmap[CENOTE_BATCH_MAX / 8];
     struct wire_buf request = {0};
     size_t leading = 0;
     struct drive *d;
@@ -120,16 +122,18 @@ int cenote_exists(struct cenote *client, const struct cenote_key *keys, size_t c
         status = client_check_keys(keys, count);
     for (size_t i = 0, n; status == CENOTE_OK && i < count; i += n) {
         n = call_size(count - i);
-        status = exists_some(d, &request, keys + i, n, bitmap);
-        for (size_t k = 0; status == CENOTE_OK && k < n; k++) {
-            bool there = bitmap[k / 8] >> (k % 8) & 1;
-            leading += there && leading == i + k;
-            if (present)
-                present[i + k] = there;
-        }
+        status = exists_some(d, &request, keys + i, n, bitmap + i / 8);
     }
     wire_buf_free(&request);
-    if (status == CENOTE_OK && prefix)
+    if (status != CENOTE_OK)
+        return status;
+    for (size_t i = 0; i < count; i++) {
+        bool there = bitmap[i / 8] >> (i % 8) & 1;
+        leading += there && leading == i;
+        if (present)
+            present[i] = there;
+    }
+    if (prefix)
         *prefix = leading;
     return status;
 }

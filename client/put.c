@@ -497,7 +497,7 @@ static bool next_window(struct put *p)
             .item = item,
             .common = {
                 .len_bytes = len, .buffers = item->buffers, .buffer_count = item->buffer_count}};
-        bytes += len;
+        bytes += len * (p->replicas == 0 ? 1 : p->replicas);
     }
     return p->value_count > 0;
 }

@@ -181,7 +181,10 @@ void ending_consider(struct ending *e)
 void reuse_tick(struct core *c)
 {
     struct list due = {0};
-    list_move_all(&due, &c->reuse.retry);
+    if (c->now_ms >= c->reuse.retry_ms) {
+        list_move_all(&due, &c->reuse.retry);
+        c->reuse.retry_ms = c->now_ms + STORE_RETRY_MS;
+    }
     uint64_t last = c->now_ms / LEASE_UNIT_MS;
     if (last > c->reuse.slot + LEASE_SLOTS)
         c->reuse.slot = last - LEASE_SLOTS;

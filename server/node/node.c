@@ -215,6 +215,10 @@ int node_joined(struct node *n, const struct node_join_result *r)
         log_error("node", "the service's answer to the join doesn't fit the segments");
         return CENOTE_PROTOCOL;
     }
+    if (n->joined && memcmp(&n->pool_key, &r->pool_key, sizeof r->pool_key) != 0) {
+        log_error("node", "the service is another pool's: it has lost its database, or moved");
+        return CENOTE_PROTOCOL;
+    }
     pthread_mutex_lock(&n->pool_key_lock);
     n->pool_key = r->pool_key;
     n->has_pool_key = true;

@@ -105,6 +105,9 @@ int rpc_client_open(const struct endpoint *e, uint32_t timeout_ms, struct rpc_cl
 /* Calls in progress on other threads return CENOTE_UNKNOWN, or CENOTE_UNAVAILABLE where the request
  * wasn't sent yet; the last of them out frees. NULL is accepted. */
 void rpc_client_close(struct rpc_client *c);
+/* In a forked child, instead of closing: gives back what is the child's own, which is only the
+ * descriptor if calls were in progress. The connection goes on in the parent. */
+void rpc_client_abandon(struct rpc_client *c);
 
 /* One call: frame as for rpc_conn_call(). Returns the peer's error, CENOTE_TIMED_OUT (the
  * connection stays usable; a late answer is dropped), CENOTE_UNAVAILABLE (could not be sent),

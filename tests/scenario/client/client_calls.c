@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions against a service that breaks off, forgets, and loses answers. */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,9 +179,26 @@ static void service_is_away(void)
     expect_value("away", 10);
 }
 
-/* In a child of its own: the copy of a client answers FORKED to everything, and can be closed. */
+static unsigned open_sockets(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    char target[16];
+    unsigned count = 0;
+
+    CHECK(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        count +=
+            readlinkat(dirfd(d), e->d_name, target, 7) == 7 && memcmp(target, "socket:", 7) == 0;
+    closedir(d);
+    return count;
+}
+
+/* In a child of its own: the copy of a client answers FORKED to everything, and can be closed; the
+ * parent's connections don't feel it. */
 static void child(void)
 {
+    unsigned sockets = open_sockets();
+
     struct cenote_list list = {0};
     const struct cenote_key key = {"f", 1};
     struct cenote_stat stat;
@@ -195,7 +213,10 @@ static void child(void)
         cenote_pool_status(client, &json) != CENOTE_FORKED)
         _exit(1);
     cenote_close(&client);
-    _exit(client ? 2 : 0);
+    if (client)
+        _exit(2);
+    /* the control connection and the node's */
+    _exit(open_sockets() > sockets - 2 ? 3 : 0);
 }
 
 static void process_forks(void)

@@ -452,6 +452,20 @@ static void call(struct fake *f, struct machine *machine, const struct wire_buf 
     wire_buf_free(&out);
 }
 
+/* A caller's buffer belongs to one transfer at a time. */
+static void expect_disjoint(const struct step *step)
+{
+    for (size_t i = 0; i < step->copy_count; i++) {
+        const struct xcopy_req *a = &step->copies[i].x;
+        for (size_t k = 0; k < i; k++) {
+            const struct xcopy_req *b = &step->copies[k].x;
+            assert(a->op == XCOPY_WRITE || a->local.pieces != b->local.pieces ||
+                   a->local.skip_bytes >= b->local.skip_bytes + b->len_bytes ||
+                   b->local.skip_bytes >= a->local.skip_bytes + a->len_bytes);
+        }
+    }
+}
+
 static void copy(struct fake *f, const struct step *step)
 {
     for (size_t i = 0; i < step->copy_count; i++)
@@ -480,6 +494,7 @@ void fake_run(struct fake *f, struct machine *m)
         }
         int status = CENOTE_OK;
         if (step.kind == STEP_COPY) {
+            expect_disjoint(&step);
             copy(f, &step);
         } else if (step.kind == STEP_REFRESH_MAP) {
             status = refresh(f);

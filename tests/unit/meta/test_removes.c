@@ -192,3 +192,37 @@ Test(removes, exists_and_stat_take_no_lease)
     cr_assert_eq(end_ask(bob, &b, msgid, NULL), CENOTE_OK);
     cr_assert_eq(client_remove(alice, "k"), CENOTE_OK);
 }
+
+/* The other seals become void all the same. */
+Test(removes, void__of_one_extent_is_refused_for_ever)
+{
+    char key[8];
+    unsigned calls = 0;
+    node->holds_calls = true;
+    for (int n = 0; n < 9; n++) {
+        snprintf(key, sizeof(key), "k%d", n);
+        cr_assert_eq(client_put(alice, key, 100, 0), CENOTE_OK);
+    }
+    for (int n = 0; n < 9; n++) {
+        snprintf(key, sizeof(key), "k%d", n);
+        client_remove_send(alice, key);
+    }
+    world_run(world);
+    for (; rig_status("quarantine", "extents") > 1 && calls < 40; calls++) {
+        struct gva gva;
+        uint64_t len, reign;
+        uint32_t count;
+        struct wire_value extents;
+        cr_assert_eq(node->call_count, 1);
+        cr_assert(void_params_get(node->calls[0].msg.params, &reign, &count, &extents));
+        bool bad = false;
+        for (uint32_t i = 0; i < count; i++) {
+            cr_assert(void_extent_get(wire_at(extents, i), &gva, &len));
+            bad = bad || gva.v == node->joined.segments[0].gva.v; /* of the first object */
+        }
+        end_reply(node, METHOD_VOID, bad ? CENOTE_BAD_RANGE : CENOTE_OK);
+        rig_pass(1100);
+    }
+    cr_assert_eq(rig_status("quarantine", "extents"), 1);
+    cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
+}
