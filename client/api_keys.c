@@ -8,9 +8,23 @@
 
 #define MODULE "client"
 
+/* Keys of one call to the service: with keys of full length half a MiB. */
+#define CALL_KEYS 512u
+
 static size_t call_size(size_t left)
 {
-    return left < CLIENT_CALL_KEYS ? left : CLIENT_CALL_KEYS;
+    return left < CALL_KEYS ? left : CALL_KEYS;
+}
+
+/* Begins a request whose parameters are one list of keys. */
+static void ask_keys(struct wire_buf *request, const char *method, const struct cenote_key *keys,
+                     size_t count)
+{
+    wire_buf_clear(request);
+    wire_put_request(request, 0, method);
+    keys_params_put(request, (uint32_t)count);
+    for (size_t i = 0; i < count; i++)
+        wire_put_bin(request, keys[i].data, keys[i].len_bytes);
 }
 
 /* ---- remove ---------------------------------------------------------------------------------- */
@@ -86,7 +100,7 @@ int cenote_remove(struct cenote *client, const struct cenote_key *keys, size_t c
 
 /* ---- exists ---------------------------------------------------------------------------------- */
 
-_Static_assert(CLIENT_CALL_KEYS % 8 == 0, "each call's bits begin a byte");
+_Static_assert(CALL_KEYS % 8 == 0, "each call's bits begin a byte");
 
 static int exists_some(struct drive *d, struct wire_buf *request, const struct cenote_key *keys,
                        size_t count, uint8_t *bitmap)
@@ -95,7 +109,7 @@ static int exists_some(struct drive *d, struct wire_buf *request, const struct c
     const uint8_t *bits;
     size_t len, want = (count + 7) / 8;
 
-    client_ask_keys(request, METHOD_EXISTS, keys, count);
+    ask_keys(request, METHOD_EXISTS, keys, count);
     int status = drive_ask(d, request, &answer);
     if (status != CENOTE_OK)
         return status;
@@ -177,7 +191,7 @@ int cenote_stat(struct cenote *client, const void *key, size_t key_len_bytes,
         status = out ? client_check_key(&one) : CENOTE_INVALID;
     if (status != CENOTE_OK)
         return status;
-    client_ask_keys(&request, METHOD_STAT, &one, 1);
+    ask_keys(&request, METHOD_STAT, &one, 1);
     status = drive_ask(d, &request, &answer);
     wire_buf_free(&request);
     if (status != CENOTE_OK)

@@ -225,8 +225,8 @@ CENOTE_API int cenote_get_batch(struct cenote *client, struct cenote_get_item *i
 
 /**
  * Removes keys. After CENOTE_OK no get that begins later finds the value that was removed. Waits
- * until readers that looked it up before can't be reading it any more: for an answer of its node, or
- * for the lease. CENOTE_UNKNOWN when the answer is lost or late: ask, or remove again.
+ * until readers that looked it up before can't be reading it any more: for an answer of its node,
+ * or for the lease. CENOTE_UNKNOWN when the answer is lost or late: ask, or remove again.
  * @param[out] statuses  one for each key: CENOTE_OK, CENOTE_NOT_FOUND or an error; may be NULL.
  * @return CENOTE_OK when every key was removed, otherwise the first error among them.
  */

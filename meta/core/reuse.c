@@ -156,7 +156,7 @@ static void settle(struct ending *e)
     e->outcomes.first = NULL;
     if (claim->unsettled == 0 && claim->successor != NULL)
         puts_show_successor(c, claim);
-    outcomes_tell(&outcomes, CENOTE_OK);
+    outcomes_tell(&outcomes, e->missed ? CENOTE_OK : CENOTE_NOT_FOUND);
     claims_wake(&c->claims, claim);
 }
 

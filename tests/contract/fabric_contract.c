@@ -301,8 +301,8 @@ static void nap(int signal_number)
     usleep(NAP_MS * 1000);
 }
 
-/* This process stands still for longer than its patience, in the middle of a copy: that says nothing
- * about the node. */
+/* This process stands still for longer than its patience, in the middle of a copy: that says
+ * nothing about the node. */
 static void case_own_nap(void)
 {
     static struct rig r;

@@ -88,8 +88,8 @@ def all_alive(p):
 
 
 def kill_nodes(options, chance):
-    """Values may be gone, but none may be wrong. Some nodes aren't killed but stand still until they
-    count as dead, and come back with memory that is nobody's any more."""
+    """Values may be gone, but none may be wrong. Some nodes aren't killed but stand still until
+    they count as dead, and come back with memory that is nobody's any more."""
     with Pool(nodes=2, split=True, dram=48 * MIB,
               options=[*SHORT, "--suspect=500ms", "--dead=1500ms"]) as p:
         p.allow(*NOISE)
@@ -115,8 +115,8 @@ def kill_nodes(options, chance):
 
 
 def stall(_options, _chance):
-    """A service that stood still doesn't take everybody else for dead; a node that stood still for a
-    while keeps its memory."""
+    """A service that stood still doesn't take everybody else for dead; a node that stood still for
+    a while keeps its memory."""
     with Pool(nodes=2, split=True, dram=48 * MIB,
               options=[*SHORT, "--suspect=1s", "--dead=4s"]) as p:
         p.allow(*NOISE)

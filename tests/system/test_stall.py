@@ -44,8 +44,9 @@ def node_over(transport):
         node = stopped(pool.nodes[0])
         expect_complaint(tool(pool, "--transport", transport, "get", "k", seconds=2 * TIMEOUT),
                          "did not finish in its time")
-        expect_complaint(tool(pool, "--transport", transport, "put", "new", "-", input=b"n" * 100000,
-                              seconds=3 * TIMEOUT), "did not finish in its time")
+        expect_complaint(tool(pool, "--transport", transport, "put", "new", "-",
+                              input=b"n" * 100000, seconds=3 * TIMEOUT),
+                         "did not finish in its time")
         code, text = tool(pool, "status", seconds=2 * TIMEOUT)
         check(code == 0, f"status of a pool with a stopped node: {text}")
         node.resume()

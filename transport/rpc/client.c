@@ -191,8 +191,8 @@ void rpc_client_close(struct rpc_client *c)
         client_free(c);
 }
 
-/* With threads of the parent inside nothing but the descriptor is sound, and there is nobody to wait
- * for. */
+/* With threads of the parent inside nothing but the descriptor is sound, and there is nobody to
+ * wait for. */
 void rpc_client_abandon(struct rpc_client *c)
 {
     if (c->users == 0)

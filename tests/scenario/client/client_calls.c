@@ -246,15 +246,42 @@ static void *worker(void *arg)
     return NULL;
 }
 
-static void threads_while_connections_break(void)
+/* A put that its session didn't outlive says so, and may be made again. */
+static void *patient_worker(void *arg)
+{
+    unsigned number = (unsigned)(uintptr_t)arg;
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        char key[24];
+        int status;
+        snprintf(key, sizeof key, "p%u/%u", number, i);
+        do
+            status = put(key, 4000 + i);
+        while (status == CENOTE_ABORTED || status == CENOTE_UNKNOWN ||
+               status == CENOTE_UNAVAILABLE);
+        CHECK(status == CENOTE_OK || status == CENOTE_EXISTS);
+    }
+    return NULL;
+}
+
+static void expect_patience(void)
+{
+    for (unsigned k = 0; k < THREADS * ROUNDS; k++) {
+        char key[24];
+        snprintf(key, sizeof key, "p%u/%u", k / ROUNDS, k % ROUNDS);
+        expect_value(key, 4000 + k % ROUNDS);
+    }
+}
+
+static void threads_while_connections_break(void *(*work)(void *), bool sessions_too)
 {
     pthread_t threads[THREADS];
     const struct timespec pause = {.tv_nsec = 10000000};
 
     for (uintptr_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, worker, (void *)i) == 0);
+        CHECK(pthread_create(&threads[i], NULL, work, (void *)i) == 0);
     for (unsigned i = 0; i < 10; i++) {
-        service_hang_up(&service, false);
+        service_hang_up(&service, sessions_too);
         nanosleep(&pause, NULL);
     }
     for (unsigned i = 0; i < THREADS; i++)
@@ -276,7 +303,9 @@ int main(void)
     answers_are_lost();
     service_is_away();
     process_forks();
-    threads_while_connections_break();
+    threads_while_connections_break(worker, false);
+    threads_while_connections_break(patient_worker, true);
+    expect_patience();
     cenote_close(&client);
     service_end(&service);
     return 0;

@@ -71,6 +71,19 @@ Test(removes, leased__lost_is_missed_at_once)
     cr_assert_not(client_exists(alice, "k"));
 }
 
+/* Whoever missed it is not told that it was there after all. */
+Test(removes, lost__is_not_found)
+{
+    struct wire_buf b;
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    uint32_t left = end_request(node, &b, METHOD_NODE_LEAVE);
+    wire_put_array(&b, 0);
+    cr_assert_eq(end_ask(node, &b, left, NULL), CENOTE_OK);
+    cr_assert_eq(client_lookup(alice, "k", NULL, NULL), CENOTE_NOT_FOUND); /* not swept yet */
+    cr_assert_eq(client_remove(alice, "k"), CENOTE_NOT_FOUND);
+    cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 0);
+}
+
 Test(removes, on_the_way__is_found_by_lookups)
 {
     cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
