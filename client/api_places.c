@@ -58,7 +58,9 @@ static int ask_places(struct drive *d, const struct cenote_key *key, struct plac
     int status;
 
     *out = (struct places){0};
-    client_ask_keys(&request, METHOD_STAT, key, 1);
+    wire_put_request(&request, 0, METHOD_STAT);
+    keys_params_put(&request, 1);
+    wire_put_bin(&request, key->data, key->len_bytes);
     status = drive_ask(d, &request, &answer);
     wire_buf_free(&request);
     if (status != CENOTE_OK)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Nodes that let a copy wait until its time was over. For a while readers ask them last: a node
- * that hangs costs one get the whole time-out, not each. A copy that succeeds clears its node. What is
- * remembered decides about speed only, so forgetting some of it does no harm. Thread-safe.
+ * that hangs costs one get the whole time-out, not each. A copy that succeeds clears its node. What
+ * is remembered decides about speed only, so forgetting some of it does no harm. Thread-safe.
  */
 #ifndef CENOTE_CLIENT_SLOW_H
 #define CENOTE_CLIENT_SLOW_H
