@@ -169,18 +169,22 @@ static int read_stat(struct wire_value v, struct cenote_stat *out)
 {
     struct lookup_item found;
     struct stripe s;
+    uint32_t least = REPLICAS_MAX;
 
     if (!stat_item_get(v, &found))
         return CENOTE_PROTOCOL;
     if (found.status != CENOTE_OK)
         return found.status;
-    if (!located_stripe_get(wire_at(found.stripes, 0), &s))
-        return CENOTE_PROTOCOL;
+    for (uint32_t i = 0; i < found.stripe_count; i++) {
+        if (!located_stripe_get(wire_at(found.stripes, i), &s))
+            return CENOTE_PROTOCOL;
+        least = s.replicas < least ? s.replicas : least;
+    }
     *out = (struct cenote_stat){.len_bytes = found.len_bytes,
                                 .put_id = found.put_id,
                                 .created_ms = found.created_ms,
                                 .stripes = found.stripe_count,
-                                .replicas = s.replicas,
+                                .replicas = least,
                                 .has_sums = found.sum_kind != SUM_NONE};
     return CENOTE_OK;
 }

@@ -13,8 +13,11 @@ static int fail_puts(struct cenote_put_item *items, size_t count, int status)
 
 static int check_puts(const struct cenote_put_item *items, size_t count, unsigned flags)
 {
-    if (count > CENOTE_BATCH_MAX || (count > 0 && !items) ||
-        (flags & ~(unsigned)CENOTE_PUT_REPLACE))
+    const unsigned known = CENOTE_PUT_REPLACE | CENOTE_PUT_REPLICAS_MASK;
+
+    if (count > CENOTE_BATCH_MAX || (count > 0 && !items) || (flags & ~known))
+        return CENOTE_INVALID;
+    if ((flags & CENOTE_PUT_REPLICAS_MASK) > CENOTE_PUT_REPLICAS(CENOTE_REPLICAS_MAX))
         return CENOTE_INVALID;
     for (size_t i = 0; i < count; i++) {
         int status = client_check_key(&items[i].key);

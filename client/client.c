@@ -66,7 +66,8 @@ static const char *meta_of(const struct cenote_options *o)
 static int read_options(const struct cenote_options *o, char client[TEXT_MAX],
                         struct drive_options *out)
 {
-    if (o->transport > CENOTE_TRANSPORT_TCP || o->verify > CENOTE_VERIFY_SEAL)
+    if (o->transport > CENOTE_TRANSPORT_TCP || o->verify > CENOTE_VERIFY_SEAL ||
+        o->replicas > CENOTE_REPLICAS_MAX)
         return CENOTE_INVALID;
     if (o->name_space && !valid_name_space(o->name_space))
         return CENOTE_INVALID;
@@ -78,7 +79,8 @@ static int read_options(const struct cenote_options *o, char client[TEXT_MAX],
                     .client = client,
                     .timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_DEFAULT_MS},
         .transport = o->transport,
-        .verify = o->verify};
+        .verify = o->verify,
+        .replicas = o->replicas};
     return CENOTE_OK;
 }
 

@@ -16,12 +16,13 @@
 struct drive {
     struct session *session;
     struct locate *map;
+    struct slow *slow;
     struct fabric *fabric;
     pthread_mutex_t refreshing; /* one refresh at a time */
     _Atomic uint64_t refreshes; /* begun */
     int refreshed;              /* how the last one ended */
     enum cenote_verify verify;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms, replicas;
 };
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -46,13 +47,17 @@ int drive_open(const struct drive_options *options, struct drive **out)
         return CENOTE_NO_MEMORY;
     d->verify = options->verify;
     d->timeout_ms = session.timeout_ms;
+    d->replicas = options->replicas;
     xcopy_this_host(host);
     d->map = locate_new(host);
     if (!d->map)
         goto free_drive;
+    d->slow = slow_new();
+    if (!d->slow)
+        goto free_map;
     d->fabric = fabric_new(options->transport);
     if (!d->fabric)
-        goto free_map;
+        goto free_slow;
     session.connected = connected;
     session.arg = d;
     status = session_open(&session, &d->session);
@@ -64,6 +69,8 @@ int drive_open(const struct drive_options *options, struct drive **out)
 
 free_fabric:
     fabric_free(d->fabric);
+free_slow:
+    slow_free(d->slow);
 free_map:
     locate_free(d->map);
 free_drive:
@@ -75,6 +82,7 @@ void drive_close(struct drive *d)
 {
     session_close(d->session);
     fabric_free(d->fabric);
+    slow_free(d->slow);
     locate_free(d->map);
     pthread_mutex_destroy(&d->refreshing);
     free(d);
@@ -84,6 +92,7 @@ void drive_abandon(struct drive *d)
 {
     session_abandon(d->session);
     fabric_abandon(d->fabric);
+    slow_free(d->slow);
     locate_free(d->map);
     free(d);
 }
@@ -247,7 +256,9 @@ static uint64_t next_seq(void *arg)
 struct machine_env drive_env(struct drive *d)
 {
     return (struct machine_env){.map = d->map,
+                                .slow = d->slow,
                                 .verify = d->verify,
+                                .replicas = d->replicas,
                                 .timeout_ms = d->timeout_ms,
                                 .next_seq = next_seq,
                                 .arg = d};

@@ -16,6 +16,7 @@ struct drive_options {
     struct session_options session; /* connected and arg are the driver's */
     enum cenote_transport transport;
     enum cenote_verify verify;
+    uint32_t replicas;
 };
 
 /* As session_open(); CENOTE_NO_MEMORY. */

@@ -349,7 +349,8 @@ static void add_copy(struct get *g, struct reading *r, uint64_t now_ms)
 {
     struct value *v = value_of(g, r);
     struct fabric_req *copy = new_copy(g);
-    int status = copy ? reading_next(r, &v->common, g->env.map, copy) : CENOTE_NO_MEMORY;
+    struct reading_choice choice = {.map = g->env.map, .slow = g->env.slow, .now_ms = now_ms};
+    int status = copy ? reading_next(r, &v->common, &choice, copy) : CENOTE_NO_MEMORY;
 
     if (status == CENOTE_OK) {
         copy->x.owner = r;
@@ -384,6 +385,7 @@ static void copies_done(struct get *g, uint64_t now_ms)
         struct value *v = value_of(g, r);
 
         reading_end(r, &v->common, &g->copies[i]);
+        slow_learn(g->env.slow, g->copies[i].node, g->copies[i].x.status, now_ms);
         v->left -= r->accepted;
     }
     for (size_t i = 0; i < g->copy_count; i++) {

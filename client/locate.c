@@ -126,6 +126,16 @@ static const struct map_node *chart_node(const struct chart *c, uint64_t node)
     return NULL;
 }
 
+bool locate_node(const struct locate *l, uint64_t node, struct map_node *out)
+{
+    pthread_rwlock_rdlock(lock_of(l));
+    const struct map_node *n = chart_node(&l->chart, node);
+    if (n)
+        *out = *n;
+    pthread_rwlock_unlock(lock_of(l));
+    return n != NULL;
+}
+
 static int read_nodes(struct wire_value list, struct chart *c)
 {
     uint32_t count;

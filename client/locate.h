@@ -30,6 +30,9 @@ struct location {
 /* False: not in this copy of the map. */
 bool locate_find(const struct locate *l, struct gva gva, uint64_t len_bytes, struct location *out);
 
+/* A node of the map. False: there is no such. */
+bool locate_node(const struct locate *l, uint64_t node, struct map_node *out);
+
 /* Writes the request that asks for a newer map. */
 void locate_ask(const struct locate *l, struct wire_buf *request);
 /* The next question is for the whole map: a service with another database may repeat versions. */

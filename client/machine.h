@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "client/locate.h"
+#include "client/slow.h"
 #include "transport/fabric.h"
 #include "transport/wire/wire.h"
 
@@ -61,8 +62,10 @@ struct machine {
 /* What machines know of the client that they work for. */
 struct machine_env {
     const struct locate *map;
+    struct slow *slow;
     enum cenote_verify verify;
     uint32_t timeout_ms;
+    uint32_t replicas;               /* of puts that don't say */
     uint64_t (*next_seq)(void *arg); /* the next number of a changing call */
     void *arg;
 };

@@ -41,6 +41,7 @@ struct put {
     struct cenote_put_item *items;
     size_t count, begun; /* items; those in this or an earlier window */
     unsigned flags;
+    uint32_t replicas; /* 0: one */
 
     struct value *values; /* the window */
     uint32_t value_count;
@@ -88,6 +89,9 @@ struct put *put_begin(const struct machine_env *env, struct cenote_put_item *ite
     p->items = items;
     p->count = count;
     p->flags = flags;
+    p->replicas = (flags & CENOTE_PUT_REPLICAS_MASK) / CENOTE_PUT_REPLICAS(1);
+    if (p->replicas == 0)
+        p->replicas = env->replicas;
     p->ask_max = PUT_WINDOW;
     p->doing = STEP_DONE;
     return p;
@@ -147,7 +151,7 @@ static void begin_call(struct put *p, enum call call, uint64_t now_ms)
 
 static bool ask_start(struct put *p, uint64_t now_ms)
 {
-    uint32_t flags = p->flags & CENOTE_PUT_REPLACE ? PUT_START_REPLACE : 0;
+    uint32_t flags = put_start_flags(p->flags & CENOTE_PUT_REPLACE, p->replicas);
 
     if (!collect(p, VALUE_START))
         return false;
@@ -322,11 +326,12 @@ static void gather_copies(struct put *p)
     }
 }
 
-static void copies_done(struct put *p)
+static void copies_done(struct put *p, uint64_t now_ms)
 {
     for (size_t i = 0; i < p->copy_count; i++) {
         struct writing *w = p->copies[i].x.owner;
         writing_end(w, &p->copies[i]);
+        slow_learn(p->env.slow, p->copies[i].node, p->copies[i].x.status, now_ms);
         p->values[w->owner].left--;
     }
 }
@@ -504,7 +509,7 @@ static bool next_window(struct put *p)
             .item = item,
             .common = {
                 .len_bytes = len, .buffers = item->buffers, .buffer_count = item->buffer_count}};
-        bytes += len;
+        bytes += len * (p->replicas == 0 ? 1 : p->replicas);
     }
     return p->value_count > 0;
 }
@@ -551,7 +556,7 @@ static void put_done(struct machine *m, uint64_t now_ms, int status, struct wire
         call_done(p, now_ms, status, result);
         break;
     case STEP_COPY:
-        copies_done(p);
+        copies_done(p, now_ms);
         break;
     case STEP_REFRESH_MAP: /* if it failed, what is unknown stays unreachable */
         p->map_wanted = false;

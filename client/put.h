@@ -9,8 +9,8 @@
 
 #include "client/machine.h"
 
-/* Values of one put_start, and bytes of them (one value may be larger): a put has to be finished
- * in its time, so a large batch must not wait behind itself. */
+/* Values of one put_start, and bytes of their replicas (one value may be larger): a put has to be
+ * finished in its time, so a large batch must not wait behind itself. */
 #define PUT_WINDOW       256u
 #define PUT_WINDOW_BYTES (UINT64_C(1) << 30)
 /* Puts begun for one value until it fails. */

@@ -70,31 +70,41 @@ bool reading_needs_map(const struct reading *r, const struct locate *map)
     return !all_tried(r);
 }
 
-/* A replica on this machine if there is one; otherwise readers of different stripes begin at
- * different replicas. Returns its index, or replicas. */
-static uint32_t choose(const struct reading *r, uint64_t put_id, const struct locate *map,
-                       struct location *out)
+/* 0 is best: a node that lately let somebody wait comes last, one on this machine first. */
+static unsigned rank_of(const struct location *at, const struct reading_choice *choice)
+{
+    bool slow = slow_is(choice->slow, at->node, choice->now_ms);
+    return (slow ? 2u : 0u) + (at->local ? 0u : 1u);
+}
+
+/* Among equals readers of different stripes begin at different replicas. Returns an index, or
+ * replicas: none is left. */
+static uint32_t choose(const struct reading *r, uint64_t put_id,
+                       const struct reading_choice *choice, struct location *out)
 {
     uint32_t best = r->replicas;
+    unsigned least = UINT32_MAX;
     struct location at;
 
-    for (uint32_t k = 0; k < r->replicas; k++) {
+    for (uint32_t k = 0; k < r->replicas && least > 0; k++) {
         uint32_t i = (uint32_t)((put_id + r->stripe + k) % r->replicas);
-        if (!place_of(r, map, i, &at) || (best < r->replicas && !at.local))
+        if (!place_of(r, choice->map, i, &at))
+            continue;
+        unsigned rank = rank_of(&at, choice);
+        if (rank >= least)
             continue;
         best = i;
+        least = rank;
         *out = at;
-        if (at.local)
-            break;
     }
     return best;
 }
 
-int reading_next(struct reading *r, const struct reading_value *v, const struct locate *map,
-                 struct fabric_req *copy)
+int reading_next(struct reading *r, const struct reading_value *v,
+                 const struct reading_choice *choice, struct fabric_req *copy)
 {
     struct location at = {0};
-    uint32_t i = choose(r, v->put_id, map, &at);
+    uint32_t i = choose(r, v->put_id, choice, &at);
 
     assert(!r->accepted && !r->sums);
     if (i == r->replicas) { /* what is left is on no map */

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "client/locate.h"
+#include "client/slow.h"
 #include "transport/fabric.h"
 
 /* What the stripes of one value share. */
@@ -52,11 +53,18 @@ bool reading_again(struct reading *r, const struct stripe *s);
 /* Are there replicas that haven't been tried, and are they all on no map? */
 bool reading_needs_map(const struct reading *r, const struct locate *map);
 
+/* What replicas are chosen by. */
+struct reading_choice {
+    const struct locate *map;
+    struct slow *slow;
+    uint64_t now_ms;
+};
+
 /* Chooses the next replica and fills the copy. CENOTE_OK; CENOTE_NOT_FOUND: none left, see
  * reading_failure(); CENOTE_NO_MEMORY. After CENOTE_OK the copy must be run and given to
  * reading_end(). */
-int reading_next(struct reading *r, const struct reading_value *v, const struct locate *map,
-                 struct fabric_req *copy);
+int reading_next(struct reading *r, const struct reading_value *v,
+                 const struct reading_choice *choice, struct fabric_req *copy);
 void reading_end(struct reading *r, const struct reading_value *v, const struct fabric_req *copy);
 
 /* The status that tells best why no replica was accepted. */

@@ -16,7 +16,7 @@ struct cli {
     /* options */
     char *meta, *name_space;
     int transport, verify; /* as in cenote.h */
-    uint64_t timeout_ms;
+    uint64_t timeout_ms, replicas;
     bool json, replace, verbose;
 
     const char *command;

@@ -110,8 +110,31 @@ int cli_exists(struct cli *cli)
 
 /* ---- stat ------------------------------------------------------------------------------------ */
 
-static json_t *stat_json(const char *key, const struct cenote_stat *s)
+struct found {
+    struct cenote_stat stat;
+    struct cenote_place *places;
+    size_t place_count;
+};
+
+static json_t *places_json(const struct found *f)
 {
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < f->place_count; i++) {
+        const struct cenote_place *p = &f->places[i];
+        json_t *o = json_object();
+        json_object_set_new(o, "offset", json_integer((json_int_t)p->offset));
+        json_object_set_new(o, "len_bytes", json_integer((json_int_t)p->len_bytes));
+        json_object_set_new(o, "node", json_string(p->node));
+        json_object_set_new(o, "zone", json_string(p->zone));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *stat_json(const char *key, const struct found *f)
+{
+    const struct cenote_stat *s = &f->stat;
     json_t *o = json_object();
 
     text_json_key(o, key, strlen(key));
@@ -121,28 +144,60 @@ static json_t *stat_json(const char *key, const struct cenote_stat *s)
     json_object_set_new(o, "stripes", json_integer(s->stripes));
     json_object_set_new(o, "replicas", json_integer(s->replicas));
     json_object_set_new(o, "has_sums", json_boolean(s->has_sums));
+    json_object_set_new(o, "places", places_json(f));
     return o;
+}
+
+/* A line for each stripe. */
+static void print_places(const struct found *f)
+{
+    char size[TEXT_SIZE_MAX];
+
+    for (size_t i = 0; i < f->place_count; i++) {
+        const struct cenote_place *p = &f->places[i];
+        if (i == 0 || p->offset != p[-1].offset)
+            printf("%sat %-6" PRIu64 " %s on %s", i == 0 ? "" : "\n", p->offset,
+                   text_size(p->len_bytes, size), p->node);
+        else
+            printf(", %s", p->node);
+        if (p->zone[0] != '\0')
+            printf(" (zone %s)", p->zone);
+    }
+    putchar('\n');
+}
+
+static void print_stat(const char *key, const struct found *f)
+{
+    char size[TEXT_SIZE_MAX], date[TEXT_TIME_MAX];
+    const struct cenote_stat *s = &f->stat;
+
+    printf("key       %s\n", key);
+    printf("length    %" PRIu64 " (%s)\n", s->len_bytes, text_size(s->len_bytes, size));
+    printf("put id    %" PRIu64 "\n", s->put_id);
+    printf("created   %s\n", text_date(s->created_ms, date));
+    printf("stripes   %" PRIu32 "\n", s->stripes);
+    printf("replicas  %" PRIu32 "\n", s->replicas);
+    printf("sums      %s\n", s->has_sums ? "xxh3" : "none");
+    print_places(f);
 }
 
 int cli_stat(struct cli *cli)
 {
     const char *key = cli->args[0];
-    char size[TEXT_SIZE_MAX], date[TEXT_TIME_MAX];
-    struct cenote_stat s;
-    int status = cenote_stat(cli->client, key, strlen(key), &s);
+    struct found f = {0};
+    int status = cenote_stat(cli->client, key, strlen(key), &f.stat);
+    int code = EXIT_DONE;
 
+    if (status == CENOTE_OK)
+        status = cenote_places(cli->client, key, strlen(key), &f.places, &f.place_count);
     if (status != CENOTE_OK)
         return cli_complain(cli, key, status);
     if (cli->json)
-        return print_json(cli, stat_json(key, &s));
-    printf("key       %s\n", key);
-    printf("length    %" PRIu64 " (%s)\n", s.len_bytes, text_size(s.len_bytes, size));
-    printf("put id    %" PRIu64 "\n", s.put_id);
-    printf("created   %s\n", text_date(s.created_ms, date));
-    printf("stripes   %" PRIu32 "\n", s.stripes);
-    printf("replicas  %" PRIu32 "\n", s.replicas);
-    printf("sums      %s\n", s.has_sums ? "xxh3" : "none");
-    return EXIT_DONE;
+        code = print_json(cli, stat_json(key, &f));
+    else
+        print_stat(key, &f);
+    free(f.places);
+    return code;
 }
 
 /* ---- ls -------------------------------------------------------------------------------------- */

@@ -34,6 +34,8 @@ static const struct config_option options[] = {
      "of one call, and of a copy without progress", NULL, 1, UINT32_MAX},
     {"replace", CONFIG_BOOL, offsetof(struct cli, replace), NULL, NULL,
      "put: take the place of an older value", NULL, 0, 0},
+    {"replicas", CONFIG_COUNT, offsetof(struct cli, replicas), "1", "N",
+     "put: copies of the value, on different nodes", NULL, 1, CENOTE_REPLICAS_MAX},
     {"json", CONFIG_BOOL, offsetof(struct cli, json), NULL, NULL, "results as JSON", NULL, 0, 0},
     {"verbose", CONFIG_BOOL, offsetof(struct cli, verbose), NULL, NULL,
      "tell on stderr what happens", NULL, 0, 0},
@@ -114,7 +116,8 @@ static int run(struct cli *cli, const struct command *command)
                                      .name_space = cli->name_space,
                                      .transport = (enum cenote_transport)cli->transport,
                                      .verify = (enum cenote_verify)cli->verify,
-                                     .timeout_ms = (uint32_t)cli->timeout_ms};
+                                     .timeout_ms = (uint32_t)cli->timeout_ms,
+                                     .replicas = (uint32_t)cli->replicas};
     int status = cenote_open(&o, &cli->client);
 
     if (status != CENOTE_OK)

@@ -12,7 +12,8 @@ Status = namedtuple("Status", "name number text group")
 _COMMENT = r"/\*\*((?:(?!\*/).)*)\*/\s*"
 _FUNCTION = re.compile(_COMMENT + r"CENOTE_API\s+([^;{]+);", re.S)
 _TYPE = re.compile(_COMMENT + r"((struct|enum) (cenote_\w+) \{\n(.*?)\n\};)", re.S)
-_CONSTANT = re.compile(_COMMENT + r"#define (CENOTE_\w+)[ \t]+([\w-]+)$", re.S | re.M)
+_CONSTANT = re.compile(_COMMENT + r"#define (CENOTE_\w+(?:\(\w+\))?)[ \t]+([\w-]+|\([^\n]*)$",
+                       re.S | re.M)
 _PLAIN_COMMENT = re.compile(r"/\*.*?\*/", re.S)
 _STATUS = re.compile(r'/\* (?P<group>[^*]+?) \*/|X\((?P<name>\w+), (?P<number>-?\d+), '
                      r'"(?P<text>[^"]*)"\)')
@@ -35,7 +36,7 @@ def _fields(kind, body):
     for part in parts:
         declared = part.split("=")[0].strip()
         if declared and not declared.startswith("#"):
-            found.append(re.search(r"(\w+)$", declared).group(1))
+            found.append(re.search(r"(\w+)(?:\[[^]]*\])?$", declared).group(1))
     return found
 
 

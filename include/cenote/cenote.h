@@ -18,7 +18,9 @@
  *
  * Caveats
  *   - A value lives in memory only. If its node dies, it is gone: a get answers CENOTE_NOT_FOUND.
- *     Fix: treat the pool as a cache, or keep the source.
+ *     Fix: put replicas (CENOTE_PUT_REPLICAS), treat the pool as a cache, or keep the source.
+ *   - Replicas that are lost with their node aren't made anew: each death may leave one less. Fix:
+ *     watch cenote_stat(), and put again with CENOTE_PUT_REPLACE.
  *   - After a failed get the caller's buffers hold undefined bytes. Fix: look at the status first.
  *   - CENOTE_UNKNOWN from a changing call means that the answer was lost, and that asking for it
  *     again within the client's time-out was in vain. Fix: ask (cenote_exists), or put again: a put
@@ -80,6 +82,7 @@ struct cenote_options {
      * above the service's lease (5 s): a remove or a replace waits for leases where a node is away,
      * and one that isn't answered in time ends with CENOTE_UNKNOWN. */
     uint32_t timeout_ms;
+    uint32_t replicas; /**< of puts whose flags don't say; 0: one */
 };
 
 /** A key. */
@@ -117,8 +120,20 @@ struct cenote_stat {
     uint64_t put_id;     /**< names this value of the key; never reused */
     uint64_t created_ms; /**< service's wall clock at commit, since 1970; for people only */
     uint32_t stripes;
-    uint32_t replicas;
+    uint32_t replicas; /**< that live, of the stripe with the fewest; see cenote_places() */
     bool has_sums; /**< false: stored without checksums, CENOTE_VERIFY_FULL checks the seal only */
+};
+
+/** Longest name of a node, and of a zone, in bytes. */
+#define CENOTE_NODE_NAME_MAX 64
+#define CENOTE_ZONE_MAX      127
+
+/** One replica of one stripe of a value. */
+struct cenote_place {
+    uint64_t offset; /**< of the stripe in the value */
+    uint64_t len_bytes;
+    char node[CENOTE_NODE_NAME_MAX + 1]; /**< its name; empty: it has just left the pool */
+    char zone[CENOTE_ZONE_MAX + 1];      /**< empty: it has no label */
 };
 
 /** One entry of a listing. */
@@ -136,10 +151,19 @@ struct cenote_list {
     void *private_; /**< cursor and memory */
 };
 
-/** Flags of puts. */
+/** Flags of puts; add CENOTE_PUT_REPLICAS(n) for a number of replicas. */
 enum cenote_put_flags {
-    CENOTE_PUT_REPLACE = 1 /**< the new value takes the place of an older one */
+    CENOTE_PUT_REPLACE = 1,            /**< the new value takes the place of an older one */
+    CENOTE_PUT_REPLICAS_MASK = 15 << 8 /**< where CENOTE_PUT_REPLICAS() lies */
 };
+
+/** So many copies of the value, on as many nodes, in different zones where there are such: 1 to
+ *  CENOTE_REPLICAS_MAX; 0: as many as cenote_options.replicas says. With fewer nodes alive a put
+ *  answers CENOTE_NO_NODES and stores nothing. A node that fails during the put costs its copy: the
+ *  put succeeds as long as one is left. Every get takes whichever copy it can. */
+#define CENOTE_PUT_REPLICAS(n) ((unsigned)(n) << 8)
+/** Most replicas of a value. */
+#define CENOTE_REPLICAS_MAX    8
 
 /**
  * Opens a client: connects to the metadata service and begins a session.
@@ -163,9 +187,10 @@ CENOTE_API void cenote_close(struct cenote **client);
 
 /**
  * Stores one contiguous value.
- * @param flags  enum cenote_put_flags.
+ * @param flags  enum cenote_put_flags, CENOTE_PUT_REPLICAS().
  * @return CENOTE_OK (stored and visible to all), CENOTE_EXISTS (key was there, nothing changed),
- *         CENOTE_NO_SPACE, CENOTE_VALUE_SIZE, CENOTE_KEY_SIZE, CENOTE_NO_NODES, CENOTE_UNAVAILABLE,
+ *         CENOTE_NO_SPACE, CENOTE_VALUE_SIZE, CENOTE_KEY_SIZE, CENOTE_NO_NODES (fewer than
+ *         replicas), CENOTE_UNAVAILABLE,
  *         CENOTE_UNKNOWN, CENOTE_TIMED_OUT, CENOTE_NODE_DOWN (no node took the bytes),
  *         CENOTE_ABORTED (the put, or the client's session, ended meanwhile: put again),
  *         CENOTE_LIMIT (too many puts are pending), CENOTE_INVALID, CENOTE_NO_MEMORY.
@@ -224,6 +249,15 @@ CENOTE_API int cenote_exists(struct cenote *client, const struct cenote_key *key
  */
 CENOTE_API int cenote_stat(struct cenote *client, const void *key, size_t key_len_bytes,
                            struct cenote_stat *out);
+
+/**
+ * Tells where the replicas of a value lie, stripe by stripe.
+ * @param[out] places  the list; the caller frees it with free().
+ * @param[out] count   of places.
+ * @return CENOTE_OK, CENOTE_NOT_FOUND, or an error.
+ */
+CENOTE_API int cenote_places(struct cenote *client, const void *key, size_t key_len_bytes,
+                             struct cenote_place **places, size_t *count);
 
 /**
  * Fetches the next page of the keys that begin with a prefix, in the order of their bytes (keys

@@ -25,9 +25,9 @@ struct check {
 
 static bool same_pieces(struct object *o, const struct record *r)
 {
-    if (o->stripes != r->stripes)
+    if (o->stripes != r->stripes || o->replicas != r->replicas)
         return false;
-    for (uint32_t i = 0; i < r->stripes; i++) {
+    for (uint32_t i = 0; i < object_extents(o); i++) {
         struct piece a = *object_piece(o, i), b = record_piece(r, i);
         bool roots = a.root == b.root || r->state != OBJECT_COMMITTED;
         if (a.gva.v != b.gva.v || a.payload_len != b.payload_len || !roots)
@@ -149,20 +149,22 @@ static struct used *collect(struct core *c, size_t *count)
     size_t n = 0;
     for (uint32_t ref = 0; ref < table_refs(&c->table); ref++) {
         struct object *o = table_at(&c->table, ref);
-        n += o == NULL ? 0 : o->stripes;
+        n += o == NULL ? 0 : object_extents(o);
     }
     struct used *used = calloc(n + 1, sizeof(*used));
     *count = 0;
     for (uint32_t ref = 0; used != NULL && ref < table_refs(&c->table); ref++) {
         struct object *o = table_at(&c->table, ref);
-        for (uint32_t i = 0; o != NULL && i < o->stripes; i++) {
+        for (uint32_t i = 0; o != NULL && i < object_extents(o); i++) {
             const struct piece *p = object_piece(o, i);
+            if (!piece_there(p))
+                continue;
             used[*count].at = p->gva.v;
             used[(*count)++].size = alloc_rounding(p->payload_len).size;
         }
     }
     if (used != NULL)
-        qsort(used, n, sizeof(*used), by_address);
+        qsort(used, *count, sizeof(*used), by_address);
     return used;
 }
 

@@ -39,7 +39,7 @@ void extent_begin(struct extent_work *x)
     if (i == NULL) {
         x->step = EXTENT_DONE;
         e->left--;
-        e->live_seal = true;
+        e->live_seal |= piece_there(object_piece(e->object, x->piece));
     } else if (x->may_write) {
         struct fence *f = sessions_fence(e->core, e->session, i->node);
         assert(f != NULL); /* there since the session got the extent */

@@ -16,3 +16,9 @@ uint64_t ids_take(struct ids *ids)
     ids->count++;
     return id;
 }
+
+void ids_skip(struct ids *ids, unsigned count)
+{
+    while (count-- > 0)
+        (void)ids_take(ids);
+}

@@ -21,4 +21,6 @@ struct ids {
 uint64_t ids_take(struct ids *ids);
 /* What the next one taken will be. */
 uint64_t ids_next(const struct ids *ids);
+/* Takes count ids that follow each other, from ids_next() on. */
+void ids_skip(struct ids *ids, unsigned count);
 #endif

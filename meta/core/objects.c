@@ -12,11 +12,20 @@
 #define SWEEP_REFS    20000u
 #define SWEEP_REMOVES 1000u
 
+bool objects_alive(const struct core *c, struct object *o, uint32_t i)
+{
+    const struct piece *p = object_piece(o, i);
+    return members_find(c, p->gva, p->payload_len) != NULL;
+}
+
 bool objects_lost(const struct core *c, struct object *o)
 {
-    for (uint32_t i = 0; i < o->stripes; i++) {
-        const struct piece *p = object_piece(o, i);
-        if (members_find(c, p->gva, p->payload_len) == NULL)
+    uint32_t replicas = o->replicas;
+    for (uint32_t first = 0; first < object_extents(o); first += replicas) {
+        uint32_t k = 0;
+        while (k < replicas && !objects_alive(c, o, first + k))
+            k++;
+        if (k == replicas)
             return true;
     }
     return false;

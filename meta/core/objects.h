@@ -9,7 +9,11 @@
 
 struct ending;
 
-/* Has an incarnation that holds a part of it ended? */
+/* Does this extent of it lie in an incarnation that lives? */
+bool objects_alive(const struct core *c, struct object *o, uint32_t i);
+/* Is there a stripe of which every replica's incarnation has ended? A replica that is lost stays in
+ * the record: its address is never given to anybody else, so it leads nowhere, and a node's death
+ * costs no write for what lives on. */
 bool objects_lost(const struct core *c, struct object *o);
 
 /* What a reader may be told of: visible, and not lost. NULL: nothing. */

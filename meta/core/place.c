@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/core/place.h"
 
+#include <assert.h>
+#include <string.h>
+
 #include "transport/base/log.h"
 
 /* A stripe that isn't the last has at least this part of what it would have in an empty pool. */
@@ -14,35 +17,81 @@ static bool eligible(const struct incarnation *i)
     return n->peer != NULL && n->state == NODE_ALIVE && n->join == NULL && i->kind == SEGMENT_HOST;
 }
 
-static bool any_eligible(const struct core *c)
+/* Are there so many nodes with a segment that may take something? */
+static bool nodes_enough(const struct core *c, uint32_t wanted)
 {
-    for (uint32_t k = 0; k < c->members.range_count; k++)
-        if (eligible(c->members.ranges[k]))
+    list_each(&c->members.nodes, l)
+    {
+        const struct node *n = container_of(l, struct node, link);
+        uint32_t k = 0;
+        while (k < n->segment_count && !eligible(n->segments[k]))
+            k++;
+        wanted -= k < n->segment_count;
+        if (wanted == 0)
             return true;
+    }
     return false;
 }
 
-/* The emptiest of some segments, beginning at another one each time, that surely has room; NULL:
- * none is sure. */
-static struct incarnation *emptiest_of(struct members *m, struct alloc_shape shape, uint32_t count)
+/* ---- the replicas of one stripe ---- */
+
+struct chosen {
+    const struct node *nodes[REPLICAS_MAX];
+    uint32_t count;
+};
+
+static bool same_label(const char *a, const char *b)
+{
+    return a[0] != '\0' && strcmp(a, b) == 0;
+}
+
+/* What would be lost together: PLACE_SAME_NODE is never taken, of the others the least. */
+enum closeness { PLACE_APART, PLACE_SAME_HOST, PLACE_SAME_ZONE, PLACE_SAME_NODE };
+
+static enum closeness closeness(const struct chosen *chosen, const struct node *n)
+{
+    enum closeness most = PLACE_APART;
+    for (uint32_t k = 0; k < chosen->count; k++) {
+        const struct node *other = chosen->nodes[k];
+        enum closeness own = other == n                         ? PLACE_SAME_NODE
+                             : same_label(other->zone, n->zone) ? PLACE_SAME_ZONE
+                             : same_label(other->host, n->host) ? PLACE_SAME_HOST
+                                                                : PLACE_APART;
+        most = own > most ? own : most;
+    }
+    return most;
+}
+
+/* Of some segments that surely have room, beginning at another one each time, the farthest from
+ * what is chosen, of these the emptiest; NULL: none is sure. */
+static struct incarnation *best_of(struct members *m, struct alloc_shape shape,
+                                   const struct chosen *chosen, uint32_t count)
 {
     struct incarnation *best = NULL;
+    enum closeness least = PLACE_SAME_NODE;
     for (uint32_t k = 0; k < count; k++) {
         m->place_at = m->place_at + 1 < m->range_count ? m->place_at + 1 : 0;
         struct incarnation *i = m->ranges[m->place_at];
         if (!eligible(i) || alloc_largest_free(i->alloc) < shape.size + shape.align - 1)
             continue;
-        if (best == NULL || alloc_free_bytes(i->alloc) > alloc_free_bytes(best->alloc))
+        enum closeness own = closeness(chosen, i->node);
+        bool emptier = best != NULL && alloc_free_bytes(i->alloc) > alloc_free_bytes(best->alloc);
+        if (own < least || (own == least && emptier)) {
             best = i;
+            least = own;
+        }
     }
     return best;
 }
 
-static struct incarnation *emptiest(struct members *m, struct alloc_shape shape)
+/* All are looked at when none of some is apart from what is chosen. */
+static struct incarnation *best_sure(struct members *m, struct alloc_shape shape,
+                                     const struct chosen *chosen)
 {
     uint32_t some = m->range_count < COMPARED_MAX ? m->range_count : COMPARED_MAX;
-    struct incarnation *best = emptiest_of(m, shape, some);
-    return best == NULL && some < m->range_count ? emptiest_of(m, shape, m->range_count) : best;
+    struct incarnation *best = best_of(m, shape, chosen, some);
+    bool apart = best != NULL && closeness(chosen, best->node) == PLACE_APART;
+    return apart || some == m->range_count ? best : best_of(m, shape, chosen, m->range_count);
 }
 
 static int take_from(struct core *c, struct session *s, struct incarnation *i,
@@ -57,35 +106,78 @@ static int take_from(struct core *c, struct session *s, struct incarnation *i,
     return status;
 }
 
-static int take(struct core *c, struct session *s, uint64_t payload_len, struct piece *out)
+/* One more replica. The node that took it joins the chosen ones. */
+static int take_one(struct core *c, struct session *s, struct alloc_shape shape,
+                    struct chosen *chosen, struct piece *out)
 {
-    struct alloc_shape shape = alloc_rounding(payload_len);
-    struct incarnation *sure = emptiest(&c->members, shape);
-    out->payload_len = payload_len;
-    out->root = 0;
-    if (sure != NULL)
+    struct incarnation *sure = best_sure(&c->members, shape, chosen);
+    if (sure != NULL) {
+        chosen->nodes[chosen->count++] = sure->node;
         return take_from(c, s, sure, shape, out);
+    }
     for (uint32_t k = 0; k < c->members.range_count; k++) {
         struct incarnation *i = c->members.ranges[k];
-        if (!eligible(i) || alloc_largest_free(i->alloc) < shape.size)
+        if (!eligible(i) || alloc_largest_free(i->alloc) < shape.size ||
+            closeness(chosen, i->node) == PLACE_SAME_NODE)
             continue;
         int status = take_from(c, s, i, shape, out);
+        if (status == CENOTE_OK)
+            chosen->nodes[chosen->count++] = i->node;
         if (status != CENOTE_NO_SPACE)
             return status;
     }
     return CENOTE_NO_SPACE;
 }
 
-/* The longest payload that surely fits somewhere, in whole chunks. */
-static uint64_t longest_stripe(const struct core *c)
+/* All replicas of one stripe, or nothing. */
+static int take(struct core *c, struct session *s, uint64_t payload_len, uint32_t replicas,
+                struct piece *out)
+{
+    struct alloc_shape shape = alloc_rounding(payload_len);
+    struct chosen chosen = {.count = 0};
+    for (uint32_t k = 0; k < replicas; k++) {
+        out[k] = (struct piece){.payload_len = payload_len};
+        int status = take_one(c, s, shape, &chosen, &out[k]);
+        if (status == CENOTE_OK)
+            continue;
+        place_undo(c, out, k);
+        return status;
+    }
+    return CENOTE_OK;
+}
+
+/* ---- stripes ---- */
+
+static uint64_t largest_of(const struct node *n)
 {
     uint64_t largest = 0;
-    for (uint32_t k = 0; k < c->members.range_count; k++) {
-        const struct incarnation *i = c->members.ranges[k];
+    for (uint32_t k = 0; k < n->segment_count; k++) {
+        const struct incarnation *i = n->segments[k];
         if (eligible(i) && alloc_largest_free(i->alloc) > largest)
             largest = alloc_largest_free(i->alloc);
     }
-    uint64_t payload = alloc_payload_within(largest);
+    return largest;
+}
+
+/* Puts a size among the largest ones, descending; the least of them leaves. */
+static void rank(uint64_t *largest, uint32_t count, uint64_t size)
+{
+    for (uint32_t k = 0; k < count; k++) {
+        if (size <= largest[k])
+            continue;
+        uint64_t other = largest[k];
+        largest[k] = size;
+        size = other;
+    }
+}
+
+/* The longest payload that surely fits on so many nodes, in whole chunks. */
+static uint64_t longest_stripe(const struct core *c, uint32_t replicas)
+{
+    uint64_t largest[REPLICAS_MAX] = {0};
+    list_each(&c->members.nodes, l)
+        rank(largest, replicas, largest_of(container_of(l, struct node, link)));
+    uint64_t payload = alloc_payload_within(largest[replicas - 1]);
     return payload - payload % SUMS_CHUNK_BYTES;
 }
 
@@ -106,33 +198,37 @@ static int take_stripes(struct core *c, struct session *s, uint64_t len_bytes,
     uint64_t least = (whole + SPLIT_MAX - 1) / SPLIT_MAX;
     do {
         uint64_t want = left < limit ? left : limit;
-        if (out->count == STRIPES_MAX)
+        if (out->stripes == STRIPES_MAX)
             return CENOTE_NO_SPACE;
-        int status = take(c, s, want, &out->pieces[out->count]);
+        struct piece *pieces = &out->pieces[out->stripes * out->replicas];
+        int status = take(c, s, want, out->replicas, pieces);
         if (status == CENOTE_NO_SPACE) {
-            want = longest_stripe(c);
+            want = longest_stripe(c, out->replicas);
             if (want == 0 || want < least)
                 return CENOTE_NO_SPACE;
-            status = take(c, s, want, &out->pieces[out->count]);
+            status = take(c, s, want, out->replicas, pieces);
         }
         if (status != CENOTE_OK)
             return status;
-        out->count++;
+        out->stripes++;
         left -= want;
     } while (left > 0);
     return CENOTE_OK;
 }
 
-int place_value(struct core *c, struct session *s, uint64_t len_bytes, struct placement *out)
+int place_value(struct core *c, struct session *s, uint64_t len_bytes, uint32_t replicas,
+                struct placement *out)
 {
-    out->count = 0;
-    if (!any_eligible(c))
+    assert(replicas > 0 && replicas <= REPLICAS_MAX);
+    out->stripes = 0;
+    out->replicas = replicas;
+    if (!nodes_enough(c, replicas))
         return CENOTE_NO_NODES;
-    if (len_bytes > EXTENT_PAYLOAD_MAX || len_bytes > c->capacity_bytes)
+    if (len_bytes > EXTENT_PAYLOAD_MAX || len_bytes > c->capacity_bytes / replicas)
         return CENOTE_VALUE_SIZE;
     int status = take_stripes(c, s, len_bytes, out);
     if (status != CENOTE_OK)
-        place_undo(c, out->pieces, out->count);
+        place_undo(c, out->pieces, out->stripes * replicas);
     return status;
 }
 

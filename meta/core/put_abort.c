@@ -29,10 +29,9 @@ static void aborted(struct change *ch, int status)
     outcomes_tell(&outcomes, end_status);
 }
 
-/* Where an incarnation has ended nothing needs a fence. */
-static bool needs_fence(const struct ending *e)
+bool put_needs_fence(const struct ending *e)
 {
-    for (uint32_t i = 0; i < e->object->stripes; i++)
+    for (uint32_t i = 0; i < object_extents(e->object); i++)
         if (e->extents[i].may_write && extent_incarnation(&e->extents[i]) != NULL)
             return true;
     return false;
@@ -40,7 +39,7 @@ static bool needs_fence(const struct ending *e)
 
 static void all_may_write(struct put *p)
 {
-    for (uint32_t i = 0; i < p->object->stripes; i++)
+    for (uint32_t i = 0; i < object_extents(p->object); i++)
         p->ending->extents[i].may_write = true;
 }
 
@@ -51,7 +50,7 @@ static void submit(struct put *p, int end_status)
     link_remove(&p->by_age);
     p->phase = PUT_ABORTING;
     p->end_status = end_status;
-    objects_draft(c, p->object, OBJECT_ABORTING, needs_fence(p->ending), 0, NULL, 0);
+    objects_draft(c, p->object, OBJECT_ABORTING, put_needs_fence(p->ending), 0, NULL, 0);
     p->change.done = aborted;
     change_submit(&c->changes, &p->change, CHANGE_FREES);
 }
@@ -75,7 +74,7 @@ static void abort_older(struct put *p)
 
 void put_abort(struct put *p, int end_status)
 {
-    if (needs_fence(p->ending))
+    if (put_needs_fence(p->ending))
         abort_older(p);
     submit(p, end_status);
 }

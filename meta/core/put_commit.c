@@ -4,6 +4,7 @@
 #include "meta/core/names.h"
 #include "meta/core/objects.h"
 #include "meta/core/put_phases.h"
+#include "transport/base/log.h"
 
 void puts_show_successor(struct core *c, struct claim *claim)
 {
@@ -22,6 +23,91 @@ void puts_show_successor(struct core *c, struct claim *claim)
     outcomes_tell(&outcomes, CENOTE_OK);
 }
 
+/* ---- extents that aren't kept ---- */
+
+static bool all_visible(const struct put *p)
+{
+    for (uint32_t i = 0; i < object_extents(p->object); i++)
+        if (!p->ending->extents[i].visible)
+            return false;
+    return true;
+}
+
+/* The extents that aren't visible change hands. */
+static void exchange_dropped(struct put *p)
+{
+    for (uint32_t i = 0; i < object_extents(p->object); i++) {
+        struct gva *own = &object_piece(p->object, i)->gva;
+        struct gva *other = &object_piece(p->dropped->object, i)->gva;
+        struct gva gva = *own;
+        if (p->ending->extents[i].visible)
+            continue;
+        *own = *other;
+        *other = gva;
+    }
+}
+
+/* An object like the put's, with no extent yet. */
+static struct ending *dropped_new(struct put *p)
+{
+    struct core *c = p->core;
+    struct object *o = p->object;
+    struct object *d = table_add(&c->table, o->put_id + 1, o->stripes, o->replicas);
+    if (d == NULL)
+        return NULL;
+    d->state = OBJECT_ABORTING;
+    d->key_hash = o->key_hash;
+    d->session = o->session;
+    d->name_space = o->name_space;
+    d->len_bytes = o->len_bytes;
+    struct ending *e = ending_new(c, d);
+    if (e == NULL) {
+        table_delete(&c->table, d);
+        return NULL;
+    }
+    e->session = p->session;
+    for (uint32_t i = 0; i < object_extents(d); i++) {
+        object_piece(d, i)->payload_len = object_piece(o, i)->payload_len;
+        e->extents[i].may_write = p->ending->extents[i].may_write;
+    }
+    return e;
+}
+
+/* What isn't visible leaves the put; see puts.h. */
+static int drop(struct put *p)
+{
+    if (all_visible(p))
+        return CENOTE_OK;
+    p->dropped = dropped_new(p);
+    if (p->dropped == NULL)
+        return CENOTE_NO_MEMORY;
+    exchange_dropped(p);
+    return CENOTE_OK;
+}
+
+static void undo_drop(struct put *p)
+{
+    if (p->dropped == NULL)
+        return;
+    exchange_dropped(p);
+    table_delete(&p->core->table, p->dropped->object);
+    ending_free(p->dropped);
+    p->dropped = NULL;
+}
+
+static void begin_dropped(struct put *p)
+{
+    struct ending *e = p->dropped;
+    p->dropped = NULL;
+    if (e == NULL)
+        return;
+    log_info("meta", "put %llx is visible without all of its replicas",
+             (unsigned long long)p->object->put_id);
+    reuse_begin(e);
+}
+
+/* ---- the change ---- */
+
 static void refused(struct put *p, int status)
 {
     struct outcomes outcomes = p->outcomes;
@@ -29,6 +115,7 @@ static void refused(struct put *p, int status)
     if (p->older != NULL)
         ending_free(p->older);
     p->older = NULL;
+    undo_drop(p);
     put_pend(p);
     if (p->session->ended)
         put_abort(p, CENOTE_ABORTED);
@@ -49,6 +136,7 @@ static void committed(struct change *ch, int status)
         p->phase = PUT_SHOWING;
         p->object->state = OBJECT_COMMITTED;
         claim->successor = p->object;
+        begin_dropped(p);
         if (older != NULL)
             objects_retire(older, claim);
         else if (claim->unsettled == 0)
@@ -75,6 +163,9 @@ static int draft(struct put *p, struct object *older)
     names_key_make(&name, o->name_space, r.key, r.key_len, &o->key_hash);
     objects_draft(c, o, OBJECT_COMMITTED, false, c->env.wall_ms(c->env.arg), r.key, r.key_len);
     change_put(&c->changes, STORE_NAMES, name.data, name.len, id.b, sizeof(id.b));
+    if (p->dropped != NULL)
+        objects_draft(c, p->dropped->object, OBJECT_ABORTING, put_needs_fence(p->dropped), 0, NULL,
+                      0);
     if (older != NULL)
         objects_draft(c, older, OBJECT_REMOVED, false, 0, NULL, 0);
     return CENOTE_OK;
@@ -84,7 +175,9 @@ static int submit(struct put *p, struct claim *claim, struct object *older)
 {
     if (older != NULL && (p->older = ending_new(p->core, older)) == NULL)
         return CENOTE_NO_MEMORY;
-    int status = draft(p, older);
+    int status = drop(p);
+    if (status == CENOTE_OK)
+        status = draft(p, older);
     if (status != CENOTE_OK)
         return status;
     p->phase = PUT_COMMITTING;
@@ -137,7 +230,7 @@ static bool sane(const struct object *o, const struct put_end *end, bool commit)
     for (uint32_t i = 0; i < end->state_count; i++)
         if (end->states[i] > EXTENT_UNKNOWN)
             return false;
-    return end->state_count == o->stripes && end->sum_kind <= SUM_XXH3 &&
+    return end->state_count == object_extents(o) && end->sum_kind <= SUM_XXH3 &&
            (end->root_count == o->stripes || (!commit && end->root_count == 0));
 }
 
@@ -156,28 +249,45 @@ static bool is_aborted(const struct object *o)
     return o->state == OBJECT_ABORTING || (o->put != NULL && o->put->phase == PUT_ABORTING);
 }
 
-/* Takes over what the client knows of the extents; CENOTE_OK: all of them can be read. */
-static int take_states(struct put *p, const struct put_end *end)
+/* Takes over what the client knows of the extents. */
+static void take_states(struct put *p, const struct put_end *end)
 {
-    int status = CENOTE_OK;
     for (uint32_t i = 0; i < end->state_count; i++) {
         struct extent_work *x = &p->ending->extents[i];
         x->may_write = end->states[i] == EXTENT_UNKNOWN;
-        if (extent_incarnation(x) == NULL)
-            status = CENOTE_NODE_DOWN;
-        else if (end->states[i] != EXTENT_VISIBLE && status == CENOTE_OK)
-            status = CENOTE_ABORTED;
+        x->visible = end->states[i] == EXTENT_VISIBLE;
+    }
+}
+
+/* CENOTE_OK: a replica of the stripe can be read. */
+static int judge_stripe(const struct put *p, uint32_t stripe)
+{
+    const struct extent_work *x = &p->ending->extents[stripe * p->object->replicas];
+    int status = CENOTE_ABORTED;
+    for (uint32_t k = 0; k < p->object->replicas; k++) {
+        bool alive = extent_incarnation(&x[k]) != NULL;
+        if (alive && x[k].visible)
+            return CENOTE_OK;
+        status = alive ? status : CENOTE_NODE_DOWN;
     }
     return status;
 }
 
+static void take_roots(struct put *p, const struct put_end *end)
+{
+    p->object->sum_kind = (uint8_t)end->sum_kind;
+    for (uint32_t i = 0; i < object_extents(p->object); i++)
+        object_piece(p->object, i)->root = end->roots[i / p->object->replicas];
+}
+
 static void commit(struct put *p, const struct put_end *end, struct outcome *told)
 {
+    int status = CENOTE_OK;
     outcomes_add(&p->outcomes, told);
-    p->object->sum_kind = (uint8_t)end->sum_kind;
-    for (uint32_t i = 0; i < end->root_count; i++)
-        object_piece(p->object, i)->root = end->roots[i];
-    int status = take_states(p, end);
+    take_roots(p, end);
+    take_states(p, end);
+    for (uint32_t i = 0; status == CENOTE_OK && i < p->object->stripes; i++)
+        status = judge_stripe(p, i);
     if (status != CENOTE_OK) {
         put_abort(p, status);
         return;
@@ -219,7 +329,7 @@ void puts_abort(struct core *c, struct session *s, const struct put_end *end, st
         told->done(told, CENOTE_INVALID); /* or: it is being committed */
     else {
         outcomes_add(&o->put->outcomes, told);
-        (void)take_states(o->put, end);
+        take_states(o->put, end);
         put_abort(o->put, CENOTE_OK);
     }
 }

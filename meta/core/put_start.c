@@ -10,7 +10,7 @@
 #include "transport/base/log.h"
 
 /* Of one call, so that its answer fits a frame. */
-#define START_STRIPES_MAX 65536u
+#define START_EXTENTS_MAX 65536u
 
 static struct put *put_new(struct core *c, struct object *o, struct session *s)
 {
@@ -37,7 +37,7 @@ void put_forget(struct put *p)
 {
     struct session *s = p->session;
     struct core *c = p->core;
-    assert(p->outcomes.first == NULL && p->older == NULL);
+    assert(p->outcomes.first == NULL && p->older == NULL && p->dropped == NULL);
     p->object->put = NULL;
     link_remove(&p->by_age);
     link_remove(&p->by_session);
@@ -58,7 +58,7 @@ struct put *puts_recover(struct core *c, struct object *o, struct session *s)
     struct put *p = put_new(c, o, s);
     if (p == NULL)
         return NULL;
-    for (uint32_t i = 0; i < o->stripes; i++) {
+    for (uint32_t i = 0; i < object_extents(o); i++) {
         struct incarnation *in = extent_incarnation(&p->ending->extents[i]);
         if (in != NULL && sessions_fence(c, s, in->node) == NULL)
             return NULL; /* the start fails; what there is goes with the rest */
@@ -75,10 +75,10 @@ bool puts_recover_showing(struct core *c, struct object *o, struct session *s)
     return p != NULL;
 }
 
-static int admit(const struct start *s, uint64_t stripes)
+static int admit(const struct start *s)
 {
     if (s->session->put_count >= SESSION_PENDING_MAX || s->core->pending >= PENDING_MAX ||
-        stripes > START_STRIPES_MAX)
+        s->extents > START_EXTENTS_MAX)
         return CENOTE_LIMIT;
     return CENOTE_OK;
 }
@@ -87,7 +87,7 @@ static struct put *make(struct start *s, const struct placement *at, const struc
                         uint64_t len_bytes, bool replace)
 {
     struct core *c = s->core;
-    struct object *o = table_add(&c->table, ids_next(&c->ids), at->count);
+    struct object *o = table_add(&c->table, ids_next(&c->ids), at->stripes, at->replicas);
     if (o == NULL)
         return NULL;
     o->key_hash = *key_hash;
@@ -95,12 +95,12 @@ static struct put *make(struct start *s, const struct placement *at, const struc
     o->name_space = s->session->space->id;
     o->len_bytes = len_bytes;
     o->replace = replace;
-    memcpy(object_piece(o, 0), at->pieces, at->count * sizeof(at->pieces[0]));
+    memcpy(object_piece(o, 0), at->pieces, object_extents(o) * sizeof(at->pieces[0]));
     struct put *p = put_new(c, o, s->session);
     if (p == NULL)
         table_delete(&c->table, o);
     else
-        (void)ids_take(&c->ids); /* those of one call follow each other */
+        ids_skip(&c->ids, PUT_IDS); /* those of one call follow each other */
     return p;
 }
 
@@ -114,18 +114,18 @@ static int start_one(struct start *s, struct start_item *item, const void *key, 
     bool there = objects_find(c, &key_hash) != NULL || (claim != NULL && claim->successor != NULL);
     if (there && !replace)
         return CENOTE_EXISTS;
-    int status = admit(s, s->stripes);
+    int status = admit(s);
     if (status == CENOTE_OK)
-        status = place_value(c, s->session, len_bytes, &at);
+        status = place_value(c, s->session, len_bytes, s->replicas, &at);
     if (status != CENOTE_OK)
         return status;
     item->put = make(s, &at, &key_hash, len_bytes, replace);
     if (item->put == NULL) {
-        place_undo(c, at.pieces, at.count);
+        place_undo(c, at.pieces, at.stripes * at.replicas);
         return CENOTE_NO_MEMORY;
     }
     item->put_id = item->put->object->put_id;
-    s->stripes += at.count;
+    s->extents += (uint64_t)at.stripes * at.replicas;
     s->drafted++;
     objects_draft(c, item->put->object, OBJECT_PENDING, false, 0, key, (uint32_t)key_len);
     return CENOTE_OK;

@@ -12,6 +12,13 @@
  * A commit that the store refuses leaves the put PENDING. A put that isn't committed in time, or
  * whose session ends, is aborted as one of which nothing is known: fenced. A fence stops all older
  * puts of its session, so those are aborted with it.
+ *
+ * A commit keeps the extents that are visible, as long as each stripe has one. The others leave the
+ * put in the same change of the store as an object of their own, ABORTING from its beginning: it is
+ * fenced, voided and freed like any put that was aborted, while the object with the rest is read.
+ * Its put id is the next one, taken together with the put's, so that a fence up to it stops nothing
+ * younger than the put. Older puts of the session go on: of those, too, only the extents on the
+ * fenced node may fail, and their client learns that from the node.
  */
 #ifndef CENOTE_META_PUTS_H
 #define CENOTE_META_PUTS_H
@@ -21,6 +28,10 @@
 
 /* Puts that aren't over, of all sessions: about 0.5 KiB each. */
 #define PENDING_MAX (1u << 20)
+
+/* Ids that each put takes: its own, and the next one, under which a commit drops the extents that
+ * aren't visible. */
+#define PUT_IDS 2u
 
 enum put_phase {
     PUT_STARTING,
@@ -35,11 +46,12 @@ struct put {
     struct core *core;
     struct object *object;
     struct session *session;
-    struct ending *ending; /* should it be aborted */
-    struct ending *older;  /* COMMITTING: of the object that it replaces */
-    uint8_t phase;         /* enum put_phase */
-    uint64_t deadline_ms;  /* patient time */
-    struct link by_age;    /* in core.puts, PENDING only */
+    struct ending *ending;  /* should it be aborted */
+    struct ending *older;   /* COMMITTING: of the object that it replaces */
+    struct ending *dropped; /* COMMITTING: of its extents that aren't visible; NULL: all are */
+    uint8_t phase;          /* enum put_phase */
+    uint64_t deadline_ms;   /* patient time */
+    struct link by_age;     /* in core.puts, PENDING only */
     struct link by_session;
     struct waiter waiter;     /* WAITING */
     struct outcomes outcomes; /* of commit or abort */
@@ -61,8 +73,9 @@ struct start {
     struct start_item *items;
     uint32_t count;
     struct numbered *call; /* of the session's window; its statuses become those of the items */
+    uint32_t replicas;     /* of every stripe */
     uint32_t drafted;      /* ... */
-    uint64_t stripes;      /* of these */
+    uint64_t extents;      /* of these */
     struct change change;
     void (*done)(struct start *s); /* every item's status is final */
 };

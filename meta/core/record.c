@@ -5,8 +5,14 @@
 
 #include "transport/base/bytes.h"
 
-#define RECORD_FORMAT 1u
-#define PIECE_BYTES   24u
+#define RECORD_FORMAT        2u
+#define RECORD_FORMAT_SINGLE 1u /* the same without the number of replicas: there was one */
+
+/* Of a stripe: length, root, and the address of each replica. */
+static size_t stripe_bytes(uint32_t replicas)
+{
+    return 16 + (size_t)replicas * 8;
+}
 
 enum record_flags { RECORD_REPLACE = 1, RECORD_FENCE = 2 };
 
@@ -24,13 +30,15 @@ uint32_t record_encode(const struct object *o, uint8_t state, bool fence, uint64
     bytes_put_u64(&b, created_ms);
     bytes_put(&b, o->key_hash.b, sizeof(o->key_hash.b));
     bytes_put_u16(&b, o->stripes);
+    bytes_put_u8(&b, o->replicas);
     bytes_put_u16(&b, (uint16_t)key_len);
     bytes_put(&b, key, key_len);
-    const struct piece *pieces = o->stripes == 1 ? &o->one : o->pieces;
+    const struct piece *piece = object_extents(o) == 1 ? &o->one : o->pieces;
     for (uint32_t i = 0; i < o->stripes; i++) {
-        bytes_put_u64(&b, pieces[i].payload_len);
-        bytes_put_u64(&b, pieces[i].root);
-        bytes_put_u64(&b, pieces[i].gva.v);
+        bytes_put_u64(&b, piece->payload_len);
+        bytes_put_u64(&b, piece->root);
+        for (uint32_t k = 0; k < o->replicas; k++, piece++)
+            bytes_put_u64(&b, piece->gva.v);
     }
     assert(bytes_ok(&b));
     return (uint32_t)(b.at - out);
@@ -39,7 +47,7 @@ uint32_t record_encode(const struct object *o, uint8_t state, bool fence, uint64
 int record_decode(const void *data, uint32_t len, struct record *out)
 {
     struct bytes b = bytes_over_const(data, len);
-    uint8_t *key = NULL, *pieces = NULL;
+    uint8_t *key = NULL, *body = NULL;
     uint8_t format = bytes_get_u8(&b);
     out->state = bytes_get_u8(&b);
     out->sum_kind = bytes_get_u8(&b);
@@ -52,26 +60,30 @@ int record_decode(const void *data, uint32_t len, struct record *out)
     out->created_ms = bytes_get_u64(&b);
     bytes_get(&b, out->key_hash.b, sizeof(out->key_hash.b));
     out->stripes = bytes_get_u16(&b);
+    out->replicas = format == RECORD_FORMAT_SINGLE ? 1 : bytes_get_u8(&b);
     out->key_len = bytes_get_u16(&b);
     bytes_take(&b, out->key_len, &key);
-    bytes_take(&b, out->stripes * (size_t)PIECE_BYTES, &pieces);
+    bytes_take(&b, out->stripes * stripe_bytes(out->replicas), &body);
     out->key = key;
-    out->pieces = pieces;
-    bool sane = format == RECORD_FORMAT && out->state >= OBJECT_PENDING &&
-                out->state <= OBJECT_REMOVED &&
+    out->body = body;
+    bool known = format == RECORD_FORMAT || format == RECORD_FORMAT_SINGLE;
+    bool sane = known && out->state >= OBJECT_PENDING && out->state <= OBJECT_REMOVED &&
                 (out->key_len > 0 || out->state >= OBJECT_ABORTING) &&
-                out->key_len <= CENOTE_KEY_MAX && out->stripes > 0 && out->stripes <= STRIPES_MAX;
+                out->key_len <= CENOTE_KEY_MAX && out->stripes > 0 && out->stripes <= STRIPES_MAX &&
+                out->replicas > 0 && out->replicas <= REPLICAS_MAX;
     return bytes_ok(&b) && bytes_left(&b) == 0 && sane ? CENOTE_OK : CENOTE_IO;
 }
 
 struct piece record_piece(const struct record *r, uint32_t i)
 {
-    assert(i < r->stripes);
-    struct bytes b = bytes_over_const(r->pieces + i * (size_t)PIECE_BYTES, PIECE_BYTES);
+    assert(i < r->stripes * r->replicas);
+    size_t len = stripe_bytes(r->replicas);
+    struct bytes b = bytes_over_const(r->body + i / r->replicas * len, len);
     struct piece p;
     p.payload_len = bytes_get_u64(&b);
     p.root = bytes_get_u64(&b);
-    p.gva = gva_make(bytes_get_u64(&b));
+    for (uint32_t k = 0; k <= i % r->replicas; k++)
+        p.gva = gva_make(bytes_get_u64(&b));
     return p;
 }
 

@@ -16,7 +16,7 @@
 #include "meta/stub/messages.h"
 
 #define RECORD_HEAD_MAX 128u
-#define RECORD_MAX      (RECORD_HEAD_MAX + CENOTE_KEY_MAX + STRIPES_MAX * 24u)
+#define RECORD_MAX      (RECORD_HEAD_MAX + CENOTE_KEY_MAX + STRIPES_MAX * (16u + REPLICAS_MAX * 8u))
 
 struct record {
     uint8_t state; /* enum object_state */
@@ -28,16 +28,17 @@ struct record {
     uint64_t len_bytes;
     uint64_t created_ms; /* wall clock, at commit */
     struct hash128 key_hash;
-    uint32_t stripes;
+    uint32_t stripes, replicas;
     uint32_t key_len;
-    const uint8_t *key;    /* lies in the encoded record */
-    const uint8_t *pieces; /* likewise: see record_piece() */
+    const uint8_t *key;  /* lies in the encoded record */
+    const uint8_t *body; /* likewise: see record_piece() */
 };
 
 /* From an object of the table, with the key; returns the length of what it wrote to out. */
 uint32_t record_encode(const struct object *o, uint8_t state, bool fence, uint64_t created_ms,
                        const void *key, uint32_t key_len, uint8_t out[RECORD_MAX]);
 int record_decode(const void *data, uint32_t len, struct record *out);
+/* Of replica i % replicas of stripe i / replicas. */
 struct piece record_piece(const struct record *r, uint32_t i);
 
 /* The key of an object's record: the put id, big-endian (appending). */

@@ -61,7 +61,7 @@ struct scan {
 
 static int reserve(struct core *c, struct object *o)
 {
-    for (uint32_t i = 0; i < o->stripes; i++) {
+    for (uint32_t i = 0; i < object_extents(o); i++) {
         const struct piece *p = object_piece(o, i);
         if (p->payload_len > EXTENT_PAYLOAD_MAX)
             return CENOTE_IO;
@@ -135,7 +135,7 @@ static int recover_aborting(struct core *c, struct ending *e, bool fence)
     e->session = session_of(c, o);
     if (e->session == NULL)
         return CENOTE_NO_MEMORY;
-    for (uint32_t i = 0; i < o->stripes; i++) {
+    for (uint32_t i = 0; i < object_extents(o); i++) {
         struct incarnation *in = extent_incarnation(&e->extents[i]);
         if (in != NULL && sessions_fence(c, e->session, in->node) == NULL)
             return CENOTE_NO_MEMORY;
@@ -162,7 +162,7 @@ static int recover_pending(struct core *c, struct object *o)
 
 static struct object *add(struct core *c, uint64_t put_id, const struct record *r)
 {
-    struct object *o = table_add(&c->table, put_id, r->stripes);
+    struct object *o = table_add(&c->table, put_id, r->stripes, r->replicas);
     if (o == NULL)
         return NULL;
     o->key_hash = r->key_hash;
@@ -172,7 +172,7 @@ static struct object *add(struct core *c, uint64_t put_id, const struct record *
     o->state = r->state;
     o->sum_kind = r->sum_kind;
     o->replace = r->replace;
-    for (uint32_t i = 0; i < r->stripes; i++)
+    for (uint32_t i = 0; i < object_extents(o); i++)
         *object_piece(o, i) = record_piece(r, i);
     return o;
 }

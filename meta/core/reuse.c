@@ -11,13 +11,14 @@
 
 struct ending *ending_new(struct core *c, struct object *o)
 {
-    struct ending *e = calloc(1, sizeof(*e) + o->stripes * sizeof(struct extent_work));
+    uint32_t extents = object_extents(o);
+    struct ending *e = calloc(1, sizeof(*e) + extents * sizeof(struct extent_work));
     if (e == NULL)
         return NULL;
     e->core = c;
     e->object = o;
     list_append(&c->reuse.all, &e->all);
-    for (uint32_t i = 0; i < o->stripes; i++) {
+    for (uint32_t i = 0; i < extents; i++) {
         e->extents[i].ending = e;
         e->extents[i].piece = i;
     }
@@ -60,11 +61,16 @@ uint64_t reuse_lease_end(const struct core *c, const struct object *o)
 static void count(struct ending *e, int sign)
 {
     struct core *c = e->core;
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < e->object->stripes; i++)
-        bytes += alloc_rounding(object_piece(e->object, i)->payload_len).size;
+    uint64_t bytes = 0, extents = 0;
+    for (uint32_t i = 0; i < object_extents(e->object); i++) {
+        const struct piece *p = object_piece(e->object, i);
+        if (!piece_there(p))
+            continue;
+        bytes += alloc_rounding(p->payload_len).size;
+        extents++;
+    }
     bytes *= (uint64_t)sign;
-    uint64_t extents = (uint64_t)e->object->stripes * (uint64_t)sign;
+    extents *= (uint64_t)sign;
     c->reuse.bytes += bytes;
     c->reuse.extents += extents;
     if (e->session != NULL) {
@@ -86,7 +92,7 @@ static bool give_back(struct core *c, const struct piece *p)
 static void finish(struct ending *e)
 {
     struct core *c = e->core;
-    for (; e->given < e->object->stripes; e->given++) {
+    for (; e->given < object_extents(e->object); e->given++) {
         if (!give_back(c, object_piece(e->object, e->given))) {
             list_append(&c->reuse.retry, &e->link);
             return;
@@ -194,12 +200,12 @@ void reuse_tick(struct core *c)
 void reuse_begin(struct ending *e)
 {
     struct core *c = e->core;
-    uint32_t stripes = e->object->stripes;
-    e->left = stripes;
+    uint32_t extents = object_extents(e->object);
+    e->left = extents;
     count(e, 1);
-    for (uint32_t k = 0; k < stripes; k++)
+    for (uint32_t k = 0; k < extents; k++)
         extent_begin(&e->extents[k]);
-    for (uint32_t k = 0; k < stripes; k++) {
+    for (uint32_t k = 0; k < extents; k++) {
         struct incarnation *i = extent_incarnation(&e->extents[k]);
         if (i != NULL)
             reuse_drive(c, i->node);

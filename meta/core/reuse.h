@@ -32,6 +32,7 @@ struct extent_work {
     uint32_t piece;
     uint8_t step;   /* enum extent_step */
     bool may_write; /* a write may still land */
+    bool visible;   /* of a put that is to be committed: written, and to be kept */
 };
 
 /* Made while an error can still be answered, used when none can. */

@@ -49,7 +49,7 @@ void table_free(struct table *t)
 {
     for (uint32_t ref = 0; ref < table_refs(t); ref++) {
         struct object *o = table_at(t, ref);
-        if (o != NULL && o->stripes > 1)
+        if (o != NULL && object_extents(o) > 1)
             free(o->pieces);
     }
     for (uint32_t i = 0; i < t->chunk_count; i++)
@@ -83,23 +83,26 @@ static bool chunk_add(struct table *t)
     return true;
 }
 
-struct object *table_add(struct table *t, uint64_t put_id, uint32_t stripes)
+struct object *table_add(struct table *t, uint64_t put_id, uint32_t stripes, uint32_t replicas)
 {
-    assert(stripes > 0 && stripes <= UINT16_MAX && table_by_put(t, put_id) == NULL);
+    assert(stripes > 0 && stripes <= UINT16_MAX && replicas > 0 && replicas <= UINT8_MAX);
+    assert(table_by_put(t, put_id) == NULL);
+    uint32_t extents = stripes * replicas;
     if (index_reserve(&t->by_put, t->count + 1) != CENOTE_OK ||
         index_reserve(&t->by_key, t->count + 1) != CENOTE_OK)
         return NULL;
     if (t->free_ref == INDEX_NONE && !chunk_add(t))
         return NULL;
     struct piece *pieces = NULL;
-    if (stripes > 1 && (pieces = calloc(stripes, sizeof(*pieces))) == NULL)
+    if (extents > 1 && (pieces = calloc(extents, sizeof(*pieces))) == NULL)
         return NULL;
     uint32_t ref = t->free_ref;
     struct object *o = deref(t, ref);
     t->free_ref = o->lease_stamp;
-    *o = (struct object){.put_id = put_id, .ref = ref, .stripes = (uint16_t)stripes};
-    o->state = OBJECT_PENDING;
-    if (stripes > 1)
+    *o = (struct object){.put_id = put_id, .ref = ref, .state = OBJECT_PENDING};
+    o->stripes = (uint16_t)stripes;
+    o->replicas = (uint8_t)replicas;
+    if (extents > 1)
         o->pieces = pieces;
     index_insert(&t->by_put, hash_of_put(put_id), ref);
     t->count++;
@@ -110,7 +113,7 @@ void table_delete(struct table *t, struct object *o)
 {
     assert(o->state != OBJECT_NONE && !o->visible);
     index_remove(&t->by_put, hash_of_put(o->put_id), o->ref);
-    if (o->stripes > 1)
+    if (object_extents(o) > 1)
         free(o->pieces);
     *o = (struct object){.ref = o->ref, .lease_stamp = t->free_ref};
     t->free_ref = o->ref;

@@ -29,11 +29,11 @@ enum object_state {
     OBJECT_REMOVED = 4
 };
 
-/* One stripe of a value, and the extent that holds it. */
+/* One replica of one stripe of a value, and the extent that holds it. */
 struct piece {
     uint64_t payload_len;
     uint64_t root;
-    struct gva gva;
+    struct gva gva; /* 0: there is none, this replica was dropped */
 };
 
 struct put;
@@ -44,8 +44,8 @@ struct object {
     uint64_t session; /* that put it */
     uint64_t len_bytes;
     union {
-        struct piece one;     /* stripes == 1 */
-        struct piece *pieces; /* otherwise */
+        struct piece one;     /* a single extent */
+        struct piece *pieces; /* otherwise: stripe by stripe, replica by replica */
     };
     struct put *put; /* while the put isn't over; else NULL */
     uint32_t name_space;
@@ -53,7 +53,8 @@ struct object {
     uint32_t
         lease_stamp; /* of the last lookup, in LEASE_UNIT_MS since the start, from 1; 0: none */
     uint16_t stripes;
-    uint8_t state; /* enum object_state */
+    uint8_t replicas; /* of each stripe, those included that were dropped */
+    uint8_t state;    /* enum object_state */
     uint8_t sum_kind;
     bool visible;
     bool replace; /* the put may take the place of an older object */
@@ -75,7 +76,7 @@ void table_init(struct table *t);
 void table_free(struct table *t);
 
 /* A new object with its piece list, in neither index of key; NULL: no memory. */
-struct object *table_add(struct table *t, uint64_t put_id, uint32_t stripes);
+struct object *table_add(struct table *t, uint64_t put_id, uint32_t stripes, uint32_t replicas);
 void table_delete(struct table *t, struct object *o);
 
 struct object *table_by_put(const struct table *t, uint64_t put_id);
@@ -91,9 +92,20 @@ void table_hide(struct table *t, struct object *o);
 uint32_t table_refs(const struct table *t);
 struct object *table_at(const struct table *t, uint32_t ref);
 
+/* How many pieces it has: stripes and replicas. */
+static inline uint32_t object_extents(const struct object *o)
+{
+    return (uint32_t)o->stripes * o->replicas;
+}
+
 static inline struct piece *object_piece(struct object *o, uint32_t i)
 {
-    return o->stripes == 1 ? &o->one : &o->pieces[i];
+    return object_extents(o) == 1 ? &o->one : &o->pieces[i];
+}
+
+static inline bool piece_there(const struct piece *p)
+{
+    return p->gva.v != 0;
 }
 
 #endif

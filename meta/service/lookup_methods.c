@@ -39,16 +39,19 @@ static uint32_t find_all(struct service *s, uint32_t count)
     return leading;
 }
 
-static void located_stripes(struct object *o, struct wire_buf *b)
+/* Only the replicas that live. */
+static void located_stripes(const struct core *c, struct object *o, struct wire_buf *b)
 {
     uint64_t offset = 0;
     for (uint32_t i = 0; i < o->stripes; i++) {
-        const struct piece *p = object_piece(o, i);
+        const struct piece *first = object_piece(o, i * o->replicas);
         struct stripe s = {
-            .offset = offset, .payload_len = p->payload_len, .root = p->root, .replicas = 1};
-        s.gva[0] = p->gva;
+            .offset = offset, .payload_len = first->payload_len, .root = first->root};
+        for (uint32_t k = 0; k < o->replicas; k++)
+            if (objects_alive(c, o, i * o->replicas + k))
+                s.gva[s.replicas++] = first[k].gva;
         located_stripe_put(b, &s);
-        offset += p->payload_len;
+        offset += s.payload_len;
     }
 }
 
@@ -62,25 +65,25 @@ static struct lookup_item item_of(const struct object *o)
 }
 
 /* CENOTE_OK: it may be answered for. */
-static int admit(const struct object *o, uint32_t *stripes)
+static int admit(const struct object *o, uint32_t *extents)
 {
     if (o == NULL)
         return CENOTE_NOT_FOUND;
-    if (*stripes + o->stripes > ANSWER_STRIPES_MAX)
+    if (*extents + object_extents(o) > ANSWER_EXTENTS_MAX)
         return CENOTE_LIMIT;
-    *stripes += o->stripes;
+    *extents += object_extents(o);
     return CENOTE_OK;
 }
 
 static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
 {
-    uint32_t stripes = 0, leading = find_all(s, count);
+    uint32_t extents = 0, leading = find_all(s, count);
     wire_put_array(b, 2);
     wire_put_uint(b, leading);
     wire_put_array(b, count);
     for (uint32_t i = 0; i < count; i++) {
         struct object *o = s->found[i];
-        int status = admit(o, &stripes);
+        int status = admit(o, &extents);
         if (status != CENOTE_OK) {
             status_item_put(b, status);
             continue;
@@ -89,19 +92,19 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
         struct lookup_item item = item_of(o);
         item.lease_ms = s->core.options.lease_ms;
         lookup_item_put(b, &item);
-        located_stripes(o, b);
+        located_stripes(&s->core, o, b);
     }
 }
 
 static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
 {
-    uint32_t stripes = 0;
+    uint32_t extents = 0;
     find_all(s, count);
     wire_put_array(b, count);
     for (uint32_t i = 0; i < count; i++) {
         struct object *o = s->found[i];
         struct record r;
-        int status = admit(o, &stripes);
+        int status = admit(o, &extents);
         if (status == CENOTE_OK)
             status = objects_record(&s->core, o, &r);
         if (status != CENOTE_OK) {
@@ -111,7 +114,7 @@ static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
         struct lookup_item item = item_of(o);
         item.created_ms = r.created_ms;
         stat_item_put(b, &item);
-        located_stripes(o, b);
+        located_stripes(&s->core, o, b);
     }
 }
 

@@ -14,12 +14,23 @@ struct also {
 
 /* ---- answers ---- */
 
+/* The put of the next item, as the ids of one call follow each other; NULL: it was refused, or is
+ * forgotten. */
+static struct object *next_put(const struct core *c, int status, uint64_t *put_id)
+{
+    if (status != CENOTE_OK)
+        return NULL;
+    struct object *o = table_by_put(&c->table, *put_id);
+    *put_id += PUT_IDS;
+    return o;
+}
+
 /* A grant needs the node's key, which comes with its join. */
 static bool nodes_are_back(const struct core *c, const struct numbered *n)
 {
     uint64_t put_id = n->first_put_id;
     for (uint32_t i = 0; i < n->count; i++) {
-        struct object *o = n->statuses[i] == CENOTE_OK ? table_by_put(&c->table, put_id++) : NULL;
+        struct object *o = next_put(c, n->statuses[i], &put_id);
         if (o != NULL && o->state == OBJECT_PENDING && !put_can_be_granted(c, o))
             return false;
     }
@@ -32,8 +43,7 @@ static void put_starts(struct core *c, const struct numbered *n, struct wire_buf
     wire_put_array(b, n->count);
     for (uint32_t i = 0; i < n->count; i++) {
         int status = n->statuses[i];
-        put_start_item_answer(c, status,
-                              status == CENOTE_OK ? table_by_put(&c->table, put_id++) : NULL, b);
+        put_start_item_answer(c, status, next_put(c, status, &put_id), b);
     }
 }
 
@@ -117,7 +127,7 @@ static void abort_unsent(struct core *c, const struct numbered *n)
 {
     uint64_t put_id = n->first_put_id;
     for (uint32_t i = 0; i < n->count; i++) {
-        struct object *o = n->statuses[i] == CENOTE_OK ? table_by_put(&c->table, put_id++) : NULL;
+        struct object *o = next_put(c, n->statuses[i], &put_id);
         if (o != NULL && o->put != NULL)
             puts_abort_unsent(o->put);
     }

@@ -7,9 +7,9 @@
 #include "meta/core/recover.h"
 #include "meta/service/service.h"
 
-/* Stripes in one answer, so that it fits a frame; an object that has more room with the others
- * in its batch answers CENOTE_LIMIT. */
-#define ANSWER_STRIPES_MAX 65536u
+/* Extents in one answer, so that it fits a frame; an object that has no room with the others in
+ * its batch answers CENOTE_LIMIT. */
+#define ANSWER_EXTENTS_MAX 65536u
 
 struct service {
     struct core core;

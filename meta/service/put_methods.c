@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "meta/core/objects.h"
 #include "meta/core/puts.h"
 #include "meta/service/peer.h"
 #include "meta/stub/messages.h"
@@ -16,26 +17,33 @@ struct start_request {
 /* False: a node that was chosen is gone. */
 static bool grant_all(const struct core *c, struct object *o)
 {
-    for (uint32_t i = 0; i < o->stripes; i++) {
-        const struct piece *p = object_piece(o, i);
-        if (members_find(c, p->gva, p->payload_len) == NULL)
+    for (uint32_t i = 0; i < object_extents(o); i++)
+        if (!objects_alive(c, o, i))
             return false;
-    }
     return true;
+}
+
+static struct write_grant grant_for(const struct core *c, const struct object *o,
+                                    const struct piece *p)
+{
+    const struct node *n = members_find(c, p->gva, p->payload_len)->node;
+    return grant_make(&n->grant_key, n->boot, o->session, o->put_id, p->gva,
+                      extent_size(p->payload_len));
 }
 
 static void encode_stripes(const struct core *c, struct object *o, struct wire_buf *b)
 {
     uint64_t offset = 0;
     for (uint32_t i = 0; i < o->stripes; i++) {
-        const struct piece *p = object_piece(o, i);
-        const struct node *n = members_find(c, p->gva, p->payload_len)->node;
-        struct stripe s = {.offset = offset, .payload_len = p->payload_len, .replicas = 1};
-        s.gva[0] = p->gva;
-        s.grant[0] = grant_make(&n->grant_key, n->boot, o->session, o->put_id, p->gva,
-                                extent_size(p->payload_len));
+        const struct piece *first = object_piece(o, i * o->replicas);
+        struct stripe s = {
+            .offset = offset, .payload_len = first->payload_len, .replicas = o->replicas};
+        for (uint32_t k = 0; k < o->replicas; k++) {
+            s.gva[k] = first[k].gva;
+            s.grant[k] = grant_for(c, o, &first[k]);
+        }
         granted_stripe_put(b, &s);
-        offset += p->payload_len;
+        offset += s.payload_len;
     }
 }
 
@@ -94,8 +102,10 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
     struct put_start_params start;
     if (!put_start_params_get(params, &start) || !start_items_sane(&start))
         return keys_refusal(params, 2);
-    if ((start.flags & ~(uint32_t)PUT_START_REPLACE) != 0)
+    if ((start.flags & ~(uint32_t)(PUT_START_REPLACE | PUT_START_REPLICAS)) != 0)
         return CENOTE_INVALID;
+    if (put_start_replicas(start.flags) > REPLICAS_MAX)
+        return CENOTE_LIMIT;
     struct start_request *r = calloc(1, sizeof(*r) + start.count * sizeof(struct start_item));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
@@ -109,6 +119,7 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
     r->start.session = p->session;
     r->start.items = r->items;
     r->start.done = put_started;
+    r->start.replicas = put_start_replicas(start.flags);
     request_begin(&r->request, p, msgid);
     for (uint32_t i = 0; i < start.count; i++) {
         const uint8_t *key;
@@ -153,11 +164,11 @@ typedef void (*end_fn)(struct core *c, struct session *s, const struct put_end *
                        struct outcome *o);
 
 static bool read_end(struct wire_value v, struct put_end *end, uint64_t roots[STRIPES_MAX],
-                     uint8_t states[STRIPES_MAX])
+                     uint8_t states[STRIPES_MAX * REPLICAS_MAX])
 {
     struct put_end_item item;
     if (!put_end_item_get(v, &item) || item.root_count > STRIPES_MAX ||
-        item.state_count > STRIPES_MAX)
+        item.state_count > STRIPES_MAX * REPLICAS_MAX)
         return false;
     for (uint32_t i = 0; i < item.root_count; i++)
         if (!wire_uint(wire_at(item.roots, i), &roots[i]))
@@ -198,7 +209,7 @@ static int end_puts(struct service_peer *p, uint32_t msgid, struct wire_value pa
     request_begin(&r->request, p, msgid);
     for (uint32_t i = 0; i < ends.count; i++) {
         uint64_t roots[STRIPES_MAX];
-        uint8_t states[STRIPES_MAX];
+        uint8_t states[STRIPES_MAX * REPLICAS_MAX];
         struct put_end end;
         struct end_item *item = &r->items[i];
         item->request = r;

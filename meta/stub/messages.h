@@ -116,7 +116,20 @@ bool map_range_get(struct wire_value v, struct map_range *r);
 
 /* put_start [seq, flags, [[key, length], ...]] -> [[status] | start_item, ...] in order of the keys
  */
-enum put_start_flags { PUT_START_REPLACE = 1 };
+enum put_start_flags {
+    PUT_START_REPLACE = 1,
+    PUT_START_REPLICAS = 15 << 8 /* how many of each stripe; 0: one */
+};
+/* Replicas lie in the flags because a service that doesn't know of them must refuse the put. */
+static inline uint32_t put_start_flags(bool replace, uint32_t replicas)
+{
+    return (replace ? PUT_START_REPLACE : 0) | (replicas << 8 & PUT_START_REPLICAS);
+}
+static inline uint32_t put_start_replicas(uint32_t flags)
+{
+    uint32_t replicas = (flags & PUT_START_REPLICAS) >> 8;
+    return replicas == 0 ? 1 : replicas;
+}
 
 struct put_start_params {
     uint64_t seq;

@@ -352,22 +352,26 @@ int client_put_start(struct end *e, const char *key, uint64_t len, unsigned flag
     return item->status;
 }
 
-static uint32_t end_put_send(struct end *e, const char *method, const struct put_start_item *item,
-                             enum extent_state state)
+uint32_t client_end_send(struct end *e, const char *method, const struct put_start_item *item,
+                         const uint8_t *states, uint32_t count)
 {
     struct wire_buf b;
     uint64_t roots[STRIPES_MAX];
-    uint8_t states[STRIPES_MAX];
-    for (uint32_t i = 0; i < item->stripe_count; i++) {
+    for (uint32_t i = 0; i < item->stripe_count; i++)
         roots[i] = item->put_id + i;
-        states[i] = (uint8_t)state;
-    }
     uint32_t msgid = end_request(e, &b, method);
     put_end_params_put(&b, ++e->seq, 1);
-    put_end_item_put(&b, item->put_id, SUM_XXH3, roots, item->stripe_count, states,
-                     item->stripe_count);
+    put_end_item_put(&b, item->put_id, SUM_XXH3, roots, item->stripe_count, states, count);
     end_send(e, &b);
     return msgid;
+}
+
+static uint32_t end_put_send(struct end *e, const char *method, const struct put_start_item *item,
+                             enum extent_state state)
+{
+    uint8_t states[STRIPES_MAX];
+    memset(states, (int)state, item->stripe_count);
+    return client_end_send(e, method, item, states, item->stripe_count);
 }
 
 uint32_t client_commit_send(struct end *e, const struct put_start_item *item,

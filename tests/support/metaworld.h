@@ -95,8 +95,13 @@ struct end *client_resume(struct world *w, const struct end *before, int *status
 /* One key; stripes may be NULL (STRIPES_MAX of them). Their statuses. */
 int client_put_start(struct end *e, const char *key, uint64_t len, unsigned flags,
                      struct put_start_item *item, struct stripe *stripes);
+/* One state for all extents of a put with one replica. */
 int client_commit(struct end *e, const struct put_start_item *item, enum extent_state state);
 int client_abort(struct end *e, const struct put_start_item *item, enum extent_state state);
+/* With a state of each extent, stripe by stripe, replica by replica. Sends METHOD_PUT_COMMIT or
+ * METHOD_PUT_ABORT: msgid of the request, for client_commit_status(). */
+uint32_t client_end_send(struct end *e, const char *method, const struct put_start_item *item,
+                         const uint8_t *states, uint32_t count);
 int client_put(struct end *e, const char *key, uint64_t len, unsigned flags);
 int client_lookup(struct end *e, const char *key, struct lookup_item *item, struct stripe *stripes);
 int client_remove(struct end *e, const char *key);

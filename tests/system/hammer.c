@@ -33,7 +33,7 @@
 struct hammer_options {
     char *meta;
     int transport;
-    uint64_t threads, keys, seconds, size_bytes, seed;
+    uint64_t threads, keys, seconds, size_bytes, seed, replicas, timeout_ms;
     bool lossy; /* nodes are killed too: a value may be gone */
 };
 
@@ -47,6 +47,8 @@ static const struct config_option options[] = {
     {"seconds", CONFIG_COUNT, AT(seconds), "3600", "N", "at most so long", NULL, 0, 0},
     {"size", CONFIG_SIZE, AT(size_bytes), "128K", "SIZE", "largest value", NULL, 1, 1u << 30},
     {"seed", CONFIG_COUNT, AT(seed), "1", "N", "of the random choices", NULL, 1, 0},
+    {"replicas", CONFIG_COUNT, AT(replicas), "1", "N", "of a value", NULL, 1, CENOTE_REPLICAS_MAX},
+    {"timeout", CONFIG_MS, AT(timeout_ms), "10s", "TIME", "of a call or copy", NULL, 1, UINT32_MAX},
     {"lossy", CONFIG_BOOL, AT(lossy), NULL, NULL, "values may vanish (nodes die)", NULL, 0, 0},
 };
 static const struct config_spec spec = {"hammer", "hammer [OPTION]...", options,
@@ -342,7 +344,10 @@ int main(int argc, char **argv)
         return 2;
     }
     sigaction(SIGTERM, &action, NULL);
-    struct cenote_options open = {.meta = o.meta, .transport = (enum cenote_transport)o.transport};
+    struct cenote_options open = {.meta = o.meta,
+                                  .transport = (enum cenote_transport)o.transport,
+                                  .timeout_ms = (uint32_t)o.timeout_ms,
+                                  .replicas = (uint32_t)o.replicas};
     int status = cenote_open(&open, &client);
     if (status != CENOTE_OK)
         fprintf(stderr, "hammer: %s: %s\n", o.meta, cenote_status_text(status));

@@ -201,27 +201,27 @@ class Client:
         return item[1:]
 
     def write_stripe(self, value, put_id, key_hash, stripe, index, count):
-        """Writes the first replica; returns the stripe's root."""
+        """Writes all replicas; returns the stripe's root."""
         offset, length, replicas = stripe
-        gva, _boot, mac = replicas[0]
         payload = value[offset:offset + length]
         sums = chunk_sums(payload)
         root = sums_root(sums)
-        node, incarnation = self.locate(gva)
-        seal = make_seal(put_id, gva, incarnation, key_hash, self.namespace,
-                         (index, count, offset), len(value), length, root)
         tail = struct.pack(f"<{len(sums)}Q", *sums) if len(sums) >= 2 else b""
-        channel = self.channel(node)
-        if length > 0:
-            channel.write(put_id, gva, length, 0, payload, mac)
-        channel.write(put_id, gva, length, seal_offset(length) - len(tail), tail + seal, mac)
+        for gva, _boot, mac in replicas:
+            node, incarnation = self.locate(gva)
+            seal = make_seal(put_id, gva, incarnation, key_hash, self.namespace,
+                             (index, count, offset), len(value), length, root)
+            channel = self.channel(node)
+            if length > 0:
+                channel.write(put_id, gva, length, 0, payload, mac)
+            channel.write(put_id, gva, length, seal_offset(length) - len(tail), tail + seal, mac)
         return root
 
     def put(self, key, value, flags=0):
         put_id, key_hash, stripes = self.put_start(key, len(value), flags)
         roots = [self.write_stripe(value, put_id, key_hash, s, i, len(stripes))
                  for i, s in enumerate(stripes)]
-        states = [VISIBLE] * len(stripes)
+        states = [VISIBLE for _, _, replicas in stripes for _ in replicas]
         statuses, _ = self.call("put_commit", [self.next_seq(), [[put_id, 1, roots, states]]])
         if statuses[0] != OK:
             raise Failure(statuses[0])

@@ -46,7 +46,8 @@ def layout_program(declared):
     for status in declared.statuses:
         say(f"enum cenote_status {status.name}", status.name)
     for constant in declared.constants:
-        say(f"constant {constant.name}", constant.name)
+        # a macro with an argument is pinned by what it makes of 1
+        say(f"constant {constant.name}", re.sub(r"\(\w+\)$", "(1)", constant.name))
     return "\n".join(lines + ["    return 0;", "}", ""])
 
 

@@ -116,7 +116,13 @@ class Basic:
         self.assertEqual([e["exists"] for e in found], [True, False])
         stat = self.json("stat", "there")
         self.assertEqual((stat["key"], stat["len_bytes"], stat["has_sums"]), ("there", 1000, True))
-        self.assertIn(b"1000", self.cenote("stat", "there").stdout)
+        self.assertEqual([(p["offset"], p["len_bytes"], p["node"]) for p in stat["places"]],
+                         [(0, 1000, stat["places"][0]["node"])])
+        self.assertIn(stat["places"][0]["node"],
+                      [n["name"] for n in self.pool.status()["nodes"]])
+        text = self.cenote("stat", "there").stdout
+        self.assertIn(b"1000", text)
+        self.assertIn(b" on " + stat["places"][0]["node"].encode(), text)
         self.cenote("stat", "not-there", code=MISSING)
         self.cenote("rm", "not-there", code=MISSING)
         removed = self.json("rm", "there", "not-there", code=MISSING)

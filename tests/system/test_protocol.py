@@ -12,7 +12,7 @@ from protocol import DRAINED, VISIBLE, Failure
 
 SIZES = (0, 1, 65535, 65536, 65537, 200000, 2 * MIB + 3)
 NOT_FOUND, EXISTS, NO_SUCH_PUT, DENIED, STALE = -1, -2, -14, -15, -18
-INVALID, UNKNOWN, ABORTED, NO_SESSION = -3, -11, -13, -43
+INVALID, NO_NODES, UNKNOWN, ABORTED, LIMIT, NO_SESSION = -3, -8, -11, -13, -17, -43
 
 
 def content(size):
@@ -104,6 +104,38 @@ class Protocol(unittest.TestCase):
             self.assertIn(done.returncode, (1, 3))
             self.assertEqual(done.stdout, b"")
         self.client.remove(b"hollow")
+
+    def test_replicas(self):
+        """On two nodes, and each of them has the bytes; three nodes there are not."""
+        data = content(2 * MIB + 3)
+        self.client.put(b"twice", data, flags=2 << 8)
+        _, (item,) = self.client.call("lookup", [[b"twice"]])
+        for _, length, _, gvas in item[5]:
+            self.assertEqual(len({self.client.locate(gva)[0][0] for gva in gvas}), 2)
+            read = {bytes(self.client.channel(self.client.locate(gva)[0])
+                          .read(item[1], gva, length, 0, length)) for gva in gvas}
+            self.assertEqual(len(read), 1)
+        self.assertEqual(self.client.get(b"twice"), data)
+        self.client.remove(b"twice")
+        self.refused(NO_NODES, self.client.put, b"thrice", b"x", 3 << 8)
+        self.refused(LIMIT, self.client.put, b"many", b"x", 9 << 8)
+
+    def test_a_replica_that_was_not_written(self):
+        """The value is there without it; without any it isn't."""
+        for number, states in enumerate(([VISIBLE, protocol.UNKNOWN], [DRAINED, VISIBLE],
+                                         [DRAINED, protocol.UNKNOWN])):
+            key = b"partly%d" % number
+            put_id, key_hash, stripes = self.client.put_start(key, 5000, 2 << 8)
+            root = self.client.write_stripe(content(5000), put_id, key_hash, stripes[0], 0, 1)
+            commit = [self.client.next_seq(), [[put_id, 1, [root], states]]]
+            kept = [gva for (gva, _, _), s in zip(stripes[0][2], states) if s == VISIBLE]
+            status = self.client.call("put_commit", commit)[0]
+            self.assertEqual(status, [0] if kept else [ABORTED])
+            if kept:
+                _, (item,) = self.client.call("lookup", [[key]])
+                self.assertEqual([gvas for _, _, _, gvas in item[5]], [kept])
+                self.assertEqual(self.client.get(key), content(5000))
+                self.client.remove(key)
 
     def test_put_is_put_if_absent(self):
         first = self.client.put(b"once", b"first")

@@ -23,7 +23,8 @@ void fake_begin(struct fake *f)
     f->next_put = 100;
     f->replicas = 1;
     f->map = locate_new("here");
-    assert(f->map);
+    f->slow = slow_new();
+    assert(f->map && f->slow);
     for (unsigned i = 0; i < FAKE_NODES; i++) {
         f->memory[i] = malloc(FAKE_NODE_BYTES);
         assert(f->memory[i]);
@@ -34,6 +35,7 @@ void fake_begin(struct fake *f)
 void fake_end(struct fake *f)
 {
     locate_free(f->map);
+    slow_free(f->slow);
     for (unsigned i = 0; i < FAKE_NODES; i++)
         free(f->memory[i]);
 }
@@ -41,8 +43,10 @@ void fake_end(struct fake *f)
 struct machine_env fake_env(struct fake *f)
 {
     return (struct machine_env){.map = f->map,
+                                .slow = f->slow,
                                 .verify = CENOTE_VERIFY_FULL,
                                 .timeout_ms = 10000,
+                                .replicas = f->wanted,
                                 .next_seq = next_seq,
                                 .arg = f};
 }
@@ -206,6 +210,7 @@ static const struct fake_object *started(const struct fake *f, uint64_t seq, con
 static void start_one(struct fake *f, struct wire_value v, const struct put_start_params *p,
                       struct wire_buf *out)
 {
+    uint32_t replicas = put_start_replicas(p->flags);
     const uint8_t *key;
     size_t len;
     uint64_t value_len;
@@ -230,6 +235,8 @@ static void start_one(struct fake *f, struct wire_value v, const struct put_star
     o->seq = p->seq;
     o->put_id = f->next_put++;
     o->len_bytes = value_len;
+    if (replicas > 1)
+        f->replicas = replicas;
     o->replicas = f->replicas;
     place(f, o);
     grant(o, out);
@@ -470,6 +477,20 @@ static void call(struct fake *f, struct machine *machine, const struct wire_buf 
     wire_buf_free(&out);
 }
 
+/* A caller's buffer belongs to one transfer at a time. */
+static void expect_disjoint(const struct step *step)
+{
+    for (size_t i = 0; i < step->copy_count; i++) {
+        const struct xcopy_req *a = &step->copies[i].x;
+        for (size_t k = 0; k < i; k++) {
+            const struct xcopy_req *b = &step->copies[k].x;
+            assert(a->op == XCOPY_WRITE || a->local.pieces != b->local.pieces ||
+                   a->local.skip_bytes >= b->local.skip_bytes + b->len_bytes ||
+                   b->local.skip_bytes >= a->local.skip_bytes + a->len_bytes);
+        }
+    }
+}
+
 static void copy(struct fake *f, const struct step *step)
 {
     for (size_t i = 0; i < step->copy_count; i++)
@@ -498,6 +519,7 @@ void fake_run(struct fake *f, struct machine *m)
         }
         int status = CENOTE_OK;
         if (step.kind == STEP_COPY) {
+            expect_disjoint(&step);
             copy(f, &step);
         } else if (step.kind == STEP_REFRESH_MAP) {
             status = refresh(f);

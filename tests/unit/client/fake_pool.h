@@ -29,6 +29,7 @@ struct fake_object {
 struct fake {
     uint64_t now_ms;
     struct locate *map;
+    struct slow *slow;
     bool nodes_on_map[FAKE_NODES];
     uint8_t *memory[FAKE_NODES];
     uint64_t used[FAKE_NODES];
@@ -40,7 +41,8 @@ struct fake {
     unsigned calls, lookups, starts, commits, aborts, copies, refreshes, waits;
 
     uint64_t stripe_bytes; /* how the service cuts values; 0: not at all */
-    uint32_t replicas;
+    uint32_t replicas;     /* that it makes when it isn't told */
+    uint32_t wanted;       /* the client's default */
     uint32_t answer_max; /* items of an answer beyond which it is CENOTE_FRAME_SIZE; 0: no limit */
 
     /* May return a status that the call gets instead of being done, or CENOTE_OK; lost: the call is

@@ -311,6 +311,29 @@ Test(get, node_silent__asked_once)
     cr_assert_eq(f.lookups, 1);
 }
 
+/* A node that hangs costs the first get its time; the others ask it last, until it moves again. */
+Test(get, node_silent__remembered)
+{
+    f.replicas = 2;
+    store();
+    f.on_copy = node_is_down;
+    for (unsigned r = 0; r < 2; r++) {
+        unsigned before = f.copies;
+        f.hook[0] = (int)fake_node_of(fake_find(&f, "k")->stripes[0].gva[r]);
+        f.hook[1] = CENOTE_TIMED_OUT;
+        expect_get();
+        expect_get();
+        expect_get();
+        cr_assert(f.copies - before <= 4);
+        f.now_ms += SLOW_FOR_MS;
+    }
+    f.hook[0] = -1;
+    unsigned before = f.copies;
+    expect_get();
+    expect_get();
+    cr_assert_eq(f.copies - before, 2);
+}
+
 static int old_boot_once(struct fake *fake, struct xcopy_req *x)
 {
     (void)x;

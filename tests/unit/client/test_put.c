@@ -100,6 +100,20 @@ Test(put, stripes_and_replicas)
     expect_there();
 }
 
+Test(put, replicas__as_the_flags_say_or_the_client)
+{
+    cr_assert_eq(fake_put(&f, "k", value, sizeof value, CENOTE_PUT_REPLICAS(3)), CENOTE_OK);
+    cr_assert_eq(f.copies, 3);
+    f.wanted = 2;
+    cr_assert_eq(fake_put(&f, "l", value, sizeof value, 0), CENOTE_OK);
+    cr_assert_eq(f.copies, 5);
+    cr_assert_eq(
+        fake_put(&f, "k", value, sizeof value, CENOTE_PUT_REPLACE | CENOTE_PUT_REPLICAS(3)),
+        CENOTE_OK);
+    cr_assert_eq(f.copies, 8);
+    expect_there();
+}
+
 /* ---- copies that fail ------------------------------------------------------------------------ */
 
 static int fail_copies(struct fake *fake, struct xcopy_req *x)

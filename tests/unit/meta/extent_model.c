@@ -31,34 +31,76 @@ static void take_over(struct extent_model *m, uint64_t now_ms, uint64_t gva, uin
     }
 }
 
+static void add(struct extent_model *m, const struct watched *x)
+{
+    if (m->count == m->room) {
+        m->room = m->room * 2 + 64;
+        m->extents = realloc(m->extents, m->room * sizeof(*m->extents));
+        assert(m->extents != NULL);
+    }
+    m->extents[m->count++] = *x;
+}
+
 void model_granted(struct extent_model *m, uint64_t now_ms, uint64_t session, uint64_t put_id,
                    const struct stripe *stripes, uint32_t count)
 {
+    struct watched x = {.put_id = put_id, .session = session, .stripes = count};
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t gva = stripes[i].gva[0].v, size = extent_size(stripes[i].payload_len);
-        take_over(m, now_ms, gva, size);
-        if (m->count == m->room) {
-            m->room = m->room * 2 + 64;
-            m->extents = realloc(m->extents, m->room * sizeof(*m->extents));
-            assert(m->extents != NULL);
+        x.size = extent_size(stripes[i].payload_len);
+        x.stripe = i;
+        for (uint32_t k = 0; k < stripes[i].replicas; k++, x.index++) {
+            x.gva = stripes[i].gva[k].v;
+            take_over(m, now_ms, x.gva, x.size);
+            add(m, &x);
         }
-        m->extents[m->count++] =
-            (struct watched){.gva = gva, .size = size, .put_id = put_id, .session = session};
     }
 }
 
-void model_writer_done(struct extent_model *m, uint64_t put_id)
+static struct watched *find(struct extent_model *m, uint64_t put_id, uint32_t index)
 {
     for (uint32_t i = 0; i < m->count; i++)
-        if (m->extents[i].put_id == put_id)
-            m->extents[i].writer_done = true;
+        if (m->extents[i].put_id == put_id && m->extents[i].index == index)
+            return &m->extents[i];
+    return NULL;
 }
 
-void model_leased(struct extent_model *m, uint64_t put_id, uint64_t until_ms)
+/* The put may have been aborted, and its extent be another's already. */
+void model_writer_done(struct extent_model *m, uint64_t put_id, uint32_t index)
 {
-    for (uint32_t i = 0; i < m->count; i++)
-        if (m->extents[i].put_id == put_id)
-            m->extents[i].lease_until_ms = until_ms;
+    struct watched *x = find(m, put_id, index);
+    if (x != NULL)
+        x->writer_done = true;
+}
+
+void model_visible(struct extent_model *m, uint64_t put_id, uint32_t index)
+{
+    struct watched *x = find(m, put_id, index);
+    if (x != NULL)
+        x->visible = true;
+}
+
+static void lease(struct extent_model *m, uint64_t put_id, uint64_t gva, uint64_t until_ms)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        struct watched *x = &m->extents[i];
+        if (x->gva != gva)
+            continue;
+        if (x->put_id == put_id && x->visible && !x->is_void) {
+            x->lease_until_ms = until_ms;
+            return;
+        }
+    }
+    printf("a lookup answers %llx for put %llx, which doesn't lie there\n", (unsigned long long)gva,
+           (unsigned long long)put_id);
+    m->faults++;
+}
+
+void model_leased(struct extent_model *m, uint64_t put_id, const struct stripe *stripes,
+                  uint32_t count, uint64_t until_ms)
+{
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < stripes[i].replicas; k++)
+            lease(m, put_id, stripes[i].gva[k].v, until_ms);
 }
 
 void model_superseded(struct extent_model *m, uint64_t now_ms, uint64_t put_id)

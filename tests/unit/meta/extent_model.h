@@ -12,7 +12,10 @@
 struct watched {
     uint64_t gva, size;
     uint64_t put_id, session;
+    uint32_t index; /* in its put: stripe by stripe, replica by replica */
+    uint32_t stripe, stripes;
     bool writer_done;
+    bool visible; /* its client told so when it committed */
     bool is_void;
     uint64_t lease_until_ms;
 };
@@ -27,10 +30,13 @@ struct extent_model {
 /* A put_start was answered with these stripes. */
 void model_granted(struct extent_model *m, uint64_t now_ms, uint64_t session, uint64_t put_id,
                    const struct stripe *stripes, uint32_t count);
-/* The client of a put writes no more. */
-void model_writer_done(struct extent_model *m, uint64_t put_id);
-/* A lookup was answered. */
-void model_leased(struct extent_model *m, uint64_t put_id, uint64_t until_ms);
+/* The client of a put writes no more to this extent. */
+void model_writer_done(struct extent_model *m, uint64_t put_id, uint32_t index);
+/* It commits the put with this extent. */
+void model_visible(struct extent_model *m, uint64_t put_id, uint32_t index);
+/* A lookup was answered with these stripes. */
+void model_leased(struct extent_model *m, uint64_t put_id, const struct stripe *stripes,
+                  uint32_t count, uint64_t until_ms);
 /* Another object of the key, or none, has been answered for: no reader may accept this one. */
 void model_superseded(struct extent_model *m, uint64_t now_ms, uint64_t put_id);
 /* A node has answered a call. */

@@ -22,18 +22,20 @@
 #include "tests/unit/meta/extent_model.h"
 #include "transport/base/log.h"
 
-#define KEYS    12u
-#define CLIENTS 4u
-#define NODES   3u
-#define PUTS    24u
-#define MIB     (UINT64_C(1) << 20)
-#define SEGMENT (8 * MIB)
+#define KEYS        12u
+#define CLIENTS     4u
+#define NODES       3u
+#define PUTS        24u
+#define MIB         (UINT64_C(1) << 20)
+#define EXTENTS_MAX (STRIPES_MAX * REPLICAS_MAX)
+#define SEGMENT     (8 * MIB)
 
 struct open_put {
     bool used;
     unsigned client, key;
     uint64_t session;
     bool replace;
+    uint32_t replicas;
     struct put_start_item item;
 };
 
@@ -51,7 +53,8 @@ struct key {
     uint64_t seq;
     bool again;
     struct put_start_item item;
-    enum extent_state state;
+    uint8_t states[EXTENTS_MAX];
+    uint32_t extents;
 };
 
 struct machine {
@@ -140,7 +143,7 @@ static void send_waiting(struct key *key, const char *name)
 {
     struct end *e = t.clients[key->client];
     if (key->waiting == COMMIT)
-        key->msgid = client_commit_send(e, &key->item, key->state);
+        key->msgid = client_end_send(e, METHOD_PUT_COMMIT, &key->item, key->states, key->extents);
     else
         key->msgid = client_remove_send(e, name);
     key->seq = e->seq;
@@ -209,8 +212,9 @@ static void do_start(void)
         return;
     uint64_t len = draw(10) == 0 ? draw(12 * MIB) : draw(3) == 0 ? draw(2 * MIB) : draw(100000);
     bool replace = draw(3) == 0;
-    int status = client_put_start(t.clients[c], name_of(k), len, replace ? PUT_START_REPLACE : 0,
-                                  &p->item, stripes);
+    p->replicas = 1 + draw(NODES);
+    int status = client_put_start(t.clients[c], name_of(k), len,
+                                  put_start_flags(replace, p->replicas), &p->item, stripes);
     if (status != CENOTE_OK)
         return;
     p->used = true;
@@ -220,6 +224,21 @@ static void do_start(void)
     p->session = t.clients[c]->session.session;
     model_granted(&t.model, t.world->now_ms, p->session, p->item.put_id, stripes,
                   p->item.stripe_count);
+}
+
+/* Mostly all alike; sometimes each of its own. */
+static void draw_states(const struct open_put *p, uint8_t *states, uint32_t extents, bool commit)
+{
+    static const uint8_t dice[] = {EXTENT_VISIBLE, EXTENT_VISIBLE, EXTENT_VISIBLE, EXTENT_VISIBLE,
+                                   EXTENT_VISIBLE, EXTENT_DRAINED, EXTENT_UNKNOWN, EXTENT_UNKNOWN};
+    bool mixed = draw(2) == 0;
+    for (uint32_t i = 0; i < extents; i++) {
+        states[i] = i == 0 || mixed ? dice[draw(8)] : states[0];
+        if (states[i] != EXTENT_UNKNOWN)
+            model_writer_done(&t.model, p->item.put_id, i);
+        if (commit && states[i] == EXTENT_VISIBLE)
+            model_visible(&t.model, p->item.put_id, i);
+    }
 }
 
 static void do_end(void)
@@ -232,15 +251,14 @@ static void do_end(void)
         p->used = false; /* forgotten: nobody knows what its writer does */
         return;
     }
-    unsigned what = draw(8);
-    enum extent_state state = what < 5    ? EXTENT_VISIBLE
-                              : what == 5 ? EXTENT_DRAINED
-                                          : EXTENT_UNKNOWN;
+    uint8_t states[EXTENTS_MAX];
+    uint32_t extents = p->item.stripe_count * p->replicas;
+    bool commit = draw(6) != 0;
+    draw_states(p, states, extents, commit);
     p->used = false;
-    if (state != EXTENT_UNKNOWN)
-        model_writer_done(&t.model, p->item.put_id);
-    if (draw(6) == 0) {
-        client_abort(e, &p->item, state);
+    if (!commit) {
+        client_end_send(e, METHOD_PUT_ABORT, &p->item, states, extents);
+        world_run(t.world);
         return;
     }
     struct key *key = &t.keys[p->key];
@@ -249,7 +267,8 @@ static void do_end(void)
     key->committing = p->item.put_id;
     key->again = false;
     key->item = p->item;
-    key->state = state;
+    memcpy(key->states, states, extents);
+    key->extents = extents;
     send_waiting(key, name_of(p->key));
 }
 
@@ -264,20 +283,29 @@ static void do_remove(void)
     send_waiting(&t.keys[k], name_of(k));
 }
 
-/* Has an incarnation that held a part of it ended? */
+/* Is there a stripe of which every replica that was committed lay in an incarnation that has ended?
+ */
 static bool is_lost(uint64_t put_id)
 {
+    bool lives[STRIPES_MAX] = {false};
+    uint32_t stripes = 0;
     for (uint32_t i = 0; i < t.model.count; i++) {
         const struct watched *x = &t.model.extents[i];
-        if (x->put_id == put_id &&
-            members_find(&t.world->service->core, gva_make(x->gva), x->size) == NULL)
-            return true;
+        if (x->put_id != put_id)
+            continue;
+        stripes = x->stripes;
+        lives[x->stripe] |=
+            x->visible && members_find(&t.world->service->core, gva_make(x->gva), x->size) != NULL;
     }
+    for (uint32_t i = 0; i < stripes; i++)
+        if (!lives[i])
+            return true;
     return false;
 }
 
 static void do_lookup(void)
 {
+    static struct stripe stripes[STRIPES_MAX];
     struct lookup_item item;
     unsigned c = draw(CLIENTS), k = draw(KEYS);
     struct key *key = &t.keys[k];
@@ -292,12 +320,16 @@ static void do_lookup(void)
     }
     bool good = lookup_item_get(wire_at(wire_at(a->msg.result, 1), 0), &item);
     assert(good && a->msg.error == CENOTE_OK);
+    for (uint32_t i = 0; item.status == CENOTE_OK && i < item.stripe_count; i++) {
+        good = located_stripe_get(wire_at(item.stripes, i), &stripes[i]);
+        assert(good && stripes[i].replicas > 0);
+    }
     answer_drop(t.clients[c], a);
     uint64_t found = item.status == CENOTE_OK ? item.put_id : 0;
     if (found != 0 && found != key->put_id) /* a miss is allowed earlier */
         model_superseded(&t.model, t.world->now_ms, key->put_id);
     if (found != 0)
-        model_leased(&t.model, found, t.world->now_ms + item.lease_ms);
+        model_leased(&t.model, found, stripes, item.stripe_count, t.world->now_ms + item.lease_ms);
     if (key->unsure || (found == 0 && is_lost(key->put_id))) {
         key->put_id = found;
         key->unsure = false;

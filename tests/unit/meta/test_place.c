@@ -59,12 +59,12 @@ static uint64_t used_bytes(void)
 static void check_stripes(uint64_t len_bytes)
 {
     uint64_t left = len_bytes;
-    cr_assert_leq(at.count, SPLIT);
-    for (uint32_t i = 0; i < at.count; i++) {
+    cr_assert_leq(at.stripes, SPLIT);
+    for (uint32_t i = 0; i < at.stripes; i++) {
         uint64_t part = at.pieces[i].payload_len;
         cr_assert_leq(part, left);
         left -= part;
-        if (i + 1 == at.count)
+        if (i + 1 == at.stripes)
             continue;
         cr_assert_eq(part % SUMS_CHUNK_BYTES, 0);
         cr_assert_geq(part, len_bytes / SPLIT, "%zu of %zu", (size_t)part, (size_t)len_bytes);
@@ -87,14 +87,14 @@ static double fill_slowly(struct seeded *s, enum fill_sizes sizes, double *strip
             place_undo(&core, values[i].pieces, values[i].count);
             values[i] = values[--count];
         }
-        if (place_value(&core, &session, len, &at) != CENOTE_OK)
+        if (place_value(&core, &session, len, 1, &at) != CENOTE_OK)
             break;
         check_stripes(len);
         puts++;
-        pieces += at.count;
+        pieces += at.stripes;
         cr_assert_lt(count, VALUES_MAX);
-        values[count].count = at.count;
-        memcpy(values[count++].pieces, at.pieces, at.count * sizeof(at.pieces[0]));
+        values[count].count = at.stripes;
+        memcpy(values[count++].pieces, at.pieces, at.stripes * sizeof(at.pieces[0]));
     }
     *stripes = (double)pieces / (double)puts;
     return (double)used_bytes() / (double)core.capacity_bytes;
@@ -130,17 +130,17 @@ Test(place, value__95_percent_with_small_ones)
 Test(place, value__larger_than_any_segment)
 {
     pool_up(4, GIB + 64 * MIB);
-    cr_assert_eq(place_value(&core, &session, 4 * GIB, &at), CENOTE_OK);
-    cr_assert_eq(at.count, 4);
-    place_undo(&core, at.pieces, at.count);
+    cr_assert_eq(place_value(&core, &session, 4 * GIB, 1, &at), CENOTE_OK);
+    cr_assert_eq(at.stripes, 4);
+    place_undo(&core, at.pieces, at.stripes);
     cr_assert_eq(used_bytes(), 0);
-    cr_assert_eq(place_value(&core, &session, 5 * GIB, &at), CENOTE_VALUE_SIZE);
+    cr_assert_eq(place_value(&core, &session, 5 * GIB, 1, &at), CENOTE_VALUE_SIZE);
 }
 
 Test(place, value__refused_leaves_nothing)
 {
     pool_up(2, GIB);
-    cr_assert_eq(place_value(&core, &session, 2 * GIB, &at),
+    cr_assert_eq(place_value(&core, &session, 2 * GIB, 1, &at),
                  CENOTE_NO_SPACE); /* no room for sums */
     cr_assert_eq(used_bytes(), 0);
 }
@@ -148,9 +148,9 @@ Test(place, value__refused_leaves_nothing)
 Test(place, value__huge_ones_have_longer_stripes)
 {
     pool_up(4, UINT64_C(1) << 50);
-    cr_assert_eq(place_value(&core, &session, UINT64_C(1) << 51, &at), CENOTE_OK);
-    cr_assert_leq(at.count, STRIPES_MAX);
-    cr_assert_eq(place_value(&core, &session, UINT64_MAX, &at), CENOTE_VALUE_SIZE);
+    cr_assert_eq(place_value(&core, &session, UINT64_C(1) << 51, 1, &at), CENOTE_OK);
+    cr_assert_leq(at.stripes, STRIPES_MAX);
+    cr_assert_eq(place_value(&core, &session, UINT64_MAX, 1, &at), CENOTE_VALUE_SIZE);
 }
 
 Test(place, value__goes_to_the_emptiest)
@@ -158,7 +158,7 @@ Test(place, value__goes_to_the_emptiest)
     uint64_t first = 0;
     pool_up(3, GIB);
     for (uint32_t n = 0; n < 30; n++) {
-        cr_assert_eq(place_value(&core, &session, MIB, &at), CENOTE_OK);
+        cr_assert_eq(place_value(&core, &session, MIB, 1, &at), CENOTE_OK);
         first += at.pieces[0].gva.v < GVA_FIRST + GVA_ALIGN;
     }
     cr_assert_eq(first, 10);

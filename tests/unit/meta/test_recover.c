@@ -196,7 +196,7 @@ Test(recover, store_refuses_the_reign)
 static void put_pending(uint64_t put_id, uint64_t session)
 {
     uint8_t value[RECORD_MAX];
-    struct object o = {.session = session, .name_space = 1, .stripes = 1};
+    struct object o = {.session = session, .name_space = 1, .stripes = 1, .replicas = 1};
     struct record_key key = record_key(put_id);
     o.one.gva = gva_make(GVA_END - GVA_ALIGN + put_id * 4096); /* lost */
     uint32_t len = record_encode(&o, OBJECT_PENDING, false, 0, "k", 1, value);

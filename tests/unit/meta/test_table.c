@@ -19,7 +19,7 @@ static struct hash128 hash_of(uint64_t n)
 
 static struct object *add(struct table *t, uint64_t n)
 {
-    struct object *o = table_add(t, n, 1);
+    struct object *o = table_add(t, n, 1, 1);
     cr_assert(o != NULL);
     o->key_hash = hash_of(n);
     o->state = OBJECT_COMMITTED;
@@ -70,9 +70,11 @@ Test(record, round_trip)
 {
     uint8_t data[RECORD_MAX];
     struct record r;
-    struct piece pieces[3] = {
-        {65536, 1, {GVA_FIRST}}, {65536, 2, {GVA_FIRST + 99}}, {5, 3, {GVA_FIRST + 1234}}};
+    struct piece pieces[6] = {{65536, 1, {GVA_FIRST}}, {65536, 1, {GVA_FIRST + 77}},
+                              {65536, 2, {0}},         {65536, 2, {GVA_FIRST + 99}},
+                              {5, 3, {GVA_FIRST + 1}}, {5, 3, {0}}};
     struct object o = {.session = 9, .len_bytes = 131077, .name_space = 4, .stripes = 3};
+    o.replicas = 2;
     o.pieces = pieces;
     o.sum_kind = 1;
     o.replace = true;
@@ -81,17 +83,34 @@ Test(record, round_trip)
     cr_assert(r.state == OBJECT_COMMITTED && r.session == 9 && r.len_bytes == 131077);
     cr_assert(r.name_space == 4 && r.created_ms == 77 && r.replace && !r.fence);
     cr_assert(r.key_len == 3 && memcmp(r.key, "key", 3) == 0);
-    for (uint32_t i = 0; i < 3; i++) {
+    cr_assert(r.stripes == 3 && r.replicas == 2);
+    for (uint32_t i = 0; i < 6; i++) {
         struct piece p = record_piece(&r, i);
         cr_assert_eq(memcmp(&p, &pieces[i], sizeof(p)), 0);
     }
+}
+
+/* Format 1 has no number of replicas: byte 50, behind the number of stripes. */
+Test(record, of_a_single_replica)
+{
+    uint8_t data[RECORD_MAX];
+    struct record r;
+    struct object o = {.stripes = 1, .replicas = 1, .one = {5, 3, {GVA_FIRST + 1}}};
+    uint32_t len = record_encode(&o, OBJECT_COMMITTED, false, 0, "key", 3, data);
+    cr_assert(data[0] == 2 && data[48] == 1 && data[50] == 1);
+    memmove(&data[50], &data[51], len - 51);
+    data[0] = 1;
+    cr_assert_eq(record_decode(data, len - 1, &r), CENOTE_OK);
+    struct piece p = record_piece(&r, 0);
+    cr_assert(r.replicas == 1 && memcmp(&p, &o.one, sizeof(p)) == 0);
+    cr_assert(r.key_len == 3 && memcmp(r.key, "key", 3) == 0);
 }
 
 Test(record, damaged)
 {
     uint8_t data[RECORD_MAX];
     struct record r;
-    struct object o = {.stripes = 1};
+    struct object o = {.stripes = 1, .replicas = 1};
     uint32_t len = record_encode(&o, OBJECT_PENDING, false, 0, "key", 3, data);
     for (uint32_t cut = 0; cut < len; cut++)
         cr_assert_eq(record_decode(data, cut, &r), CENOTE_IO);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbered calls that are sent again: in the same life of the service, and in the next. */
+#include "meta/core/puts.h"
 #include "meta/core/session_record.h"
 #include "tests/unit/meta/meta_rig.h"
 
@@ -502,7 +503,7 @@ static void put_many(void)
     msgid = end_request(alice, &b, METHOD_PUT_COMMIT);
     put_end_params_put(&b, 2, MANY);
     for (unsigned i = 0; i < MANY; i++)
-        put_end_item_put(&b, item.put_id + i, SUM_XXH3, &root, 1, &state, 1);
+        put_end_item_put(&b, item.put_id + i * PUT_IDS, SUM_XXH3, &root, 1, &state, 1);
     cr_assert_eq(end_ask(alice, &b, msgid, NULL), CENOTE_OK);
 }
 
