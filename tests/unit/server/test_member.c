@@ -9,7 +9,7 @@ static struct {
     struct fake_node node;
     struct member *member;
     uint64_t now_ms;
-    unsigned connects, closes, answers;
+    unsigned connects, closes, answers, joins;
     struct wire_msg answer; /* the last one */
     struct wire_msg call;   /* the last one; its frame is kept */
     uint8_t *call_frame, *answer_frame;
@@ -58,6 +58,12 @@ static void env_close(void *arg)
     t.closes++;
 }
 
+static void env_joined(void *arg)
+{
+    (void)arg;
+    t.joins++;
+}
+
 static uint64_t env_now(void *arg)
 {
     (void)arg;
@@ -70,6 +76,7 @@ static void begin(void)
                              .answer = env_answer,
                              .call = env_call,
                              .close = env_close,
+                             .joined = env_joined,
                              .now_ms = env_now};
     struct member_identity who = {.name = "n1", .host = "h", .shm = "unix:/s", .tcp = "1.2.3.4:5"};
     hash_init();
