@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/bare.h"
 
-#include <assert.h>
 #include <poll.h>
 #include <stdint.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/stream.h"
 #include "transport/base/endpoint.h"
 
 #define CONNECT_MS 5000
@@ -17,28 +16,14 @@ struct order {
     uint64_t put, offset, len_bytes;
 };
 
-/* Moves all of an iovec, which is used up. */
-static bool move(int fd, struct iovec *iov, size_t count, bool out)
+static bool send_all(int fd, void *data, size_t len_bytes)
 {
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
-
-    while (msg.msg_iovlen > 0) {
-        ssize_t n = out ? sendmsg(fd, &msg, MSG_NOSIGNAL) : recvmsg(fd, &msg, MSG_WAITALL);
-        if (n <= 0)
-            return false;
-        for (; msg.msg_iovlen > 0 && (size_t)n >= msg.msg_iov->iov_len; msg.msg_iovlen--)
-            n -= (ssize_t)msg.msg_iov++->iov_len;
-        if (msg.msg_iovlen > 0) {
-            msg.msg_iov->iov_base = (uint8_t *)msg.msg_iov->iov_base + n;
-            msg.msg_iov->iov_len -= (size_t)n;
-        }
-    }
-    return true;
+    return stream_send(fd, &(struct iovec){data, len_bytes}, 1);
 }
 
-static bool move_one(int fd, void *data, size_t len_bytes, bool out)
+static bool receive_all(int fd, void *data, size_t len_bytes)
 {
-    return move(fd, &(struct iovec){data, len_bytes}, 1, out);
+    return stream_receive(fd, &(struct iovec){data, len_bytes}, 1);
 }
 
 static void serve(int fd, uint8_t *memory)
@@ -46,10 +31,11 @@ static void serve(int fd, uint8_t *memory)
     struct order order;
     uint8_t done = 1;
 
-    while (move_one(fd, &order, sizeof order, false)) {
-        if (!move_one(fd, memory + order.offset, order.len_bytes, !order.put))
-            break;
-        if (order.put && !move_one(fd, &done, sizeof done, true))
+    while (receive_all(fd, &order, sizeof order)) {
+        bool moved = order.put ? receive_all(fd, memory + order.offset, order.len_bytes) &&
+                                     send_all(fd, &done, sizeof done)
+                               : send_all(fd, memory + order.offset, order.len_bytes);
+        if (!moved)
             break;
     }
 }
@@ -82,36 +68,31 @@ bool bare_start(struct bare *b, void *memory)
     return b->fd >= 0;
 }
 
-/* The order and the pieces behind it. */
-static size_t gather(struct order *order, const struct cenote_buffer *buffers, size_t count,
-                     struct iovec iov[BARE_PIECES_MAX + 1])
+static uint64_t sum_bytes(const struct cenote_buffer *buffers, size_t count)
 {
-    assert(count <= BARE_PIECES_MAX);
-    iov[0] = (struct iovec){order, sizeof *order};
-    for (size_t i = 0; i < count; i++) {
-        iov[i + 1] = (struct iovec){buffers[i].addr, buffers[i].len_bytes};
-        order->len_bytes += buffers[i].len_bytes;
-    }
-    return count + 1;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += buffers[i].len_bytes;
+    return sum;
 }
 
 bool bare_get(struct bare *b, uint64_t offset, const struct cenote_buffer *to, size_t count)
 {
-    struct iovec iov[BARE_PIECES_MAX + 1];
-    struct order order = {.offset = offset};
-    size_t parts = gather(&order, to, count, iov);
+    struct order order = {.offset = offset, .len_bytes = sum_bytes(to, count)};
+    stream_parts parts;
 
-    return move(b->fd, iov, 1, true) && move(b->fd, iov + 1, parts - 1, false);
+    return send_all(b->fd, &order, sizeof order) &&
+           stream_receive(b->fd, parts, stream_pieces(to, count, parts));
 }
 
 bool bare_put(struct bare *b, uint64_t offset, const struct cenote_buffer *from, size_t count)
 {
-    struct iovec iov[BARE_PIECES_MAX + 1];
-    struct order order = {.put = 1, .offset = offset};
-    size_t parts = gather(&order, from, count, iov);
+    struct order order = {.put = 1, .offset = offset, .len_bytes = sum_bytes(from, count)};
     uint8_t done;
+    stream_parts parts = {{&order, sizeof order}};
 
-    return move(b->fd, iov, parts, true) && move_one(b->fd, &done, sizeof done, false);
+    return stream_send(b->fd, parts, 1 + stream_pieces(from, count, parts + 1)) &&
+           receive_all(b->fd, &done, sizeof done);
 }
 
 void bare_stop(struct bare *b)

@@ -11,8 +11,6 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define BARE_PIECES_MAX 128u /* of one copy */
-
 struct bare {
     int fd;
     pid_t pid;

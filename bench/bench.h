@@ -9,7 +9,7 @@
 #include "bench/samples.h"
 
 struct bench_options {
-    char *meta, *name_space;
+    char *meta, *name_space, *redis;
     int transport, verify;
     uint64_t block_bytes, workers, requests, objects, batch, rounds;
     bool json, help, version;

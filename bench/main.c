@@ -18,7 +18,8 @@ static const struct config_option options[] = {
      0},
     {"transport", CONFIG_CHOICE, AT(transport), "auto", "NAME", "how bytes travel", transports, 0,
      0},
-    {"verify", CONFIG_CHOICE, AT(verify), "full", "KIND", "what a get checks", verifies, 0, 0},
+    {"verify", CONFIG_CHOICE, AT(verify), "full", "KIND", "trace: what a get checks", verifies, 0,
+     0},
     {"block", CONFIG_SIZE, AT(block_bytes), "64K", "SIZE", "trace: bytes of a block", NULL, 1,
      1ull << 32},
     {"workers", CONFIG_COUNT, AT(workers), "1", "N", "threads", NULL, 1, 256},
@@ -29,6 +30,8 @@ static const struct config_option options[] = {
     {"batch", CONFIG_COUNT, AT(batch), "128", "N", "lookup: keys in one call", NULL, 1,
      CENOTE_BATCH_MAX},
     {"rounds", CONFIG_COUNT, AT(rounds), "200", "N", "lookup, copy: how often", NULL, 1, 100000000},
+    {"redis", CONFIG_STRING, AT(redis), NULL, "ENDPOINT", "copy: a Redis to measure beside", NULL,
+     0, 0},
     {"json", CONFIG_BOOL, AT(json), NULL, NULL, "print the result as JSON", NULL, 0, 0},
     {"help", CONFIG_BOOL, AT(help), NULL, NULL, "print this", NULL, 0, 0},
     {"version", CONFIG_BOOL, AT(version), NULL, NULL, "print the version", NULL, 0, 0},
@@ -40,7 +43,8 @@ static const struct config_spec spec = {
     "cenote-bench [OPTION]... COMMAND\n\n"
     "  trace FILE   replay a request trace as a serving engine would, and check every byte\n"
     "  lookup       lookups in batches among many small objects\n"
-    "  copy         get and put of a KV-cache block (122 buffers, 8784 KiB) beside memcpy",
+    "  copy [SIZE]  get and put of a KV-cache block (122 buffers, 8784 KiB), or of one buffer,\n"
+    "               beside memcpy, bare sockets (with --transport tcp) and Redis",
     options, sizeof options / sizeof *options};
 
 static const struct {

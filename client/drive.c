@@ -2,6 +2,7 @@
 #include "client/drive.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,24 +17,21 @@ struct drive {
     struct session *session;
     struct locate *map;
     struct fabric *fabric;
-    struct xcopy_credentials who; /* of the present session; used while connecting only */
-    pthread_mutex_t refreshing;   /* one refresh at a time */
+    pthread_mutex_t refreshing; /* one refresh at a time */
+    _Atomic uint64_t refreshes; /* begun */
+    int refreshed;              /* how the last one ended */
     enum cenote_verify verify;
     uint32_t timeout_ms;
 };
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
-/* Data channels outlive the control connection as long as the session is the same. Versions of the
- * map may begin again in a service's next life. */
+/* Data channels outlive the control connection as long as the session is the same. */
 static void connected(void *arg, const struct xcopy_credentials *who)
 {
     struct drive *d = arg;
 
-    if (who->session != d->who.session || who->name_space != d->who.name_space ||
-        memcmp(&who->token, &d->who.token, sizeof who->token) != 0)
-        fabric_set_credentials(d->fabric, who);
-    d->who = *who;
+    fabric_set_credentials(d->fabric, who);
     locate_forget_version(d->map);
 }
 
@@ -104,7 +102,7 @@ static void sleep_until(uint64_t until_ms)
 
 int drive_tell(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer)
 {
-    return request->failed ? CENOTE_NO_MEMORY : session_call(d->session, request, answer);
+    return request->failed ? CENOTE_NO_MEMORY : session_call(d->session, request, answer, NULL);
 }
 
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer)
@@ -167,15 +165,19 @@ static int refresh_now(struct drive *d)
     return status;
 }
 
-/* Many threads meet the same unknown address: the first asks, the others use its answer. */
+/* Many threads meet the same unknown address: one asks, and all that came before it asked share its
+ * answer, or its failure. A question from before somebody came doesn't help him: its answer may be
+ * older than what he was told. */
 int drive_refresh(struct drive *d)
 {
-    uint64_t age = locate_age(d->map);
-    int status = CENOTE_OK;
+    uint64_t begun = atomic_load(&d->refreshes);
 
     pthread_mutex_lock(&d->refreshing);
-    if (locate_age(d->map) == age)
-        status = refresh_now(d);
+    if (atomic_load(&d->refreshes) == begun) {
+        atomic_fetch_add(&d->refreshes, 1);
+        d->refreshed = refresh_now(d);
+    }
+    int status = d->refreshed;
     pthread_mutex_unlock(&d->refreshing);
     return status;
 }
@@ -224,27 +226,23 @@ static uint64_t next_seq(void *arg)
     return session_next_seq(d->session);
 }
 
-static uint32_t name_space(void *arg)
-{
-    struct drive *d = arg;
-    return session_name_space(d->session);
-}
-
 struct machine_env drive_env(struct drive *d)
 {
     return (struct machine_env){.map = d->map,
                                 .verify = d->verify,
                                 .timeout_ms = d->timeout_ms,
                                 .next_seq = next_seq,
-                                .name_space = name_space,
                                 .arg = d};
 }
 
 static void run_call(struct drive *d, struct machine *m, const struct step *step)
 {
     struct rpc_answer answer = {0};
-    int status = session_call(d->session, step->request, &answer);
+    struct xcopy_credentials who = {0};
+    int status = session_call(d->session, step->request, &answer, &who);
 
+    m->session = who.session;
+    m->name_space = who.name_space;
     m->ops->done(m, clock_now_ms(), status,
                  status == CENOTE_OK ? answer.msg.result : (struct wire_value){NULL});
     if (status == CENOTE_OK)

@@ -24,13 +24,13 @@
  * A lookup that names the same put again keeps what was accepted: the service answered that the
  * object lives, so none of its extents has been reused up to then, and bytes that were verified
  * before are good however long the copy took. That is how values are read whose copy takes longer
- * than a lease. Another put id begins the value anew.
+ * than a lease. Another put id begins the value anew, rounds included: somebody was faster.
  */
 enum value_state { VALUE_ASK, VALUE_READ, VALUE_DONE };
 
 struct value {
     enum value_state state;
-    uint32_t rounds; /* lookups so far */
+    uint32_t rounds; /* lookups of this put so far */
     uint64_t begun_ms;
     struct cenote_get_item *item;
     struct reading_value common;
@@ -228,12 +228,20 @@ static int confirm_stripes(struct get *g, struct value *v, const struct lookup_i
     return CENOTE_OK;
 }
 
-static void value_found(struct get *g, struct value *v, const struct lookup_item *found)
+static void value_found(struct get *g, struct value *v, const struct lookup_item *found,
+                        uint64_t now_ms)
 {
     uint64_t margin_ms = found->lease_ms / LEASE_DRIFT_PART + 1;
     bool same = v->stripes > 0 && v->common.put_id == found->put_id;
     int status;
 
+    if (!same && v->stripes > 0) {
+        v->rounds = 1;
+        if (now_ms >= v->begun_ms + g->env.timeout_ms) {
+            value_finish(v, CENOTE_TIMED_OUT);
+            return;
+        }
+    }
     v->item->len_bytes = found->len_bytes;
     if (found->len_bytes > capacity_of(v->item)) {
         value_finish(v, CENOTE_BUFFER_SIZE);
@@ -255,7 +263,7 @@ static void value_found(struct get *g, struct value *v, const struct lookup_item
         value_finish(v, status);
 }
 
-static void take_answer(struct get *g, struct wire_value result)
+static void take_answer(struct get *g, struct wire_value result, uint64_t now_ms)
 {
     struct wire_value list = wire_at(result, 1);
     uint32_t count;
@@ -272,7 +280,7 @@ static void take_answer(struct get *g, struct wire_value result)
         } else if (found.status != CENOTE_OK) {
             value_finish(v, found.status);
         } else {
-            value_found(g, v, &found);
+            value_found(g, v, &found, now_ms);
         }
     }
     g->map_fresh = false;
@@ -282,7 +290,7 @@ static void lookup_done(struct get *g, uint64_t now_ms, int status, struct wire_
 {
     g->calling = false;
     if (status == CENOTE_OK) {
-        take_answer(g, result);
+        take_answer(g, result, now_ms);
         return;
     }
     if (status == CENOTE_FRAME_SIZE && g->asked_count > 1) {

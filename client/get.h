@@ -10,7 +10,8 @@
 
 /* Keys of one lookup; larger batches go window by window. */
 #define GET_WINDOW     512u
-/* Lookups of one key until its get gives up. */
+/* Lookups of one put of a key until its get gives up. While others go on replacing the value, only
+ * time ends it. */
 #define GET_ROUNDS_MAX 3u
 /* Stripes copied in one step. */
 #define GET_COPIES_MAX 1024u

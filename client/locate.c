@@ -27,7 +27,6 @@ struct chart {
 struct locate {
     pthread_rwlock_t lock;
     struct chart chart;
-    uint64_t age;
     char host[TEXT_MAX];
 };
 
@@ -114,14 +113,6 @@ void locate_forget_version(struct locate *l)
     pthread_rwlock_unlock(&l->lock);
 }
 
-uint64_t locate_age(const struct locate *l)
-{
-    pthread_rwlock_rdlock(lock_of(l));
-    uint64_t age = l->age;
-    pthread_rwlock_unlock(lock_of(l));
-    return age;
-}
-
 static const struct map_node *chart_node(const struct chart *c, uint64_t node)
 {
     for (uint32_t i = 0; i < c->node_count; i++) {
@@ -201,7 +192,6 @@ static void chart_swap(struct locate *l, struct chart *fresh, const struct locat
     pthread_rwlock_wrlock(&l->lock);
     struct chart old = l->chart;
     l->chart = *fresh;
-    l->age++;
     pthread_rwlock_unlock(&l->lock);
     chart_free(&old);
 }
@@ -216,8 +206,7 @@ int locate_update(struct locate *l, struct wire_value result, const struct locat
         goto broken;
     if (fields == 1) { /* ours is the newest */
         pthread_rwlock_wrlock(&l->lock);
-        l->age++;
-        pthread_rwlock_unlock(&l->lock);
+            pthread_rwlock_unlock(&l->lock);
         return CENOTE_OK;
     }
     status = read_nodes(wire_at(result, 1), &fresh);

@@ -32,10 +32,8 @@ bool locate_find(const struct locate *l, struct gva gva, uint64_t len_bytes, str
 
 /* Writes the request that asks for a newer map. */
 void locate_ask(const struct locate *l, struct wire_buf *request);
-/* The next question is for the whole map: after a restart of the service versions may repeat. */
+/* The next question is for the whole map: a service with another database may repeat versions. */
 void locate_forget_version(struct locate *l);
-/* Counts the answers taken so far: two equal values mean that nobody refreshed in between. */
-uint64_t locate_age(const struct locate *l);
 
 /* Told, during locate_update(), about all nodes of a new map that can be reached, and about those
  * that no longer can. */

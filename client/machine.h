@@ -49,6 +49,10 @@ struct machine_ops {
 
 struct machine {
     const struct machine_ops *ops;
+    /* The driver's, set before done() of a call that was answered: to which session, and the id of
+     * its namespace. Another thread may have begun a new session meanwhile. */
+    uint64_t session;
+    uint32_t name_space;
 };
 
 /* What machines know of the client that they work for. */
@@ -56,8 +60,7 @@ struct machine_env {
     const struct locate *map;
     enum cenote_verify verify;
     uint32_t timeout_ms;
-    uint64_t (*next_seq)(void *arg);   /* the next number of a changing call */
-    uint32_t (*name_space)(void *arg); /* the id that the service gave the session's namespace */
+    uint64_t (*next_seq)(void *arg); /* the next number of a changing call */
     void *arg;
 };
 

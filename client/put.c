@@ -213,7 +213,8 @@ static void value_granted(struct put *p, struct value *v, const struct put_start
 
     v->common.put_id = granted->put_id;
     v->common.key_hash = granted->key_hash;
-    v->common.name_space = p->env.name_space(p->env.arg);
+    v->common.session = p->machine.session;
+    v->common.name_space = p->machine.name_space;
     v->common.stripes = granted->stripe_count;
     v->state = VALUE_WRITE;
     status = begin_stripes(p, v, granted);

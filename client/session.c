@@ -20,8 +20,8 @@
 /* A connection with the calls that use it; the last of them closes it. */
 struct link {
     struct rpc_client *rpc;
-    uint64_t session; /* greeted as */
-    unsigned users;   /* calls, and the session itself while it is the current one */
+    struct xcopy_credentials who; /* greeted as */
+    unsigned users;               /* calls, and the session itself while it is the current one */
 };
 
 struct session {
@@ -34,7 +34,6 @@ struct session {
     struct hello hello;
 
     _Atomic uint64_t seq;
-    _Atomic uint32_t name_space;
     char meta[SESSION_META_MAX];
     uint32_t timeout_ms;
     void (*connected)(void *arg, const struct xcopy_credentials *who);
@@ -67,24 +66,26 @@ static void link_drop(struct session *s, struct link *l)
     }
 }
 
-/* Makes l (NULL: nothing) the current link, in place of old, if that is still the current one. */
-static void link_replace(struct session *s, struct link *old, struct link *l)
+/* Makes l (NULL: nothing) the current link. */
+static void link_set(struct session *s, struct link *l)
 {
     pthread_mutex_lock(&s->lock);
-    bool current = s->link == old;
-    if (current)
-        s->link = l;
+    struct link *old = s->link;
+    s->link = l;
     pthread_mutex_unlock(&s->lock);
-    if (current && old)
+    if (old)
         link_drop(s, old);
 }
 
-static struct link *link_current(struct session *s)
+static void link_unset(struct session *s, struct link *l)
 {
     pthread_mutex_lock(&s->lock);
-    struct link *l = s->link;
+    bool current = s->link == l;
+    if (current)
+        s->link = NULL;
     pthread_mutex_unlock(&s->lock);
-    return l;
+    if (current)
+        link_drop(s, l);
 }
 
 /* ---- connecting ------------------------------------------------------------------------------ */
@@ -139,10 +140,9 @@ static int link_make(struct session *s, struct link **out)
     status = greet(s, l->rpc);
     if (status != CENOTE_OK)
         goto close_rpc;
-    l->session = s->hello.who.session;
+    l->who = s->hello.who;
     l->users = 1;
-    atomic_store(&s->name_space, s->hello.who.name_space);
-    s->connected(s->arg, &s->hello.who);
+    s->connected(s->arg, &l->who);
     *out = l;
     return CENOTE_OK;
 
@@ -187,7 +187,7 @@ static int reconnect(struct session *s)
     status = link_make(s, &fresh);
     note_connect(s, status == CENOTE_OK);
     if (status == CENOTE_OK)
-        link_replace(s, link_current(s), fresh);
+        link_set(s, fresh);
     return status;
 }
 
@@ -212,10 +212,10 @@ static int link_get(struct session *s, struct link **out)
 static void link_disowned(struct session *s, struct link *l)
 {
     pthread_mutex_lock(&s->connecting);
-    if (s->hello.who.session == l->session)
+    if (s->hello.who.session == l->who.session)
         s->hello.open = false;
     pthread_mutex_unlock(&s->connecting);
-    link_replace(s, l, NULL);
+    link_unset(s, l);
 }
 
 /* ---- the session ----------------------------------------------------------------------------- */
@@ -275,14 +275,15 @@ void session_close(struct session *s)
     if (!s)
         return;
     say_farewell(s);
-    link_replace(s, link_current(s), NULL);
+    link_set(s, NULL);
     pthread_mutex_destroy(&s->connecting);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
 /* Two tries: a connection that broke while nobody looked shows it only to the one who writes. */
-int session_call(struct session *s, const struct wire_buf *request, struct rpc_answer *answer)
+int session_call(struct session *s, const struct wire_buf *request, struct rpc_answer *answer,
+                 struct xcopy_credentials *who)
 {
     int status = CENOTE_UNAVAILABLE;
 
@@ -293,6 +294,8 @@ int session_call(struct session *s, const struct wire_buf *request, struct rpc_a
         if (status != CENOTE_OK)
             return status;
         status = rpc_client_call(l->rpc, request->data, request->len, s->timeout_ms, answer);
+        if (who)
+            *who = l->who;
         if (status == CENOTE_NO_SESSION)
             link_disowned(s, l);
         link_drop(s, l);
@@ -303,9 +306,4 @@ int session_call(struct session *s, const struct wire_buf *request, struct rpc_a
 uint64_t session_next_seq(struct session *s)
 {
     return atomic_fetch_add(&s->seq, 1) + 1;
-}
-
-uint32_t session_name_space(struct session *s)
-{
-    return atomic_load(&s->name_space);
 }

@@ -40,11 +40,11 @@ void session_close(struct session *s);
 
 /* One call, sent once. As rpc_client_call(), and: CENOTE_UNAVAILABLE: not sent, the service is
  * away. CENOTE_NO_SESSION: the session had ended, the call had no effect, the next one begins a new
- * session. */
-int session_call(struct session *s, const struct wire_buf *request, struct rpc_answer *answer);
+ * session. who (may be NULL) gets whom the service answered, which need not be who we are now. */
+int session_call(struct session *s, const struct wire_buf *request, struct rpc_answer *answer,
+                 struct xcopy_credentials *who);
 
 /* Numbers of changing calls: they go on over new sessions. */
 uint64_t session_next_seq(struct session *s);
-uint32_t session_name_space(struct session *s);
 
 #endif

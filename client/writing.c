@@ -95,6 +95,7 @@ bool writing_next(struct writing *w, const struct writing_value *v, const struct
                                       .gva = w->gva,
                                       .payload_len = w->payload_len,
                                       .put_id = v->put_id,
+                                      .session = v->session,
                                       .grant = w->grant,
                                       .offset = 0,
                                       .len_bytes = w->payload_len,

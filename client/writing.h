@@ -15,6 +15,7 @@
 /* What the extents of one value share. */
 struct writing_value {
     uint64_t put_id, len_bytes;
+    uint64_t session; /* that the put was granted to */
     struct hash128 key_hash;
     uint32_t name_space;
     uint32_t stripes;

@@ -108,10 +108,9 @@ static const struct rpc_handler peer_handler = {on_opened, on_message, on_closed
 static int listen_at(struct meta_role *r, const char *text)
 {
     struct endpoint e, bound;
-    struct rpc_limits limits = {0};
     int status = endpoint_parse(text, &e);
     if (status == CENOTE_OK)
-        status = rpc_listen(r->loop, &e, &limits, &peer_handler, r, &bound);
+        status = rpc_listen(r->loop, &e, NULL, &peer_handler, r, &bound);
     if (status != CENOTE_OK) {
         log_error("meta", "cannot listen at %s: %s", text,
                   errno != 0 ? strerror(errno) : cenote_status_text(status));

@@ -140,12 +140,11 @@ static void connect_meta(void *arg)
 {
     static const struct rpc_handler handler = {on_opened, on_message, on_closed};
     struct node_role *r = arg;
-    struct rpc_limits limits = {0};
     struct endpoint e;
     /* Resolved anew each time: a service that moves keeps its name, not its address. */
     int status = endpoint_parse(r->meta, &e);
     if (status == CENOTE_OK)
-        status = rpc_connect(r->loop, &e, &limits, &handler, r);
+        status = rpc_connect(r->loop, &e, NULL, &handler, r);
     if (status != CENOTE_OK)
         member_disconnected(r->member);
 }

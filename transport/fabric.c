@@ -123,12 +123,19 @@ void fabric_free(struct fabric *f)
     free(f);
 }
 
+static bool same_credentials(const struct xcopy_credentials *a, const struct xcopy_credentials *b)
+{
+    return a->session == b->session && a->name_space == b->name_space &&
+           memcmp(&a->token, &b->token, sizeof a->token) == 0;
+}
+
 void fabric_set_credentials(struct fabric *f, const struct xcopy_credentials *who)
 {
     struct fabric_link *closing = NULL;
     pthread_mutex_lock(&f->lock);
+    bool same = same_credentials(&f->who, who);
     f->who = *who;
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < BUCKETS && !same; i++)
         for (struct fabric_node *n = f->buckets[i]; n != NULL; n = n->next)
             node_renew(f, n, &closing);
     pthread_mutex_unlock(&f->lock);
@@ -202,7 +209,8 @@ static int connect_peer(enum cenote_transport allowed, const struct xcopy_peer *
         if ((allowed != CENOTE_TRANSPORT_AUTO && t->id != allowed) || !t->reaches(peer))
             continue;
         int rc = t->connect(peer, who, timeout_ms, out);
-        if (rc == CENOTE_OK)
+        /* One that doesn't answer here won't there, and would take as long once more. */
+        if (rc == CENOTE_OK || rc == CENOTE_TIMED_OUT)
             return rc;
         log_debug("fabric", "node %llu by %s: %s", (unsigned long long)peer->node, t->name,
                   cenote_status_text(rc));

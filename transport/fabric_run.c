@@ -21,7 +21,7 @@ struct lane {
     struct xcopy_req *last; /* requests complete in order: with this one the lane is done */
     uint64_t moved_ms;
     int waits; /* WAITS_* of its requests */
-    bool reused, broken;
+    bool submitted, reused, broken;
 };
 
 static bool in_progress(const struct lane *l)
@@ -73,30 +73,18 @@ static void lane_refuse(const struct lane *l, struct fabric_req *reqs, size_t co
     }
 }
 
-/* Those with an open channel first: they move while others connect. */
-static void open_lanes(struct fabric *f, struct lane *lanes, size_t lane_count,
-                       struct fabric_req *reqs, size_t count, uint32_t timeout_ms)
+static void quiet(struct lane *l, uint32_t timeout_ms)
 {
-    for (size_t i = 0; i < lane_count; i++) {
-        struct lane *l = &lanes[i];
-        if (l->waits == WAITS_FIRST && fabric_link_take(f, l->node, FABRIC_OPEN, timeout_ms,
-                                                        &l->link, &l->reused) == CENOTE_OK)
-            lane_submit(l, reqs, count);
-    }
-    for (size_t i = 0; i < lane_count; i++) {
-        struct lane *l = &lanes[i];
-        enum fabric_want want = l->waits == WAITS_FIRST ? FABRIC_ANY : FABRIC_CONNECT;
-        if (l->link != NULL)
-            continue;
-        int status = fabric_link_take(f, l->node, want, timeout_ms, &l->link, &l->reused);
-        if (status == CENOTE_OK)
-            lane_submit(l, reqs, count);
-        else
-            lane_refuse(l, reqs, count, status);
-    }
+    struct xcopy_channel *c = l->link->channel;
+    log_warn("fabric", "node %llu: nothing moves for %u ms", (unsigned long long)l->node,
+             timeout_ms);
+    c->transport->cancel(c, CENOTE_TIMED_OUT);
+    l->broken = true;
 }
 
-static bool progress_lanes(struct lane *lanes, size_t count, bool *active)
+/* A lane is quiet when nothing moves although its time had been up before the look: this process may
+ * have stood still itself, and then the bytes are there. */
+static bool progress_lanes(struct lane *lanes, size_t count, uint32_t timeout_ms, bool *active)
 {
     bool moved = false;
     uint64_t now_ms = clock_now_ms();
@@ -108,6 +96,8 @@ static bool progress_lanes(struct lane *lanes, size_t count, bool *active)
         if (l->link->channel->transport->progress(l->link->channel)) {
             l->moved_ms = now_ms;
             moved = true;
+        } else if (now_ms - l->moved_ms >= timeout_ms) {
+            quiet(l, timeout_ms);
         }
         *active |= in_progress(l);
     }
@@ -134,35 +124,51 @@ static void wait_lanes(const struct lane *lanes, size_t count, uint32_t timeout_
     (void)poll(fds, n, wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms);
 }
 
-static void cancel_quiet(struct lane *lanes, size_t count, uint32_t timeout_ms)
-{
-    uint64_t now_ms = clock_now_ms();
-    for (size_t i = 0; i < count; i++) {
-        struct lane *l = &lanes[i];
-        if (!in_progress(l) || now_ms - l->moved_ms < timeout_ms)
-            continue;
-        struct xcopy_channel *c = l->link->channel;
-        log_warn("fabric", "node %llu: nothing moves for %u ms", (unsigned long long)l->node,
-                 timeout_ms);
-        c->transport->cancel(c, CENOTE_TIMED_OUT);
-        l->broken = true;
-    }
-}
-
 static void drive(struct lane *lanes, size_t count, uint32_t timeout_ms)
 {
     bool active;
     for (size_t i = 0; i < count; i++)
         lanes[i].moved_ms = clock_now_ms();
-    for (;;) {
-        bool moved = progress_lanes(lanes, count, &active);
-        if (!active)
-            return;
-        if (moved)
+    do {
+        if (!progress_lanes(lanes, count, timeout_ms, &active) && active)
+            wait_lanes(lanes, count, timeout_ms);
+    } while (active);
+}
+
+static void submit_lent(struct lane *lanes, size_t lane_count, struct fabric_req *reqs,
+                        size_t count)
+{
+    for (size_t i = 0; i < lane_count; i++) {
+        if (lanes[i].link == NULL || lanes[i].submitted)
             continue;
-        wait_lanes(lanes, count, timeout_ms);
-        cancel_quiet(lanes, count, timeout_ms);
+        lane_submit(&lanes[i], reqs, count);
+        lanes[i].submitted = true;
     }
+}
+
+/* Lanes with an open channel first, to their end. Connecting blocks, for long where a node doesn't
+ * answer: nothing may be in flight meanwhile. */
+static void run_lanes(struct fabric *f, struct lane *lanes, size_t lane_count,
+                      struct fabric_req *reqs, size_t count, uint32_t timeout_ms)
+{
+    for (size_t i = 0; i < lane_count; i++) {
+        struct lane *l = &lanes[i];
+        if (l->waits == WAITS_FIRST)
+            (void)fabric_link_take(f, l->node, FABRIC_OPEN, timeout_ms, &l->link, &l->reused);
+    }
+    submit_lent(lanes, lane_count, reqs, count);
+    drive(lanes, lane_count, timeout_ms);
+    for (size_t i = 0; i < lane_count; i++) {
+        struct lane *l = &lanes[i];
+        enum fabric_want want = l->waits == WAITS_FIRST ? FABRIC_ANY : FABRIC_CONNECT;
+        if (l->link != NULL)
+            continue;
+        int status = fabric_link_take(f, l->node, want, timeout_ms, &l->link, &l->reused);
+        if (status != CENOTE_OK)
+            lane_refuse(l, reqs, count, status);
+    }
+    submit_lent(lanes, lane_count, reqs, count);
+    drive(lanes, lane_count, timeout_ms);
 }
 
 /* Requests of which nothing was transferred, on a channel that was dead when it was lent, get
@@ -190,8 +196,7 @@ void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_
     for (size_t i = 0; i < count; i++)
         reqs[i].x.status = WAITS_FIRST;
     while ((n = make_lanes(reqs, count, lanes)) > 0) {
-        open_lanes(f, lanes, n, reqs, count, timeout_ms);
-        drive(lanes, n, timeout_ms);
+        run_lanes(f, lanes, n, reqs, count, timeout_ms);
         for (size_t i = 0; i < n; i++)
             settle(f, &lanes[i], reqs, count);
     }

@@ -47,6 +47,7 @@ struct xcopy_req {
     struct gva gva;       /* of the extent */
     uint64_t payload_len; /* of the whole extent */
     uint64_t put_id;
+    uint64_t session;         /* WRITE: that the grant was given to; a channel of another refuses */
     struct write_grant grant; /* WRITE */
     uint64_t offset;          /* part of the payload to copy ... */
     uint64_t len_bytes;       /* ... may be 0 */

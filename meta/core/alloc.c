@@ -44,7 +44,7 @@
  * when no range holds it: as many stripes as it takes, each as large as the largest free range
  * allows (alloc_payload_within), none shorter than 1/32 of the value. One value in twenty is split
  * then at 1/51, one in a hundred at 1/1638. tests/unit/meta/test_alloc_fill.c pins both, and the
- * rule itself is value_take() in fill.c.
+ * rule itself is place.c's, and value_take() in fill.c.
  */
 struct alloc {
     uint64_t length;

@@ -7,7 +7,8 @@
  * older object of it is unsettled: no longer visible, but a reader may still hold a lease on it and
  * find its seal alive. A newer object may become durable meanwhile, but is neither shown nor
  * answered for before that: it waits here as the successor. Whoever looks the key up then waits
- * too, instead of being told that nothing is there.
+ * too, instead of being told that nothing is there. So does who looks up a key that was removed:
+ * another reader may still find it by his lease. (What was lost with a node may be missed at once.)
  */
 #ifndef CENOTE_META_CLAIMS_H
 #define CENOTE_META_CLAIMS_H
@@ -27,6 +28,7 @@ struct claim {
     struct claim *next;       /* in its bucket */
     struct object *successor; /* durable, but not to be seen yet; NULL: none */
     uint32_t unsettled;       /* older objects */
+    uint32_t missed;          /* of these, removed or replaced, not lost */
     bool busy;
     bool waking, wake_again; /* private */
     struct list waiters;
@@ -48,6 +50,11 @@ int claims_wait(struct claims *c, struct claim *claim, struct waiter *w);
 /* Lets the waiters of a claim, whose state has changed, try again in the order in which they came;
  * the claim ends when nothing is under way. */
 void claims_wake(struct claims *c, struct claim *claim);
+/* Must a lookup of the key wait? */
+static inline bool claim_hides(const struct claim *claim)
+{
+    return claim->successor != NULL || claim->missed > 0;
+}
 /* For a waiter that goes away. */
 void claims_forget(struct claims *c, struct waiter *w);
 

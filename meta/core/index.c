@@ -2,85 +2,156 @@
 #include "meta/core/index.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 
 #include <cenote/status.h>
 
 #define INDEX_FIRST_SLOTS 1024u
 #define INDEX_SLOTS_MAX   (1u << 31)
+#define TOMBSTONE         INDEX_NONE
+/* Of the old table, given back to the kernel at once. */
+#define RELEASE_SLOTS     (1u << 16)
 
-static void place(struct index *x, uint64_t hash, uint32_t ref)
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static size_t slots_bytes(const struct index_slots *s)
 {
-    uint32_t at = index_home(x, hash);
-    while (x->slots[at].ref != INDEX_NONE)
-        at = (at + 1) & x->mask;
-    x->slots[at] = (struct index_slot){.tag = (uint32_t)(hash >> 32), .ref = ref};
+    return ((size_t)s->mask + 1) * sizeof(*s->slot);
 }
 
-static int resize(struct index *x, uint32_t slots)
+static bool slots_make(struct index_slots *s, uint32_t count)
 {
-    struct index_slot *old = x->slots;
-    uint32_t old_slots = old == NULL ? 0 : x->mask + 1;
-    struct index_slot *fresh = malloc((size_t)slots * sizeof(*fresh));
-    if (fresh == NULL)
-        return CENOTE_NO_MEMORY;
-    memset(fresh, 0xff, (size_t)slots * sizeof(*fresh));
-    x->slots = fresh;
-    x->mask = slots - 1;
-    for (uint32_t i = 0; i < old_slots; i++)
-        if (old[i].ref != INDEX_NONE)
-            place(x, x->hash_of(x->owner, old[i].ref), old[i].ref);
-    free(old);
-    return CENOTE_OK;
+    s->mask = count - 1;
+    void *at =
+        mmap(NULL, slots_bytes(s), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    s->slot = at == MAP_FAILED ? NULL : at;
+    return s->slot != NULL;
+}
+
+static void slots_free(struct index_slots *s)
+{
+    if (s->slot != NULL)
+        munmap(s->slot, slots_bytes(s));
+    *s = (struct index_slots){0};
+}
+
+/* ---- one table ------------------------------------------------------------------------------- */
+
+static void place(struct index_slots *s, uint64_t hash, struct index_slot slot)
+{
+    uint32_t at = index_home(s, hash);
+    while (s->slot[at].entry != 0)
+        at = (at + 1) & s->mask;
+    s->slot[at] = slot;
+}
+
+/* Where the reference is; INDEX_NONE: not here. */
+static uint32_t find(const struct index_slots *s, uint64_t hash, uint32_t ref)
+{
+    uint32_t at = index_home(s, hash);
+    while (s->slot[at].entry != ref + 1) {
+        if (s->slot[at].entry == 0)
+            return INDEX_NONE;
+        at = (at + 1) & s->mask;
+    }
+    return at;
+}
+
+/* An entry may move into the hole when the hole lies on its way from home to where it is. */
+static bool fits_hole(const struct index_slots *s, uint32_t home, uint32_t hole, uint32_t at)
+{
+    return ((at - home) & s->mask) >= ((at - hole) & s->mask);
+}
+
+static void take_out(struct index *x, uint32_t hole)
+{
+    struct index_slots *s = &x->now;
+    for (uint32_t at = (hole + 1) & s->mask; s->slot[at].entry != 0; at = (at + 1) & s->mask) {
+        uint64_t hash = x->hash_of(x->owner, s->slot[at].entry - 1);
+        if (fits_hole(s, index_home(s, hash), hole, at)) {
+            s->slot[hole] = s->slot[at];
+            hole = at;
+        }
+    }
+    s->slot[hole].entry = 0;
+}
+
+/* ---- growing --------------------------------------------------------------------------------- */
+
+static void release(struct index *x, uint32_t from)
+{
+    uint32_t first = from / RELEASE_SLOTS * RELEASE_SLOTS;
+    uint32_t end = x->moved / RELEASE_SLOTS * RELEASE_SLOTS;
+    if (end > first)
+        madvise(&x->old.slot[first], (end - first) * sizeof(*x->old.slot), MADV_DONTNEED);
+}
+
+/* Moves at least count slots, and all of the last one's run. */
+static void move(struct index *x, uint32_t count)
+{
+    struct index_slots *old = &x->old;
+    uint32_t at = x->moved, from = x->moved;
+    if (old->slot == NULL)
+        return;
+    for (; at <= old->mask && (at - from < count || old->slot[at].entry != 0); at++) {
+        struct index_slot slot = old->slot[at];
+        if (slot.entry != 0 && slot.entry != TOMBSTONE)
+            place(&x->now, x->hash_of(x->owner, slot.entry - 1), slot);
+        old->slot[at].entry = 0;
+    }
+    x->moved = at;
+    release(x, from);
+    if (at > old->mask)
+        slots_free(old);
 }
 
 int index_reserve(struct index *x, uint32_t entries)
 {
-    uint64_t slots = x->slots == NULL ? INDEX_FIRST_SLOTS : (uint64_t)x->mask + 1;
+    uint64_t slots = x->now.slot == NULL ? INDEX_FIRST_SLOTS : (uint64_t)x->now.mask + 1;
     while (entries > slots / 4 * 3)
         slots *= 2;
-    if (slots > INDEX_SLOTS_MAX)
+    if (x->now.slot != NULL && slots == (uint64_t)x->now.mask + 1) {
+        move(x, INDEX_STEP);
+        return CENOTE_OK;
+    }
+    struct index_slots bigger;
+    if (slots > INDEX_SLOTS_MAX || !slots_make(&bigger, (uint32_t)slots))
         return CENOTE_NO_MEMORY;
-    return x->slots != NULL && slots == x->mask + 1 ? CENOTE_OK : resize(x, (uint32_t)slots);
+    move(x, UINT32_MAX); /* done long ago, unless it grows by leaps */
+    x->old = x->now;
+    x->now = bigger;
+    x->moved = 0;
+    move(x, INDEX_STEP);
+    return CENOTE_OK;
 }
+
+/* ---- entries --------------------------------------------------------------------------------- */
 
 void index_insert(struct index *x, uint64_t hash, uint32_t ref)
 {
-    assert(x->slots != NULL && x->used < x->mask);
-    place(x, hash, ref);
+    assert(x->now.slot != NULL && x->used < x->now.mask && ref < TOMBSTONE - 1);
+    place(&x->now, hash, (struct index_slot){.tag = (uint32_t)(hash >> 32), .entry = ref + 1});
     x->used++;
-}
-
-/* An entry may move into the hole when the hole lies on its way from home to where it is. */
-static bool fits_hole(const struct index *x, uint32_t home, uint32_t hole, uint32_t at)
-{
-    return ((at - home) & x->mask) >= ((at - hole) & x->mask);
 }
 
 void index_remove(struct index *x, uint64_t hash, uint32_t ref)
 {
-    assert(x->slots != NULL && x->used > 0);
-    uint32_t hole = index_home(x, hash);
-    while (x->slots[hole].ref != ref) {
-        assert(x->slots[hole].ref != INDEX_NONE);
-        hole = (hole + 1) & x->mask;
+    assert(x->now.slot != NULL && x->used > 0);
+    uint32_t at = find(&x->now, hash, ref);
+    if (at != INDEX_NONE) {
+        take_out(x, at);
+    } else {
+        assert(index_in_old(x, hash));
+        at = find(&x->old, hash, ref);
+        assert(at != INDEX_NONE);
+        x->old.slot[at].entry = TOMBSTONE;
     }
-    for (uint32_t at = (hole + 1) & x->mask; x->slots[at].ref != INDEX_NONE;
-         at = (at + 1) & x->mask) {
-        uint64_t other = x->hash_of(x->owner, x->slots[at].ref);
-        if (fits_hole(x, index_home(x, other), hole, at)) {
-            x->slots[hole] = x->slots[at];
-            hole = at;
-        }
-    }
-    x->slots[hole].ref = INDEX_NONE;
     x->used--;
 }
 
 void index_free(struct index *x)
 {
-    free(x->slots);
-    x->slots = NULL;
-    x->mask = x->used = 0;
+    slots_free(&x->now);
+    slots_free(&x->old);
+    x->moved = x->used = 0;
 }

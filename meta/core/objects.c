@@ -66,7 +66,9 @@ void objects_retire(struct ending *e, struct claim *claim)
     e->object->state = OBJECT_REMOVED;
     e->lease_end_ms = reuse_lease_end(c, e->object);
     e->claim = claim;
+    e->missed = !objects_lost(c, e->object);
     claim->unsettled++;
+    claim->missed += e->missed;
     reuse_begin(e);
 }
 
@@ -80,7 +82,6 @@ static void removed(struct change *ch, int status)
     if (status == CENOTE_OK) {
         objects_retire(e, claim);
     } else {
-        table_show(&c->table, e->object);
         outcomes_tell(&e->outcomes, status);
         ending_free(e);
     }
@@ -89,7 +90,7 @@ static void removed(struct change *ch, int status)
         claims_wake(&c->claims, claim);
 }
 
-/* The claim is free, the object visible. Marked first: from here on nobody finds it. */
+/* The claim is free, the object visible, and it stays so until its end is durable. */
 static int remove_object(struct core *c, struct object *o, struct claim *claim,
                          struct outcome *told)
 {
@@ -102,7 +103,6 @@ static int remove_object(struct core *c, struct object *o, struct claim *claim,
     struct ending *e = ending_new(c, o);
     if (e == NULL)
         return CENOTE_NO_MEMORY;
-    table_hide(&c->table, o);
     claim->busy = true;
     e->claim = claim;
     if (told != NULL)

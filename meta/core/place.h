@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Placement: where a new value goes. One stripe where one contiguous range holds it, and it has at
- * most PLACE_STRIPE_MAX bytes; otherwise as many as are needed, each as large as fits, so that a
- * value larger than a segment fits, and one that meets a fragmented pool. The emptiest segment of
- * a live node comes first.
+ * Placement: where a new value goes. Whole, where one range of at most PLACE_STRIPE_MAX bytes holds
+ * it; otherwise in as many stripes as are needed, each as long as fits, so that a value larger than
+ * a segment fits, and one that meets a fragmented pool (why just so: the essay in alloc.c). The
+ * emptiest segment of a live node comes first.
  */
 #ifndef CENOTE_META_PLACE_H
 #define CENOTE_META_PLACE_H
@@ -11,7 +11,6 @@
 #include "meta/core/core.h"
 
 #define PLACE_STRIPE_MAX (UINT64_C(1) << 30)
-#define PLACE_STRIPE_MIN (UINT64_C(1) << 20) /* smaller pieces of a value aren't made */
 
 struct placement {
     uint32_t count;

@@ -29,10 +29,11 @@ static void aborted(struct change *ch, int status)
     outcomes_tell(&outcomes, end_status);
 }
 
-static bool may_write(const struct ending *e)
+/* Where an incarnation has ended nothing needs a fence. */
+static bool needs_fence(const struct ending *e)
 {
     for (uint32_t i = 0; i < e->object->stripes; i++)
-        if (e->extents[i].may_write)
+        if (e->extents[i].may_write && extent_incarnation(&e->extents[i]) != NULL)
             return true;
     return false;
 }
@@ -50,7 +51,7 @@ static void submit(struct put *p, int end_status)
     link_remove(&p->by_age);
     p->phase = PUT_ABORTING;
     p->end_status = end_status;
-    objects_draft(c, p->object, OBJECT_ABORTING, may_write(p->ending), 0, NULL, 0);
+    objects_draft(c, p->object, OBJECT_ABORTING, needs_fence(p->ending), 0, NULL, 0);
     p->change.done = aborted;
     change_submit(&c->changes, &p->change, CHANGE_FREES);
 }
@@ -74,7 +75,7 @@ static void abort_older(struct put *p)
 
 void put_abort(struct put *p, int end_status)
 {
-    if (may_write(p->ending))
+    if (needs_fence(p->ending))
         abort_older(p);
     submit(p, end_status);
 }

@@ -112,6 +112,8 @@ static int recover_removed(struct core *c, struct ending *e)
         claim->successor = newer;
     }
     claim->unsettled++;
+    e->missed = !objects_lost(c, o);
+    claim->missed += e->missed;
     e->claim = claim;
     e->lease_end_ms = reuse_lease_end(c, o);
     return CENOTE_OK;

@@ -145,6 +145,7 @@ static void settle(struct ending *e)
     e->claim = NULL;
     assert(claim->unsettled > 0);
     claim->unsettled--;
+    claim->missed -= e->missed;
     struct outcomes outcomes = e->outcomes;
     e->outcomes.first = NULL;
     if (claim->unsettled == 0 && claim->successor != NULL)

@@ -119,8 +119,9 @@ void table_delete(struct table *t, struct object *o)
 
 struct object *table_by_put(const struct table *t, uint64_t put_id)
 {
-    uint32_t at = INDEX_NONE, ref;
-    while ((ref = index_next(&t->by_put, hash_of_put(put_id), &at)) != INDEX_NONE) {
+    struct index_visit visit = {.hash = hash_of_put(put_id)};
+    uint32_t ref;
+    while ((ref = index_next(&t->by_put, &visit)) != INDEX_NONE) {
         struct object *o = deref(t, ref);
         if (o->put_id == put_id)
             return o;
@@ -130,8 +131,9 @@ struct object *table_by_put(const struct table *t, uint64_t put_id)
 
 struct object *table_by_key(const struct table *t, const struct hash128 *key_hash)
 {
-    uint32_t at = INDEX_NONE, ref;
-    while ((ref = index_next(&t->by_key, hash_of_key(key_hash), &at)) != INDEX_NONE) {
+    struct index_visit visit = {.hash = hash_of_key(key_hash)};
+    uint32_t ref;
+    while ((ref = index_next(&t->by_key, &visit)) != INDEX_NONE) {
         struct object *o = deref(t, ref);
         if (memcmp(&o->key_hash, key_hash, sizeof(*key_hash)) == 0)
             return o;

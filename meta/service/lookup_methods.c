@@ -115,7 +115,7 @@ static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
     }
 }
 
-/* ---- a key that is about to be shown is waited for ---- */
+/* ---- a key whose older object has not settled is waited for ---- */
 
 struct keys_request {
     struct request request;
@@ -125,13 +125,13 @@ struct keys_request {
     struct hash128 hashes[];
 };
 
-/* A claim whose successor one of the keys in the scratch must wait for; NULL: none. */
+/* A claim that one of the keys in the scratch must wait for; NULL: none. */
 static struct claim *blocked(struct service *s, uint32_t count)
 {
     struct claims *claims = &s->core.claims;
     for (uint32_t i = 0; claims->count > 0 && i < count; i++) {
         struct claim *claim = claims_find(claims, &s->hashes[i]);
-        if (claim != NULL && claim->successor != NULL)
+        if (claim != NULL && claim_hides(claim))
             return claim;
     }
     return NULL;
@@ -191,7 +191,7 @@ int method_stat(struct service_peer *p, uint32_t msgid, struct wire_value params
     return answer_keys(p, msgid, params, result, answer_stat);
 }
 
-/* Takes no lease, and so needn't wait: a successor is there. */
+/* Takes no lease, and so needn't wait: what has not settled is there. */
 int method_exists(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result)
 {
@@ -204,8 +204,8 @@ int method_exists(struct service_peer *p, uint32_t msgid, struct wire_value para
         return keys_refusal(params, 0);
     for (uint32_t i = 0; i < count; i++) {
         const struct claim *claim = claims_find(&s->core.claims, &s->hashes[i]);
-        bool there = objects_find(&s->core, &s->hashes[i]) != NULL ||
-                     (claim != NULL && claim->successor != NULL);
+        bool there =
+            objects_find(&s->core, &s->hashes[i]) != NULL || (claim != NULL && claim_hides(claim));
         bitmap[i / 8] = (uint8_t)(bitmap[i / 8] | (unsigned)there << (i % 8));
         gap = gap || !there;
         leading += !gap;

@@ -59,6 +59,14 @@ static void encode_start(const struct core *c, struct start_item *item, struct w
     encode_stripes(c, o, b);
 }
 
+/* The grants don't leave: the connection has gone, or there is no memory for the answer. */
+static void abort_unsent(const struct start *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->items[i].status == CENOTE_OK)
+            puts_abort_unsent(s->items[i].put);
+}
+
 static void put_started(struct start *s)
 {
     struct start_request *r = container_of(s, struct start_request, start);
@@ -67,6 +75,8 @@ static void put_started(struct start *s)
     wire_put_array(&b, s->count);
     for (uint32_t i = 0; i < s->count; i++)
         encode_start(s->core, &s->items[i], &b);
+    if (r->request.peer->closed || b.failed)
+        abort_unsent(s);
     request_end(&r->request, &b);
 }
 

@@ -253,6 +253,24 @@ void case_wrong_grant(struct rig *r)
     rig_disconnect(c);
 }
 
+/* A client whose session has ended writes what that session was granted, over a channel of its next
+ * one: the extent may belong to others, since only the old session was fenced. */
+void case_other_session(struct rig *r)
+{
+    struct xcopy_channel *c = rig_connect(r, 2);
+    struct rig_value v;
+    rig_value_make(&v, 1, rig_next_put(), 4096, 100000);
+    struct cenote_buffer whole = {v.data, v.len_bytes};
+    struct xcopy_req req = rig_write_req(&v, &whole, 1);
+    memset(rig_memory(r, 4096), 0, 100000);
+    CHECK_STATUS(rig_run(c, &req), CENOTE_BAD_GRANT);
+    CHECK(!req.may_land);
+    for (size_t i = 0; i < 100000; i++)
+        CHECK(rig_memory(r, 4096)[i] == 0);
+    rig_value_free(&v);
+    rig_disconnect(c);
+}
+
 void case_stale(struct rig *r)
 {
     struct xcopy_channel *c = rig_connect(r, 1);

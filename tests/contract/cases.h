@@ -15,6 +15,7 @@
     X(out_of_range)                                                                                \
     X(connect_refused)                                                                             \
     X(wrong_grant)                                                                                 \
+    X(other_session)                                                                               \
     X(stale)                                                                                       \
     X(fence_between_writes)                                                                        \
     X(fence_half_way)                                                                              \

@@ -5,13 +5,14 @@
  */
 #include <signal.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "tests/contract/rig.h"
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/log.h"
-#include "transport/fabric.h"
+#include "transport/fabric_link.h"
 #include "transport/hello.h"
 
 enum { LEN = 300000, BATCH = 20 };
@@ -88,7 +89,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Threads share a fabric while its peers and credentials are set again. */
+/* Threads share a fabric while its peers change. */
 static void case_threads(const char *name)
 {
     static struct rig r;
@@ -101,9 +102,12 @@ static void case_threads(const char *name)
         CHECK(pthread_create(&w[i].thread, NULL, work, &w[i]) == 0);
     }
     for (int i = 0; i < 20; i++) {
-        struct xcopy_peer other = r.peer;
+        struct xcopy_peer other = r.peer, same = r.peer;
         other.node = 2 + (uint64_t)i % 3;
         fabric_set_credentials(f, &who);
+        /* an endpoint that isn't used changes */
+        snprintf(same.tcp[0] != '\0' ? same.shm : same.tcp, sizeof same.tcp, "%d", i);
+        CHECK_STATUS(fabric_set_peer(f, &same), CENOTE_OK);
         CHECK_STATUS(fabric_set_peer(f, &other), CENOTE_OK);
         CHECK(fabric_transport_to(f, other.node, 2000) != NULL);
         fabric_drop_peer(f, other.node);
@@ -147,6 +151,33 @@ static void case_restart(const char *name)
     CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
     CHECK_STATUS(run_one(f, &v, XCOPY_READ), CENOTE_OLD_BOOT);
     rig_value_free(&v);
+    fabric_free(f);
+    rig_stop(&r);
+}
+
+static bool has_channel(struct fabric *f)
+{
+    struct fabric_link *link;
+    bool reused;
+    int status = fabric_link_take(f, 1, FABRIC_OPEN, 2000, &link, &reused);
+    if (status == CENOTE_OK)
+        fabric_link_give(f, link, false);
+    return status == CENOTE_OK;
+}
+
+/* Channels outlive credentials that are given again, not those of another session. */
+static void case_credentials(const char *name)
+{
+    static struct rig r;
+    struct xcopy_credentials who = rig_who(1), next = rig_who(2);
+    rig_start(&r, name);
+    struct fabric *f = fabric_for(&r, 1);
+    CHECK(!has_channel(f));
+    CHECK(fabric_transport_to(f, 1, 2000) != NULL);
+    fabric_set_credentials(f, &who);
+    CHECK(has_channel(f));
+    fabric_set_credentials(f, &next);
+    CHECK(!has_channel(f));
     fabric_free(f);
     rig_stop(&r);
 }
@@ -229,6 +260,87 @@ static void case_silent_node(void)
     rig_stop(&r);
 }
 
+enum { NAP_MS = 600, NODE_MS = 200, PATIENCE_MS = 300 };
+
+static int admit_slowly(void *arg, uint64_t session, uint64_t put_id, struct gva gva,
+                        uint64_t extent_len, const struct write_grant *grant)
+{
+    (void)arg, (void)session, (void)put_id, (void)gva, (void)extent_len, (void)grant;
+    usleep(NODE_MS * 1000);
+    return CENOTE_OK;
+}
+
+static void nap(int signal_number)
+{
+    (void)signal_number;
+    usleep(NAP_MS * 1000);
+}
+
+/* This process stands still for longer than its patience, in the middle of a copy: that says nothing
+ * about the node. */
+static void case_own_nap(void)
+{
+    static struct rig r;
+    struct rig_value v;
+    const struct sigaction act = {.sa_handler = nap};
+    const struct itimerval soon = {.it_value = {.tv_usec = NODE_MS * 1000 / 2}};
+    rig_start(&r, "tcp");
+    r.gate.admit_write = admit_slowly;
+    rig_restart(&r);
+    struct fabric *f = fabric_for(&r, 1);
+    CHECK(fabric_transport_to(f, 1, 2000) != NULL);
+    rig_value_make(&v, 1, rig_next_put(), 4096, 500);
+    struct cenote_buffer whole = {v.data, v.len_bytes};
+    struct fabric_req req = {.node = 1, .x = rig_write_req(&v, &whole, 1)};
+    CHECK(sigaction(SIGALRM, &act, NULL) == 0 && setitimer(ITIMER_REAL, &soon, NULL) == 0);
+    fabric_run(f, &req, 1, PATIENCE_MS);
+    CHECK_STATUS(req.x.status, CENOTE_OK);
+    fabric_free(f);
+    rig_value_free(&v);
+    rig_stop(&r);
+}
+
+static uint64_t sealed_ms;
+
+static void note_seal(struct xcopy_req *req)
+{
+    sealed_ms = clock_now_ms();
+    rig_seal(req->owner);
+}
+
+/* A node that accepts and doesn't answer holds up nobody else's copy. */
+static void case_deaf_node(void)
+{
+    static struct rig r;
+    struct endpoint at, bound;
+    struct rig_value v;
+    rig_start(&r, "tcp");
+    struct fabric *f = fabric_for(&r, 1);
+    CHECK(fabric_transport_to(f, 1, 2000) != NULL);
+    CHECK_STATUS(endpoint_parse("127.0.0.1:0", &at), CENOTE_OK);
+    int listener = endpoint_listen(&at, 5, &bound);
+    CHECK(listener >= 0);
+    struct xcopy_peer peer = r.peer;
+    peer.node = 2;
+    endpoint_format(&bound, peer.tcp, sizeof peer.tcp);
+    CHECK_STATUS(fabric_set_peer(f, &peer), CENOTE_OK);
+    rig_value_make(&v, 1, rig_next_put(), 4096, 32 << 20);
+    struct cenote_buffer whole = {v.data, v.len_bytes};
+    struct fabric_req reqs[2] = {{.node = 2, .x = rig_write_req(&v, &whole, 1)},
+                                 {.node = 1, .x = rig_write_req(&v, &whole, 1)}};
+    reqs[1].x.seal_it = note_seal;
+    uint64_t begun_ms = clock_now_ms();
+    fabric_run(f, reqs, 2, 1500);
+    CHECK_STATUS(reqs[0].x.status, CENOTE_TIMED_OUT);
+    CHECK(!reqs[0].x.may_land);
+    CHECK_STATUS(reqs[1].x.status, CENOTE_OK);
+    CHECK(sealed_ms < begun_ms + 1500);
+    fabric_free(f);
+    close(listener);
+    rig_value_free(&v);
+    rig_stop(&r);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -240,8 +352,12 @@ int main(int argc, char **argv)
     case_batches(argv[1]);
     case_threads(argv[1]);
     case_restart(argv[1]);
+    case_credentials(argv[1]);
     case_choice(argv[1]);
-    if (strcmp(argv[1], "tcp") == 0)
+    if (strcmp(argv[1], "tcp") == 0) {
         case_silent_node();
+        case_own_nap();
+        case_deaf_node();
+    }
     return 0;
 }

@@ -286,6 +286,7 @@ struct xcopy_req rig_write_req(struct rig_value *v, const struct cenote_buffer *
         .gva = gva,
         .payload_len = v->len_bytes,
         .put_id = v->put_id,
+        .session = v->session,
         .grant =
             grant_make(&node_key, RIG_BOOT, v->session, v->put_id, gva, extent_size(v->len_bytes)),
         .len_bytes = v->len_bytes,

@@ -180,13 +180,12 @@ static void *host_main(void *arg)
 void host_start(struct rpc_host *h, const char *where, const struct rpc_limits *limits)
 {
     static const struct rpc_handler handler = {on_opened, on_message, on_closed};
-    static const struct rpc_limits defaults;
     struct endpoint e;
     memset(h, 0, sizeof(*h));
     h->loop = rpc_loop_new();
     CHECK(h->loop);
     CHECK_EQ(endpoint_parse(where, &e), CENOTE_OK);
-    CHECK_EQ(rpc_listen(h->loop, &e, limits ? limits : &defaults, &handler, h, &h->at), CENOTE_OK);
+    CHECK_EQ(rpc_listen(h->loop, &e, limits, &handler, h, &h->at), CENOTE_OK);
     CHECK_EQ(pthread_create(&h->thread, NULL, host_main, h), 0);
 }
 

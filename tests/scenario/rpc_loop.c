@@ -74,7 +74,7 @@ static void peer_run(struct peer *p, const struct endpoint *e, void (*begin)(str
     const struct rpc_handler handler = {peer_opened, peer_message, peer_closed};
     *p = (struct peer){.loop = rpc_loop_new(), .begin = begin};
     CHECK(p->loop);
-    CHECK_EQ(rpc_connect(p->loop, e, &(struct rpc_limits){0}, &handler, p), CENOTE_OK);
+    CHECK_EQ(rpc_connect(p->loop, e, NULL, &handler, p), CENOTE_OK);
     rpc_loop_run(p->loop);
     rpc_loop_free(p->loop);
     CHECK_EQ(p->closed, 1);

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 
+import manpages
 import tidy
 from tree import Tree
 
@@ -79,6 +80,11 @@ void log_flush(void)
     "tests/test_log.c": C + '#include <criterion/criterion.h>\n\n#include "transport/base/log.h"\n',
     "tests/run.py": SH + "print()\n",
 }
+
+
+def pages():
+    """The pages of the good tree."""
+    return manpages.wanted({"cenote/cenote.h": GOOD["include/cenote/cenote.h"]})
 
 
 def long_function(lines):
@@ -173,6 +179,17 @@ PLANTED = (
      r"run\.py:3: an absolute path of somebody's machine"),
     ("print", replace("transport/base/log.c", "(void)strlen(text)", 'printf("%s", text)'),
      r"log\.c:9: a library does not call printf"),
+    ("stale page", pages() | {"doc/man/cenote_open.3": ".TH CENOTE_OPEN 3\n"},
+     r"doc/man/cenote_open\.3:1: differs from the headers"),
+    ("missing page", {"doc/man/cenote.7": pages()["doc/man/cenote.7"]},
+     r"cenote_open\.3:1: is missing", r"cenote_close\.3:1: is missing"),
+    ("page of nothing", pages() | {"doc/man/cenote_x.3": ".TH CENOTE_X 3\n"},
+     r"cenote_x\.3:1: describes a function that no header declares"),
+    ("page's layout", pages() | {"doc/man/cenote.1": ".TH CENOTE 1\n.SH NAME\n.NO\n"},
+     r"cenote\.1:3: .*NO"),
+    ("no thread rules", {"doc/THREADS.md": "`cenote_open()`, `cenote_end()`\n"},
+     r"THREADS\.md:1: says nothing of cenote_close\(\)",
+     r"THREADS\.md:1: cenote_end\(\) is declared in no public header"),
     ("no control", replace("transport/base/log.c", "(void)strlen(text)",
                            "return test_off(TEST_SEAL) || test_off(TEST_FENCE)"),
      r"log\.c:9: no cenote_control\(\) switches 'fence' off"),

@@ -13,6 +13,7 @@ import docs
 import includes
 import layout
 import lengths
+import manpages
 import mechanisms
 import publicheaders
 import words
@@ -27,6 +28,9 @@ CHECKS = (
     deadfiles.check,
     words.check_licence,
     words.check_left_overs,
+    manpages.check_pages,
+    manpages.check_layout,
+    manpages.check_threads,
     mechanisms.check_library,
     mechanisms.check_controls,
 )

@@ -69,7 +69,7 @@ struct conn_call {
 
 struct rpc_limits rpc_limits_full(const struct rpc_limits *limits)
 {
-    struct rpc_limits full = *limits;
+    struct rpc_limits full = limits ? *limits : (struct rpc_limits){0};
     if (full.frame_max_bytes == 0 || full.frame_max_bytes > WIRE_FRAME_MAX)
         full.frame_max_bytes = WIRE_FRAME_MAX;
     if (full.output_max_bytes == 0)

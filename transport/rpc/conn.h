@@ -19,7 +19,7 @@ struct rpc_conn_spec {
     void *gone_arg;
 };
 
-/* Limits with their defaults filled in. */
+/* Limits with their defaults filled in; NULL: all of them. */
 struct rpc_limits rpc_limits_full(const struct rpc_limits *limits);
 
 /* An accepted socket: opened() is called from here. CENOTE_OK, CENOTE_NO_MEMORY (gone() was not

@@ -66,11 +66,12 @@ int rpc_loop_every(struct rpc_loop *l, uint32_t period_ms, void (*fn)(void *arg)
 /* Runs fn whenever fd is readable (level-triggered). */
 int rpc_loop_watch(struct rpc_loop *l, int fd, void (*fn)(void *arg), void *arg);
 
-/* Listens; bound (may be NULL) gets the real address. Status, errno kept. */
+/* Listens; bound (may be NULL) gets the real address; limits NULL: the defaults. Status, errno kept.
+ */
 int rpc_listen(struct rpc_loop *l, const struct endpoint *e, const struct rpc_limits *limits,
                const struct rpc_handler *handler, void *arg, struct endpoint *bound);
 /* Begins to connect (non-blocking). Success shows as handler->opened, failure as closed without
- * opened (then with the given arg). */
+ * opened (then with the given arg). limits NULL: the defaults. */
 int rpc_connect(struct rpc_loop *l, const struct endpoint *e, const struct rpc_limits *limits,
                 const struct rpc_handler *handler, void *arg);
 

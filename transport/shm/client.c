@@ -4,8 +4,10 @@
  * calling thread, and the node's CPU has no part in it. One channel serves all threads; a read
  * takes no lock.
  *
- * The node can't look at requests here. What this end checks (ranges, the boot, the horizon of
- * fences) keeps honest processes apart; a process of the same user is trusted (doc/PROTOCOL.md).
+ * The node can't look at requests here. What this end checks (ranges, the boot, the session, the
+ * horizon of fences) keeps honest processes apart; a process of the same user is trusted
+ * (doc/PROTOCOL.md). The session, since a fence names one: what an ended session was granted may
+ * belong to others, while nobody has fenced the session that this process has begun meanwhile.
  */
 #include <errno.h>
 #include <poll.h>
@@ -18,6 +20,7 @@
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 #include "transport/copy.h"
 #include "transport/hello.h"
 #include "transport/shm/map.h"
@@ -30,7 +33,7 @@
 struct shm_channel {
     struct xcopy_channel base;
     int fd;
-    uint64_t boot;
+    uint64_t boot, session;
     struct slots *slots;
     _Atomic bool broken;
     _Atomic uint64_t checked_ms; /* when the socket was looked at */
@@ -133,6 +136,8 @@ static int run_write(struct shm_channel *ch, struct xcopy_req *req, uint8_t *ext
         return CENOTE_INVALID;
     if (req->grant.boot != ch->boot)
         return CENOTE_OLD_BOOT;
+    if (req->session != ch->session && !test_off(TEST_GRANT))
+        return CENOTE_BAD_GRANT;
     int status = slots_enter(ch->slots, req->put_id, SLOT_WAIT_MS, &slot);
     if (status != CENOTE_OK)
         return status;
@@ -250,6 +255,7 @@ static int introduce(struct shm_channel *ch, const struct xcopy_peer *peer,
     if (status != CENOTE_OK)
         return status;
     ch->boot = answer.boot;
+    ch->session = who->session;
     status = receive_slots(ch, deadline_ms);
     for (uint32_t i = 0; status == CENOTE_OK && i < answer.segments; i++)
         status = receive_segment(ch, deadline_ms);

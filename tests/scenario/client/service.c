@@ -300,13 +300,12 @@ static void *run(void *arg)
 
 void service_start(struct service *s)
 {
-    const struct rpc_limits limits = {0};
     struct endpoint e;
 
     CHECK(endpoint_parse(s->where, &e) == CENOTE_OK);
     s->loop = rpc_loop_new();
     CHECK(s->loop);
-    CHECK(rpc_listen(s->loop, &e, &limits, &handler, s, NULL) == CENOTE_OK);
+    CHECK(rpc_listen(s->loop, &e, NULL, &handler, s, NULL) == CENOTE_OK);
     CHECK(pthread_create(&s->thread, NULL, run, s) == 0);
 }
 

@@ -8,19 +8,12 @@
 #include "client/get.h"
 #include "client/put.h"
 
-#define NAME_SPACE 7u
 #define STEPS_MAX  100000u
 
 static uint64_t next_seq(void *arg)
 {
     struct fake *f = arg;
     return ++f->seq;
-}
-
-static uint32_t name_space(void *arg)
-{
-    (void)arg;
-    return NAME_SPACE;
 }
 
 void fake_begin(struct fake *f)
@@ -51,7 +44,6 @@ struct machine_env fake_env(struct fake *f)
                                 .verify = CENOTE_VERIFY_FULL,
                                 .timeout_ms = 10000,
                                 .next_seq = next_seq,
-                                .name_space = name_space,
                                 .arg = f};
 }
 
@@ -446,6 +438,8 @@ static void call(struct fake *f, struct machine *machine, const struct wire_buf 
         assert(parsed);
     }
     f->now_ms += FAKE_CALL_MS;
+    machine->session = f->session;
+    machine->name_space = FAKE_NAMESPACE;
     tell(f, machine, status, result);
     if (parsed)
         wire_msg_free(&holder);

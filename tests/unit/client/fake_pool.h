@@ -13,6 +13,7 @@
 #define FAKE_OBJECTS    1024u
 #define FAKE_EXTENTS    16u
 #define FAKE_LEASE_MS   1000u
+#define FAKE_NAMESPACE  7u
 #define FAKE_CALL_MS    1u /* what every call and copy takes */
 
 struct fake_object {
@@ -34,6 +35,7 @@ struct fake {
     struct fake_object objects[FAKE_OBJECTS];
     uint32_t object_count;
     uint64_t next_put, seq, last_seq;
+    uint64_t session; /* that the next call is answered to */
     unsigned calls, lookups, starts, commits, aborts, copies, refreshes, waits;
 
     uint64_t stripe_bytes; /* how the service cuts values; 0: not at all */

@@ -198,23 +198,34 @@ Test(get, lease_counts_from_before_the_request)
 
 static uint8_t other[VALUE_BYTES];
 
-static void replace_after_copies(struct fake *fake)
+/* Another value's bytes are where the object says. */
+static void reseal(struct fake *fake, struct fake_object *o)
 {
-    struct fake_object *o = fake_find(fake, "k");
-    fake->after_copies = NULL;
-    fake->now_ms += FAKE_LEASE_MS;
-    /* As seen from here: another value has taken the key, its bytes are where it says. */
-    o->put_id++;
     memcpy(fake_at(fake, o->stripes[0].gva[0]), other, sizeof other);
     struct seal seal;
     uint8_t *at = fake_at(fake, o->stripes[0].gva[0]) + extent_seal_offset(sizeof other);
-    cr_assert_eq(seal_decode(at, &seal), CENOTE_OK);
-    seal.put_id = o->put_id;
+    seal = (struct seal){.sum_kind = SUM_XXH3,
+                         .put_id = o->put_id,
+                         .gva = o->stripes[0].gva[0],
+                         .incarnation = fake_node_of(o->stripes[0].gva[0]) + 11,
+                         .stripes = 1,
+                         .total_len = sizeof other,
+                         .payload_len = sizeof other,
+                         .state = SEAL_STATE_LIVE};
     struct sums *s = sums_new(sizeof other);
     sums_update(s, other, sizeof other);
     seal.root = o->stripes[0].root = sums_root(s);
     sums_free(s);
     seal_encode(&seal, at);
+}
+
+static void replace_after_copies(struct fake *fake)
+{
+    struct fake_object *o = fake_find(fake, "k");
+    fake->after_copies = NULL;
+    fake->now_ms += FAKE_LEASE_MS;
+    o->put_id++;
+    reseal(fake, o);
 }
 
 Test(get, lease_ran_out_and_key_was_replaced__begins_anew)
@@ -226,6 +237,40 @@ Test(get, lease_ran_out_and_key_was_replaced__begins_anew)
     cr_assert_eq(fake_get(&f, "k", got, sizeof got, &len), CENOTE_OK);
     cr_assert_eq(memcmp(got, other, sizeof other), 0);
     cr_assert_eq(f.copies, 2);
+}
+
+/* The key is replaced between each lookup and its copy. */
+static int replace_before_copy(struct fake *fake, struct xcopy_req *x)
+{
+    struct fake_object *o = fake_find(fake, "k");
+
+    if (x->op != XCOPY_READ || fake->hook[0]-- <= 0)
+        return XCOPY_IN_PROGRESS;
+    o->put_id++;
+    reseal(fake, o);
+    return CENOTE_STALE;
+}
+
+Test(get, replaced_again_and_again__the_newest)
+{
+    uint64_t len;
+    store();
+    fake_fill(other, sizeof other, 2);
+    f.on_copy = replace_before_copy;
+    f.hook[0] = 10;
+    cr_assert_eq(fake_get(&f, "k", got, sizeof got, &len), CENOTE_OK);
+    cr_assert_eq(memcmp(got, other, sizeof other), 0);
+    cr_assert_eq(f.lookups, 11);
+}
+
+Test(get, replaced_for_ever__timed_out)
+{
+    store();
+    uint64_t begun_ms = f.now_ms;
+    f.on_copy = replace_before_copy;
+    f.hook[0] = 1000000;
+    cr_assert_eq(fake_get(&f, "k", got, sizeof got, NULL), CENOTE_TIMED_OUT);
+    cr_assert_lt(f.now_ms, begun_ms + 11000);
 }
 
 static int node_is_down(struct fake *fake, struct xcopy_req *x)

@@ -67,7 +67,7 @@ Test(put, extent_is_as_the_format_says)
     cr_assert_eq(seal.root, sums_root(s));
     cr_assert_eq(seal.root, o->stripes[0].root);
     cr_assert_eq(seal.put_id, o->put_id);
-    cr_assert_eq(seal.name_space, 7);
+    cr_assert_eq(seal.name_space, FAKE_NAMESPACE);
     cr_assert_eq(seal.incarnation, fake_node_of(seal.gva) + 11);
     cr_assert_eq(seal.total_len, sizeof value);
     cr_assert_eq(seal.state, SEAL_STATE_LIVE);
@@ -126,6 +126,21 @@ Test(put, one_replica_fails__commits_the_other)
     cr_assert_eq(fake_find(&f, "k")->extent_states[0], EXTENT_UNKNOWN);
     cr_assert_eq(fake_find(&f, "k")->extent_states[1], EXTENT_VISIBLE);
     expect_there();
+}
+
+static int refuse_other_sessions(struct fake *fake, struct xcopy_req *x)
+{
+    fake->session++; /* another thread begins a new one */
+    return x->session == (uint64_t)fake->hook[0] ? CENOTE_FENCED : CENOTE_OK;
+}
+
+Test(put, session_ends_before_the_copy__writes_as_who_was_granted)
+{
+    f.session = 41;
+    f.hook[0] = 41;
+    f.on_copy = refuse_other_sessions;
+    cr_assert_eq(put_value(), CENOTE_ABORTED);
+    cr_assert_eq(f.commits, 0);
 }
 
 Test(put, one_replica_not_begun__drained)

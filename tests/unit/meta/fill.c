@@ -48,7 +48,7 @@ static uint64_t payload_even(struct seeded *s, double least)
     return (uint64_t)(least * exp(span * (double)seeded_below(s, 1000001) / 1e6));
 }
 
-static uint64_t payload_some(struct seeded *s, enum fill_sizes sizes)
+uint64_t fill_payload(struct seeded *s, enum fill_sizes sizes)
 {
     switch (sizes) {
     case FILL_BLOCKS:
@@ -130,7 +130,7 @@ static double values_expected(struct fill *f)
 {
     double bytes = 0;
     for (uint32_t i = 0; i < 1000; i++)
-        bytes += (double)payload_some(f->s, f->c.sizes);
+        bytes += (double)fill_payload(f->s, f->c.sizes);
     return (double)f->c.segment_bytes / (bytes / 1000);
 }
 
@@ -141,7 +141,7 @@ static void rise_slowly(struct fill *f)
     uint64_t payload;
     double target = START_FILLED;
     do {
-        payload = payload_some(f->s, f->c.sizes);
+        payload = fill_payload(f->s, f->c.sizes);
         target = target + step < 1 ? target + step : 1;
         double want = target * segment - (double)alloc_rounding(payload).size;
         while ((double)alloc_used_bytes(f->a) > want)
@@ -154,7 +154,7 @@ static void rise_quickly(struct fill *f)
     do {
         while (f->count > 0 && seeded_below(f->s, 100) >= PUTS_IN_100)
             remove_some(f);
-    } while (put(f, payload_some(f->s, f->c.sizes)));
+    } while (put(f, fill_payload(f->s, f->c.sizes)));
 }
 
 struct fill_result fill_until_refused(struct seeded *s, struct fill_case c)

@@ -43,6 +43,9 @@ struct fill_result {
 /* Fills a segment of its own until a put is refused. */
 struct fill_result fill_until_refused(struct seeded *s, struct fill_case c);
 
+/* One payload's length. */
+uint64_t fill_payload(struct seeded *s, enum fill_sizes sizes);
+
 /* For reports. */
 const char *fill_sizes_name(enum fill_sizes sizes);
 const char *fill_rise_name(enum fill_rise rise);

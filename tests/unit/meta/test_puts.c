@@ -252,6 +252,50 @@ Test(puts, start__in_stripes)
     (void)second;
 }
 
+static void start_send(struct end *e, const char *key)
+{
+    struct wire_buf b;
+    end_request(e, &b, METHOD_PUT_START);
+    put_start_params_put(&b, 1, 0, 1);
+    put_start_key_put(&b, key, strlen(key), 100);
+    end_send(e, &b);
+}
+
+/* Nobody got the grants: nothing needs a fence, and nothing waits for a time-out. */
+Test(puts, start__connection_went_before_the_answer)
+{
+    node->holds_calls = true;
+    start_send(alice, "k");
+    end_close(alice);
+    alice = bob;
+    world_run(world);
+    cr_assert_eq(rig_status("service", "pending_puts"), 0);
+    cr_assert_not(end_reply(node, METHOD_FENCE, CENOTE_OK));
+    cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
+    world_run(world);
+    cr_assert_eq(rig_status("quarantine", "extents"), 0);
+}
+
+/* The death of a node takes the puts on it, not the older ones of the session elsewhere. */
+Test(puts, lost__spares_older_puts_on_other_nodes)
+{
+    cr_assert_eq(client_put_start(alice, "older", 100, 0, &other, NULL), CENOTE_OK);
+    struct end *second = node_up(world, "n2", 8, 1, RIG_SEGMENT);
+    for (;;) { /* the first one on the new node */
+        struct stripe s[STRIPES_MAX];
+        cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, s), CENOTE_OK);
+        if (s[0].gva[0].v >= second->joined.segments[0].gva.v)
+            break;
+    }
+    struct wire_buf b;
+    uint32_t left = end_request(second, &b, METHOD_NODE_LEAVE);
+    wire_put_array(&b, 0);
+    cr_assert_eq(end_ask(second, &b, left, NULL), CENOTE_OK);
+    world_pass(world, 200);
+    cr_assert_neq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_OK);
+    cr_assert_eq(client_commit(alice, &other, EXTENT_VISIBLE), CENOTE_OK);
+}
+
 Test(puts, start__no_nodes)
 {
     end_close(node);

@@ -9,9 +9,10 @@ Test(removes, not_leased__answers_when_durable)
     node->holds_calls = true;
     cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
     uint32_t msgid = client_remove_send(alice, "k");
-    cr_assert_not(client_exists(bob, "k")); /* marked first */
+    cr_assert(client_exists(bob, "k")); /* not durable yet */
     world_run(world);
     cr_assert_eq(client_remove_status(alice, msgid), CENOTE_OK);
+    cr_assert_not(client_exists(bob, "k"));
 }
 
 Test(removes, leased__answers_when_void)
@@ -24,9 +25,15 @@ Test(removes, leased__answers_when_void)
     world_run(world);
     cr_assert_eq(client_remove_status(alice, msgid), 1);
     cr_assert_eq(client_remove_status(bob, again), 1);
-    cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_NOT_FOUND);
+    /* Bob may still find it by his lease: so nobody is told that it is gone. */
+    uint32_t seen = client_lookup_send(alice, "k");
+    world_run(world);
+    cr_assert_eq(client_lookup_status(alice, seen), 1);
+    cr_assert(client_exists(alice, "k"));
     cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
     world_run(world);
+    cr_assert_eq(client_lookup_status(alice, seen), CENOTE_NOT_FOUND);
+    cr_assert_not(client_exists(alice, "k"));
     cr_assert_eq(client_remove_status(alice, msgid), CENOTE_OK);
     cr_assert_eq(client_remove_status(bob, again), CENOTE_NOT_FOUND);
     cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 1); /* the lease is not over */
@@ -50,6 +57,32 @@ Test(removes, leased__answers_when_the_lease_is_over)
     cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 0);
 }
 
+/* A miss after the death of a node is allowed: nobody waits for what is lost. */
+Test(removes, leased__lost_is_missed_at_once)
+{
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_OK);
+    struct wire_buf b;
+    uint32_t left = end_request(node, &b, METHOD_NODE_LEAVE);
+    wire_put_array(&b, 0);
+    cr_assert_eq(end_ask(node, &b, left, NULL), CENOTE_OK);
+    world_pass(world, 200); /* swept */
+    cr_assert_eq(client_lookup(alice, "k", NULL, NULL), CENOTE_NOT_FOUND);
+    cr_assert_not(client_exists(alice, "k"));
+}
+
+Test(removes, on_the_way__is_found_by_lookups)
+{
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    memstore_fail(world->store, 1, CENOTE_META_FULL);
+    uint32_t msgid = client_remove_send(alice, "k");
+    uint32_t seen = client_lookup_send(bob, "k");
+    cr_assert_eq(client_lookup_status(bob, seen), CENOTE_OK);
+    world_run(world);
+    cr_assert_eq(client_remove_status(alice, msgid), CENOTE_META_FULL);
+    cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_OK);
+}
+
 Test(removes, leased__newer_put_is_shown_afterwards)
 {
     node->holds_calls = true;
@@ -65,12 +98,13 @@ Test(removes, leased__newer_put_is_shown_afterwards)
     cr_assert_eq(client_commit_status(alice, committed), 1);
     uint32_t waits = client_lookup_send(bob, "k");
     world_run(world);
-    cr_assert_eq(client_lookup_status(bob, seen), CENOTE_NOT_FOUND); /* before it was durable */
+    cr_assert_eq(client_lookup_status(bob, seen), 1);
     cr_assert_eq(client_lookup_status(bob, waits), 1);
     cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
     world_run(world);
     cr_assert_eq(client_remove_status(alice, removed), CENOTE_OK);
     cr_assert_eq(client_commit_status(alice, committed), CENOTE_OK);
+    cr_assert_eq(client_lookup_status(bob, seen), CENOTE_OK);
     cr_assert_eq(client_lookup_status(bob, waits), CENOTE_OK);
 }
 
