@@ -358,7 +358,7 @@ def bad_options(_options, _chance):
     refuse(["--dram", "1K"], "out of range")
     refuse(["--dram", "much"], "no size")
     refuse(["--dram", f"{total // 1024 // 1024 + 2}GiB"], "this machine has")
-    refuse(["--dram", "1MiB,2MiB"] * 33, "from 1 to 64 segments")
+    refuse(["--dram", "1MiB,2MiB"] * 33, "dram: at most 64 values")
     refuse(["--dram", "3MiB", "--huge-pages", "2M"], "no multiple")
     refuse(["--huge-pages", "5M"], "huge-pages")
     refuse(["--numa", "0x"], "no number of a NUMA node")
