@@ -67,8 +67,8 @@ int memdir_segment(const struct memdir *d, uint32_t segment);
 
 /* What a pool said: from now on the contents can be taken over. CENOTE_OK or CENOTE_IO, logged. */
 int memdir_name(struct memdir *d, const struct memdir_state *state);
-/* Before the bytes are offered, so that the next life knows of all that a pool may use. CENOTE_OK or
- * CENOTE_IO, logged. */
+/* Before the bytes are offered, so that the next life knows of all that a pool may use. CENOTE_OK
+ * or CENOTE_IO, logged. */
 int memdir_set_populated(struct memdir *d, uint32_t segment, uint64_t bytes);
 /* The contents have ended: removes all files. */
 void memdir_clear(struct memdir *d);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One life of a node: memory, the exporters that serve it, the thread that populates it, and the
- * struct node that decides for them. It begins with a new boot number and new keys, and it ends as a
- * whole: connections closed, server threads joined, memory unmapped. Its memory is fresh, unless it
- * is named and holds the contents of an earlier life, whose process was killed before the pool
+ * struct node that decides for them. It begins with a new boot number and new keys, and it ends as
+ * a whole: connections closed, server threads joined, memory unmapped. Its memory is fresh, unless
+ * it is named and holds the contents of an earlier life, whose process was killed before the pool
  * declared it dead. Nothing else is used a second time.
  */
 #ifndef CENOTE_SERVER_NODE_LIFE_H

@@ -102,7 +102,8 @@ void case_segment_added(struct rig *r)
     struct cenote_buffer whole = {v.data, v.len_bytes};
     struct xcopy_req put = rig_write_req(&v, &whole, 1);
     CHECK_STATUS(rig_run(c, &put), CENOTE_BAD_RANGE);
-    CHECK_STATUS(memory_ops_of(MEMORY_HOST)->make(1 << 20, &(struct memory_how){0}, &second.memory), CENOTE_OK);
+    CHECK_STATUS(memory_ops_of(MEMORY_HOST)->make(1 << 20, &(struct memory_how){0}, &second.memory),
+                 CENOTE_OK);
     CHECK_STATUS(r->ops->add_segment(r->exporter, &second), CENOTE_OK);
     sums_reset(v.sums);
     rig_put(c, &v);

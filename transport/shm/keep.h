@@ -28,8 +28,8 @@
  * earlier one left there. CENOTE_OK; CENOTE_IO, CENOTE_NO_MEMORY; CENOTE_LOCKED: somebody may
  * still write who can't be looked after. */
 int shm_keep_open(struct shm_exporter *e);
-/* Makes the slots of a connection, named where the exporter keeps them. CENOTE_OK, CENOTE_NO_MEMORY,
- * CENOTE_IO. */
+/* Makes the slots of a connection, named where the exporter keeps them. CENOTE_OK,
+ * CENOTE_NO_MEMORY, CENOTE_IO. */
 int shm_keep_make(struct shm_exporter *e, struct shm_connection *c, struct slots **out, int *fd);
 /* Nothing can be written through these slots any more: removes their file. */
 void shm_keep_forget(const struct shm_exporter *e, const struct shm_connection *c);

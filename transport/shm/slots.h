@@ -24,7 +24,8 @@ int slots_map(int fd, struct slots **out);
 void slots_unmap(struct slots *s);
 
 /* The client's writer: from CENOTE_OK on it may write until slots_leave(). CENOTE_FENCED;
- * CENOTE_OLD_BOOT: the node has begun another life; CENOTE_LIMIT: no slot became free for wait_ms. */
+ * CENOTE_OLD_BOOT: the node has begun another life; CENOTE_LIMIT: no slot became free for
+ * wait_ms. */
 int slots_enter(struct slots *s, uint64_t put_id, uint32_t wait_ms, uint32_t *slot);
 void slots_leave(struct slots *s, uint32_t slot);
 /* The client, when it has left all slots: it will never enter one again. */
