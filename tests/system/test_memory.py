@@ -1,18 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The memory of nodes: named memory over kill -9 and restart, several segments, huge pages, NUMA.
+"""The memory of nodes: named memory over kill -9 and restart, several segments, wrong options.
 
 Usage: test_memory.py [--times N] [--seed N] [--only CASE]
 """
 import argparse
-import collections
-import ctypes
 import pathlib
 import random
 import re
 import shutil
-import signal
-import struct
 import subprocess
 import tempfile
 import time
@@ -26,22 +22,17 @@ from test_kill_service import NOISE, finish, hammer, remove_all
 SIZES = (0, 1, 4095, 65536, 65537, 300000, 3 * MIB + 17)
 WRITER_VALUE = 24 * MIB
 WRITER_DRAM = 40 * MIB
-OLD_BOOT, BAD_GRANT, DENIED = -64, -65, -15
-HUGE_PAGE = 2 * MIB
-NR_HUGE = pathlib.Path("/proc/sys/vm/nr_hugepages")
+OLD_BOOT, BAD_GRANT = -64, -65
 GIVEN_AWAY = "the space of a writer that is in its memcpy was given away"
-# A node that was declared dead, and one that its user started wrongly.
-WARNINGS = [*NOISE, r"module=meta .*refuses"]
 
 
 class Named(Pool):
     """A split pool whose nodes have named memory, one directory each."""
 
-    def __init__(self, nodes=1, dram=64 * MIB, options=SHORT, state_dir=False):
+    def __init__(self, nodes=1, dram=64 * MIB, options=SHORT):
         super().__init__(nodes=nodes, split=True, dram=dram, options=options)
         self.memory = pathlib.Path(tempfile.mkdtemp(prefix="cenote-test-", dir="/dev/shm"))
-        self.apart = state_dir
-        self.allow(*WARNINGS)
+        self.allow(*NOISE)
 
     def directory(self, name):
         return self.memory / name
@@ -373,102 +364,11 @@ def bad_options(_options, _chance):
     refuse(["--dram", "1GiB", "--huge-pages", "1G"], "huge page|cannot make a file")
 
 
-class Reserved:
-    """Some huge pages, set aside for a test and given back."""
-
-    def __init__(self, pages):
-        self.pages = pages
-
-    def __enter__(self):
-        try:
-            self.before = int(NR_HUGE.read_text())
-            NR_HUGE.write_text(str(self.before + self.pages))
-        except OSError as error:
-            pool.skip(f"huge pages can't be set aside: {error}")
-        if int(NR_HUGE.read_text()) < self.before + self.pages:
-            self.__exit__()
-            pool.skip("the machine has no room for huge pages")
-        return self
-
-    def __exit__(self, *_):
-        NR_HUGE.write_text(str(self.before))
-
-
-def mapped_pages(pid, needle):
-    """KernelPageSize of the mappings whose file's name has the needle, with their sizes."""
-    found, current = collections.Counter(), None
-    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            current = needle in line
-        elif current and (m := re.match(r"(KernelPageSize|Shared_Hugetlb|Private_Hugetlb|Size):"
-                                        r"\s+(\d+) kB", line)):
-            found[m[1]] += int(m[2])
-    return found
-
-
-def huge_pages(_options, chance):
-    """Of those that were set aside, proven from smaps; and what is said when there are none."""
-    if not NR_HUGE.exists():
-        pool.skip("this kernel has no huge pages")
-    with Reserved(24):
-        with Pool(split=True, dram=16 * HUGE_PAGE, options=SHORT,
-                  node_options=["--huge-pages", "2M"]) as p:
-            pages = mapped_pages(p.nodes[0].pid, "cenote-segment")
-            check(pages["KernelPageSize"] == 2048, f"pages of {pages['KernelPageSize']} KiB")
-            check(pages["Shared_Hugetlb"] + pages["Private_Hugetlb"] == 16 * 2048,
-                  f"not all of it is there: {pages}")
-            check_values(p, put_values(p, chance.random()))
-        refuse(["--dram", 4096 * HUGE_PAGE, "--huge-pages", "2M"],
-               "needs 4096 huge pages of 2 MiB, the machine has [0-9]+ free ones|this machine has")
-
-
-def named_huge_pages(_options, chance):
-    """A hugetlbfs, with the state on a tmpfs."""
-    if not NR_HUGE.exists():
-        pool.skip("this kernel has no huge pages")
-    mount = pathlib.Path(tempfile.mkdtemp(prefix="cenote-test-"))
-    done = subprocess.run(["mount", "-t", "hugetlbfs", "-o", "pagesize=2M,mode=0700", "none",
-                           mount], check=False, capture_output=True)
-    if done.returncode != 0:
-        mount.rmdir()
-        pool.skip(f"no hugetlbfs can be mounted: {done.stderr.decode()}")
-    try:
-        with Reserved(24), Named(nodes=0) as p:
-            refuse(["--memory-dir", mount, "--dram", "2MiB"], "--memory-state-dir must name")
-            node = p.add_node("huge", ["--memory-dir", mount, "--memory-state-dir",
-                                       p.directory("huge")], start=False)
-            node.options[node.options.index("--dram") + 1] = str(16 * HUGE_PAGE)
-            node.start()
-            p.wait_capacity()
-            values = put_values(p, chance.random())
-            before, after = p.restart(node, "huge")
-            check(before[1] == after[1], "the memory was taken over")
-            pages = mapped_pages(node.pid, str(mount))
-            check(pages["KernelPageSize"] == 2048, f"pages of {pages['KernelPageSize']} KiB")
-            check_values(p, values)
-    finally:
-        subprocess.run(["umount", mount], check=True)
-        mount.rmdir()
-
-
-def numa(_options, chance):
-    """Bound to a node, proven from numa_maps."""
-    if not pathlib.Path("/proc/self/numa_maps").exists():
-        pool.skip("this kernel knows no NUMA")
-    with Pool(split=True, options=SHORT, node_options=["--numa", "0"]) as p:
-        lines = [line for line in
-                 pathlib.Path(f"/proc/{p.nodes[0].pid}/numa_maps").read_text().splitlines()
-                 if "cenote-segment" in line]
-        check(lines and all(" bind:0 " in line for line in lines), f"not bound: {lines}")
-        check(all(re.search(r"\bN0=\d+", line) for line in lines), f"not there: {lines}")
-        check_values(p, put_values(p, chance.random()))
-
-
 CASES = [survives, old_grants, after_death, locked, damaged, stops, writer_woken, writer_killed,
-         hammered, hammered_with_service, segments, bad_options, numa, huge_pages, named_huge_pages]
+         hammered, hammered_with_service, segments, bad_options]
 
 
-def main():
+def main(cases=CASES):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=3 if SANITIZED else 10)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
@@ -483,7 +383,7 @@ def main():
         run.__name__ = case.__name__
         return run
 
-    pool.run_cases([runner(case) for case in CASES], [options.only] if options.only else [])
+    pool.run_cases([runner(case) for case in cases], [options.only] if options.only else [])
 
 
 if __name__ == "__main__":
