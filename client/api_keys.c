@@ -8,9 +8,23 @@
 
 #define MODULE "client"
 
+/* Keys of one call to the service: with keys of full length half a MiB. */
+#define CALL_KEYS 512u
+
 static size_t call_size(size_t left)
 {
-    return left < CLIENT_CALL_KEYS ? left : CLIENT_CALL_KEYS;
+    return left < CALL_KEYS ? left : CALL_KEYS;
+}
+
+/* Begins a request whose parameters are one list of keys. */
+static void ask_keys(struct wire_buf *request, const char *method, const struct cenote_key *keys,
+                     size_t count)
+{
+    wire_buf_clear(request);
+    wire_put_request(request, 0, method);
+    keys_params_put(request, (uint32_t)count);
+    for (size_t i = 0; i < count; i++)
+        wire_put_bin(request, keys[i].data, keys[i].len_bytes);
 }
 
 /* ---- remove ---------------------------------------------------------------------------------- */
@@ -86,14 +100,16 @@ int cenote_remove(struct cenote *client, const struct cenote_key *keys, size_t c
 
 /* ---- exists ---------------------------------------------------------------------------------- */
 
+_Static_assert(CALL_KEYS % 8 == 0, "each call's bits begin a byte");
+
 static int exists_some(struct drive *d, struct wire_buf *request, const struct cenote_key *keys,
-                       size_t count, uint8_t bitmap[CLIENT_CALL_KEYS / 8])
+                       size_t count, uint8_t *bitmap)
 {
     struct rpc_answer answer = {0};
     const uint8_t *bits;
     size_t len, want = (count + 7) / 8;
 
-    client_ask_keys(request, METHOD_EXISTS, keys, count);
+    ask_keys(request, METHOD_EXISTS, keys, count);
     int status = drive_ask(d, request, &answer);
     if (status != CENOTE_OK)
         return status;
@@ -110,7 +126,7 @@ static int exists_some(struct drive *d, struct wire_buf *request, const struct c
 int cenote_exists(struct cenote *client, const struct cenote_key *keys, size_t count, bool *present,
                   size_t *prefix)
 {
-    uint8_t bitmap[CLIENT_CALL_KEYS / 8];
+    uint8_t bitmap[CENOTE_BATCH_MAX / 8];
     struct wire_buf request = {0};
     size_t leading = 0;
     struct drive *d;
@@ -120,16 +136,18 @@ int cenote_exists(struct cenote *client, const struct cenote_key *keys, size_t c
         status = client_check_keys(keys, count);
     for (size_t i = 0, n; status == CENOTE_OK && i < count; i += n) {
         n = call_size(count - i);
-        status = exists_some(d, &request, keys + i, n, bitmap);
-        for (size_t k = 0; status == CENOTE_OK && k < n; k++) {
-            bool there = bitmap[k / 8] >> (k % 8) & 1;
-            leading += there && leading == i + k;
-            if (present)
-                present[i + k] = there;
-        }
+        status = exists_some(d, &request, keys + i, n, bitmap + i / 8);
     }
     wire_buf_free(&request);
-    if (status == CENOTE_OK && prefix)
+    if (status != CENOTE_OK)
+        return status;
+    for (size_t i = 0; i < count; i++) {
+        bool there = bitmap[i / 8] >> (i % 8) & 1;
+        leading += there && leading == i;
+        if (present)
+            present[i] = there;
+    }
+    if (prefix)
         *prefix = leading;
     return status;
 }
@@ -169,7 +187,7 @@ int cenote_stat(struct cenote *client, const void *key, size_t key_len_bytes,
         status = out ? client_check_key(&one) : CENOTE_INVALID;
     if (status != CENOTE_OK)
         return status;
-    client_ask_keys(&request, METHOD_STAT, &one, 1);
+    ask_keys(&request, METHOD_STAT, &one, 1);
     status = drive_ask(d, &request, &answer);
     wire_buf_free(&request);
     if (status != CENOTE_OK)

@@ -8,55 +8,43 @@
 
 #define TRANSPORTS_KEY ",\"transports\":"
 
-/* The transports are encoded like the service's part, and made text by the same function. */
-struct reach {
-    struct wire_buf list;
-    uint32_t count;
-};
-
-static void add_reach(void *arg, const struct map_node *node, const char *transport)
+/* Encoded like the service's part, and made text by the same function. */
+static void put_ways(struct wire_buf *b, const struct drive_way *ways, uint32_t count)
 {
-    struct reach *r = arg;
-
-    wire_put_map(&r->list, 3);
-    wire_put_str(&r->list, "node");
-    wire_put_uint(&r->list, node->node);
-    wire_put_str(&r->list, "name");
-    wire_put_str(&r->list, node->name);
-    wire_put_str(&r->list, "transport");
-    if (transport)
-        wire_put_str(&r->list, transport);
-    else
-        wire_put_nil(&r->list);
-    r->count++;
+    wire_put_array(b, count);
+    for (uint32_t i = 0; i < count; i++) {
+        wire_put_map(b, 3);
+        wire_put_str(b, "node");
+        wire_put_uint(b, ways[i].node.node);
+        wire_put_str(b, "name");
+        wire_put_str(b, ways[i].node.name);
+        wire_put_str(b, "transport");
+        if (ways[i].transport)
+            wire_put_str(b, ways[i].transport);
+        else
+            wire_put_nil(b);
+    }
 }
 
 /* [{node, name, transport}, ...] as text; NULL: no memory. */
 static char *transports_json(struct drive *d)
 {
-    struct reach r = {0};
-    struct wire_buf whole = {0};
+    struct wire_buf b = {0};
     struct wire_msg holder;
     struct wire_value v;
+    struct drive_way *ways;
+    uint32_t count;
     char *text = NULL;
 
-    drive_transports(d, add_reach, &r);
-    wire_put_array(&whole, r.count);
-    if (r.list.failed || whole.failed)
-        goto out;
-    uint8_t *joined = realloc(whole.data, whole.len + r.list.len);
-    if (!joined)
-        goto out;
-    whole.data = joined;
-    if (r.list.len > 0)
-        memcpy(joined + whole.len, r.list.data, r.list.len);
-    if (wire_parse_value(joined, whole.len + r.list.len, &holder, &v) == CENOTE_OK) {
+    if (drive_ways(d, &ways, &count) != CENOTE_OK)
+        return NULL;
+    put_ways(&b, ways, count);
+    free(ways);
+    if (!b.failed && wire_parse_value(b.data, b.len, &holder, &v) == CENOTE_OK) {
         text = wire_to_json(v);
         wire_msg_free(&holder);
     }
-out:
-    wire_buf_free(&whole);
-    wire_buf_free(&r.list);
+    wire_buf_free(&b);
     return text;
 }
 

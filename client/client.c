@@ -175,16 +175,6 @@ int client_check_buffers(const struct cenote_buffer *buffers, size_t count)
     return CENOTE_OK;
 }
 
-void client_ask_keys(struct wire_buf *request, const char *method, const struct cenote_key *keys,
-                     size_t count)
-{
-    wire_buf_clear(request);
-    wire_put_request(request, 0, method);
-    keys_params_put(request, (uint32_t)count);
-    for (size_t i = 0; i < count; i++)
-        wire_put_bin(request, keys[i].data, keys[i].len_bytes);
-}
-
 const char *cenote_version(void)
 {
     return CENOTE_VERSION_TEXT;

@@ -20,11 +20,4 @@ int client_check_keys(const struct cenote_key *keys, size_t count);
  * can ever have). */
 int client_check_buffers(const struct cenote_buffer *buffers, size_t count);
 
-/* Keys of one call to the service. */
-#define CLIENT_CALL_KEYS 512u
-
-/* Begins a request whose parameters are one list of keys. */
-void client_ask_keys(struct wire_buf *request, const char *method, const struct cenote_key *keys,
-                     size_t count);
-
 #endif

@@ -82,6 +82,8 @@ void drive_close(struct drive *d)
 
 void drive_abandon(struct drive *d)
 {
+    session_abandon(d->session);
+    fabric_abandon(d->fabric);
     locate_free(d->map);
     free(d);
 }
@@ -182,40 +184,36 @@ int drive_refresh(struct drive *d)
     return status;
 }
 
-struct node_list {
-    struct map_node *nodes;
-    size_t count, room;
+struct way_list {
+    struct drive_way *ways; /* NULL: no memory */
+    uint32_t count;
 };
 
-static void add_node(void *arg, const struct map_node *node)
+static void list_ways(void *arg, const struct map_node *nodes, uint32_t count)
 {
-    struct node_list *list = arg;
+    struct way_list *list = arg;
 
-    if (list->count == list->room) {
-        size_t room = list->room ? list->room * 2 : 16;
-        struct map_node *grown = realloc(list->nodes, room * sizeof *grown);
-        if (!grown)
-            return;
-        list->nodes = grown;
-        list->room = room;
-    }
-    list->nodes[list->count++] = *node;
+    list->ways = calloc((size_t)count + 1, sizeof *list->ways);
+    for (; list->ways && list->count < count; list->count++)
+        list->ways[list->count].node = nodes[list->count];
 }
 
-void drive_transports(struct drive *d,
-                      void (*fn)(void *arg, const struct map_node *node, const char *transport),
-                      void *arg)
+int drive_ways(struct drive *d, struct drive_way **out, uint32_t *count)
 {
-    struct node_list list = {0};
+    uint32_t wait_ms = d->timeout_ms < DRIVE_PROBE_MS ? d->timeout_ms : DRIVE_PROBE_MS;
+    struct way_list list = {0};
 
-    locate_nodes(d->map, add_node, &list);
-    for (size_t i = 0; i < list.count; i++) {
-        const struct map_node *n = &list.nodes[i];
-        const char *name =
-            n->state == NODE_DEAD ? NULL : fabric_transport_to(d->fabric, n->node, d->timeout_ms);
-        fn(arg, n, name);
+    locate_nodes(d->map, list_ways, &list);
+    if (!list.ways)
+        return CENOTE_NO_MEMORY;
+    for (uint32_t i = 0; i < list.count; i++) {
+        struct drive_way *w = &list.ways[i];
+        if (w->node.state != NODE_DEAD)
+            w->transport = fabric_transport_to(d->fabric, w->node.node, wait_ms);
     }
-    free(list.nodes);
+    *out = list.ways;
+    *count = list.count;
+    return CENOTE_OK;
 }
 
 /* ---- machines -------------------------------------------------------------------------------- */

@@ -21,8 +21,7 @@ struct drive_options {
 /* As session_open(); CENOTE_NO_MEMORY. */
 int drive_open(const struct drive_options *options, struct drive **out);
 void drive_close(struct drive *d);
-/* In a forked child: frees what is the child's alone. Connections, mapped memory and locks belong
- * to the parent's protocol and are left as they are. */
+/* In a forked child, instead of closing: gives back what is the child's own. */
 void drive_abandon(struct drive *d);
 
 /* What machines are begun with. */
@@ -37,9 +36,15 @@ int drive_tell(struct drive *d, const struct wire_buf *request, struct rpc_answe
 
 /* Brings the map up to date. */
 int drive_refresh(struct drive *d);
-/* Calls fn with every node of the map and the transport that reaches it (NULL: none). */
-void drive_transports(struct drive *d,
-                      void (*fn)(void *arg, const struct map_node *node, const char *transport),
-                      void *arg);
+/* Nodes that don't answer are given up after so long, when only the way to them is asked for. */
+#define DRIVE_PROBE_MS 1000u
+
+/* A node of the map, and the transport that reaches it (NULL: none). */
+struct drive_way {
+    struct map_node node;
+    const char *transport;
+};
+/* All nodes of the map; *out is the caller's to free. CENOTE_OK or CENOTE_NO_MEMORY. */
+int drive_ways(struct drive *d, struct drive_way **out, uint32_t *count);
 
 #endif

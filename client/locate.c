@@ -61,6 +61,10 @@ void locate_free(struct locate *l)
 {
     if (!l)
         return;
+    /* In a forked child a thread of the parent may hold it for ever, in the middle of a change. */
+    if (pthread_rwlock_trywrlock(&l->lock) != 0)
+        return;
+    pthread_rwlock_unlock(&l->lock);
     chart_free(&l->chart);
     pthread_rwlock_destroy(&l->lock);
     free(l);
@@ -206,7 +210,7 @@ int locate_update(struct locate *l, struct wire_value result, const struct locat
         goto broken;
     if (fields == 1) { /* ours is the newest */
         pthread_rwlock_wrlock(&l->lock);
-            pthread_rwlock_unlock(&l->lock);
+        pthread_rwlock_unlock(&l->lock);
         return CENOTE_OK;
     }
     status = read_nodes(wire_at(result, 1), &fresh);
@@ -223,11 +227,10 @@ broken:
     return status;
 }
 
-void locate_nodes(const struct locate *l, void (*fn)(void *arg, const struct map_node *node),
-                  void *arg)
+void locate_nodes(const struct locate *l,
+                  void (*fn)(void *arg, const struct map_node *nodes, uint32_t count), void *arg)
 {
     pthread_rwlock_rdlock(lock_of(l));
-    for (uint32_t i = 0; i < l->chart.node_count; i++)
-        fn(arg, &l->chart.nodes[i]);
+    fn(arg, l->chart.nodes, l->chart.node_count);
     pthread_rwlock_unlock(lock_of(l));
 }

@@ -46,8 +46,8 @@ struct locate_watch {
  * caller at a time. */
 int locate_update(struct locate *l, struct wire_value result, const struct locate_watch *watch);
 
-/* Calls fn with every node of the map, holding its lock: fn must not call back. */
-void locate_nodes(const struct locate *l, void (*fn)(void *arg, const struct map_node *node),
-                  void *arg);
+/* Calls fn with the nodes of the map, holding its lock: fn must not call back. */
+void locate_nodes(const struct locate *l,
+                  void (*fn)(void *arg, const struct map_node *nodes, uint32_t count), void *arg);
 
 #endif

@@ -281,6 +281,15 @@ void session_close(struct session *s)
     free(s);
 }
 
+void session_abandon(struct session *s)
+{
+    if (s->link) { /* whole at any time: a link is closed after another one took its place */
+        rpc_client_abandon(s->link->rpc);
+        free(s->link);
+    }
+    free(s);
+}
+
 /* Two tries: a connection that broke while nobody looked shows it only to the one who writes. */
 int session_call(struct session *s, const struct wire_buf *request, struct rpc_answer *answer,
                  struct xcopy_credentials *who)

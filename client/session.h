@@ -37,6 +37,8 @@ struct session_options {
 int session_open(const struct session_options *options, struct session **out);
 /* Ends the session, if the service is there. No call may be running. */
 void session_close(struct session *s);
+/* In a forked child, instead of closing. As rpc_client_abandon(). */
+void session_abandon(struct session *s);
 
 /* One call, sent once. As rpc_client_call(), and: CENOTE_UNAVAILABLE: not sent, the service is
  * away. CENOTE_NO_SESSION: the session had ended, the call had no effect, the next one begins a new

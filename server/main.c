@@ -64,7 +64,7 @@ static int start_roles(struct daemon *d)
     const char *meta = o->meta;
     int status = CENOTE_OK;
     if (options_has_meta(o)) {
-        status = meta_role_start(o, &d->meta);
+        status = meta_role_start(o, &d->signals, &d->meta);
         if (status == CENOTE_OK)
             meta = meta_role_endpoint(d->meta, 0);
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/meta_role.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +19,8 @@
 #include "transport/rpc/rpc.h"
 
 #define ENDPOINT_TEXT_MAX 160
+/* A larger store is not checked at the stop, which whoever stops it would not wait for. */
+#define CHECK_MAX_BYTES   (UINT64_C(256) << 20)
 
 struct meta_role {
     const struct options *options;
@@ -109,13 +111,13 @@ static int listen_at(struct meta_role *r, const char *text)
 {
     struct endpoint e, bound;
     int status = endpoint_parse(text, &e);
-    if (status == CENOTE_OK)
+    if (status != CENOTE_OK)
+        log_error("meta", "%s is no endpoint to listen at any more",
+                  text); /* it was at the start */
+    else
         status = rpc_listen(r->loop, &e, NULL, &peer_handler, r, &bound);
-    if (status != CENOTE_OK) {
-        log_error("meta", "cannot listen at %s: %s", text,
-                  errno != 0 ? strerror(errno) : cenote_status_text(status));
+    if (status != CENOTE_OK)
         return status;
-    }
     endpoint_format(&bound, r->endpoints[r->endpoint_count++], ENDPOINT_TEXT_MAX);
     return CENOTE_OK;
 }
@@ -238,7 +240,13 @@ static int wait_until_ready(struct meta_role *r)
 /* Does what is on disk agree with what the service believed to the end? */
 static void check_records(struct meta_role *r)
 {
+    struct store_usage usage;
     store_lmdb_drain(r->store);
+    r->store->ops->usage(r->store, &usage);
+    if (usage.used_bytes > CHECK_MAX_BYTES) {
+        log_info("meta", "stopped");
+        return;
+    }
     unsigned differences = service_check(r->service);
     LOG_AT(differences == 0 ? LOG_INFO : LOG_ERROR, "meta",
            "stopped with %u differences between records, tables and memory", differences);
@@ -260,7 +268,18 @@ static void tear_down(struct meta_role *r)
     free(r);
 }
 
-int meta_role_start(const struct options *o, struct meta_role **out)
+/* A slow disk, a large store: a step of the start may take long. A signal meanwhile ends the
+ * process at once: nothing has been promised yet, and the store outlives a kill at any point. */
+static int killable(const sigset_t *signals, int (*step)(struct meta_role *r), struct meta_role *r)
+{
+    sigset_t before;
+    pthread_sigmask(SIG_UNBLOCK, signals, &before);
+    int status = step(r);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}
+
+int meta_role_start(const struct options *o, const sigset_t *signals, struct meta_role **out)
 {
     struct meta_role *r = calloc(1, sizeof *r);
     if (!r)
@@ -268,7 +287,7 @@ int meta_role_start(const struct options *o, struct meta_role **out)
     r->options = o;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->ready, NULL);
-    int status = open_store(r);
+    int status = killable(signals, open_store, r);
     if (status == CENOTE_OK)
         status = make_loop(r);
     if (status == CENOTE_OK)
@@ -279,7 +298,7 @@ int meta_role_start(const struct options *o, struct meta_role **out)
         tear_down(r);
         return status;
     }
-    status = wait_until_ready(r);
+    status = killable(signals, wait_until_ready, r);
     if (status != CENOTE_OK)
         meta_role_stop(r);
     else

@@ -3,13 +3,15 @@
 #ifndef CENOTE_SERVER_META_ROLE_H
 #define CENOTE_SERVER_META_ROLE_H
 
+#include <signal.h>
+
 #include "server/options.h"
 
 struct meta_role;
 
 /* Opens the store, recovers, listens; returns when clients can be served. CENOTE_OK, or the status
- * of what failed, logged. */
-int meta_role_start(const struct options *o, struct meta_role **out);
+ * of what failed, logged. The signals, which the caller has blocked, end the process meanwhile. */
+int meta_role_start(const struct options *o, const sigset_t *signals, struct meta_role **out);
 /* Closes all connections, finishes what is under way and closes the store cleanly. */
 void meta_role_stop(struct meta_role *r);
 

@@ -33,6 +33,7 @@ struct node_role {
     uint64_t highest_reign;
     uint64_t renew_at_ms;
     bool told_joined;
+    bool told_unresolved;
     uint64_t stop_by_ms; /* 0: not stopping */
     bool stop_wanted;    /* atomic: by another thread */
 };
@@ -143,6 +144,10 @@ static void connect_meta(void *arg)
     struct endpoint e;
     /* Resolved anew each time: a service that moves keeps its name, not its address. */
     int status = endpoint_parse(r->meta, &e);
+    if (status != CENOTE_OK && !r->told_unresolved)
+        log_error("node", "--meta %s: no endpoint, or a name that isn't known; trying again",
+                  r->meta);
+    r->told_unresolved = status != CENOTE_OK;
     if (status == CENOTE_OK)
         status = rpc_connect(r->loop, &e, NULL, &handler, r);
     if (status != CENOTE_OK)

@@ -74,8 +74,10 @@ static const struct config_option table[] = {
      0},
     {"meta-map-size", CONFIG_SIZE, FIELD(meta_map_bytes), "64GiB", "SIZE",
      "Largest size of the metadata on disk.", NULL, 1u << 20, UINT64_C(1) << 44},
-    {"lease", CONFIG_MS, FIELD(lease_ms), "10s", "TIME",
-     "How long a reader may use what it looked up.", NULL, 10, HOUR_MS},
+    {"lease", CONFIG_MS, FIELD(lease_ms), "5s", "TIME",
+     "How long a reader may use what it looked up, and how long a remove or replace waits for a "
+     "node that is away: keep it well below the clients' time-out (10s).",
+     NULL, 10, HOUR_MS},
     {"put-timeout", CONFIG_MS, FIELD(put_timeout_ms), "60s", "TIME",
      "A put that isn't finished by then is aborted.", NULL, 10, HOUR_MS},
     {"session-grace", CONFIG_MS, FIELD(session_grace_ms), "15s", "TIME",

@@ -123,6 +123,39 @@ void fabric_free(struct fabric *f)
     free(f);
 }
 
+static void link_abandon(struct fabric_link *link)
+{
+    if (link == NULL)
+        return;
+    link->channel->transport->abandon(link->channel);
+    free(link);
+}
+
+static void node_abandon(struct fabric_node *n)
+{
+    link_abandon(n->shared);
+    while (n->idle != NULL) {
+        struct fabric_link *link = n->idle;
+        n->idle = link->next;
+        link_abandon(link);
+    }
+    free(n);
+}
+
+void fabric_abandon(struct fabric *f)
+{
+    if (pthread_mutex_trylock(&f->lock) != 0)
+        return; /* another thread was in the middle of a change, and doesn't exist here */
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (f->buckets[i] != NULL) {
+            struct fabric_node *n = f->buckets[i];
+            f->buckets[i] = n->next;
+            node_abandon(n);
+        }
+    }
+    free(f);
+}
+
 static bool same_credentials(const struct xcopy_credentials *a, const struct xcopy_credentials *b)
 {
     return a->session == b->session && a->name_space == b->name_space &&
@@ -267,6 +300,28 @@ static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeou
 
 /* ---- lending --------------------------------------------------------------------------------- */
 
+/* An open link, or NULL; under the lock. */
+static struct fabric_link *pop_open(struct fabric_node *n)
+{
+    struct fabric_link *link = n->shared;
+    if (link != NULL) {
+        link->users++;
+        return link;
+    }
+    link = n->idle;
+    if (link != NULL) {
+        n->idle = link->next;
+        n->idle_count--;
+    }
+    return link;
+}
+
+/* Shared channels look after their node themselves, when something is submitted. */
+static bool usable(const struct fabric_link *link)
+{
+    return link->shared || link->channel->transport->alive(link->channel);
+}
+
 static struct fabric_link *take_shared(struct fabric *f, struct fabric_node *n)
 {
     pthread_mutex_lock(&f->lock);
@@ -277,24 +332,22 @@ static struct fabric_link *take_shared(struct fabric *f, struct fabric_node *n)
     return link;
 }
 
-/* Shared channels look after their node themselves, when something is submitted. */
-static struct fabric_link *take_open(struct fabric *f, struct fabric_node *n)
+/* An open link of a node that is not dead, or NULL and the node, with one user more. */
+static struct fabric_link *take_open(struct fabric *f, uint64_t id, bool open,
+                                     struct fabric_node **node)
 {
-    struct fabric_link *link = take_shared(f, n);
-    while (link == NULL) {
+    for (;;) {
         pthread_mutex_lock(&f->lock);
-        link = n->idle;
-        if (link != NULL) {
-            n->idle = link->next;
-            n->idle_count--;
-        }
+        struct fabric_node *n = *node_place(f, id);
+        struct fabric_link *link = n != NULL && open ? pop_open(n) : NULL;
+        if (n != NULL && link == NULL)
+            n->users++;
         pthread_mutex_unlock(&f->lock);
-        if (link == NULL || link->channel->transport->alive(link->channel))
+        *node = n;
+        if (link == NULL || usable(link))
             return link;
         fabric_link_give(f, link, true);
-        link = NULL;
     }
-    return link;
 }
 
 static int take_new(struct fabric *f, struct fabric_node *n, uint32_t timeout_ms,
@@ -316,18 +369,16 @@ static int take_new(struct fabric *f, struct fabric_node *n, uint32_t timeout_ms
 int fabric_link_take(struct fabric *f, uint64_t node, enum fabric_want want, uint32_t timeout_ms,
                      struct fabric_link **out, bool *reused)
 {
-    int status = CENOTE_OK;
-    pthread_mutex_lock(&f->lock);
-    struct fabric_node *n = *node_place(f, node);
-    if (n != NULL)
-        n->users++;
-    pthread_mutex_unlock(&f->lock);
-    if (n == NULL)
-        return CENOTE_NODE_DOWN;
-    *out = want == FABRIC_CONNECT ? NULL : take_open(f, n);
+    struct fabric_node *n;
+    int status = CENOTE_NODE_DOWN;
+    *out = take_open(f, node, want != FABRIC_CONNECT, &n);
     *reused = *out != NULL;
-    if (*out == NULL)
-        status = want == FABRIC_OPEN ? CENOTE_NODE_DOWN : take_new(f, n, timeout_ms, out, reused);
+    if (*reused)
+        return CENOTE_OK;
+    if (n == NULL)
+        return status;
+    if (want != FABRIC_OPEN)
+        status = take_new(f, n, timeout_ms, out, reused);
     pthread_mutex_lock(&f->lock);
     node_unuse(n);
     pthread_mutex_unlock(&f->lock);

@@ -19,6 +19,11 @@ struct fabric *fabric_new(enum cenote_transport allowed);
 /* No call may be running. */
 void fabric_free(struct fabric *f);
 
+/* In a forked child, instead of fabric_free(): gives back what is the child's own. Connections and
+ * shared memory go on in the parent. What a thread of the parent was using or changing when the
+ * process forked stays allocated. */
+void fabric_abandon(struct fabric *f);
+
 /* Credentials of the session; channels opened with others are dropped once idle. Any thread. */
 void fabric_set_credentials(struct fabric *f, const struct xcopy_credentials *who);
 /* Makes a peer known or replaces what is known of its node (another boot or endpoint: its channels

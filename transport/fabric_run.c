@@ -82,8 +82,8 @@ static void quiet(struct lane *l, uint32_t timeout_ms)
     l->broken = true;
 }
 
-/* A lane is quiet when nothing moves although its time had been up before the look: this process may
- * have stood still itself, and then the bytes are there. */
+/* A lane is quiet when nothing moves although its time had been up before the look: this process
+ * may have stood still itself, and then the bytes are there. */
 static bool progress_lanes(struct lane *lanes, size_t count, uint32_t timeout_ms, bool *active)
 {
     bool moved = false;

@@ -76,17 +76,17 @@ int hello_answer_decode(const uint8_t in[HELLO_ANSWER_BYTES], struct hello_answe
     return out->status > 0 ? CENOTE_PROTOCOL : CENOTE_OK;
 }
 
-static int wait_readable(int fd, uint64_t deadline_ms)
+int hello_await(int fd, uint64_t deadline_ms)
 {
     for (;;) {
         uint64_t now = clock_now_ms();
+        uint64_t left = now < deadline_ms ? deadline_ms - now : 0;
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        if (now >= deadline_ms)
-            return CENOTE_TIMED_OUT;
-        uint64_t left = deadline_ms - now;
         int n = poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
         if (n > 0)
             return CENOTE_OK;
+        if (n == 0 && left == 0)
+            return CENOTE_TIMED_OUT;
         if (n < 0 && errno != EINTR)
             return CENOTE_NODE_DOWN;
     }
@@ -96,7 +96,7 @@ static int receive(int fd, uint8_t *out, size_t len, uint64_t deadline_ms)
 {
     size_t have = 0;
     while (have < len) {
-        int status = wait_readable(fd, deadline_ms);
+        int status = hello_await(fd, deadline_ms);
         if (status != CENOTE_OK)
             return status;
         ssize_t n = recv(fd, out + have, len - have, MSG_DONTWAIT);

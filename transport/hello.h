@@ -34,6 +34,9 @@ void hello_answer_encode(const struct hello_answer *a, uint8_t out[HELLO_ANSWER_
 /* CENOTE_OK: *out is set, whatever its status says; CENOTE_PROTOCOL, CENOTE_VERSION. */
 int hello_answer_decode(const uint8_t in[HELLO_ANSWER_BYTES], struct hello_answer *out);
 
+/* Waits until the node has sent something; looks once at least. CENOTE_OK, CENOTE_TIMED_OUT,
+ * CENOTE_NODE_DOWN. */
+int hello_await(int fd, uint64_t deadline_ms);
 /* The client's half on a blocking socket: sends the hello, waits for the answer. CENOTE_OK: the
  * node said CENOTE_OK; else its status, CENOTE_NODE_DOWN, CENOTE_TIMED_OUT or an error above. */
 int hello_exchange(int fd, const struct xcopy_peer *peer, const struct xcopy_credentials *who,

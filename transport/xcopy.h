@@ -122,6 +122,11 @@ struct xcopy_transport {
     /* Nothing may be in flight: cancel() first. */
     void (*disconnect)(struct xcopy_channel *c);
 
+    /* In a forked child, instead of disconnect(): gives back what is the child's own memory and
+     * descriptors. The parent goes on: nothing is sent, and shared memory isn't touched, not even
+     * unmapped (it isn't mapped here). */
+    void (*abandon)(struct xcopy_channel *c);
+
     /* Takes a request; sets its status (in progress, done or failed). Requests of one channel
      * complete in order. A failed request may break the channel: alive() tells. */
     void (*submit)(struct xcopy_channel *c, struct xcopy_req *req);

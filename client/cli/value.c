@@ -54,7 +54,7 @@ int cli_put(struct cli *cli)
 /* Into the sink's memory. CENOTE_OK and the length, a status, or errno as CENOTE_IO. */
 static int fetch(struct cli *cli, const char *key, struct sink *sink, uint64_t *len)
 {
-    struct cenote_stat stat;
+    struct cenote_stat stat = {0};
     int status = cenote_stat(cli->client, key, strlen(key), &stat);
 
     *len = stat.len_bytes;

@@ -17,7 +17,7 @@ import troff
 FOLDER = pathlib.Path(__file__).resolve().parent
 PAGES = {"cenote": "cenote.1", "cenoted": "cenoted.8", "cenote-bench": "cenote-bench.1"}
 
-_OPTION = re.compile(r"^  --([\w-]+)(?: ([A-Z]+))?\s+(\S.*)$", re.M)
+_OPTION = re.compile(r"^  --([\w-]+)(?: ([A-Z]+))? +(\S.*)$", re.M)
 _COMMAND = re.compile(r"^  ([a-z]+)((?: +(?:\[[^\]]+\]|[A-Z]+(?:\.\.\.)?))*) {2,}(\S.*)$", re.M)
 _DEFAULT = re.compile(r" \[(.*)\]$")
 _CHOICES = re.compile(r" \(((?:[\w,-]+, )+[\w,-]+)\)$")
@@ -55,6 +55,7 @@ def _command(name, arguments, text):
 
 def sections(text):
     """{"OPTIONS": troff, "COMMANDS": troff} of a --help text."""
+    text = re.sub(r"\n {6,}(?=\S)", " ", text)  # lines that go on
     return {"OPTIONS": "\n".join(_option(*found) for found in _OPTION.findall(text)),
             "COMMANDS": "\n".join(_command(*found) for found in _COMMAND.findall(text))}
 

@@ -75,7 +75,10 @@ struct cenote_options {
     const char *name_space; /**< NULL: "default" */
     enum cenote_transport transport;
     enum cenote_verify verify;
-    uint32_t timeout_ms; /**< of one control call or one copy without progress; 0: 10,000 */
+    /** Of one control call, of one connect, and of one copy without progress; 0: 10,000. Keep it
+     * above the service's lease (5 s): a remove or a replace waits for leases where a node is away,
+     * and one that isn't answered in time ends with CENOTE_UNKNOWN. */
+    uint32_t timeout_ms;
 };
 
 /** A key. */
@@ -142,8 +145,10 @@ enum cenote_put_flags {
  *
  * @param options  NULL for the defaults; copied.
  * @param[out] out the client; not touched on failure.
- * @return CENOTE_OK; CENOTE_INVALID (an option), CENOTE_UNAVAILABLE (nobody answers at the
- *         endpoint), CENOTE_VERSION, CENOTE_DENIED, CENOTE_NO_MEMORY.
+ * @return CENOTE_OK; CENOTE_INVALID (an option, or a host that isn't known), CENOTE_UNAVAILABLE
+ *         (nobody answers at the endpoint), CENOTE_VERSION, CENOTE_PROTOCOL (something else answers
+ *         there), CENOTE_DENIED, CENOTE_LIMIT (too many sessions), CENOTE_NO_MEMORY,
+ *         CENOTE_NOT_SUPPORTED (a kernel before 4.14).
  * Ownership: the caller's; end it with cenote_close(). Any thread.
  */
 CENOTE_API int cenote_open(const struct cenote_options *options, struct cenote **out);
@@ -161,7 +166,8 @@ CENOTE_API void cenote_close(struct cenote **client);
  * @return CENOTE_OK (stored and visible to all), CENOTE_EXISTS (key was there, nothing changed),
  *         CENOTE_NO_SPACE, CENOTE_VALUE_SIZE, CENOTE_KEY_SIZE, CENOTE_NO_NODES, CENOTE_UNAVAILABLE,
  *         CENOTE_UNKNOWN, CENOTE_TIMED_OUT, CENOTE_NODE_DOWN (no node took the bytes),
- *         CENOTE_ABORTED.
+ *         CENOTE_ABORTED (the put, or the client's session, ended meanwhile: put again),
+ *         CENOTE_LIMIT (too many puts are pending), CENOTE_INVALID, CENOTE_NO_MEMORY.
  * The buffer is the caller's again when the call returns.
  */
 CENOTE_API int cenote_put(struct cenote *client, const void *key, size_t key_len_bytes,
@@ -193,7 +199,9 @@ CENOTE_API int cenote_put_batch(struct cenote *client, struct cenote_put_item *i
 CENOTE_API int cenote_get_batch(struct cenote *client, struct cenote_get_item *items, size_t count);
 
 /**
- * Removes keys. After CENOTE_OK no get that begins later finds the value that was removed.
+ * Removes keys. After CENOTE_OK no get that begins later finds the value that was removed. Waits
+ * until readers that looked it up before can't be reading it any more: for an answer of its node,
+ * or for the lease. CENOTE_UNKNOWN when the answer is lost or late: ask, or remove again.
  * @param[out] statuses  one for each key: CENOTE_OK, CENOTE_NOT_FOUND or an error; may be NULL.
  * @return CENOTE_OK when every key was removed, otherwise the first error among them.
  */
@@ -201,7 +209,7 @@ CENOTE_API int cenote_remove(struct cenote *client, const struct cenote_key *key
                              int *statuses);
 
 /**
- * Tells which keys are there, in one call to the service. Takes no lease.
+ * Tells which keys are there, in one call to the service for each 512 keys. Takes no lease.
  * @param[out] present  one for each key; may be NULL.
  * @param[out] prefix   how many leading keys are there without a gap; may be NULL.
  * @return CENOTE_OK, also when none is there, or an error.

@@ -25,6 +25,9 @@
 
 #define CORE_GAP_MAX_MS 150u
 
+/* After the store has refused what has to be done: the pause before it is tried again. */
+#define STORE_RETRY_MS 1000u
+
 /* Leases end in slots of this width; LEASE_SLOTS of them are told apart, later ones are looked at
  * again when their slot comes round. */
 #define LEASE_UNIT_MS 128u
@@ -34,7 +37,8 @@
 struct reuse {
     struct list leased[LEASE_SLOTS]; /* struct ending, by the end of its lease */
     uint64_t slot;                   /* the last one looked at */
-    struct list retry;               /* struct ending: the store refused */
+    struct list retry;               /* struct ending: the store refused, or memory ran out ... */
+    uint64_t retry_ms;               /* ... and then they are tried again */
     struct list all;                 /* struct ending, begun or not */
     uint64_t bytes, extents;         /* in quarantine */
 };

@@ -45,6 +45,7 @@ void extent_begin(struct extent_work *x)
         assert(f != NULL); /* there since the session got the extent */
         x->step = EXTENT_FENCING;
         list_append(&f->waiting, &x->link);
+        fence_due(f);
     } else {
         extent_void(x, i);
     }
@@ -59,6 +60,12 @@ static void refused(struct node *n, const char *method, int status)
     n->again_ms = n->core->now_ms + CALL_RETRY_MS;
 }
 
+/* Nothing but nil says that it is done. */
+static int answered(int status, struct wire_value result)
+{
+    return status == CENOTE_OK && !wire_is_nil(result) ? CENOTE_PROTOCOL : status;
+}
+
 /* ---- fences ---- */
 
 static void fenced(void *arg, int status, struct wire_value result)
@@ -66,15 +73,16 @@ static void fenced(void *arg, int status, struct wire_value result)
     struct fence *f = arg;
     struct core *c = f->core;
     struct node *n = f->node;
-    (void)result;
     f->in_flight = false;
     if (n == NULL) {
         fence_orphan(f);
         return;
     }
+    status = answered(status, result);
     if (status != CENOTE_OK) {
         refused(n, METHOD_FENCE, status);
-        return; /* sent again by a tick */
+        fence_due(f); /* sent again by a tick */
+        return;
     }
     list_each_safe(&f->waiting, l, after)
     {
@@ -83,6 +91,8 @@ static void fenced(void *arg, int status, struct wire_value result)
         if (x->ending->object->put_id <= f->horizon)
             extent_void(x, i);
     }
+    if (!list_empty(&f->waiting))
+        fence_due(f);
     reuse_drive(c, n);
 }
 
@@ -100,28 +110,42 @@ static void send_fence(struct fence *f)
     struct wire_buf b = {0};
     wire_put_request(&b, 0, METHOD_FENCE);
     fence_params_put(&b, &params);
-    if (!b.failed) {
-        f->in_flight = true;
+    f->in_flight = true;
+    if (b.failed)
+        fenced(f, CENOTE_NO_MEMORY, (struct wire_value){NULL});
+    else
         n->line.call(n->line.arg, b.data, b.len, 0, fenced, f);
-    }
     wire_buf_free(&b);
 }
 
 /* ---- voids ---- */
 
+/* One extent that the node doesn't take must not keep the others for ever: they are tried in ever
+ * smaller batches, from another segment each time. */
+static void void_sizes(struct node *n, int status)
+{
+    if (status == CENOTE_BAD_RANGE) {
+        n->void_batch = n->void_batch > 1 ? n->void_batch / 2 : 1;
+        n->void_segment++;
+    } else if (status == CENOTE_OK && n->void_batch < VOID_BATCH_MAX) {
+        n->void_batch *= 2;
+    }
+}
+
 static void voided(void *arg, int status, struct wire_value result)
 {
     struct node *n = arg;
     struct core *c = n->core;
-    (void)result;
     n->calls--;
     n->void_in_flight = false;
     if (n->gone) {
         node_release(n);
         return;
     }
+    status = answered(status, result);
     if (status != CENOTE_OK)
         refused(n, METHOD_VOID, status);
+    void_sizes(n, status);
     struct list over = {0};
     for (uint32_t k = 0; k < n->segment_count; k++)
         list_move_all(status == CENOTE_OK ? &over : &n->segments[k]->voids,
@@ -133,12 +157,17 @@ static void voided(void *arg, int status, struct wire_value result)
         reuse_drive(c, n);
 }
 
+static struct incarnation *void_segment(const struct node *n, uint32_t k)
+{
+    return n->segments[(n->void_segment + k) % n->segment_count];
+}
+
 static uint32_t collect_voids(struct node *n, struct wire_buf *extents)
 {
     uint32_t count = 0;
     for (uint32_t k = 0; k < n->segment_count; k++) {
-        struct incarnation *i = n->segments[k];
-        while (count < VOID_BATCH_MAX && !list_empty(&i->voids)) {
+        struct incarnation *i = void_segment(n, k);
+        while (count < n->void_batch && !list_empty(&i->voids)) {
             struct extent_work *x = container_of(list_pop(&i->voids), struct extent_work, link);
             const struct piece *p = object_piece(x->ending->object, x->piece);
             list_append(&i->voiding, &x->link);
@@ -152,10 +181,12 @@ static uint32_t collect_voids(struct node *n, struct wire_buf *extents)
 static uint32_t count_voids(const struct node *n)
 {
     uint32_t count = 0;
-    for (uint32_t k = 0; k < n->segment_count && count < VOID_BATCH_MAX; k++)
-        for (struct link *l = list_first(&n->segments[k]->voids);
-             l != NULL && count < VOID_BATCH_MAX; l = list_next(&n->segments[k]->voids, l))
+    for (uint32_t k = 0; k < n->segment_count; k++) {
+        const struct list *voids = &void_segment(n, k)->voids;
+        for (struct link *l = list_first(voids); l != NULL && count < n->void_batch;
+             l = list_next(voids, l))
             count++;
+    }
     return count;
 }
 
@@ -172,8 +203,7 @@ static void send_voids(struct core *c, struct node *n)
     n->void_in_flight = true;
     n->calls++;
     if (b.failed) {
-        struct wire_value none = {NULL};
-        voided(n, CENOTE_NO_MEMORY, none);
+        voided(n, CENOTE_NO_MEMORY, (struct wire_value){NULL});
     } else {
         n->line.call(n->line.arg, b.data, b.len, 0, voided, n);
     }
@@ -184,10 +214,12 @@ void reuse_drive(struct core *c, struct node *n)
 {
     if (n->peer == NULL || n->state == NODE_DEAD || n->join != NULL || c->now_ms < n->again_ms)
         return;
-    list_each_safe(&n->fences, l, after)
-    {
-        struct fence *f = container_of(l, struct fence, by_node);
-        if (!f->in_flight && !list_empty(&f->waiting))
+    struct list due = {0};
+    struct link *l;
+    list_move_all(&due, &n->due);
+    while ((l = list_pop(&due)) != NULL) {
+        struct fence *f = container_of(l, struct fence, due);
+        if (!list_empty(&f->waiting))
             send_fence(f);
     }
     if (!n->void_in_flight)

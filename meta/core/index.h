@@ -7,9 +7,9 @@
  *
  * It grows without a pause. A table of twice the slots takes all that is new, and each further
  * index_reserve() moves some more of the old one, run by run: a run ends at an empty slot, so what
- * has its home before the mark (moved) has moved, and the rest is found as ever. Nothing is put into
- * the old table any more, and what is removed from it leaves a tombstone. The memory comes from the
- * kernel, zeroed page by page when it is touched, and goes back to it piece by piece.
+ * has its home before the mark (moved) has moved, and the rest is found as ever. Nothing is put
+ * into the old table any more, and what is removed from it leaves a tombstone. The memory comes
+ * from the kernel, zeroed page by page when it is touched, and goes back to it piece by piece.
  */
 #ifndef CENOTE_META_INDEX_H
 #define CENOTE_META_INDEX_H

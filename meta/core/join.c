@@ -93,11 +93,16 @@ static int find_kept(struct join *j)
     return CENOTE_OK;
 }
 
+static uint64_t room_of(uint64_t len_bytes)
+{
+    return (len_bytes + GVA_ALIGN - 1) / GVA_ALIGN * GVA_ALIGN;
+}
+
 static int make_fresh(struct join *j, uint32_t k)
 {
     struct core *c = j->core;
     const struct node_segment *s = &j->params.segments[k];
-    uint64_t room = (s->len_bytes + GVA_ALIGN - 1) / GVA_ALIGN * GVA_ALIGN;
+    uint64_t room = room_of(s->len_bytes);
     if (room > GVA_END - c->members.gva_next) {
         log_error("meta", "the global address space is used up");
         return CENOTE_NO_SPACE;
@@ -119,11 +124,21 @@ static int prepare(struct join *j)
     return status;
 }
 
+/* Nobody has heard of these addresses. They are taken back where none behind them was given, so
+ * that a node that asks again and again doesn't use them all up. */
+static void undo_fresh(struct core *c, struct incarnation *i)
+{
+    uint64_t end = i->gva.v + room_of(i->len_bytes);
+    if (c->members.gva_next == end)
+        c->members.gva_next = i->gva.v;
+    incarnation_undo(c, i);
+}
+
 static void undo(struct join *j)
 {
-    for (uint32_t k = 0; k < j->params.segment_count; k++)
+    for (uint32_t k = j->params.segment_count; k-- > 0;)
         if (j->fresh[k] != NULL)
-            incarnation_undo(j->core, j->fresh[k]);
+            undo_fresh(j->core, j->fresh[k]);
     j->node->join = NULL;
     if (j->new_node) {
         link_remove(&j->node->link);

@@ -124,8 +124,8 @@ static int load_incarnation(struct core *c, uint64_t id, struct bytes *b)
     struct gva gva = gva_make(bytes_get_u64(b));
     uint64_t len = bytes_get_u64(b);
     if (format != MEMBER_FORMAT || !bytes_ok(b) || bytes_left(b) > 0 || n == NULL ||
-        n->segment_count == SEGMENTS_MAX || !gva_valid(gva) || len == 0 || gva.v % GVA_ALIGN != 0 ||
-        !gva_covers(gva_make(GVA_FIRST), GVA_END - GVA_FIRST, gva, len) ||
+        n->segment_count == SEGMENTS_MAX || !gva_valid(gva) || len == 0 || len > ALLOC_LENGTH_MAX ||
+        gva.v % GVA_ALIGN != 0 || !gva_covers(gva_make(GVA_FIRST), GVA_END - GVA_FIRST, gva, len) ||
         gva.v + len > c->members.gva_next || members_overlap(c, gva, len))
         return CENOTE_IO;
     struct incarnation *i = incarnation_new(c, id, gva, len, kind);

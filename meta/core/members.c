@@ -50,6 +50,7 @@ struct node *members_add(struct core *c, uint64_t id, const char *name)
     n->id = id;
     n->state = NODE_SUSPECT;
     n->heard_ms = c->patient_ms;
+    n->void_batch = VOID_BATCH_MAX;
     strncpy(n->name, name, sizeof(n->name) - 1);
     list_append(&c->members.nodes, &n->link);
     c->members.node_count++;
@@ -86,20 +87,24 @@ static void node_remove(struct core *c, struct node *n)
 static void died(struct change *ch, int status)
 {
     struct node *n = container_of(ch, struct node, death);
-    if (status == CENOTE_OK)
+    if (status == CENOTE_OK) {
         node_remove(n->core, n);
-    else
-        log_error("meta", "the end of node %s can't be stored: %s", n->name,
-                  cenote_status_text(status)); /* the next tick tries again */
+        return;
+    }
+    log_error("meta", "the end of node %s can't be stored: %s", n->name,
+              cenote_status_text(status));
+    n->again_ms = n->core->now_ms + STORE_RETRY_MS;
 }
 
 void node_kill(struct core *c, struct node *n)
 {
     if (n->death.in_flight || n->join != NULL)
         return;
-    log_warn("meta", "node %s is dead", n->name);
-    n->state = NODE_DEAD;
-    c->members.map_version++;
+    if (n->state != NODE_DEAD) {
+        log_warn("meta", "node %s is dead", n->name);
+        n->state = NODE_DEAD;
+        c->members.map_version++;
+    }
     member_record_remove_node(c, n->id);
     for (uint32_t i = 0; i < n->segment_count; i++)
         member_record_remove_incarnation(c, n->segments[i]->id);
@@ -140,7 +145,10 @@ static void judge(struct core *c, struct node *n)
     if (n->join != NULL || n->death.in_flight)
         return;
     uint64_t silent_ms = c->patient_ms - n->heard_ms;
-    if (silent_ms >= c->options.dead_ms || n->state == NODE_DEAD) {
+    if (n->state == NODE_DEAD) {
+        if (c->now_ms >= n->again_ms)
+            node_kill(c, n);
+    } else if (silent_ms >= c->options.dead_ms) {
         node_kill(c, n);
     } else if (silent_ms >= c->options.suspect_ms && n->state == NODE_ALIVE) {
         log_warn("meta", "node %s has been silent for %llu ms", n->name,

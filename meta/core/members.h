@@ -53,14 +53,17 @@ struct node {
     struct service_link line;                   /* of the peer */
     struct incarnation *segments[SEGMENTS_MAX]; /* in the order of its join */
     uint32_t segment_count;
-    struct list fences; /* struct fence */
+    struct list fences; /* struct fence: all, ... */
+    struct list due;    /* ... and those to be called */
     bool void_in_flight;
-    uint64_t again_ms; /* after a refusal: no call before */
-    uint32_t calls;    /* in flight: each holds a pointer to the node */
-    bool leaving;      /* it said so: it closes the connection itself
+    uint32_t void_batch;   /* extents of one call at most */
+    uint32_t void_segment; /* where the next call begins to collect them */
+    uint64_t again_ms;     /* after a refusal: no call before */
+    uint32_t calls;        /* in flight: each holds a pointer to the node */
+    bool leaving;          /* it said so: it closes the connection itself
                              */
-    bool gone;         /* no member any more; freed with its last call */
-    struct join *join; /* on the way to the store */
+    bool gone;             /* no member any more; freed with its last call */
+    struct join *join;     /* on the way to the store */
     struct change death;
 };
 

@@ -31,8 +31,9 @@ struct removal {
     struct outcome *outcome;
 };
 
-/* Told when the object is no longer found and none of its readers accepts it any more. r lives
- * until then; perhaps told from inside. */
+/* Told when the object is no longer found and none of its readers accepts it any more; what was
+ * lost with its node is removed as well, and told as CENOTE_NOT_FOUND. r lives until then; perhaps
+ * told from inside. */
 void objects_remove(struct removal *r);
 /* A replaced, removed or lost object is durably REMOVED: its claim counts it, reuse begins. */
 void objects_retire(struct ending *e, struct claim *claim);

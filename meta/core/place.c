@@ -3,7 +3,7 @@
 
 #include "transport/base/log.h"
 
-/* A stripe that isn't the last one has at least this part of what it would have in an empty pool. */
+/* A stripe that isn't the last has at least this part of what it would have in an empty pool. */
 #define SPLIT_MAX    32u
 /* Segments that are compared for one stripe; all of them only when none of these has room. */
 #define COMPARED_MAX 32u

@@ -68,7 +68,8 @@ struct put *puts_recover(struct core *c, struct object *o, struct session *s)
 
 static int admit(const struct start *s, uint64_t stripes)
 {
-    if (s->session->put_count >= SESSION_PENDING_MAX || stripes > START_STRIPES_MAX)
+    if (s->session->put_count >= SESSION_PENDING_MAX || s->core->pending >= PENDING_MAX ||
+        stripes > START_STRIPES_MAX)
         return CENOTE_LIMIT;
     return CENOTE_OK;
 }

@@ -19,6 +19,9 @@
 #include "meta/core/core.h"
 #include "meta/core/reuse.h"
 
+/* Puts that aren't over, of all sessions: about 0.5 KiB each. */
+#define PENDING_MAX (1u << 20)
+
 enum put_phase {
     PUT_STARTING,
     PUT_PENDING,

@@ -150,7 +150,7 @@ static void settle(struct ending *e)
     e->outcomes.first = NULL;
     if (claim->unsettled == 0 && claim->successor != NULL)
         puts_show_successor(c, claim);
-    outcomes_tell(&outcomes, CENOTE_OK);
+    outcomes_tell(&outcomes, e->missed ? CENOTE_OK : CENOTE_NOT_FOUND);
     claims_wake(&c->claims, claim);
 }
 
@@ -175,7 +175,10 @@ void ending_consider(struct ending *e)
 void reuse_tick(struct core *c)
 {
     struct list due = {0};
-    list_move_all(&due, &c->reuse.retry);
+    if (c->now_ms >= c->reuse.retry_ms) {
+        list_move_all(&due, &c->reuse.retry);
+        c->reuse.retry_ms = c->now_ms + STORE_RETRY_MS;
+    }
     uint64_t last = c->now_ms / LEASE_UNIT_MS;
     if (last > c->reuse.slot + LEASE_SLOTS)
         c->reuse.slot = last - LEASE_SLOTS;

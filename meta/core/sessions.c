@@ -9,6 +9,9 @@
 #include "meta/core/puts.h"
 #include "transport/base/log.h"
 
+/* Sessions that one tick ends. */
+#define ENDS_MAX 1024u
+
 static struct session **bucket_of(struct core *c, uint64_t id)
 {
     return &c->sessions.buckets[id % SESSION_BUCKETS];
@@ -16,8 +19,6 @@ static struct session **bucket_of(struct core *c, uint64_t id)
 
 struct session *sessions_add(struct core *c, uint64_t id, struct space *space, const char *client)
 {
-    if (c->sessions.count >= SESSIONS_MAX)
-        return NULL;
     struct session *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;
@@ -28,6 +29,7 @@ struct session *sessions_add(struct core *c, uint64_t id, struct space *space, c
     struct session **bucket = bucket_of(c, id);
     s->next = *bucket;
     *bucket = s;
+    list_append(&c->sessions.gone, &s->gone);
     c->sessions.count++;
     return s;
 }
@@ -51,9 +53,11 @@ int sessions_resume(struct core *c, const struct session_resume_params *p, struc
          * that were fenced. */
         if (ids_own(&c->ids, p->session) || space == NULL)
             return CENOTE_NO_SESSION;
+        if (c->sessions.count >= SESSIONS_MAX)
+            return CENOTE_LIMIT;
         s = sessions_add(c, p->session, space, "");
         if (s == NULL)
-            return CENOTE_LIMIT;
+            return CENOTE_NO_MEMORY;
     }
     if (s->ended || s->space != space)
         return CENOTE_NO_SESSION;
@@ -61,10 +65,17 @@ int sessions_resume(struct core *c, const struct session_resume_params *p, struc
     return CENOTE_OK;
 }
 
+void sessions_connected(struct session *s, struct service_peer *peer)
+{
+    s->peer = peer;
+    link_remove(&s->gone);
+}
+
 void sessions_disconnected(struct core *c, struct session *s)
 {
     s->peer = NULL;
     s->gone_ms = c->patient_ms;
+    list_append(&c->sessions.gone, &s->gone);
 }
 
 void sessions_end(struct core *c, struct session *s)
@@ -73,6 +84,7 @@ void sessions_end(struct core *c, struct session *s)
         return;
     s->ended = true;
     s->peer = NULL;
+    link_remove(&s->gone);
     c->sessions.count--;
     puts_abort_session(c, s);
     sessions_release(c, s);
@@ -97,17 +109,15 @@ void sessions_release(struct core *c, struct session *s)
 
 void sessions_tick(struct core *c)
 {
-    for (uint32_t i = 0; i < SESSION_BUCKETS; i++) {
-        struct session *s = c->sessions.buckets[i], *next;
-        for (; s != NULL; s = next) {
-            next = s->next;
-            if (s->ended || s->peer != NULL ||
-                c->patient_ms - s->gone_ms < c->options.session_grace_ms)
-                continue;
-            log_info("meta", "session %llu has been gone too long: it ends",
-                     (unsigned long long)s->id);
-            sessions_end(c, s);
-        }
+    for (uint32_t n = 0; n < ENDS_MAX; n++) {
+        struct link *l = list_first(&c->sessions.gone);
+        if (l == NULL)
+            return;
+        struct session *s = container_of(l, struct session, gone);
+        if (c->patient_ms - s->gone_ms < c->options.session_grace_ms)
+            return;
+        log_info("meta", "session %llu has been gone too long: it ends", (unsigned long long)s->id);
+        sessions_end(c, s);
     }
 }
 
@@ -145,9 +155,16 @@ struct fence *sessions_fence(struct core *c, struct session *s, struct node *nod
     return f;
 }
 
+void fence_due(struct fence *f)
+{
+    if (!f->in_flight && !link_used(&f->due))
+        list_append(&f->node->due, &f->due);
+}
+
 void fence_orphan(struct fence *f)
 {
     assert(list_empty(&f->waiting));
+    link_remove(&f->due);
     f->session = NULL;
     f->node = NULL;
     if (!f->in_flight)

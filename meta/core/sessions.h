@@ -22,6 +22,7 @@ struct service_peer;
 
 struct fence {
     struct link by_session, by_node; /* both unused: orphaned, freed when the call is over */
+    struct link due;                 /* in node.due: something waits, and no call is in flight */
     struct core *core;
     struct session *session;
     uint64_t session_id;
@@ -36,8 +37,9 @@ struct session {
     uint64_t id;
     struct space *space;
     char client[TEXT_MAX];
-    struct service_peer *peer; /* its connection; NULL: none */
-    uint64_t gone_ms;          /* patient time: since when it has none */
+    struct service_peer *peer; /* its connection; NULL: none ... */
+    uint64_t gone_ms;          /* ... since then (patient time), and it is in sessions.gone */
+    struct link gone;
     bool ended;
     struct list puts; /* struct put, by put id */
     uint32_t put_count;
@@ -52,15 +54,18 @@ struct session {
 
 struct sessions {
     struct session *buckets[SESSION_BUCKETS];
-    uint32_t count; /* not ended */
+    uint32_t count;   /* not ended */
+    struct list gone; /* struct session without a connection, longest first */
 };
 
-/* A new one; NULL: no memory, or SESSIONS_MAX. */
+/* A new one, without a connection; NULL: no memory. SESSIONS_MAX is for those that clients ask for:
+ * what is in the store must be taken. */
 struct session *sessions_add(struct core *c, uint64_t id, struct space *space, const char *client);
 struct session *sessions_find(const struct core *c, uint64_t id);
 /* CENOTE_OK and the session, found or made again after a restart; CENOTE_NO_SESSION. */
 int sessions_resume(struct core *c, const struct session_resume_params *p, struct session **out);
-/* Its connection has gone, by itself or for another one. */
+void sessions_connected(struct session *s, struct service_peer *peer);
+/* Its connection has gone. */
 void sessions_disconnected(struct core *c, struct session *s);
 /* Aborts what is pending. The session is freed when nothing is left of it. */
 void sessions_end(struct core *c, struct session *s);
@@ -71,6 +76,8 @@ void sessions_free(struct core *c);
 
 /* Finds or makes; NULL: no memory. */
 struct fence *sessions_fence(struct core *c, struct session *s, struct node *node);
+/* Something waits: the node is to be called, unless it is being. */
+void fence_due(struct fence *f);
 /* The node has gone: nothing may wait any more. */
 void fence_orphan(struct fence *f);
 

@@ -8,9 +8,10 @@
  * store shows here when it is done.
  *
  * Objects lie in chunks and never move; a reference (32 bits) leads to one. With both indexes an
- * object with one stripe takes about 120 bytes; the full key is in the store only. Growing is spread
- * over the additions: none of 6.5 million took longer than 0.5 ms. A key hash is
- * the key's name here: it is keyed with a secret of the namespace, and 128 bits of it don't meet.
+ * object with one stripe takes about 120 bytes (up to 140 after a doubling); the full key is in the
+ * store only. Growing is spread over the additions: none of 6.5 million took longer than 0.5 ms. A
+ * key hash is the key's name here: it is keyed with a secret of the namespace, and 128 bits of it
+ * don't meet.
  */
 #ifndef CENOTE_META_TABLE_H
 #define CENOTE_META_TABLE_H

@@ -8,7 +8,8 @@
 #include "meta/service/peer.h"
 #include "transport/base/log.h"
 
-#define LEASE_MS         10000u
+/* A remove may have to wait for it: well below the time-out of clients, 10 s. */
+#define LEASE_MS         5000u
 #define PUT_TIMEOUT_MS   60000u
 #define SESSION_GRACE_MS 15000u
 #define HEARTBEAT_MS     1000u
@@ -136,7 +137,7 @@ static void answer(struct service_peer *p, uint32_t msgid, struct wire_buf *b)
     if (b->failed) {
         wire_buf_free(b);
         *b = (struct wire_buf){0};
-        wire_put_error(b, msgid, CENOTE_LIMIT, NULL);
+        wire_put_error(b, msgid, CENOTE_FRAME_SIZE, NULL); /* clients ask in parts then */
     }
     if (b->failed)
         p->line.close(p->line.arg); /* no memory even for an error */

@@ -18,15 +18,17 @@ static void opened(struct space_wait *w, int status, struct space *space)
     struct session *s = NULL;
     if (status == CENOTE_OK && (p->closed || p->session != NULL))
         status = CENOTE_INVALID;
+    if (status == CENOTE_OK && c->sessions.count >= SESSIONS_MAX)
+        status = CENOTE_LIMIT;
     if (status == CENOTE_OK &&
         (s = sessions_add(c, ids_take(&c->ids), space, r->params.client)) == NULL)
-        status = CENOTE_LIMIT;
+        status = CENOTE_NO_MEMORY;
     if (status != CENOTE_OK) {
         request_fail(&r->request, status);
         return;
     }
     p->session = s;
-    s->peer = p;
+    sessions_connected(s, p);
     struct session_open_result result = {
         .session = s->id,
         .token = token_make(&c->pool_key, s->id, space->id),
@@ -80,7 +82,7 @@ int method_session_resume(struct service_peer *p, uint32_t msgid, struct wire_va
         s->peer->session = NULL;
         s->peer->line.close(s->peer->line.arg);
     }
-    s->peer = p;
+    sessions_connected(s, p);
     p->session = s;
     wire_put_array(result, 1);
     wire_put_uint(result, c->ids.reign);

@@ -37,7 +37,7 @@ struct node {
     pthread_mutex_t pool_key_lock;
     bool has_pool_key;
     struct hash_key pool_key;
-    bool expects_pool;
+    bool expects_pool; /* it has joined, or taken over contents */
     struct hash128 expected_pool;
     struct segment segments[SEGMENTS_MAX];
     uint32_t segment_count;
@@ -214,8 +214,12 @@ static bool fits(const struct node *n, const struct node_join_result *r)
             (s->incarnation != mine->incarnation || s->gva.v != mine->gva.v))
             return false;
     }
-    struct hash128 pool = name_pool(&r->pool_key);
-    return !n->expects_pool || memcmp(&pool, &n->expected_pool, sizeof pool) == 0;
+    return true;
+}
+
+static bool is_expected_pool(const struct node *n, const struct hash128 *pool)
+{
+    return !n->expects_pool || memcmp(pool, &n->expected_pool, sizeof *pool) == 0;
 }
 
 static_assert(SEGMENTS_MAX <= XCOPY_SEGMENTS_MAX, "an exporter takes all segments of a node");
@@ -240,6 +244,13 @@ int node_joined(struct node *n, const struct node_join_result *r)
         log_error("node", "the service's answer to the join doesn't fit the segments");
         return CENOTE_PROTOCOL;
     }
+    struct hash128 pool = name_pool(&r->pool_key);
+    if (!is_expected_pool(n, &pool)) {
+        log_error("node", "the service is another pool's: it has lost its database, or moved");
+        return CENOTE_PROTOCOL;
+    }
+    n->expects_pool = true;
+    n->expected_pool = pool;
     pthread_mutex_lock(&n->pool_key_lock);
     n->pool_key = r->pool_key;
     n->has_pool_key = true;
@@ -263,7 +274,7 @@ bool node_has_contents(const struct node *n)
 struct hash128 node_pool(const struct node *n)
 {
     assert(n->joined);
-    return name_pool(&n->pool_key);
+    return n->expected_pool;
 }
 
 const struct xcopy_segment *node_segment_at(const struct node *n, uint32_t segment)

@@ -28,6 +28,7 @@
     X(cancel)                                                                                      \
     X(stop_in_flight)                                                                              \
     X(segment_added)                                                                               \
+    X(segment_added_without_descriptors)                                                           \
     X(threads)                                                                                     \
     X(thousand_connects)                                                                           \
     X(garbage)                                                                                     \

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/contract/rig.h"
@@ -182,6 +183,30 @@ static void case_credentials(const char *name)
     rig_stop(&r);
 }
 
+/* A child gives back what it got by fork(); its parent's channel doesn't feel it. */
+static void case_fork(const char *name)
+{
+    static struct rig r;
+    struct rig_value v;
+    int status;
+    rig_start(&r, name);
+    struct fabric *f = fabric_for(&r, 1);
+    rig_value_make(&v, 1, rig_next_put(), 4096, LEN);
+    CHECK_STATUS(run_one(f, &v, XCOPY_WRITE), CENOTE_OK);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        fabric_abandon(f);
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(has_channel(f));
+    CHECK_STATUS(run_one(f, &v, XCOPY_READ), CENOTE_OK);
+    fabric_free(f);
+    rig_value_free(&v);
+    rig_stop(&r);
+}
+
 /* The first transport that connects is taken; what isn't allowed is left alone. */
 static void case_choice(const char *name)
 {
@@ -276,8 +301,8 @@ static void nap(int signal_number)
     usleep(NAP_MS * 1000);
 }
 
-/* This process stands still for longer than its patience, in the middle of a copy: that says nothing
- * about the node. */
+/* This process stands still for longer than its patience, in the middle of a copy: that says
+ * nothing about the node. */
 static void case_own_nap(void)
 {
     static struct rig r;
@@ -353,6 +378,7 @@ int main(int argc, char **argv)
     case_threads(argv[1]);
     case_restart(argv[1]);
     case_credentials(argv[1]);
+    case_fork(argv[1]);
     case_choice(argv[1]);
     if (strcmp(argv[1], "tcp") == 0) {
         case_silent_node();

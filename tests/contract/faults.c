@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -105,6 +106,37 @@ void case_segment_added(struct rig *r)
     CHECK_STATUS(memory_ops_of(MEMORY_HOST)->make(1 << 20, &(struct memory_how){0}, &second.memory),
                  CENOTE_OK);
     CHECK_STATUS(r->ops->add_segment(r->exporter, &second), CENOTE_OK);
+    sums_reset(v.sums);
+    rig_put(c, &v);
+    CHECK(memcmp(second.memory.base, v.data, v.len_bytes) == 0);
+    rig_value_free(&v);
+    rig_disconnect(c);
+    rig_restart(r);
+    memory_ops_of(MEMORY_HOST)->destroy(&second.memory);
+}
+
+/* The news of a segment can't be taken by a process without descriptors. It is late then, not lost:
+ * the channel works or breaks, and the next one works. */
+void case_segment_added_without_descriptors(struct rig *r)
+{
+    struct xcopy_segment second = {.gva = gva_make(RIG_GVA + 5 * GVA_ALIGN), .incarnation = 8};
+    struct xcopy_channel *c = rig_connect(r, 1);
+    struct rlimit before, none;
+    struct rig_value v;
+    rig_value_make(&v, 1, rig_next_put(), 5 * GVA_ALIGN, 10000);
+    struct cenote_buffer whole = {v.data, v.len_bytes};
+    struct xcopy_req put = rig_write_req(&v, &whole, 1);
+    CHECK_STATUS(memory_ops_of(MEMORY_HOST)->make(1 << 20, &(struct memory_how){0}, &second.memory),
+                 CENOTE_OK);
+    CHECK_STATUS(r->ops->add_segment(r->exporter, &second), CENOTE_OK);
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    int status = rig_run(c, &put);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(status == CENOTE_OK || (!put.may_land && !c->transport->alive(c)));
+    rig_disconnect(c);
+    c = rig_connect(r, 1);
     sums_reset(v.sums);
     rig_put(c, &v);
     CHECK(memcmp(second.memory.base, v.data, v.len_bytes) == 0);

@@ -4,6 +4,7 @@
  * closed connections. With arguments "time N" it measures a call instead, on N threads.
  */
 #include <cenote/status.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -179,6 +180,42 @@ static void case_leader_leaves(struct rpc_host *h)
     rpc_client_close(c);
 }
 
+enum { NAP_MS = 400, PATIENCE_MS = 200, ANSWER_MS = 100 };
+
+static pthread_t napper;
+
+static void nap(int signal_number)
+{
+    (void)signal_number;
+    usleep(NAP_MS * 1000);
+}
+
+static void *release_main(void *arg)
+{
+    struct rpc_host *h = arg;
+    struct rpc_client *c = client_at(&h->at);
+    host_await(&h->held_count, 1);
+    CHECK_EQ(pthread_kill(napper, SIGUSR1), 0);
+    usleep(ANSWER_MS * 1000);
+    CHECK_EQ(call(c, "release", CALL_MS), CENOTE_OK);
+    rpc_client_close(c);
+    return NULL;
+}
+
+/* This process stands still for longer than its patience: the answer that came meanwhile counts. */
+static void case_own_nap(struct rpc_host *h)
+{
+    const struct sigaction act = {.sa_handler = nap};
+    struct rpc_client *c = client_at(&h->at);
+    pthread_t thread;
+    napper = pthread_self();
+    CHECK_EQ(sigaction(SIGUSR1, &act, NULL), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, release_main, h), 0);
+    CHECK_EQ(call(c, "hold", PATIENCE_MS), CENOTE_OK);
+    pthread_join(thread, NULL);
+    rpc_client_close(c);
+}
+
 static void case_hangup(struct rpc_host *h)
 {
     struct caller callers[4];
@@ -290,6 +327,7 @@ static void run_cases(const char *where)
     case_large(&h);
     case_late_answers(&h);
     case_leader_leaves(&h);
+    case_own_nap(&h);
     case_hangup(&h);
     case_close_while_calling(&h);
     case_stray_response(&h);

@@ -42,6 +42,7 @@ struct end {
     struct call calls[END_CALLS]; /* not answered yet */
     unsigned call_count;
     bool holds_calls; /* otherwise answers OK at world_run() */
+    bool answers_garbage;
     /* clients */
     struct session_open_result session;
     /* nodes */

@@ -206,7 +206,7 @@ class Pool:
     """A service and its nodes."""
 
     def __init__(self, nodes=1, split=False, dram="64MiB", options=(), meta_options=(),
-                 node_options=()):
+                 node_options=(), port=0):
         self.temporary = tempfile.TemporaryDirectory(prefix="cenote-test-")
         self.dir = pathlib.Path(self.temporary.name)
         self.data_dir = self.dir / "meta"
@@ -219,7 +219,7 @@ class Pool:
         self.watcher = None
         self.daemons = []
         self.nodes = []
-        meta = ["--data-dir", self.data_dir, "--listen", "127.0.0.1:0", "--listen",
+        meta = ["--data-dir", self.data_dir, "--listen", f"127.0.0.1:{port}", "--listen",
                 f"unix:{self.control}", *meta_options]
         if split:
             self.meta = self._daemon("meta", ["--roles=meta", *meta])
@@ -386,6 +386,20 @@ class Pool:
             daemon.kill()
             print(f"---- log of {daemon.name}\n{daemon.log()}", file=sys.stderr)
         self.temporary.cleanup()
+
+
+def steady_port():
+    """A free port that the kernel gives to nobody meanwhile: for a daemon that is restarted while
+    clients try to reach it."""
+    for port in range(20000 + os.getpid() * 7 % 10000, 32768):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no free port below 32768")
 
 
 def connect(endpoint, seconds=10):

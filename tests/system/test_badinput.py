@@ -15,7 +15,7 @@ import msgpack
 from pool import BIN, MIB, SHORT, Daemon, Pool, connect, end_of, wait_stopped, wait_until
 from protocol import DRAINED, VISIBLE, Client, Failure
 
-NOT_FOUND, EXISTS, INVALID, KEY_SIZE, VALUE_SIZE, NO_SPACE = -1, -2, -3, -4, -5, -7
+NOT_FOUND, INVALID, KEY_SIZE, VALUE_SIZE, NO_SPACE = -1, -3, -4, -5, -7
 ABORTED, NO_SUCH_PUT, DENIED, LIMIT = -13, -14, -15, -17
 PROTOCOL, VERSION, NO_SESSION, NO_METHOD, FRAME_SIZE, MALFORMED = -41, -42, -43, -44, -45, -46
 NODE_KNOWN, OLD_BOOT, BAD_GRANT, BAD_RANGE = -61, -64, -65, -66

@@ -132,6 +132,10 @@ def writer_tcp(pool, chance):
     finish(pool, others)
 
 
+def pending(pool):
+    return pool.status()["service"]["pending_puts"]
+
+
 def tool_tcp(pool, chance):
     """The tool, stopped from outside at any moment of its put."""
     source = pool.dir / "value"
@@ -143,8 +147,11 @@ def tool_tcp(pool, chance):
                    "the tool's put")
         time.sleep(chance.random() * 0.01)
         process.send_signal(signal.SIGSTOP)
-        if process.poll() is None and pool.status()["service"]["pending_puts"] == 1:
-            break
+        if process.poll() is None and pending(pool) == 1:
+            # Its commit may be on its way already.
+            wait_until(lambda: pending(pool) == 0, 20, "the stopped put's end")
+            if pool.cenote("exists", "stopped", code=None).returncode != 0:
+                break
         process.send_signal(signal.SIGCONT)
         end_of(process, 60, "the tool")
         pool.cenote("rm", "stopped", code=None)
@@ -167,7 +174,7 @@ def quarantined(pool):
 def writer_shm(pool, chance, kill):
     process = spawn_writer(pool, "shm", chance.randrange(4096, VALUE - 4096))
     wait_stopped(process)
-    wait_until(lambda: pool.status()["service"]["pending_puts"] == 0, 20, "the stopped put's end")
+    wait_until(lambda: pending(pool) == 0, 20, "the stopped put's end")
     time.sleep(0.3) # in which a hasty service would give its space away
     others = Others(pool)
     others.fill()
@@ -205,7 +212,7 @@ def main():
                 raw_tcp(pool, chance)
 
         def tcp_by_the_library():
-            for _ in range(options.times):
+            for _ in range(max(2, options.times // 2)):
                 writer_tcp(pool, chance)
 
         def tcp_by_the_tool():

@@ -21,7 +21,8 @@ NOISE = [r"module=(rpc|session|drive|client|put|get|tcp|shm|node|fabric|member)\
 
 
 def hammer(p, transport, seed, *options, keys=24, size="96K"):
-    return p.spawn("hammer", "--meta", p.meta_endpoint, "--transport", transport, "--threads", 3,
+    meta = p.meta_tcp if transport == "tcp" else p.meta_endpoint
+    return p.spawn("hammer", "--meta", meta, "--transport", transport, "--threads", 3,
                    "--keys", keys, "--seconds", HAMMER_S, "--size", size, "--seed", seed, *options)
 
 
@@ -58,7 +59,9 @@ def progress(p, before):
 
 
 def kill_service(options, chance):
-    with Pool(nodes=2, split=True, dram=48 * MIB, options=SHORT) as p:
+    durability = chance.choice(("process", "sync"))
+    with Pool(nodes=2, split=True, dram=48 * MIB, port=pool.steady_port(), options=SHORT,
+              meta_options=["--durability", durability]) as p:
         p.allow(*NOISE)
         hammers = [hammer(p, t, options.seed * 10 + i) for i, t in enumerate(("shm", "tcp"))]
         for i in range(options.times):
@@ -79,24 +82,61 @@ def kill_service(options, chance):
         remove_all(p)
 
 
+def all_alive(p):
+    nodes = p.status()["nodes"]
+    return len(nodes) == len(p.nodes) and all(n["state"] == "alive" for n in nodes)
+
+
 def kill_nodes(options, chance):
-    """Values may be gone, but none may be wrong."""
+    """Values may be gone, but none may be wrong. Some nodes aren't killed but stand still until
+    they count as dead, and come back with memory that is nobody's any more."""
     with Pool(nodes=2, split=True, dram=48 * MIB,
               options=[*SHORT, "--suspect=500ms", "--dead=1500ms"]) as p:
         p.allow(*NOISE)
         hammers = [hammer(p, t, options.seed * 10 + i, "--lossy")
                    for i, t in enumerate(("shm", "tcp"))]
-        for i in range(max(2, options.times // 5)):
+        for i in range(max(4, options.times // 5)):
             time.sleep(chance.random() * 0.5)
             node = p.nodes[i % 2]
-            node.kill()
-            node.start()
-            wait_until(lambda: all(n["state"] == "alive" for n in p.status()["nodes"]) and
-                       len(p.status()["nodes"]) == 2, 30, f"the node's return after kill {i}")
+            if i % 4 < 3:
+                node.kill()
+                node.start()
+            else:
+                node.pause()
+                wait_until(lambda: not all_alive(p), 30, "a silent node being noticed")
+                time.sleep(2)
+                node.resume()
+            wait_until(lambda: all_alive(p), 30, f"the node's return after kill {i}")
             for process in hammers:
                 check(process.poll() is None, f"a hammer ended by itself after kill {i}")
         for process, name in zip(hammers, ("shm", "tcp")):
             finish(process, name)
+        remove_all(p)
+
+
+def stall(_options, _chance):
+    """A service that stood still doesn't take everybody else for dead; a node that stood still for
+    a while keeps its memory."""
+    with Pool(nodes=2, split=True, dram=48 * MIB,
+              options=[*SHORT, "--suspect=1s", "--dead=4s"]) as p:
+        p.allow(*NOISE)
+        client = p.client()
+        for i in range(40):
+            client.put(b"%d" % i, b"%d" % i * 50000)
+        before = [n["segments"][0]["incarnation"] for n in p.status()["nodes"]]
+        p.meta.pause()
+        time.sleep(6)
+        p.meta.resume()
+        check(all_alive(p), "a stall of the service made its nodes suspect")
+        p.nodes[0].pause()
+        wait_until(lambda: not all_alive(p), 3, "a silent node being suspected")
+        p.nodes[0].resume()
+        wait_until(lambda: all_alive(p), 10, "the node counting as alive again")
+        after = [n["segments"][0]["incarnation"] for n in p.status()["nodes"]]
+        check(before == after, "a node that stood still for a moment lost its memory")
+        for i in range(40):
+            check(p.cenote("get", str(i), "-").stdout == b"%d" % i * 50000, f"value {i} is there")
+        client.close()
         remove_all(p)
 
 
@@ -119,7 +159,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=5 if SANITIZED else 20)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
-    parser.add_argument("--only", choices=("service", "nodes", "clients"))
+    parser.add_argument("--only", choices=("service", "nodes", "clients", "stalls"))
     options = parser.parse_args()
     print(f"--times {options.times} --seed {options.seed}", flush=True)
     chance = random.Random(options.seed)
@@ -133,7 +173,10 @@ def main():
     def clients():
         kill_clients(options, chance)
 
-    pool.run_cases([service, nodes, clients], [options.only] if options.only else [])
+    def stalls():
+        stall(options, chance)
+
+    pool.run_cases([service, nodes, clients, stalls], [options.only] if options.only else [])
 
 
 if __name__ == "__main__":

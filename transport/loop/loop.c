@@ -240,6 +240,12 @@ static void loop_disconnect(struct xcopy_channel *c)
     free(ch);
 }
 
+/* The exporter is the parent's, and its lock may be held there. */
+static void loop_abandon(struct xcopy_channel *c)
+{
+    free(c);
+}
+
 static bool loop_progress(struct xcopy_channel *c)
 {
     (void)c;
@@ -275,6 +281,7 @@ const struct xcopy_transport xcopy_loop = {
     .reaches = loop_reaches,
     .connect = loop_connect,
     .disconnect = loop_disconnect,
+    .abandon = loop_abandon,
     .submit = loop_submit,
     .progress = loop_progress,
     .poll_fd = loop_poll_fd,

@@ -191,6 +191,16 @@ void rpc_client_close(struct rpc_client *c)
         client_free(c);
 }
 
+/* With threads of the parent inside nothing but the descriptor is sound, and there is nobody to
+ * wait for. */
+void rpc_client_abandon(struct rpc_client *c)
+{
+    if (c->users == 0)
+        client_free(c);
+    else
+        close(c->fd);
+}
+
 bool rpc_client_alive(const struct rpc_client *c)
 {
     return !atomic_load(&c->broken);

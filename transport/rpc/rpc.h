@@ -66,8 +66,8 @@ int rpc_loop_every(struct rpc_loop *l, uint32_t period_ms, void (*fn)(void *arg)
 /* Runs fn whenever fd is readable (level-triggered). */
 int rpc_loop_watch(struct rpc_loop *l, int fd, void (*fn)(void *arg), void *arg);
 
-/* Listens; bound (may be NULL) gets the real address; limits NULL: the defaults. Status, errno kept.
- */
+/* Listens; bound (may be NULL) gets the real address; limits NULL: the defaults. Status, errno
+ * kept. */
 int rpc_listen(struct rpc_loop *l, const struct endpoint *e, const struct rpc_limits *limits,
                const struct rpc_handler *handler, void *arg, struct endpoint *bound);
 /* Begins to connect (non-blocking). Success shows as handler->opened, failure as closed without
@@ -105,6 +105,9 @@ int rpc_client_open(const struct endpoint *e, uint32_t timeout_ms, struct rpc_cl
 /* Calls in progress on other threads return CENOTE_UNKNOWN, or CENOTE_UNAVAILABLE where the request
  * wasn't sent yet; the last of them out frees. NULL is accepted. */
 void rpc_client_close(struct rpc_client *c);
+/* In a forked child, instead of closing: gives back what is the child's own, which is only the
+ * descriptor if calls were in progress. The connection goes on in the parent. */
+void rpc_client_abandon(struct rpc_client *c);
 
 /* One call: frame as for rpc_conn_call(). Returns the peer's error, CENOTE_TIMED_OUT (the
  * connection stays usable; a late answer is dropped), CENOTE_UNAVAILABLE (could not be sent),

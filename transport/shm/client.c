@@ -94,9 +94,13 @@ static uint8_t *find_extent(struct shm_channel *ch, const struct xcopy_req *req,
     if (at != NULL)
         return at;
     pthread_mutex_lock(&ch->lock);
-    while (receive_segment(ch, 0) == CENOTE_OK)
-        ;
+    int status = CENOTE_OK;
+    while (status == CENOTE_OK)
+        status = receive_segment(ch, 0);
     pthread_mutex_unlock(&ch->lock);
+    /* A message that came and couldn't be taken (no descriptor was free) comes only once. */
+    if (status != CENOTE_TIMED_OUT)
+        atomic_store(&ch->broken, true);
     return find_mapped(ch, req->gva, len_bytes, map);
 }
 
@@ -156,7 +160,7 @@ static int run(struct shm_channel *ch, struct xcopy_req *req)
         return CENOTE_NODE_DOWN;
     uint8_t *extent = find_extent(ch, req, &map);
     if (extent == NULL)
-        return CENOTE_BAD_RANGE;
+        return channel_usable(ch) ? CENOTE_BAD_RANGE : CENOTE_NODE_DOWN;
     enter_pages(req, extent, map);
     if (req->op == XCOPY_WRITE)
         return run_write(ch, req, extent);
@@ -228,6 +232,13 @@ static int receive_slots(struct shm_channel *ch, uint64_t deadline_ms)
     return status;
 }
 
+static void channel_free(struct shm_channel *ch)
+{
+    close(ch->fd);
+    pthread_mutex_destroy(&ch->lock);
+    free(ch);
+}
+
 static void shm_disconnect(struct xcopy_channel *c)
 {
     struct shm_channel *ch = channel_of(c);
@@ -237,9 +248,16 @@ static void shm_disconnect(struct xcopy_channel *c)
         slots_close(ch->slots);
         slots_unmap(ch->slots);
     }
-    close(ch->fd);
-    pthread_mutex_destroy(&ch->lock);
-    free(ch);
+    channel_free(ch);
+}
+
+/* Segments and slots are mapped in the parent only (MADV_DONTFORK). */
+static void shm_abandon(struct xcopy_channel *c)
+{
+    struct shm_channel *ch = channel_of(c);
+    for (size_t i = 0; i < atomic_load(&ch->map_count); i++)
+        map_abandon(&ch->maps[i]);
+    channel_free(ch);
 }
 
 static int introduce(struct shm_channel *ch, const struct xcopy_peer *peer,
@@ -296,6 +314,7 @@ const struct xcopy_transport xcopy_shm = {
     .reaches = shm_reaches,
     .connect = shm_connect,
     .disconnect = shm_disconnect,
+    .abandon = shm_abandon,
     .submit = shm_submit,
     .progress = shm_progress,
     .poll_fd = shm_poll_fd,

@@ -52,6 +52,11 @@ free_bits:
 void map_free(struct map *m)
 {
     munmap(m->base, (size_t)m->len_bytes);
+    map_abandon(m);
+}
+
+void map_abandon(struct map *m)
+{
     free(m->entered);
 }
 

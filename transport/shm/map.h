@@ -22,6 +22,8 @@ struct map {
  * CENOTE_PROTOCOL, CENOTE_NO_MEMORY. */
 int map_make(const struct shm_message *m, int descriptor, struct map *out);
 void map_free(struct map *m);
+/* In a forked child, where nothing is mapped. */
+void map_abandon(struct map *m);
 /* The address of [gva, gva + len), NULL when it isn't in here. */
 uint8_t *map_at(const struct map *m, struct gva gva, uint64_t len_bytes);
 /* Enters the pages of a range that map_at() gave. */

@@ -2,13 +2,12 @@
 #include "transport/shm/message.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "transport/base/bytes.h"
-#include "transport/base/clock.h"
+#include "transport/hello.h"
 
 union control {
     struct cmsghdr align;
@@ -58,11 +57,9 @@ int shm_message_receive(int fd, uint64_t deadline_ms, struct shm_message *out, i
                          .msg_iovlen = 1,
                          .msg_control = &control,
                          .msg_controllen = sizeof control};
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    uint64_t now = clock_now_ms();
-    int wait_ms = now >= deadline_ms ? 0 : (int)(deadline_ms - now);
-    if (poll(&p, 1, wait_ms) != 1)
-        return CENOTE_TIMED_OUT;
+    int status = hello_await(fd, deadline_ms);
+    if (status != CENOTE_OK)
+        return status;
     /* A message is sent by one call, so it is there as a whole or not at all. */
     ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n <= 0)

@@ -162,6 +162,7 @@ const struct xcopy_transport xcopy_tcp = {
     .reaches = tcp_reaches,
     .connect = tcp_connect,
     .disconnect = tcp_disconnect,
+    .abandon = tcp_disconnect,
     .submit = tcp_submit,
     .progress = tcp_progress,
     .poll_fd = tcp_poll_fd,

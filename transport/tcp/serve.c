@@ -116,7 +116,7 @@ static enum step step_answer(struct tcp_connection *c, uint64_t *moved)
 static enum step step_hello(struct tcp_connection *c, uint64_t *moved)
 {
     const struct xcopy_gate *gate = &c->loop->server->gate;
-    struct hello hello;
+    struct hello hello = {0};
     enum step step = buffer(c, HELLO_BYTES, moved);
     if (step != STEP_ON || buffered(c) < HELLO_BYTES)
         return step;

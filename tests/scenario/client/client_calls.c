@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions against a service that breaks off, forgets, and loses answers. */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,9 +179,26 @@ static void service_is_away(void)
     expect_value("away", 10);
 }
 
-/* In a child of its own: the copy of a client answers FORKED to everything, and can be closed. */
+static unsigned open_sockets(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    char target[16];
+    unsigned count = 0;
+
+    CHECK(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        count +=
+            readlinkat(dirfd(d), e->d_name, target, 7) == 7 && memcmp(target, "socket:", 7) == 0;
+    closedir(d);
+    return count;
+}
+
+/* In a child of its own: the copy of a client answers FORKED to everything, and can be closed; the
+ * parent's connections don't feel it. */
 static void child(void)
 {
+    unsigned sockets = open_sockets();
+
     struct cenote_list list = {0};
     const struct cenote_key key = {"f", 1};
     struct cenote_stat stat;
@@ -195,7 +213,10 @@ static void child(void)
         cenote_pool_status(client, &json) != CENOTE_FORKED)
         _exit(1);
     cenote_close(&client);
-    _exit(client ? 2 : 0);
+    if (client)
+        _exit(2);
+    /* the control connection and the node's */
+    _exit(open_sockets() > sockets - 2 ? 3 : 0);
 }
 
 static void process_forks(void)
@@ -225,15 +246,42 @@ static void *worker(void *arg)
     return NULL;
 }
 
-static void threads_while_connections_break(void)
+/* A put that its session didn't outlive says so, and may be made again. */
+static void *patient_worker(void *arg)
+{
+    unsigned number = (unsigned)(uintptr_t)arg;
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        char key[24];
+        int status;
+        snprintf(key, sizeof key, "p%u/%u", number, i);
+        do
+            status = put(key, 4000 + i);
+        while (status == CENOTE_ABORTED || status == CENOTE_UNKNOWN ||
+               status == CENOTE_UNAVAILABLE);
+        CHECK(status == CENOTE_OK || status == CENOTE_EXISTS);
+    }
+    return NULL;
+}
+
+static void expect_patience(void)
+{
+    for (unsigned k = 0; k < THREADS * ROUNDS; k++) {
+        char key[24];
+        snprintf(key, sizeof key, "p%u/%u", k / ROUNDS, k % ROUNDS);
+        expect_value(key, 4000 + k % ROUNDS);
+    }
+}
+
+static void threads_while_connections_break(void *(*work)(void *), bool sessions_too)
 {
     pthread_t threads[THREADS];
     const struct timespec pause = {.tv_nsec = 10000000};
 
     for (uintptr_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, worker, (void *)i) == 0);
+        CHECK(pthread_create(&threads[i], NULL, work, (void *)i) == 0);
     for (unsigned i = 0; i < 10; i++) {
-        service_hang_up(&service, false);
+        service_hang_up(&service, sessions_too);
         nanosleep(&pause, NULL);
     }
     for (unsigned i = 0; i < THREADS; i++)
@@ -255,7 +303,9 @@ int main(void)
     answers_are_lost();
     service_is_away();
     process_forks();
-    threads_while_connections_break();
+    threads_while_connections_break(worker, false);
+    threads_while_connections_break(patient_worker, true);
+    expect_patience();
     cenote_close(&client);
     service_end(&service);
     return 0;

@@ -8,7 +8,7 @@
 #include "client/get.h"
 #include "client/put.h"
 
-#define STEPS_MAX  100000u
+#define STEPS_MAX 100000u
 
 static uint64_t next_seq(void *arg)
 {

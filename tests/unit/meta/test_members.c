@@ -48,8 +48,9 @@ Test(members, join__store_refuses)
 {
     struct end *e;
     memstore_fail(world->store, 1, CENOTE_META_FULL);
-    cr_assert_eq(join(node_params("n2", 1, 1, RIG_SEGMENT), &e), CENOTE_META_FULL);
+    cr_assert_eq(join(node_params("n2", 1, 2, RIG_SEGMENT), &e), CENOTE_META_FULL);
     cr_assert_eq(join(node_params("n2", 1, 1, RIG_SEGMENT), &e), CENOTE_OK);
+    cr_assert_eq(e->joined.segments[0].gva.v, GVA_FIRST + GVA_ALIGN); /* no address is wasted */
 }
 
 Test(members, join__same_process_again)
@@ -155,7 +156,7 @@ Test(members, silent__not_while_the_service_stalls)
 Test(members, death__store_refuses)
 {
     memstore_fail(world->store, 3, CENOTE_IO);
-    world_pass(world, RIG_DEAD_MS + 500);
+    world_pass(world, RIG_DEAD_MS + 3500); /* tried again each second */
     cr_assert_eq(memstore_count(world->store, STORE_MEMBERS), 0);
 }
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/puts.h"
+#include "meta/service/peer.h"
 #include "tests/unit/meta/meta_rig.h"
 
 TestSuite(puts, .init = rig_up, .fini = rig_down);
@@ -150,6 +152,21 @@ static uint64_t horizon(unsigned call)
     return fence.horizon;
 }
 
+Test(puts, fence__garbage_is_no_answer)
+{
+    node->holds_calls = node->answers_garbage = true;
+    cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, NULL), CENOTE_OK);
+    cr_assert_eq(client_abort(alice, &item, EXTENT_UNKNOWN), CENOTE_OK);
+    cr_assert(end_reply(node, METHOD_FENCE, CENOTE_OK));
+    rig_pass(1200);
+    cr_assert_not(end_reply(node, METHOD_VOID, CENOTE_OK));
+    node->answers_garbage = false;
+    cr_assert(end_reply(node, METHOD_FENCE, CENOTE_OK)); /* asked again */
+    cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
+    world_run(world);
+    cr_assert_eq(rig_status("quarantine", "extents"), 0);
+}
+
 Test(puts, fence__takes_older_puts_with_it)
 {
     struct put_start_item younger;
@@ -294,6 +311,16 @@ Test(puts, lost__spares_older_puts_on_other_nodes)
     world_pass(world, 200);
     cr_assert_neq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_OK);
     cr_assert_eq(client_commit(alice, &other, EXTENT_VISIBLE), CENOTE_OK);
+}
+
+Test(puts, start__too_many_in_all)
+{
+    world->service->core.pending += PENDING_MAX - 1;
+    cr_assert_eq(client_put_start(alice, "a", 100, 0, &item, NULL), CENOTE_OK);
+    cr_assert_eq(client_put_start(bob, "b", 100, 0, &other, NULL), CENOTE_LIMIT);
+    cr_assert_eq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_OK);
+    cr_assert_eq(client_put_start(bob, "b", 100, 0, &other, NULL), CENOTE_OK);
+    world->service->core.pending -= PENDING_MAX - 1;
 }
 
 Test(puts, start__no_nodes)

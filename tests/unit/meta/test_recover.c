@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/record.h"
+#include "meta/core/sessions.h"
 #include "tests/unit/meta/meta_rig.h"
 
 TestSuite(recover, .init = rig_up, .fini = rig_down);
@@ -168,4 +170,33 @@ Test(recover, store_refuses_the_reign)
     cr_assert_eq(world_start(world), CENOTE_IO);
     world_crash(world, 0);
     cr_assert_eq(world_start(world), CENOTE_OK);
+}
+
+static void put_pending(uint64_t put_id, uint64_t session)
+{
+    uint8_t value[RECORD_MAX];
+    struct object o = {.session = session, .name_space = 1, .stripes = 1};
+    struct record_key key = record_key(put_id);
+    o.one.gva = gva_make(GVA_END - GVA_ALIGN + put_id * 4096); /* lost */
+    uint32_t len = record_encode(&o, OBJECT_PENDING, false, 0, "k", 1, value);
+    memstore_put(world->store, &(struct store_write){.tree = STORE_OBJECTS,
+                                                     .key = &key,
+                                                     .key_len = sizeof(key),
+                                                     .value = value,
+                                                     .value_len = len});
+}
+
+/* Sessions that have ended don't count, but what they left is found again. */
+Test(recover, more_sessions_than_clients_may_open)
+{
+    world_crash(world, 0);
+    for (uint64_t n = 0; n <= SESSIONS_MAX; n++)
+        put_pending(1000 + n, 1 + n);
+    cr_assert_eq(world_start(world), CENOTE_OK);
+    struct end *late = end_open(world);
+    struct wire_buf b;
+    struct session_open_params p = {.protocol = PROTOCOL_VERSION, .name_space = "default"};
+    uint32_t msgid = end_request(late, &b, METHOD_SESSION_OPEN);
+    session_open_params_put(&b, &p);
+    cr_assert_eq(end_ask(late, &b, msgid, NULL), CENOTE_LIMIT);
 }

@@ -71,6 +71,19 @@ Test(removes, leased__lost_is_missed_at_once)
     cr_assert_not(client_exists(alice, "k"));
 }
 
+/* Whoever missed it is not told that it was there after all. */
+Test(removes, lost__is_not_found)
+{
+    struct wire_buf b;
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    uint32_t left = end_request(node, &b, METHOD_NODE_LEAVE);
+    wire_put_array(&b, 0);
+    cr_assert_eq(end_ask(node, &b, left, NULL), CENOTE_OK);
+    cr_assert_eq(client_lookup(alice, "k", NULL, NULL), CENOTE_NOT_FOUND); /* not swept yet */
+    cr_assert_eq(client_remove(alice, "k"), CENOTE_NOT_FOUND);
+    cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 0);
+}
+
 Test(removes, on_the_way__is_found_by_lookups)
 {
     cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
@@ -191,4 +204,38 @@ Test(removes, exists_and_stat_take_no_lease)
     wire_put_bin(&b, "k", 1);
     cr_assert_eq(end_ask(bob, &b, msgid, NULL), CENOTE_OK);
     cr_assert_eq(client_remove(alice, "k"), CENOTE_OK);
+}
+
+/* The other seals become void all the same. */
+Test(removes, void__of_one_extent_is_refused_for_ever)
+{
+    char key[8];
+    unsigned calls = 0;
+    node->holds_calls = true;
+    for (int n = 0; n < 9; n++) {
+        snprintf(key, sizeof(key), "k%d", n);
+        cr_assert_eq(client_put(alice, key, 100, 0), CENOTE_OK);
+    }
+    for (int n = 0; n < 9; n++) {
+        snprintf(key, sizeof(key), "k%d", n);
+        client_remove_send(alice, key);
+    }
+    world_run(world);
+    for (; rig_status("quarantine", "extents") > 1 && calls < 40; calls++) {
+        struct gva gva;
+        uint64_t len, reign;
+        uint32_t count;
+        struct wire_value extents;
+        cr_assert_eq(node->call_count, 1);
+        cr_assert(void_params_get(node->calls[0].msg.params, &reign, &count, &extents));
+        bool bad = false;
+        for (uint32_t i = 0; i < count; i++) {
+            cr_assert(void_extent_get(wire_at(extents, i), &gva, &len));
+            bad = bad || gva.v == node->joined.segments[0].gva.v; /* of the first object */
+        }
+        end_reply(node, METHOD_VOID, bad ? CENOTE_BAD_RANGE : CENOTE_OK);
+        rig_pass(1100);
+    }
+    cr_assert_eq(rig_status("quarantine", "extents"), 1);
+    cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
 }

@@ -130,6 +130,14 @@ Test(node_new, take_over__another_pool)
     cr_assert_eq(f.exporters[0].segments, 0);
 }
 
+/* A service that has lost its database counts from the beginning: the same names, another pool. */
+Test(node, joined__another_pool_is_refused)
+{
+    struct node_join_result r = fake_join_result();
+    r.pool_key.b[0]++;
+    cr_assert_eq(node_joined(f.node, &r), CENOTE_PROTOCOL);
+}
+
 Test(node, see_reign__goes_up_only)
 {
     cr_assert_eq(node_see_reign(f.node, FAKE_REIGN + 2), CENOTE_OK);
