@@ -29,8 +29,8 @@ GIVEN_AWAY = "the space of a writer that is in its memcpy was given away"
 class Named(Pool):
     """A split pool whose nodes have named memory, one directory each."""
 
-    def __init__(self, nodes=1, dram=64 * MIB, options=SHORT):
-        super().__init__(nodes=nodes, split=True, dram=dram, options=options)
+    def __init__(self, nodes=1, dram=64 * MIB, options=SHORT, port=0):
+        super().__init__(nodes=nodes, split=True, dram=dram, options=options, port=port)
         self.memory = pathlib.Path(tempfile.mkdtemp(prefix="cenote-test-", dir="/dev/shm"))
         self.allow(*NOISE)
 
@@ -297,7 +297,7 @@ def hammered(options, chance):
 
 def hammered_with_service(options, chance):
     """The same while the service is killed too."""
-    with Named(nodes=2, dram=48 * MIB) as p:
+    with Named(nodes=2, dram=48 * MIB, port=pool.steady_port()) as p:
         hammers = [hammer(p, t, options.seed * 10 + 5 + i) for i, t in enumerate(("shm", "tcp"))]
         for i in range(max(2, options.times // 2)):
             time.sleep(chance.random() * 0.4)
