@@ -54,6 +54,9 @@ class Named(Pool):
                                       for s in node["segments"]]
         return None
 
+    def wait_there(self, name="node0"):
+        return wait_until(lambda: self.describe(name), 30, f"{name} being there")
+
     def wait_changed(self, before, name="node0"):
         """Until the node is there with another boot; what it is then."""
         def changed():
@@ -62,7 +65,7 @@ class Named(Pool):
         return wait_until(changed, 30, "the node being back with a new boot")
 
     def restart(self, node, name="node0"):
-        before = self.describe(name)
+        before = self.wait_there(name)
         node.kill()
         node.start()
         return before, self.wait_changed(before, name)
@@ -301,7 +304,7 @@ def hammered_with_service(options, chance):
         hammers = [hammer(p, t, options.seed * 10 + 5 + i) for i, t in enumerate(("shm", "tcp"))]
         for i in range(max(2, options.times // 2)):
             time.sleep(chance.random() * 0.4)
-            before = p.describe(f"node{i % 2}")
+            before = p.wait_there(f"node{i % 2}")
             p.nodes[i % 2].kill()
             p.meta.kill()
             p.meta.start()
