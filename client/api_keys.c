@@ -29,30 +29,41 @@ static void ask_keys(struct wire_buf *request, const char *method, const struct 
 
 /* ---- remove ---------------------------------------------------------------------------------- */
 
-static void ask_remove(struct drive *d, struct wire_buf *request, const struct cenote_key *keys,
+static void ask_remove(uint64_t seq, struct wire_buf *request, const struct cenote_key *keys,
                        size_t count)
 {
-    struct machine_env env = drive_env(d);
-
     wire_buf_clear(request);
     wire_put_request(request, 0, METHOD_REMOVE);
-    remove_params_put(request, env.next_seq(env.arg), (uint32_t)count);
+    remove_params_put(request, seq, (uint32_t)count);
     for (size_t i = 0; i < count; i++)
         wire_put_bin(request, keys[i].data, keys[i].len_bytes);
 }
 
-/* Sent once, unless it is certain that it had no effect. */
+/* The service refuses a number that is too old, item by item: the others of this session were
+ * faster. */
+static bool too_old(const struct rpc_answer *answer)
+{
+    int status;
+    return wire_i32(wire_at(answer->msg.result, 0), &status) && status == CENOTE_UNKNOWN;
+}
+
+/* Takes a new number as long as it is certain that the call had no effect under the last one. */
 static int remove_call(struct drive *d, struct wire_buf *request, const struct cenote_key *keys,
                        size_t count, struct rpc_answer *answer)
 {
+    struct machine_env env = drive_env(d);
     int status = CENOTE_NO_SESSION;
 
     for (uint32_t i = 0; i <= RETRY_SESSIONS_MAX && status == CENOTE_NO_SESSION; i++) {
-        ask_remove(d, request, keys, count);
-        status = drive_tell(d, request, answer);
+        uint64_t seq = env.next_seq(env.arg);
+        bool lost;
+        ask_remove(seq, request, keys, count);
+        status = drive_change(d, seq, request, answer, &lost);
+        if (status == CENOTE_OK && !lost && too_old(answer)) {
+            rpc_answer_free(answer);
+            status = CENOTE_NO_SESSION;
+        }
     }
-    if (status == CENOTE_TIMED_OUT)
-        return CENOTE_UNKNOWN;
     return status == CENOTE_NO_SESSION ? CENOTE_UNAVAILABLE : status;
 }
 

@@ -102,9 +102,29 @@ static void sleep_until(uint64_t until_ms)
     nanosleep(&t, NULL);
 }
 
-int drive_tell(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer)
+static int call_once(struct drive *d, uint64_t seq, const struct wire_buf *request,
+                     struct rpc_answer *answer)
 {
-    return request->failed ? CENOTE_NO_MEMORY : session_call(d->session, request, answer, NULL);
+    return request->failed ? CENOTE_NO_MEMORY
+                           : session_call(d->session, seq, request, answer, NULL);
+}
+
+int drive_change(struct drive *d, uint64_t seq, const struct wire_buf *request,
+                 struct rpc_answer *answer, bool *lost)
+{
+    struct retry retry;
+    int status;
+
+    retry_begin(&retry, clock_now_ms(), d->timeout_ms, false);
+    do {
+        sleep_until(retry.not_before_ms);
+        status = call_once(d, seq, request, answer);
+    } while (status != CENOTE_OK && status != CENOTE_NO_SESSION &&
+             retry_again(&retry, clock_now_ms(), status));
+    *lost = retry.lost;
+    bool unheard =
+        status == CENOTE_UNAVAILABLE || status == CENOTE_NO_SESSION || status == CENOTE_TIMED_OUT;
+    return *lost && unheard ? CENOTE_UNKNOWN : status;
 }
 
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer)
@@ -115,7 +135,7 @@ int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer
     retry_begin(&retry, clock_now_ms(), d->timeout_ms, false);
     do {
         sleep_until(retry.not_before_ms);
-        status = drive_tell(d, request, answer);
+        status = call_once(d, 0, request, answer);
     } while (status != CENOTE_OK && retry_again(&retry, clock_now_ms(), status));
     /* Nothing was to change: what isn't known is only whether the service heard us. */
     if (status == CENOTE_UNKNOWN || status == CENOTE_NO_SESSION)
@@ -237,7 +257,7 @@ static void run_call(struct drive *d, struct machine *m, const struct step *step
 {
     struct rpc_answer answer = {0};
     struct xcopy_credentials who = {0};
-    int status = session_call(d->session, step->request, &answer, &who);
+    int status = session_call(d->session, step->seq, step->request, &answer, &who);
 
     m->session = who.session;
     m->name_space = who.name_space;

@@ -18,7 +18,8 @@
 #include "transport/wire/wire.h"
 
 enum step_kind {
-    STEP_CALL,        /* send request once; done(): how it ended, and the result */
+    STEP_CALL,        /* send request once, in the session that seq was taken in; done(): how it
+                         ended, and the result */
     STEP_COPY,        /* run the copies to completion; done(): CENOTE_OK, their statuses tell */
     STEP_REFRESH_MAP, /* bring the map up to date; done(): whether that worked */
     STEP_WAIT,        /* until the clock shows until_ms; done(): CENOTE_OK */
@@ -29,6 +30,7 @@ enum step_kind {
 struct step {
     enum step_kind kind;
     const struct wire_buf *request;
+    uint64_t seq; /* the number in the request; 0: it changes nothing */
     struct fabric_req *copies;
     size_t copy_count;
     uint64_t until_ms;
@@ -43,7 +45,8 @@ struct machine_ops {
      *   CENOTE_UNAVAILABLE  it was not sent, and the service is away
      *   CENOTE_UNKNOWN      it was sent, and the answer was lost
      *   CENOTE_TIMED_OUT    likewise, without a broken connection
-     *   CENOTE_NO_SESSION   it had no effect; a new session is there for the next call */
+     *   CENOTE_NO_SESSION   this time it had no effect, and its number is worth nothing any more;
+     *                       a new session is there for the next call */
     void (*done)(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
 };
 

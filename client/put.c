@@ -51,6 +51,7 @@ struct put {
 
     struct wire_buf request;
     struct retry retry;
+    uint64_t seq;
     enum call calling; /* the request waits to be sent (again), or for its answer */
     uint32_t asked[PUT_WINDOW], asked_count, ask_max;
 
@@ -151,7 +152,8 @@ static bool ask_start(struct put *p, uint64_t now_ms)
     if (!collect(p, VALUE_START))
         return false;
     wire_put_request(&p->request, 0, METHOD_PUT_START);
-    put_start_params_put(&p->request, p->env.next_seq(p->env.arg), flags, p->asked_count);
+    p->seq = p->env.next_seq(p->env.arg);
+    put_start_params_put(&p->request, p->seq, flags, p->asked_count);
     for (uint32_t k = 0; k < p->asked_count; k++) {
         const struct value *v = &p->values[p->asked[k]];
         put_start_key_put(&p->request, v->item->key.data, v->item->key.len_bytes,
@@ -224,6 +226,13 @@ static void value_granted(struct put *p, struct value *v, const struct put_start
     }
 }
 
+/* Was the put over before we heard of it? Then it is begun again. */
+static bool granted_too_late(const struct put *p, const struct value *v, int status)
+{
+    return v->rounds < PUT_ROUNDS_MAX &&
+           (status == CENOTE_UNKNOWN || (status == CENOTE_ABORTED && p->retry.lost));
+}
+
 static void take_grants(struct put *p, struct wire_value result)
 {
     uint32_t count;
@@ -237,8 +246,10 @@ static void take_grants(struct put *p, struct wire_value result)
         if (!sound || !put_start_item_get(wire_at(result, k), &granted)) {
             log_error(MODULE, "put_start's answer is malformed");
             value_finish(v, CENOTE_PROTOCOL);
+        } else if (granted_too_late(p, v, granted.status)) {
+            continue;
         } else if (granted.status != CENOTE_OK) {
-            value_finish(v, granted.status);
+            value_finish(v, granted.status == CENOTE_UNKNOWN ? CENOTE_UNAVAILABLE : granted.status);
         } else {
             value_granted(p, v, &granted);
         }
@@ -377,7 +388,8 @@ static bool ask_end(struct put *p, enum call call, uint64_t now_ms)
     if (!collect(p, commit ? VALUE_COMMIT : VALUE_ABORT))
         return false;
     wire_put_request(&p->request, 0, commit ? METHOD_PUT_COMMIT : METHOD_PUT_ABORT);
-    put_end_params_put(&p->request, p->env.next_seq(p->env.arg), p->asked_count);
+    p->seq = p->env.next_seq(p->env.arg);
+    put_end_params_put(&p->request, p->seq, p->asked_count);
     for (uint32_t k = 0; k < p->asked_count; k++) {
         const struct value *v = &p->values[p->asked[k]];
         int why;
@@ -502,7 +514,7 @@ static void step_call(const struct put *p, uint64_t now_ms, struct step *out)
     if (now_ms < p->retry.not_before_ms)
         *out = (struct step){.kind = STEP_WAIT, .until_ms = p->retry.not_before_ms};
     else
-        *out = (struct step){.kind = STEP_CALL, .request = &p->request};
+        *out = (struct step){.kind = STEP_CALL, .request = &p->request, .seq = p->seq};
 }
 
 /* Every turn of the loop moves a value on, begins a window, or uses up a round. */

@@ -4,9 +4,8 @@
  *
  * A service that is away answers UNAVAILABLE at once: callers want to know, not to hang. But a call
  * that was under way when the connection broke goes on trying, for as long as the client's time-out
- * says, since a service that was restarted is back in a moment. Only calls that may be repeated use
- * this: reads, put_start (the orphan is aborted by the service) and put_commit (the same message
- * by its own session succeeds twice); never remove.
+ * says, since a service that was restarted is back in a moment. Reads may be repeated anyhow; a
+ * changing call is repeated under its number, and the service answers what it answered before.
  */
 #ifndef CENOTE_CLIENT_RETRY_H
 #define CENOTE_CLIENT_RETRY_H

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client/hello.h"
+#include "client/lost.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
@@ -21,6 +22,7 @@
 struct link {
     struct rpc_client *rpc;
     struct xcopy_credentials who; /* greeted as */
+    uint64_t first_seq;           /* earlier numbers belong to an earlier session */
     unsigned users;               /* calls, and the session itself while it is the current one */
 };
 
@@ -32,8 +34,10 @@ struct session {
 
     pthread_mutex_t connecting; /* held by the one who makes a connection; guards hello */
     struct hello hello;
+    uint64_t first_seq; /* of the session in hello; likewise guarded */
 
     _Atomic uint64_t seq;
+    struct lost lost;
     char meta[SESSION_META_MAX];
     uint32_t timeout_ms;
     void (*connected)(void *arg, const struct xcopy_credentials *who);
@@ -117,6 +121,14 @@ static int greet(struct session *s, struct rpc_client *rpc)
     return status;
 }
 
+/* Numbers taken before the session began were meant for the one before: whoever has one may have
+ * sent it there already. */
+static void number_calls(struct session *s, uint64_t before)
+{
+    if (s->hello.who.session != before)
+        s->first_seq = atomic_load(&s->seq) + 1;
+}
+
 /* A greeting that got no answer is a service that is away. */
 static int away(int status)
 {
@@ -127,6 +139,7 @@ static int link_make(struct session *s, struct link **out)
 {
     struct endpoint e;
     struct link *l;
+    uint64_t before = s->hello.who.session;
     int status = endpoint_parse(s->meta, &e);
 
     if (status != CENOTE_OK)
@@ -140,6 +153,8 @@ static int link_make(struct session *s, struct link **out)
     status = greet(s, l->rpc);
     if (status != CENOTE_OK)
         goto close_rpc;
+    number_calls(s, before);
+    l->first_seq = s->first_seq;
     l->who = s->hello.who;
     l->users = 1;
     s->connected(s->arg, &l->who);
@@ -241,6 +256,7 @@ int session_open(const struct session_options *options, struct session **out)
     atomic_init(&s->seq, 0);
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->connecting, NULL);
+    lost_init(&s->lost);
 
     status = link_get(s, &l);
     if (status != CENOTE_OK) {
@@ -276,6 +292,7 @@ void session_close(struct session *s)
         return;
     say_farewell(s);
     link_set(s, NULL);
+    lost_destroy(&s->lost);
     pthread_mutex_destroy(&s->connecting);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -290,9 +307,23 @@ void session_abandon(struct session *s)
     free(s);
 }
 
+/* Did this try of a numbered call leave it without an answer? One that wasn't sent at all is lost
+ * only if an earlier try was. */
+static void note_lost(struct session *s, uint64_t seq, int status)
+{
+    if (seq == 0)
+        return;
+    if (status == CENOTE_UNKNOWN)
+        lost_note(&s->lost, seq);
+    else if (status == CENOTE_UNAVAILABLE)
+        lost_again(&s->lost, seq);
+    else
+        lost_forget(&s->lost, seq);
+}
+
 /* Two tries: a connection that broke while nobody looked shows it only to the one who writes. */
-int session_call(struct session *s, const struct wire_buf *request, struct rpc_answer *answer,
-                 struct xcopy_credentials *who)
+int session_call(struct session *s, uint64_t seq, const struct wire_buf *request,
+                 struct rpc_answer *answer, struct xcopy_credentials *who)
 {
     int status = CENOTE_UNAVAILABLE;
 
@@ -301,18 +332,23 @@ int session_call(struct session *s, const struct wire_buf *request, struct rpc_a
 
         status = link_get(s, &l);
         if (status != CENOTE_OK)
-            return status;
-        status = rpc_client_call(l->rpc, request->data, request->len, s->timeout_ms, answer);
+            break;
+        bool current = seq == 0 || seq >= l->first_seq;
+        status = CENOTE_NO_SESSION;
+        if (current)
+            status = rpc_client_call(l->rpc, request->data, request->len, s->timeout_ms, answer);
         if (who)
             *who = l->who;
-        if (status == CENOTE_NO_SESSION)
+        if (current && status == CENOTE_NO_SESSION)
             link_disowned(s, l);
         link_drop(s, l);
     }
+    note_lost(s, seq, status);
     return status;
 }
 
 uint64_t session_next_seq(struct session *s)
 {
+    lost_wait(&s->lost, atomic_load(&s->seq) + 1);
     return atomic_fetch_add(&s->seq, 1) + 1;
 }

@@ -40,13 +40,14 @@ void session_close(struct session *s);
 /* In a forked child, instead of closing. As rpc_client_abandon(). */
 void session_abandon(struct session *s);
 
-/* One call, sent once. As rpc_client_call(), and: CENOTE_UNAVAILABLE: not sent, the service is
- * away. CENOTE_NO_SESSION: the session had ended, the call had no effect, the next one begins a new
- * session. who (may be NULL) gets whom the service answered, which need not be who we are now. */
-int session_call(struct session *s, const struct wire_buf *request, struct rpc_answer *answer,
-                 struct xcopy_credentials *who);
+/* One call, sent once; seq is the number in it, or 0: it changes nothing. As rpc_client_call(), and
+ * CENOTE_UNAVAILABLE: not sent, the service is away. CENOTE_NO_SESSION: this time it had no effect:
+ * its session has ended, or its number is from an earlier session and means nothing in this one.
+ * who (may be NULL) gets whom the service answered, which need not be who we are now. */
+int session_call(struct session *s, uint64_t seq, const struct wire_buf *request,
+                 struct rpc_answer *answer, struct xcopy_credentials *who);
 
-/* Numbers of changing calls: they go on over new sessions. */
+/* Numbers of changing calls, from 1: they go on over new sessions. */
 uint64_t session_next_seq(struct session *s);
 
 #endif

@@ -20,8 +20,9 @@
  *   - A value lives in memory only. If its node dies, it is gone: a get answers CENOTE_NOT_FOUND.
  *     Fix: treat the pool as a cache, or keep the source.
  *   - After a failed get the caller's buffers hold undefined bytes. Fix: look at the status first.
- *   - CENOTE_UNKNOWN from a changing call means that the answer was lost. Fix: ask (cenote_exists),
- *     or put again: a put of a key that is there changes nothing.
+ *   - CENOTE_UNKNOWN from a changing call means that the answer was lost, and that asking for it
+ *     again within the client's time-out was in vain. Fix: ask (cenote_exists), or put again: a put
+ *     of a key that is there changes nothing. Every other error means that nothing was changed.
  *   - After fork() a handle is dead in the child: every call answers CENOTE_FORKED, except
  *     cenote_close(). Fix: open a client of its own in the child.
  *   - The shm transport maps the nodes' memory: a process that may use it is trusted like the node

@@ -6,12 +6,13 @@
 
 #include "meta/core/objects.h"
 #include "meta/core/reuse.h"
+#include "meta/core/session_record.h"
 #include "transport/base/log.h"
 
 struct check {
     struct core *core;
     unsigned faults;
-    uint32_t records, committed;
+    uint32_t records, committed, sessions;
 };
 
 #define FAULT(check, ...)                                                                          \
@@ -100,6 +101,36 @@ static void check_table(struct check *k)
         FAULT(k, "the store has %u objects, the table %u", k->records, c->table.count);
 }
 
+/* ---- sessions ---- */
+
+static bool check_session(void *arg, const void *key, uint32_t key_len, const void *value,
+                          uint32_t value_len)
+{
+    struct check *k = arg;
+    uint32_t slot, item;
+    (void)value;
+    (void)value_len;
+    uint64_t id = session_record_id(key, key_len, &slot, &item);
+    const struct session *s = sessions_find(k->core, id);
+    if (s == NULL || !s->durable)
+        FAULT(k, "session %llu is in the store only", (unsigned long long)id);
+    else if (slot == SESSION_RECORD_OWN)
+        k->sessions++;
+    else if (s->window == NULL || item >= s->window->stored[slot])
+        FAULT(k, "session %llu doesn't know an answer that is stored", (unsigned long long)id);
+    return true;
+}
+
+static void check_sessions(struct check *k)
+{
+    uint32_t durable = 0;
+    for (uint32_t i = 0; i < SESSION_BUCKETS; i++)
+        for (const struct session *s = k->core->sessions.buckets[i]; s != NULL; s = s->next)
+            durable += s->durable && !s->ended;
+    if (k->sessions < durable)
+        FAULT(k, "the store has %u sessions, not %u", k->sessions, durable);
+}
+
 /* ---- extents and allocators ---- */
 
 struct used {
@@ -182,10 +213,12 @@ unsigned core_check(struct core *c)
     struct check k = {.core = c};
     struct store *store = c->changes.store;
     if (store->ops->scan(store, STORE_OBJECTS, "", 0, check_record, &k) != CENOTE_OK ||
-        store->ops->scan(store, STORE_NAMES, "", 0, check_name, &k) != CENOTE_OK)
+        store->ops->scan(store, STORE_NAMES, "", 0, check_name, &k) != CENOTE_OK ||
+        store->ops->scan(store, STORE_SESSIONS, "", 0, check_session, &k) != CENOTE_OK)
         FAULT(&k, "the store can't be read");
     if (k.committed != 0)
         FAULT(&k, "names and committed objects differ by %d", (int)k.committed);
+    check_sessions(&k);
     check_table(&k);
     check_extents(&k);
     return k.faults;

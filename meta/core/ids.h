@@ -19,10 +19,6 @@ struct ids {
 };
 
 uint64_t ids_take(struct ids *ids);
-/* Was it given by this life of the service? */
-static inline bool ids_own(const struct ids *ids, uint64_t id)
-{
-    return id >> IDS_COUNT_BITS == ids->reign;
-}
-
+/* What the next one taken will be. */
+uint64_t ids_next(const struct ids *ids);
 #endif

@@ -5,6 +5,7 @@
 
 #include "meta/core/puts.h"
 #include "meta/core/reuse.h"
+#include "meta/core/session_record.h"
 #include "transport/base/log.h"
 
 /* References of the table looked at, and objects removed, in one tick. */
@@ -90,9 +91,10 @@ static void removed(struct change *ch, int status)
         claims_wake(&c->claims, claim);
 }
 
-/* The claim is free, the object visible, and it stays so until its end is durable. */
+/* The claim is free, the object visible, and it stays so until its end is durable. asked is NULL
+ * when nobody did. */
 static int remove_object(struct core *c, struct object *o, struct claim *claim,
-                         struct outcome *told)
+                         const struct removal *asked)
 {
     struct record r;
     struct names_key name;
@@ -105,8 +107,10 @@ static int remove_object(struct core *c, struct object *o, struct claim *claim,
         return CENOTE_NO_MEMORY;
     claim->busy = true;
     e->claim = claim;
-    if (told != NULL)
-        outcomes_add(&e->outcomes, told);
+    if (asked != NULL) {
+        outcomes_add(&e->outcomes, asked->outcome);
+        session_record_removed(c, asked->session, asked->call, asked->item);
+    }
     change_remove(&c->changes, STORE_NAMES, name.data, name.len);
     objects_draft(c, o, OBJECT_REMOVED, false, 0, NULL, 0);
     e->change.done = removed;
@@ -137,12 +141,31 @@ void objects_remove(struct removal *r)
         if (status == CENOTE_OK)
             return;
     } else {
-        status = o == NULL ? CENOTE_NOT_FOUND : remove_object(c, o, claim, told);
+        status = o == NULL ? CENOTE_NOT_FOUND : remove_object(c, o, claim, r);
         if (status == CENOTE_OK)
             return;
         claims_wake(&c->claims, claim);
     }
     told->done(told, status);
+}
+
+static void look_again(struct waiter *w)
+{
+    objects_removed_before(container_of(w, struct removal, waiter));
+}
+
+void objects_removed_before(struct removal *r)
+{
+    struct core *c = r->core;
+    struct claim *claim = claims_find(&c->claims, &r->key_hash);
+    int status = CENOTE_OK;
+    if (claim != NULL && claim->unsettled > 0) {
+        r->waiter.run = look_again;
+        if (claims_wait(&c->claims, claim, &r->waiter) == CENOTE_OK)
+            return;
+        status = CENOTE_UNKNOWN; /* too many wait; it is removed, but an error would deny that */
+    }
+    r->outcome->done(r->outcome, status);
 }
 
 /* ---- the sweep after an incarnation has ended ---- */

@@ -26,6 +26,9 @@ void objects_draft(struct core *c, const struct object *o, uint8_t state, bool f
 /* A key to be removed. */
 struct removal {
     struct core *core;
+    struct session *session;
+    struct numbered *call; /* of the session's window */
+    uint32_t item;         /* the key's place in it */
     struct hash128 key_hash;
     struct waiter waiter;
     struct outcome *outcome;
@@ -35,6 +38,9 @@ struct removal {
  * lost with its node is removed as well, and told as CENOTE_NOT_FOUND. r lives until then; perhaps
  * told from inside. */
 void objects_remove(struct removal *r);
+/* For a key that the call has removed before a restart: told when no reader accepts any more what
+ * was there. Nothing is removed. */
+void objects_removed_before(struct removal *r);
 /* A replaced, removed or lost object is durably REMOVED: its claim counts it, reuse begins. */
 void objects_retire(struct ending *e, struct claim *claim);
 

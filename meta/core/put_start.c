@@ -6,6 +6,7 @@
 #include "meta/core/objects.h"
 #include "meta/core/place.h"
 #include "meta/core/put_phases.h"
+#include "meta/core/session_record.h"
 #include "transport/base/log.h"
 
 /* Of one call, so that its answer fits a frame. */
@@ -66,6 +67,14 @@ struct put *puts_recover(struct core *c, struct object *o, struct session *s)
     return p;
 }
 
+bool puts_recover_showing(struct core *c, struct object *o, struct session *s)
+{
+    struct put *p = put_new(c, o, s);
+    if (p != NULL)
+        p->phase = PUT_SHOWING;
+    return p != NULL;
+}
+
 static int admit(const struct start *s, uint64_t stripes)
 {
     if (s->session->put_count >= SESSION_PENDING_MAX || s->core->pending >= PENDING_MAX ||
@@ -78,7 +87,7 @@ static struct put *make(struct start *s, const struct placement *at, const struc
                         uint64_t len_bytes, bool replace)
 {
     struct core *c = s->core;
-    struct object *o = table_add(&c->table, ids_take(&c->ids), at->count);
+    struct object *o = table_add(&c->table, ids_next(&c->ids), at->count);
     if (o == NULL)
         return NULL;
     o->key_hash = *key_hash;
@@ -90,6 +99,8 @@ static struct put *make(struct start *s, const struct placement *at, const struc
     struct put *p = put_new(c, o, s->session);
     if (p == NULL)
         table_delete(&c->table, o);
+    else
+        (void)ids_take(&c->ids); /* those of one call follow each other */
     return p;
 }
 
@@ -127,6 +138,18 @@ void puts_start(struct start *s, const void *key, size_t key_len, uint64_t len_b
     item->status = start_one(s, item, key, key_len, len_bytes, replace);
 }
 
+/* The window's answer: statuses, and the first of the put ids. */
+static void note(const struct start *s)
+{
+    struct numbered *n = s->call;
+    n->first_put_id = 0;
+    for (uint32_t i = s->count; i-- > 0;) {
+        n->statuses[i] = (int8_t)s->items[i].status;
+        if (s->items[i].status == CENOTE_OK)
+            n->first_put_id = s->items[i].put_id;
+    }
+}
+
 /* Nobody has seen the put. */
 static void discard(struct put *p)
 {
@@ -158,6 +181,7 @@ static void started(struct change *ch, int status)
         for (uint32_t i = 0; i < s->count; i++)
             s->items[i] = (struct start_item){.status = CENOTE_NO_SESSION};
     }
+    note(s);
     s->done(s); /* s may be gone now */
     session->holds--;
     sessions_release(c, session);
@@ -165,10 +189,12 @@ static void started(struct change *ch, int status)
 
 void puts_start_submit(struct start *s)
 {
+    note(s);
     if (s->drafted == 0) {
         s->done(s);
         return;
     }
+    session_record_started(s->core, s->session, s->call);
     s->session->holds++;
     s->change.done = started;
     change_submit(&s->core->changes, &s->change, 0);

@@ -60,8 +60,9 @@ struct start {
     struct session *session;
     struct start_item *items;
     uint32_t count;
-    uint32_t drafted; /* ... */
-    uint64_t stripes; /* of these */
+    struct numbered *call; /* of the session's window; its statuses become those of the items */
+    uint32_t drafted;      /* ... */
+    uint64_t stripes;      /* of these */
     struct change change;
     void (*done)(struct start *s); /* every item's status is final */
 };
@@ -94,6 +95,8 @@ void puts_tick(struct core *c);
 
 /* A PENDING record was read at the start. NULL: no memory. */
 struct put *puts_recover(struct core *c, struct object *o, struct session *s);
+/* One that is COMMITTED, but can't be shown yet. False: no memory. */
+bool puts_recover_showing(struct core *c, struct object *o, struct session *s);
 /* Older objects of the key have settled. */
 void puts_show_successor(struct core *c, struct claim *claim);
 void puts_free(struct core *c);

@@ -5,6 +5,7 @@
 
 #include "meta/core/objects.h"
 #include "meta/core/puts.h"
+#include "meta/core/session_record.h"
 #include "transport/base/bytes.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
@@ -87,6 +88,17 @@ static struct session *session_of(struct core *c, const struct object *o)
     return s != NULL || space == NULL ? s : sessions_add(c, o->session, space, "");
 }
 
+/* Its readers must wait for those of an older object; and so must its client, who may ask for the
+ * answer to its commit again. */
+static int hide(struct core *c, struct claim *claim, struct object *o)
+{
+    struct session *s = sessions_find(c, o->session);
+    claim->successor = o;
+    if (s == NULL || s->ended)
+        return CENOTE_OK;
+    return puts_recover_showing(c, o, s) ? CENOTE_OK : CENOTE_NO_MEMORY;
+}
+
 static int recover_committed(struct core *c, struct object *o)
 {
     struct claim *claim = claims_find(&c->claims, &o->key_hash);
@@ -94,9 +106,8 @@ static int recover_committed(struct core *c, struct object *o)
         (claim != NULL && claim->successor != NULL))
         return CENOTE_IO; /* two objects of one key */
     if (claim != NULL)
-        claim->successor = o;
-    else
-        table_show(&c->table, o);
+        return hide(c, claim, o);
+    table_show(&c->table, o);
     return CENOTE_OK;
 }
 
@@ -107,16 +118,15 @@ static int recover_removed(struct core *c, struct ending *e)
     if (claim == NULL)
         return CENOTE_NO_MEMORY;
     struct object *newer = table_by_key(&c->table, &o->key_hash);
-    if (newer != NULL) {
-        table_hide(&c->table, newer);
-        claim->successor = newer;
-    }
     claim->unsettled++;
     e->missed = !objects_lost(c, o);
     claim->missed += e->missed;
     e->claim = claim;
     e->lease_end_ms = reuse_lease_end(c, o);
-    return CENOTE_OK;
+    if (newer == NULL)
+        return CENOTE_OK;
+    table_hide(&c->table, newer);
+    return hide(c, claim, newer);
 }
 
 static int recover_aborting(struct core *c, struct ending *e, bool fence)
@@ -233,6 +243,8 @@ static void durable(struct change *ch, int status)
     struct core *c = r->core;
     if (status == CENOTE_OK)
         status = spaces_load(c);
+    if (status == CENOTE_OK)
+        status = session_records_load(c);
     if (status == CENOTE_OK)
         status = members_load(c);
     if (status == CENOTE_OK)

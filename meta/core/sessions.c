@@ -7,6 +7,7 @@
 
 #include "meta/core/core.h"
 #include "meta/core/puts.h"
+#include "meta/core/session_record.h"
 #include "transport/base/log.h"
 
 /* Sessions that one tick ends. */
@@ -17,20 +18,40 @@ static struct session **bucket_of(struct core *c, uint64_t id)
     return &c->sessions.buckets[id % SESSION_BUCKETS];
 }
 
-struct session *sessions_add(struct core *c, uint64_t id, struct space *space, const char *client)
+static struct session *add(struct core *c, uint64_t id)
 {
     struct session *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;
     s->id = id;
-    s->space = space;
-    s->gone_ms = c->patient_ms;
-    strncpy(s->client, client, sizeof(s->client) - 1);
+    s->core = c;
     struct session **bucket = bucket_of(c, id);
     s->next = *bucket;
     *bucket = s;
+    return s;
+}
+
+struct session *sessions_add(struct core *c, uint64_t id, struct space *space, const char *client)
+{
+    struct session *s = add(c, id);
+    if (s == NULL)
+        return NULL;
+    s->space = space;
+    s->gone_ms = c->patient_ms;
+    strncpy(s->client, client, sizeof(s->client) - 1);
     list_append(&c->sessions.gone, &s->gone);
     c->sessions.count++;
+    return s;
+}
+
+struct session *sessions_add_ended(struct core *c, uint64_t id)
+{
+    struct session *s = add(c, id);
+    if (s == NULL)
+        return NULL;
+    s->ended = true;
+    s->durable = true;
+    list_append(&c->sessions.leftover, &s->gone);
     return s;
 }
 
@@ -42,24 +63,14 @@ struct session *sessions_find(const struct core *c, uint64_t id)
     return s;
 }
 
-int sessions_resume(struct core *c, const struct session_resume_params *p, struct session **out)
+int sessions_resume(const struct core *c, const struct session_resume_params *p,
+                    struct session **out)
 {
     if (!token_valid(&c->pool_key, p->session, p->name_space, &p->token))
         return CENOTE_NO_SESSION;
     struct session *s = sessions_find(c, p->session);
-    struct space *space = spaces_by_id(c, p->name_space);
-    if (s == NULL) {
-        /* Of this life: it has ended. Of an earlier one: begun anew, with higher put ids than any
-         * that were fenced. */
-        if (ids_own(&c->ids, p->session) || space == NULL)
-            return CENOTE_NO_SESSION;
-        if (c->sessions.count >= SESSIONS_MAX)
-            return CENOTE_LIMIT;
-        s = sessions_add(c, p->session, space, "");
-        if (s == NULL)
-            return CENOTE_NO_MEMORY;
-    }
-    if (s->ended || s->space != space)
+    /* Without a record: it has ended in an earlier life, and is here for its puts only. */
+    if (s == NULL || s->ended || !s->durable || s->space->id != p->name_space)
         return CENOTE_NO_SESSION;
     *out = s;
     return CENOTE_OK;
@@ -78,21 +89,81 @@ void sessions_disconnected(struct core *c, struct session *s)
     list_append(&c->sessions.gone, &s->gone);
 }
 
+/* ---- records ---- */
+
+static void stored(struct change *ch, int status)
+{
+    struct session *s = container_of(ch, struct session, change);
+    struct session_stored *w = s->stored;
+    s->stored = NULL;
+    s->durable = status == CENOTE_OK;
+    if (status == CENOTE_OK && s->ended)
+        status = CENOTE_NO_SESSION; /* it took the store longer than the grace */
+    if (status != CENOTE_OK) {
+        sessions_end(s->core, s);
+        s = NULL;
+    }
+    w->done(w, s, status);
+}
+
+int sessions_begin(struct core *c, struct space *space, const char *client,
+                   struct session_stored *w)
+{
+    if (c->sessions.count >= SESSIONS_MAX)
+        return CENOTE_LIMIT;
+    struct session *s = sessions_add(c, ids_take(&c->ids), space, client);
+    if (s == NULL)
+        return CENOTE_NO_MEMORY;
+    session_record_open(c, s);
+    s->stored = w;
+    s->change.done = stored;
+    change_submit(&c->changes, &s->change, CHANGE_FREES); /* who frees space needs a session */
+    return CENOTE_OK;
+}
+
+static void forget(struct session *s);
+
+static void forgot(struct change *ch, int status)
+{
+    struct session *s = container_of(ch, struct session, change);
+    if (status != CENOTE_OK) {
+        s->forget_slot = 0;
+        list_append(&s->core->sessions.leftover, &s->gone);
+        return;
+    }
+    s->durable = !s->forgotten;
+    forget(s);
+    sessions_release(s->core, s);
+}
+
+static void forget(struct session *s)
+{
+    if (!s->durable || s->change.in_flight)
+        return;
+    s->forgotten = session_record_forget(s->core, s);
+    s->change.done = forgot;
+    change_submit(&s->core->changes, &s->change, CHANGE_FREES);
+}
+
+/* ---- the end ---- */
+
 void sessions_end(struct core *c, struct session *s)
 {
-    if (s->ended)
-        return;
-    s->ended = true;
-    s->peer = NULL;
-    link_remove(&s->gone);
-    c->sessions.count--;
-    puts_abort_session(c, s);
+    if (!s->ended) {
+        s->ended = true;
+        s->peer = NULL;
+        link_remove(&s->gone);
+        c->sessions.count--;
+        puts_abort_session(c, s);
+    }
+    forget(s); /* behind the aborts */
     sessions_release(c, s);
 }
 
 void sessions_release(struct core *c, struct session *s)
 {
-    if (!s->ended || s->holds > 0 || s->put_count > 0 || s->ending_extents > 0)
+    if (!s->ended || s->holds > 0 || s->put_count > 0 || s->ending_extents > 0 || s->durable ||
+        s->change.in_flight)
         return;
     struct link *l;
     while ((l = list_pop(&s->fences)) != NULL) {
@@ -104,13 +175,20 @@ void sessions_release(struct core *c, struct session *s)
     while (*at != s)
         at = &(*at)->next;
     *at = s->next;
+    link_remove(&s->gone);
+    window_free(s->window);
     free(s);
 }
 
 void sessions_tick(struct core *c)
 {
+    struct list again = {0};
+    struct link *l;
+    list_move_all(&again, &c->sessions.leftover);
+    while ((l = list_pop(&again)) != NULL)
+        forget(container_of(l, struct session, gone));
     for (uint32_t n = 0; n < ENDS_MAX; n++) {
-        struct link *l = list_first(&c->sessions.gone);
+        l = list_first(&c->sessions.gone);
         if (l == NULL)
             return;
         struct session *s = container_of(l, struct session, gone);
@@ -130,6 +208,7 @@ void sessions_free(struct core *c)
             struct link *l;
             while ((l = list_pop(&s->fences)) != NULL)
                 free(container_of(l, struct fence, by_session));
+            window_free(s->window);
             free(s);
         }
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sessions: the lives of clients with the service. A session outlives its connection by
- * session_grace, and restarts of the service: its token proves it, and nothing of it is stored but
- * the puts it owns. When it ends its pending puts are aborted, and fenced: nobody knows what its
- * client is still writing.
+ * session_grace, and restarts of the service: its token proves it, and its record in the store says
+ * that it hasn't ended. With it go the answers of its window (window.h), so a session that can be
+ * resumed has all of them. When it ends its pending puts are aborted, and fenced: nobody knows what
+ * its client is still writing; and its records are removed, its own first.
  *
  * A fence stands for one (session, node). It exists from the first extent that the session gets on
  * the node, so that nothing has to be allocated when it is needed. One call is in flight at a time;
@@ -14,6 +15,7 @@
 
 #include "meta/core/list.h"
 #include "meta/core/spaces.h"
+#include "meta/core/window.h"
 #include "meta/stub/messages.h"
 
 struct core;
@@ -35,13 +37,20 @@ struct fence {
 struct session {
     struct session *next; /* in its bucket */
     uint64_t id;
+    struct core *core;
     struct space *space;
     char client[TEXT_MAX];
     struct service_peer *peer; /* its connection; NULL: none ... */
     uint64_t gone_ms;          /* ... since then (patient time), and it is in sessions.gone */
-    struct link gone;
+    struct link gone;          /* ended: in sessions.leftover, or in none */
     bool ended;
-    struct list puts; /* struct put, by put id */
+    bool durable;                  /* it has records in the store */
+    struct session_stored *stored; /* told of the first */
+    bool forgotten;                /* ... of which the change on its way removes the last */
+    uint32_t forget_slot;          /* where to go on with the removal */
+    struct change change;          /* of its records */
+    struct window *window;         /* NULL: no numbered call yet */
+    struct list puts;              /* struct put, by put id */
     uint32_t put_count;
     uint32_t holds; /* others that need it a little longer */
     struct list fences;
@@ -54,16 +63,28 @@ struct session {
 
 struct sessions {
     struct session *buckets[SESSION_BUCKETS];
-    uint32_t count;   /* not ended */
-    struct list gone; /* struct session without a connection, longest first */
+    uint32_t count;       /* not ended */
+    struct list gone;     /* struct session without a connection, longest first */
+    struct list leftover; /* struct session, ended: records have to be removed */
 };
 
 /* A new one, without a connection; NULL: no memory. SESSIONS_MAX is for those that clients ask for:
  * what is in the store must be taken. */
 struct session *sessions_add(struct core *c, uint64_t id, struct space *space, const char *client);
+/* Somebody who begins one. */
+struct session_stored {
+    void (*done)(struct session_stored *w, struct session *s, int status);
+};
+/* A new one with its record. CENOTE_OK: w is told when that is durable, and then has the session to
+ * use it or to end it; or that it was refused. CENOTE_LIMIT, CENOTE_NO_MEMORY. */
+int sessions_begin(struct core *c, struct space *space, const char *client,
+                   struct session_stored *w);
+/* One of which the store has only leftovers: they are removed. NULL: no memory. */
+struct session *sessions_add_ended(struct core *c, uint64_t id);
 struct session *sessions_find(const struct core *c, uint64_t id);
-/* CENOTE_OK and the session, found or made again after a restart; CENOTE_NO_SESSION. */
-int sessions_resume(struct core *c, const struct session_resume_params *p, struct session **out);
+/* CENOTE_OK and the session; CENOTE_NO_SESSION. */
+int sessions_resume(const struct core *c, const struct session_resume_params *p,
+                    struct session **out);
 void sessions_connected(struct session *s, struct service_peer *peer);
 /* Its connection has gone. */
 void sessions_disconnected(struct core *c, struct session *s);

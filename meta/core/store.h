@@ -17,7 +17,7 @@ enum store_tree {
     STORE_NAMES,      /* namespace and key, see core/names.h -> put id */
     STORE_MEMBERS,    /* incarnations -> node, range, state */
     STORE_NAMESPACES, /* id -> name, hash key */
-    STORE_SESSIONS,   /* kept for stored answers */
+    STORE_SESSIONS,   /* session -> namespace, client; session, slot, item -> answer */
     STORE_TREES
 };
 

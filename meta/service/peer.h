@@ -65,6 +65,29 @@ struct method {
 /* NULL: there is none. */
 const struct method *method_find(const char *name);
 
+/* ---- numbered calls (numbered.c); see meta/core/window.h ---- */
+
+struct numbered_params {
+    uint64_t seq;
+    enum numbered_kind kind;
+    uint32_t count;
+};
+
+/* NUMBERED_RUN: the method does the call *out, and numbered_end() answers it. Otherwise it is an
+ * old one, and this is what the method returns. */
+#define NUMBERED_RUN 2
+int numbered_begin(struct service_peer *p, uint32_t msgid, const struct numbered_params *params,
+                   struct wire_buf *result, struct numbered **out);
+/* All statuses are there: answers, and frees r. */
+void numbered_end(struct request *r, struct session *s, struct numbered *n);
+
+/* ---- parts of put_start's answer (put_methods.c) ---- */
+
+/* Is everything there that a write grant needs? False: a node is away. */
+bool put_can_be_granted(const struct core *c, struct object *o);
+/* o may be NULL: nothing is left of the put. */
+void put_start_item_answer(struct core *c, int status, struct object *o, struct wire_buf *b);
+
 int method_session_open(struct service_peer *p, uint32_t msgid, struct wire_value params,
                         struct wire_buf *result);
 int method_session_resume(struct service_peer *p, uint32_t msgid, struct wire_value params,

@@ -39,18 +39,29 @@ static void encode_stripes(const struct core *c, struct object *o, struct wire_b
     }
 }
 
-static void encode_start(const struct core *c, struct start_item *item, struct wire_buf *b)
+bool put_can_be_granted(const struct core *c, struct object *o)
 {
-    int status = item->status;
-    if (status == CENOTE_OK && !grant_all(c, item->put->object)) {
-        puts_abort_unsent(item->put);
+    for (uint32_t i = 0; i < o->stripes; i++) {
+        const struct piece *p = object_piece(o, i);
+        const struct incarnation *in = members_find(c, p->gva, p->payload_len);
+        if (in != NULL && (in->node->peer == NULL || in->node->join != NULL))
+            return false;
+    }
+    return true;
+}
+
+void put_start_item_answer(struct core *c, int status, struct object *o, struct wire_buf *b)
+{
+    if (status == CENOTE_OK && (o == NULL || o->put == NULL || o->put->phase != PUT_PENDING))
+        status = CENOTE_ABORTED; /* over by now: never a second grant for a finished put */
+    if (status == CENOTE_OK && !grant_all(c, o)) {
+        puts_abort_unsent(o->put);
         status = CENOTE_NODE_DOWN;
     }
     if (status != CENOTE_OK) {
         status_item_put(b, status);
         return;
     }
-    struct object *o = item->put->object;
     struct put_start_item head = {.status = CENOTE_OK,
                                   .put_id = o->put_id,
                                   .key_hash = o->key_hash,
@@ -59,25 +70,10 @@ static void encode_start(const struct core *c, struct start_item *item, struct w
     encode_stripes(c, o, b);
 }
 
-/* The grants don't leave: the connection has gone, or there is no memory for the answer. */
-static void abort_unsent(const struct start *s)
-{
-    for (uint32_t i = 0; i < s->count; i++)
-        if (s->items[i].status == CENOTE_OK)
-            puts_abort_unsent(s->items[i].put);
-}
-
 static void put_started(struct start *s)
 {
     struct start_request *r = container_of(s, struct start_request, start);
-    struct wire_buf b = {0};
-    request_result(&r->request, &b);
-    wire_put_array(&b, s->count);
-    for (uint32_t i = 0; i < s->count; i++)
-        encode_start(s->core, &s->items[i], &b);
-    if (r->request.peer->closed || b.failed)
-        abort_unsent(s);
-    request_end(&r->request, &b);
+    numbered_end(&r->request, s->session, s->call);
 }
 
 static bool start_items_sane(const struct put_start_params *start)
@@ -96,7 +92,6 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
                      struct wire_buf *result)
 {
     struct put_start_params start;
-    (void)result;
     if (!put_start_params_get(params, &start) || !start_items_sane(&start))
         return keys_refusal(params, 2);
     if ((start.flags & ~(uint32_t)PUT_START_REPLACE) != 0)
@@ -104,6 +99,12 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
     struct start_request *r = calloc(1, sizeof(*r) + start.count * sizeof(struct start_item));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
+    struct numbered_params call = {start.seq, NUMBERED_START, start.count};
+    int status = numbered_begin(p, msgid, &call, result, &r->start.call);
+    if (status != NUMBERED_RUN) {
+        free(r);
+        return status;
+    }
     r->start.core = &p->service->core;
     r->start.session = p->session;
     r->start.items = r->items;
@@ -125,34 +126,26 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
 struct end_item {
     struct outcome outcome;
     struct end_request *request;
-    int status;
 };
 
 struct end_request {
     struct request request;
-    uint32_t count;
+    struct session *session;
+    struct numbered *call;
     uint32_t left;
     struct end_item items[];
 };
 
 static void end_step(struct end_request *r)
 {
-    if (--r->left > 0)
-        return;
-    struct wire_buf b = {0};
-    request_result(&r->request, &b);
-    wire_put_array(&b, 2);
-    wire_put_array(&b, r->count);
-    for (uint32_t i = 0; i < r->count; i++)
-        wire_put_int(&b, r->items[i].status);
-    wire_put_nil(&b);
-    request_end(&r->request, &b);
+    if (--r->left == 0)
+        numbered_end(&r->request, r->session, r->call);
 }
 
 static void put_ended(struct outcome *o, int status)
 {
     struct end_item *item = container_of(o, struct end_item, outcome);
-    item->status = status;
+    item->request->call->statuses[item - item->request->items] = (int8_t)status;
     end_step(item->request);
 }
 
@@ -184,15 +177,23 @@ static bool read_end(struct wire_value v, struct put_end *end, uint64_t roots[ST
     return true;
 }
 
-static int end_puts(struct service_peer *p, uint32_t msgid, struct wire_value params, end_fn fn)
+static int end_puts(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                    enum numbered_kind kind, struct wire_buf *result)
 {
+    end_fn fn = kind == NUMBERED_COMMIT ? puts_commit : puts_abort;
     struct put_end_params ends;
     if (!put_end_params_get(params, &ends) || ends.count == 0 || ends.count > CENOTE_BATCH_MAX)
         return CENOTE_MALFORMED;
     struct end_request *r = calloc(1, sizeof(*r) + ends.count * sizeof(struct end_item));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
-    r->count = ends.count;
+    struct numbered_params call = {ends.seq, kind, ends.count};
+    int status = numbered_begin(p, msgid, &call, result, &r->call);
+    if (status != NUMBERED_RUN) {
+        free(r);
+        return status;
+    }
+    r->session = p->session;
     r->left = ends.count + 1;
     request_begin(&r->request, p, msgid);
     for (uint32_t i = 0; i < ends.count; i++) {
@@ -203,7 +204,7 @@ static int end_puts(struct service_peer *p, uint32_t msgid, struct wire_value pa
         item->request = r;
         item->outcome.done = put_ended;
         if (read_end(wire_at(ends.items, i), &end, roots, states))
-            fn(&p->service->core, p->session, &end, &item->outcome);
+            fn(&p->service->core, r->session, &end, &item->outcome);
         else
             put_ended(&item->outcome, CENOTE_INVALID);
     }
@@ -214,13 +215,11 @@ static int end_puts(struct service_peer *p, uint32_t msgid, struct wire_value pa
 int method_put_commit(struct service_peer *p, uint32_t msgid, struct wire_value params,
                       struct wire_buf *result)
 {
-    (void)result;
-    return end_puts(p, msgid, params, puts_commit);
+    return end_puts(p, msgid, params, NUMBERED_COMMIT, result);
 }
 
 int method_put_abort(struct service_peer *p, uint32_t msgid, struct wire_value params,
                      struct wire_buf *result)
 {
-    (void)result;
-    return end_puts(p, msgid, params, puts_abort);
+    return end_puts(p, msgid, params, NUMBERED_ABORT, result);
 }

@@ -9,32 +9,26 @@ struct remove_item {
     struct removal removal;
     struct outcome outcome;
     struct remove_request *request;
-    int status;
 };
 
 struct remove_request {
     struct request request;
-    uint32_t count;
+    struct session *session;
+    struct numbered *call;
     uint32_t left;
     struct remove_item items[];
 };
 
 static void step(struct remove_request *r)
 {
-    if (--r->left > 0)
-        return;
-    struct wire_buf b = {0};
-    request_result(&r->request, &b);
-    wire_put_array(&b, r->count);
-    for (uint32_t i = 0; i < r->count; i++)
-        wire_put_int(&b, r->items[i].status);
-    request_end(&r->request, &b);
+    if (--r->left == 0)
+        numbered_end(&r->request, r->session, r->call);
 }
 
 static void key_removed(struct outcome *o, int status)
 {
     struct remove_item *item = container_of(o, struct remove_item, outcome);
-    item->status = status;
+    item->request->call->statuses[item->removal.item] = (int8_t)status;
     step(item->request);
 }
 
@@ -42,13 +36,18 @@ int method_remove(struct service_peer *p, uint32_t msgid, struct wire_value para
                   struct wire_buf *result)
 {
     struct keys_params keys;
-    (void)result;
     if (!remove_params_get(params, &keys) || keys.count > CENOTE_BATCH_MAX)
         return keys_refusal(params, 1);
     struct remove_request *r = calloc(1, sizeof(*r) + keys.count * sizeof(struct remove_item));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
-    r->count = keys.count;
+    struct numbered_params call = {keys.seq, NUMBERED_REMOVE, keys.count};
+    int status = numbered_begin(p, msgid, &call, result, &r->call);
+    if (status != NUMBERED_RUN) {
+        free(r);
+        return status;
+    }
+    r->session = p->session;
     r->left = keys.count + 1;
     request_begin(&r->request, p, msgid);
     for (uint32_t i = 0; i < keys.count; i++) {
@@ -59,9 +58,15 @@ int method_remove(struct service_peer *p, uint32_t msgid, struct wire_value para
         item->request = r;
         item->outcome.done = key_removed;
         item->removal = (struct removal){.core = &p->service->core,
-                                         .key_hash = space_hash(p->session->space, key, len),
+                                         .session = r->session,
+                                         .call = r->call,
+                                         .item = i,
+                                         .key_hash = space_hash(r->session->space, key, len),
                                          .outcome = &item->outcome};
-        objects_remove(&item->removal);
+        if (r->call->statuses[i] == NUMBERED_OPEN)
+            objects_remove(&item->removal);
+        else
+            objects_removed_before(&item->removal);
     }
     step(r);
     return METHOD_LATER;

@@ -8,21 +8,19 @@ struct open_request {
     struct request request;
     struct session_open_params params;
     struct space_wait wait;
+    struct session_stored stored;
 };
 
-static void opened(struct space_wait *w, int status, struct space *space)
+/* Its record is durable, or was refused. */
+static void stored(struct session_stored *w, struct session *s, int status)
 {
-    struct open_request *r = container_of(w, struct open_request, wait);
+    struct open_request *r = container_of(w, struct open_request, stored);
     struct service_peer *p = r->request.peer;
     struct core *c = &p->service->core;
-    struct session *s = NULL;
-    if (status == CENOTE_OK && (p->closed || p->session != NULL))
+    if (status == CENOTE_OK && (p->closed || p->session != NULL)) {
+        sessions_end(c, s);
         status = CENOTE_INVALID;
-    if (status == CENOTE_OK && c->sessions.count >= SESSIONS_MAX)
-        status = CENOTE_LIMIT;
-    if (status == CENOTE_OK &&
-        (s = sessions_add(c, ids_take(&c->ids), space, r->params.client)) == NULL)
-        status = CENOTE_NO_MEMORY;
+    }
     if (status != CENOTE_OK) {
         request_fail(&r->request, status);
         return;
@@ -31,14 +29,26 @@ static void opened(struct space_wait *w, int status, struct space *space)
     sessions_connected(s, p);
     struct session_open_result result = {
         .session = s->id,
-        .token = token_make(&c->pool_key, s->id, space->id),
-        .name_space = space->id,
+        .token = token_make(&c->pool_key, s->id, s->space->id),
+        .name_space = s->space->id,
         .reign = c->ids.reign,
     };
     struct wire_buf b = {0};
     request_result(&r->request, &b);
     session_open_result_put(&b, &result);
     request_end(&r->request, &b);
+}
+
+static void placed(struct space_wait *w, int status, struct space *space)
+{
+    struct open_request *r = container_of(w, struct open_request, wait);
+    struct core *c = &r->request.peer->service->core;
+    if (status == CENOTE_OK) {
+        r->stored.done = stored;
+        status = sessions_begin(c, space, r->params.client, &r->stored);
+    }
+    if (status != CENOTE_OK)
+        request_fail(&r->request, status);
 }
 
 int method_session_open(struct service_peer *p, uint32_t msgid, struct wire_value params,
@@ -56,7 +66,7 @@ int method_session_open(struct service_peer *p, uint32_t msgid, struct wire_valu
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     r->params = open;
-    r->wait.done = opened;
+    r->wait.done = placed;
     request_begin(&r->request, p, msgid);
     spaces_get(&p->service->core, r->params.name_space, &r->wait);
     return METHOD_LATER;

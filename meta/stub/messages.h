@@ -21,6 +21,8 @@
 #include "transport/wire/wire.h"
 
 #define PROTOCOL_VERSION 1u
+/* The answers to so many of a session's last numbered calls are kept. */
+#define PROTOCOL_WINDOW  128u
 
 /* Limits that both sides know. */
 #define STRIPES_MAX   1024u /* of one value */

@@ -321,6 +321,7 @@ struct end *client_resume(struct world *w, const struct end *before, int *status
                                       .token = before->session.token,
                                       .name_space = before->session.name_space};
     e->session = before->session;
+    e->seq = before->seq;
     uint32_t msgid = end_request(e, &b, METHOD_SESSION_RESUME);
     session_resume_params_put(&b, &p);
     *status = end_ask(e, &b, msgid, NULL);
@@ -333,7 +334,7 @@ int client_put_start(struct end *e, const char *key, uint64_t len, unsigned flag
     struct wire_buf b;
     struct answer *a;
     uint32_t msgid = end_request(e, &b, METHOD_PUT_START);
-    put_start_params_put(&b, 1, flags, 1);
+    put_start_params_put(&b, ++e->seq, flags, 1);
     put_start_key_put(&b, key, strlen(key), len);
     int status = end_ask(e, &b, msgid, &a);
     if (status != CENOTE_OK)
@@ -362,7 +363,7 @@ static uint32_t end_put_send(struct end *e, const char *method, const struct put
         states[i] = (uint8_t)state;
     }
     uint32_t msgid = end_request(e, &b, method);
-    put_end_params_put(&b, 1, 1);
+    put_end_params_put(&b, ++e->seq, 1);
     put_end_item_put(&b, item->put_id, SUM_XXH3, roots, item->stripe_count, states,
                      item->stripe_count);
     end_send(e, &b);
@@ -418,7 +419,7 @@ static uint32_t key_send(struct end *e, const char *method, const char *key)
     struct wire_buf b;
     uint32_t msgid = end_request(e, &b, method);
     if (strcmp(method, METHOD_REMOVE) == 0)
-        remove_params_put(&b, 1, 1);
+        remove_params_put(&b, ++e->seq, 1);
     else
         keys_params_put(&b, 1);
     wire_put_bin(&b, key, strlen(key));

@@ -37,6 +37,7 @@ struct end {
     struct service_peer *peer; /* NULL: closed */
     bool close_asked;
     uint32_t next_msgid;
+    uint64_t seq;                       /* of the last numbered call; goes on over resumption */
     struct answer answers[END_ANSWERS]; /* not taken yet */
     unsigned answer_count;
     struct call calls[END_CALLS]; /* not answered yet */

@@ -120,8 +120,7 @@ static void wrong(struct hammer *h, const struct slot *s, const char *what, int 
 
 static bool answer_lost(int status)
 {
-    return status == CENOTE_UNKNOWN || status == CENOTE_TIMED_OUT || status == CENOTE_UNAVAILABLE ||
-           status == CENOTE_NO_SESSION || status == CENOTE_ABORTED;
+    return status == CENOTE_UNKNOWN; /* every other error says that nothing was changed */
 }
 
 static void pause_after_error(struct hammer *h)

@@ -154,10 +154,20 @@ static void answers_are_lost(void)
     service_lose(&service, METHOD_PUT_COMMIT, 2);
     expect("put", put("m", VALUE_BYTES), CENOTE_OK);
     expect_value("m", VALUE_BYTES);
-    service_lose(&service, METHOD_REMOVE, 1);
+    service_lose(&service, METHOD_REMOVE, 3);
+    expect("remove", cenote_remove(client, &key, 1, NULL), CENOTE_OK);
+    expect("remove", cenote_remove(client, &key, 1, NULL), CENOTE_NOT_FOUND);
+    CHECK(atomic_load(&service.lost) == lost + 8);
+}
+
+/* The service comes back without the session: what became of the remove isn't known. */
+static void session_and_answer_are_lost(void)
+{
+    const struct cenote_key key = {"m", 1};
+
+    service_lose_all(&service, METHOD_REMOVE, 1);
     expect("remove", cenote_remove(client, &key, 1, NULL), CENOTE_UNKNOWN);
     expect("remove", cenote_remove(client, &key, 1, NULL), CENOTE_NOT_FOUND);
-    CHECK(atomic_load(&service.lost) == lost + 6);
 }
 
 static void service_is_away(void)
@@ -301,6 +311,7 @@ int main(void)
     connection_breaks();
     session_ends();
     answers_are_lost();
+    session_and_answer_are_lost();
     service_is_away();
     process_forks();
     threads_while_connections_break(worker, false);

@@ -158,14 +158,18 @@ static int do_remove(struct service *s, struct wire_value params, struct wire_bu
 {
     struct keys_params p;
 
-    CHECK(remove_params_get(params, &p) && p.seq > 0);
+    CHECK(remove_params_get(params, &p) && p.seq > 0 && p.count <= 8);
     wire_put_array(out, p.count);
     for (uint32_t i = 0; i < p.count; i++) {
         struct fake_object *o = named(s, wire_at(p.keys, i));
-        wire_put_int(out, o ? CENOTE_OK : CENOTE_NOT_FOUND);
-        if (o)
+        bool again = p.seq == s->removed_seq;
+        if (!again)
+            s->removed[i] = o ? CENOTE_OK : CENOTE_NOT_FOUND;
+        if (!again && o)
             fake_remove(&s->pool, o->key);
+        wire_put_int(out, s->removed[i]);
     }
+    s->removed_seq = p.seq;
     return CENOTE_OK;
 }
 
@@ -263,6 +267,7 @@ static void on_message(void *arg, struct rpc_conn *conn, const struct wire_msg *
     int status = serve(c, m, &out);
     if (s->lose > 0 && strcmp(m->method, s->losing) == 0) {
         s->lose--;
+        s->session += s->lose_session;
         atomic_fetch_add(&s->lost, 1);
         rpc_conn_close(conn);
     } else {
@@ -376,10 +381,16 @@ static void lose(void *arg)
 
     snprintf(o->service->losing, sizeof o->service->losing, "%s", o->method);
     o->service->lose = o->times;
+    o->service->lose_session = o->forget;
     atomic_store(&o->done, true);
 }
 
 void service_lose(struct service *s, const char *method, unsigned times)
 {
     give(&(struct order){.service = s, .method = method, .times = times}, lose);
+}
+
+void service_lose_all(struct service *s, const char *method, unsigned times)
+{
+    give(&(struct order){.service = s, .method = method, .times = times, .forget = true}, lose);
 }

@@ -25,6 +25,9 @@ struct service {
     uint64_t session; /* the one that lives; others are unknown */
     char losing[WIRE_METHOD_MAX];
     unsigned lose;
+    bool lose_session;
+    uint64_t removed_seq; /* the last remove, and its answer */
+    int removed[8];
     atomic_uint opened, resumed, requests, lost;
 };
 
@@ -40,5 +43,8 @@ void service_start(struct service *s);
 void service_hang_up(struct service *s, bool forget);
 /* The next so many calls of a method are done, but the connection closes before their answers. */
 void service_lose(struct service *s, const char *method, unsigned times);
+
+/* ... and the session ends with that. */
+void service_lose_all(struct service *s, const char *method, unsigned times);
 
 #endif

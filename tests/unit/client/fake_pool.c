@@ -184,9 +184,28 @@ static void place(struct fake *f, struct fake_object *o)
     } while (offset < o->len_bytes);
 }
 
-static void start_one(struct fake *f, struct wire_value v, uint32_t flags, struct wire_buf *out)
+static void grant(const struct fake_object *o, struct wire_buf *out)
 {
-    struct put_start_item item = {0};
+    const struct put_start_item item = {.put_id = o->put_id, .stripe_count = o->stripe_count};
+
+    put_start_item_put(out, &item);
+    for (uint32_t i = 0; i < o->stripe_count; i++)
+        granted_stripe_put(out, &o->stripes[i]);
+}
+
+/* The put that this call has begun already; NULL: none. */
+static const struct fake_object *started(const struct fake *f, uint64_t seq, const char *key)
+{
+    for (uint32_t i = 0; i < f->object_count; i++) {
+        if (f->objects[i].seq == seq && strcmp(f->objects[i].key, key) == 0)
+            return &f->objects[i];
+    }
+    return NULL;
+}
+
+static void start_one(struct fake *f, struct wire_value v, const struct put_start_params *p,
+                      struct wire_buf *out)
+{
     const uint8_t *key;
     size_t len;
     uint64_t value_len;
@@ -194,7 +213,12 @@ static void start_one(struct fake *f, struct wire_value v, uint32_t flags, struc
 
     if (!put_start_key_get(v, &key, &len, &value_len))
         assert(!"a malformed key");
-    if (fake_find(f, key_text(key, len)) && !(flags & PUT_START_REPLACE)) {
+    const struct fake_object *before = f->repeating ? started(f, p->seq, key_text(key, len)) : NULL;
+    if (before) {
+        grant(before, out);
+        return;
+    }
+    if (fake_find(f, key_text(key, len)) && !(p->flags & PUT_START_REPLACE)) {
         status_item_put(out, CENOTE_EXISTS);
         return;
     }
@@ -202,16 +226,13 @@ static void start_one(struct fake *f, struct wire_value v, uint32_t flags, struc
     f->object_count++;
     strcpy(o->key, key_text(key, len));
     o->state = FAKE_PENDING;
-    o->replace = flags & PUT_START_REPLACE;
+    o->replace = p->flags & PUT_START_REPLACE;
+    o->seq = p->seq;
     o->put_id = f->next_put++;
     o->len_bytes = value_len;
     o->replicas = f->replicas;
     place(f, o);
-    item.put_id = o->put_id;
-    item.stripe_count = o->stripe_count;
-    put_start_item_put(out, &item);
-    for (uint32_t i = 0; i < o->stripe_count; i++)
-        granted_stripe_put(out, &o->stripes[i]);
+    grant(o, out);
 }
 
 static int serve_start(struct fake *f, struct wire_value params, struct wire_buf *out)
@@ -221,11 +242,13 @@ static int serve_start(struct fake *f, struct wire_value params, struct wire_buf
     if (!put_start_params_get(params, &p))
         assert(!"malformed put_start");
     f->starts++;
+    f->repeating = p.seq == f->started_seq;
     if (f->answer_max && p.count > f->answer_max)
         return CENOTE_FRAME_SIZE;
     wire_put_array(out, p.count);
     for (uint32_t i = 0; i < p.count; i++)
-        start_one(f, wire_at(p.items, i), p.flags, out);
+        start_one(f, wire_at(p.items, i), &p, out);
+    f->started_seq = p.seq;
     return CENOTE_OK;
 }
 

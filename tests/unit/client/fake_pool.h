@@ -18,7 +18,7 @@
 
 struct fake_object {
     char key[32];
-    uint64_t put_id, len_bytes;
+    uint64_t put_id, len_bytes, seq; /* of its put_start */
     enum { FAKE_NONE, FAKE_PENDING, FAKE_COMMITTED, FAKE_ABORTED } state;
     bool replace;
     uint32_t stripe_count, replicas;
@@ -34,7 +34,8 @@ struct fake {
     uint64_t used[FAKE_NODES];
     struct fake_object objects[FAKE_OBJECTS];
     uint32_t object_count;
-    uint64_t next_put, seq, last_seq;
+    uint64_t next_put, seq, started_seq;
+    bool repeating;   /* the last put_start came again */
     uint64_t session; /* that the next call is answered to */
     unsigned calls, lookups, starts, commits, aborts, copies, refreshes, waits;
 

@@ -252,6 +252,8 @@ Test(put, start__answer_lost)
 {
     fail_calls(METHOD_PUT_START, 2, CENOTE_UNKNOWN, true);
     cr_assert_eq(put_value(), CENOTE_OK);
+    cr_assert_eq(f.starts, 3);
+    cr_assert_eq(f.object_count, 1); /* one put, asked for three times */
     expect_there();
 }
 

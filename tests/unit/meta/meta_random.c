@@ -47,6 +47,11 @@ struct key {
     unsigned client;
     uint32_t msgid;
     uint64_t committing;
+    /* to send it again */
+    uint64_t seq;
+    bool again;
+    struct put_start_item item;
+    enum extent_state state;
 };
 
 struct machine {
@@ -66,6 +71,7 @@ static struct {
     struct open_put puts[PUTS];
     unsigned faults;
     unsigned step;
+    unsigned repeated;
 } t;
 
 static uint32_t draw(uint32_t below)
@@ -110,7 +116,9 @@ static void settle_key(unsigned k, int status)
         key->put_id = commit ? key->committing : 0;
     else if (status == CENOTE_NOT_FOUND && !commit)
         key->put_id = 0;
-    else if (status != CENOTE_EXISTS && status != CENOTE_ABORTED && status != CENOTE_NO_SUCH_PUT)
+    else if (status == CENOTE_NO_SUCH_PUT && !key->again)
+        return;
+    else if (status != CENOTE_EXISTS && status != CENOTE_ABORTED)
         key->unsure = true;
 }
 
@@ -128,15 +136,49 @@ static void collect(void)
     }
 }
 
+static void send_waiting(struct key *key, const char *name)
+{
+    struct end *e = t.clients[key->client];
+    if (key->waiting == COMMIT)
+        key->msgid = client_commit_send(e, &key->item, key->state);
+    else
+        key->msgid = client_remove_send(e, name);
+    key->seq = e->seq;
+}
+
+static void forget_answer(struct key *key)
+{
+    key->waiting = NOTHING;
+    key->unsure = true;
+}
+
 /* The client's connection is gone: what it waited for is not known. */
 static void forget_answers(unsigned client)
 {
+    for (unsigned k = 0; k < KEYS; k++)
+        if (t.keys[k].waiting != NOTHING && t.keys[k].client == client)
+            forget_answer(&t.keys[k]);
+}
+
+/* Unless it asks again, in the same session: then it is told, and knows as much as before. */
+static void ask_again(unsigned client)
+{
+    struct end *e = t.clients[client];
+    uint64_t seq = e->seq;
     for (unsigned k = 0; k < KEYS; k++) {
-        if (t.keys[k].waiting == NOTHING || t.keys[k].client != client)
+        struct key *key = &t.keys[k];
+        if (key->waiting == NOTHING || key->client != client)
             continue;
-        t.keys[k].waiting = NOTHING;
-        t.keys[k].unsure = true;
+        if (draw(4) == 0) {
+            forget_answer(key);
+            continue;
+        }
+        e->seq = key->seq - 1;
+        key->again = true;
+        send_waiting(key, name_of(k));
+        t.repeated++;
     }
+    e->seq = seq;
 }
 
 /* ---- what clients do ---- */
@@ -205,7 +247,10 @@ static void do_end(void)
     key->waiting = COMMIT;
     key->client = p->client;
     key->committing = p->item.put_id;
-    key->msgid = client_commit_send(e, &p->item, state);
+    key->again = false;
+    key->item = p->item;
+    key->state = state;
+    send_waiting(key, name_of(p->key));
 }
 
 static void do_remove(void)
@@ -215,7 +260,8 @@ static void do_remove(void)
         return;
     t.keys[k].waiting = REMOVE;
     t.keys[k].client = c;
-    t.keys[k].msgid = client_remove_send(t.clients[c], name_of(k));
+    t.keys[k].again = false;
+    send_waiting(&t.keys[k], name_of(k));
 }
 
 /* Has an incarnation that held a part of it ended? */
@@ -283,14 +329,16 @@ static void resume(unsigned c)
 {
     int status;
     struct end *old = t.clients[c];
-    forget_answers(c);
     t.clients[c] = client_resume(t.world, old, &status);
     world_run(t.world);
     end_close(old);
-    if (status != CENOTE_OK) {
-        end_close(t.clients[c]);
-        new_client(c);
+    if (status == CENOTE_OK) {
+        ask_again(c);
+        return;
     }
+    forget_answers(c);
+    end_close(t.clients[c]);
+    new_client(c);
 }
 
 /* ---- what nodes do ---- */
@@ -419,7 +467,7 @@ static void one_step(void)
         resume(draw(CLIENTS));
     else if (what == 96)
         memstore_fail(t.world->store, 1 + draw(3), draw(2) == 0 ? CENOTE_IO : CENOTE_META_FULL);
-    else if (what == 97 && draw(3) == 0)
+    else if (what == 97)
         do_crash();
     else if (what >= 98)
         quiesce();
@@ -456,8 +504,9 @@ static void life(uint64_t seed, unsigned steps)
         one_step();
     quiesce();
     t.faults += t.model.faults;
-    printf("seed %llu: %u steps, %llu extents reused, %u faults\n", (unsigned long long)seed,
-           t.step, (unsigned long long)t.model.reuses, t.faults);
+    printf("seed %llu: %u steps, %llu extents reused, %u calls repeated, %u faults\n",
+           (unsigned long long)seed, t.step, (unsigned long long)t.model.reuses, t.repeated,
+           t.faults);
     world_free(t.world);
     free(t.model.extents);
 }

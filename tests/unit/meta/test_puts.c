@@ -82,7 +82,7 @@ Test(puts, commit__not_before_it_was_answered)
 {
     struct wire_buf b;
     uint32_t msgid = end_request(alice, &b, METHOD_PUT_START);
-    put_start_params_put(&b, 1, 0, 1);
+    put_start_params_put(&b, ++alice->seq, 0, 1);
     put_start_key_put(&b, "k", 1, 100);
     end_send(alice, &b);
     cr_assert_null(end_answer(alice, msgid)); /* not durable yet */
@@ -226,7 +226,7 @@ Test(puts, session__ends_while_a_put_starts)
 {
     struct wire_buf b;
     end_request(alice, &b, METHOD_PUT_START);
-    put_start_params_put(&b, 1, 0, 1);
+    put_start_params_put(&b, ++alice->seq, 0, 1);
     put_start_key_put(&b, "k", 1, 100);
     end_send(alice, &b);
     end_request(alice, &b, METHOD_SESSION_CLOSE);
@@ -267,30 +267,6 @@ Test(puts, start__in_stripes)
     cr_assert_eq(client_lookup(bob, "k", NULL, stripes), CENOTE_OK);
     cr_assert_eq(stripes[item.stripe_count - 1].root, item.put_id + item.stripe_count - 1);
     (void)second;
-}
-
-static void start_send(struct end *e, const char *key)
-{
-    struct wire_buf b;
-    end_request(e, &b, METHOD_PUT_START);
-    put_start_params_put(&b, 1, 0, 1);
-    put_start_key_put(&b, key, strlen(key), 100);
-    end_send(e, &b);
-}
-
-/* Nobody got the grants: nothing needs a fence, and nothing waits for a time-out. */
-Test(puts, start__connection_went_before_the_answer)
-{
-    node->holds_calls = true;
-    start_send(alice, "k");
-    end_close(alice);
-    alice = bob;
-    world_run(world);
-    cr_assert_eq(rig_status("service", "pending_puts"), 0);
-    cr_assert_not(end_reply(node, METHOD_FENCE, CENOTE_OK));
-    cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
-    world_run(world);
-    cr_assert_eq(rig_status("quarantine", "extents"), 0);
 }
 
 /* The death of a node takes the puts on it, not the older ones of the session elsewhere. */

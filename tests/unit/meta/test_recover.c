@@ -47,7 +47,7 @@ Test(recover, start__in_flight_is_pending_or_nothing)
     for (unsigned applied = 0; applied < 2; applied++) {
         struct wire_buf b;
         end_request(alice, &b, METHOD_PUT_START);
-        put_start_params_put(&b, 1, 0, 1);
+        put_start_params_put(&b, ++alice->seq, 0, 1);
         put_start_key_put(&b, "k", 1, 100);
         end_send(alice, &b);
         rig_restart(applied);
@@ -159,6 +159,27 @@ Test(recover, damaged_record__does_not_start)
     cr_assert_eq(world_start(world), CENOTE_IO);
     w.remove = true;
     memstore_put(world->store, &w);
+    world_crash(world, 0);
+    cr_assert_eq(world_start(world), CENOTE_OK);
+}
+
+Test(recover, damaged_session__does_not_start)
+{
+    static const struct store_write bad[] = {
+        {.key = "1", .key_len = 1, .value = "x", .value_len = 1},
+        {.key = "12345678", .key_len = 8, .value = "junk", .value_len = 4},
+        {.key = "12345678123", .key_len = 11, .value = "junk", .value_len = 4},
+        {.key = "12345678\xff\0\0", .key_len = 11, .value = "junk", .value_len = 4},
+    };
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        struct store_write w = bad[i];
+        w.tree = STORE_SESSIONS;
+        world_crash(world, 0);
+        memstore_put(world->store, &w);
+        cr_assert_eq(world_start(world), CENOTE_IO);
+        w.remove = true;
+        memstore_put(world->store, &w);
+    }
     world_crash(world, 0);
     cr_assert_eq(world_start(world), CENOTE_OK);
 }
