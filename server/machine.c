@@ -63,6 +63,24 @@ void machine_memory(struct machine_memory *out)
         out->available_bytes = left;
 }
 
+uint64_t machine_numa_available(unsigned node)
+{
+    char path[64], line[128];
+    uint64_t available = 0;
+    snprintf(path, sizeof path, "/sys/devices/system/node/node%u/meminfo", node);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return UINT64_MAX;
+    while (fgets(line, sizeof line, f)) {
+        unsigned long long kib;
+        if (sscanf(line, "Node %*u MemFree: %llu kB", &kib) == 1 ||
+            sscanf(line, "Node %*u Inactive(file): %llu kB", &kib) == 1)
+            available += kib * 1024;
+    }
+    fclose(f);
+    return available;
+}
+
 void machine_raise_descriptors(void)
 {
     struct rlimit r;

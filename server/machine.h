@@ -14,6 +14,9 @@ struct machine_memory {
 /* The kernel's figures, or those of this process's control group where they are lower. */
 void machine_memory(struct machine_memory *out);
 
+/* Bytes of a NUMA node that are free, or hold nothing but cached files. UINT64_MAX: unknown. */
+uint64_t machine_numa_available(unsigned node);
+
 /* Raises the limit of open descriptors as far as it goes. */
 void machine_raise_descriptors(void);
 

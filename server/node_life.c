@@ -1,66 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/node_life.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/machine.h"
 #include "transport/base/log.h"
 
 struct node_life {
     struct node *node;
-    const struct memory_ops *ops;
-    struct memory memory;
+    struct node_memory *memory;
+    const char *slots_dir; /* NULL: the memory has no name */
     struct xcopy_exporter *shm, *tcp;
     char shm_endpoint[XCOPY_ENDPOINT_MAX];
     char tcp_endpoint[XCOPY_ENDPOINT_MAX];
-    pthread_t populator;
-    bool ending; /* atomic */
 };
-
-/* ---- memory ---------------------------------------------------------------------------------- */
-
-/* Touching what the machine doesn't have would not fail but bring on the kernel's OOM killer. */
-static bool is_available(uint64_t bytes)
-{
-    struct machine_memory m;
-    machine_memory(&m);
-    return bytes <= m.available_bytes;
-}
-
-static void *populate(void *arg)
-{
-    struct node_life *l = arg;
-    uint64_t end = l->memory.len_bytes, done = 0;
-    while (done < end && !__atomic_load_n(&l->ending, __ATOMIC_ACQUIRE)) {
-        uint64_t step =
-            end - done < LIFE_POPULATE_STEP_BYTES ? end - done : LIFE_POPULATE_STEP_BYTES;
-        if (!is_available(step + LIFE_POPULATE_STEP_BYTES) ||
-            l->ops->populate(&l->memory, done, step) != CENOTE_OK) {
-            log_warn("node", "the machine has no more memory: %llu MiB of %llu MiB are offered",
-                     (unsigned long long)(done >> 20), (unsigned long long)(end >> 20));
-            return NULL;
-        }
-        done += step;
-        node_set_populated(l->node, 0, done);
-    }
-    return NULL;
-}
-
-static int make_memory(struct node_life *l, uint64_t len_bytes)
-{
-    struct machine_memory m;
-    machine_memory(&m);
-    if (len_bytes > m.total_bytes) {
-        log_error("node", "--dram asks for %llu MiB, this machine has %llu MiB",
-                  (unsigned long long)(len_bytes >> 20), (unsigned long long)(m.total_bytes >> 20));
-        return CENOTE_NO_MEMORY;
-    }
-    l->ops = memory_ops_of(MEMORY_HOST);
-    return l->ops->make(len_bytes, &l->memory);
-}
 
 /* ---- exporters ------------------------------------------------------------------------------- */
 
@@ -85,7 +39,9 @@ static int start_exporter(struct node_life *l, const struct xcopy_exporter_ops *
                           const char *endpoint, struct xcopy_exporter **out,
                           char bound[XCOPY_ENDPOINT_MAX])
 {
-    int status = ops->start(endpoint, node_gate(l->node), out, bound);
+    struct xcopy_gate gate = *node_gate(l->node);
+    gate.slots_dir = l->slots_dir;
+    int status = ops->start(endpoint, &gate, out, bound);
     if (status == CENOTE_OK)
         node_add_exporter(l->node, *out);
     else
@@ -114,11 +70,12 @@ static void stop_exporters(struct node_life *l)
 
 /* ---- a life ---------------------------------------------------------------------------------- */
 
-static struct node *make_node(const struct node_life_options *o)
+static struct node *make_node(const struct node_life_options *o, uint64_t memory_reign)
 {
     /* Not 0, which is no boot; 63 bits, because JSON readers take integers as signed. */
     struct node_options n = {.boot = hash_random_u64() >> 1 | 1,
-                             .highest_reign = o->highest_reign,
+                             .highest_reign =
+                                 o->highest_reign > memory_reign ? o->highest_reign : memory_reign,
                              .fenced = o->fenced,
                              .nudge = o->nudge,
                              .arg = o->arg};
@@ -126,48 +83,72 @@ static struct node *make_node(const struct node_life_options *o)
     return node_new(&n);
 }
 
-int node_life_begin(const struct node_life_options *options, struct node_life **out)
+/* keep: with the contents of an earlier life, if there are any. */
+static int begin(const struct node_life_options *options, bool keep, struct node_life **out)
 {
     int status = CENOTE_NO_MEMORY;
     struct node_life *l = calloc(1, sizeof *l);
     if (!l)
         return CENOTE_NO_MEMORY;
-    l->node = make_node(options);
-    if (!l->node)
+    status = node_memory_make(&options->memory, keep, &l->memory);
+    if (status != CENOTE_OK)
         goto free_life;
-    status = make_memory(l, options->dram_bytes);
-    if (status != CENOTE_OK)
-        goto free_node;
-    node_add_memory(l->node, &l->memory);
+    status = CENOTE_NO_MEMORY;
+    l->node = make_node(options, node_memory_reign(l->memory));
+    if (!l->node)
+        goto free_memory;
+    node_memory_give(l->memory, l->node);
+    if (options->memory.memdir)
+        l->slots_dir = memdir_slots(options->memory.memdir);
     status = start_exporters(l, options);
+    if (status == CENOTE_OK)
+        status = node_memory_populate_start(l->memory, l->node);
     if (status != CENOTE_OK)
         goto stop_exporters;
-    status = pthread_create(&l->populator, NULL, populate, l) == 0 ? CENOTE_OK : CENOTE_NO_MEMORY;
-    if (status != CENOTE_OK)
-        goto stop_exporters;
+    if (node_memory_kept(l->memory))
+        log_info("node", "the memory of an earlier life is taken over");
     *out = l;
     return CENOTE_OK;
 
 stop_exporters:
     stop_exporters(l);
-    l->ops->destroy(&l->memory);
-free_node:
     node_free(l->node);
+free_memory:
+    node_memory_free(l->memory);
 free_life:
     free(l);
     return status;
 }
 
+int node_life_begin(const struct node_life_options *options, struct node_life **out)
+{
+    int status = begin(options, true, out);
+    if (status != CENOTE_LOCKED)
+        return status;
+    log_warn("node", "somebody may still write to the memory of an earlier life who can't be "
+                     "looked after: beginning with empty memory");
+    return begin(options, false, out);
+}
+
+void node_life_joined(struct node_life *l)
+{
+    node_memory_joined(l->memory, l->node);
+}
+
 void node_life_stop(struct node_life *l)
 {
-    __atomic_store_n(&l->ending, true, __ATOMIC_RELEASE);
     stop_exporters(l);
-    pthread_join(l->populator, NULL);
+    node_memory_populate_stop(l->memory);
+}
+
+void node_life_discard(struct node_life *l)
+{
+    node_memory_discard(l->memory);
 }
 
 void node_life_free(struct node_life *l)
 {
-    l->ops->destroy(&l->memory);
+    node_memory_free(l->memory);
     node_free(l->node);
     free(l);
 }

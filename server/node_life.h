@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One life of a node's contents: memory, the exporters that serve it, the thread that populates it,
- * and the struct node that decides for them. It begins with fresh memory, a new boot number and new
- * keys, and it ends as a whole: connections closed, server threads joined, memory unmapped. Nothing
- * of it is used a second time.
+ * One life of a node: memory, the exporters that serve it, the thread that populates it, and the
+ * struct node that decides for them. It begins with a new boot number and new keys, and it ends as
+ * a whole: connections closed, server threads joined, memory unmapped. Its memory is fresh, unless
+ * it is named and holds the contents of an earlier life, whose process was killed before the pool
+ * declared it dead. Nothing else is used a second time.
  */
 #ifndef CENOTE_SERVER_NODE_LIFE_H
 #define CENOTE_SERVER_NODE_LIFE_H
 
-#include "server/node/node.h"
-
-/* Memory is touched, and offered, in steps of this size. */
-#define LIFE_POPULATE_STEP_BYTES (UINT64_C(64) << 20)
+#include "server/node_memory.h"
 
 struct node_life;
 
 struct node_life_options {
-    uint64_t dram_bytes;
+    struct node_memory_options memory;
     const char *shm_endpoint;
     const char *data_listen;
     const char *advertise; /* host that replaces the bound one; "": none */
@@ -28,8 +26,13 @@ struct node_life_options {
 
 /* CENOTE_OK, or the status of what failed, logged. */
 int node_life_begin(const struct node_life_options *options, struct node_life **out);
+/* The pool has given or confirmed the contents; nothing has been told to it since. */
+void node_life_joined(struct node_life *l);
 /* Stops serving; no more fenced() or nudge(). Must come before node_life_free(). */
 void node_life_stop(struct node_life *l);
+/* The contents have ended; after node_life_stop(). Named memory that isn't discarded can be taken
+ * over by a later life, of another process too. */
+void node_life_discard(struct node_life *l);
 void node_life_free(struct node_life *l);
 
 struct node *node_life_node(const struct node_life *l);

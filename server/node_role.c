@@ -21,6 +21,7 @@ struct node_role {
     void (*joined)(void *arg);
     void *joined_arg;
     struct member_identity who;
+    struct node_memory_options memory;
     char shm_endpoint[XCOPY_ENDPOINT_MAX];
     char data_endpoint[XCOPY_ENDPOINT_MAX]; /* of the first life */
     struct rpc_loop *loop;
@@ -64,7 +65,7 @@ static const struct member_env member_env;
 static int begin_life(struct node_role *r)
 {
     const struct options *o = r->options;
-    struct node_life_options options = {.dram_bytes = o->dram_bytes,
+    struct node_life_options options = {.memory = r->memory,
                                         .shm_endpoint = r->shm_endpoint,
                                         .data_listen = o->data_listen,
                                         .advertise = o->advertise,
@@ -89,7 +90,7 @@ static int begin_life(struct node_role *r)
     return CENOTE_OK;
 }
 
-/* Disconnected. */
+/* Disconnected, and the contents have ended. */
 static void end_life(struct node_role *r)
 {
     assert(!r->conn);
@@ -99,6 +100,7 @@ static void end_life(struct node_role *r)
     member_free(r->member);
     r->member = NULL;
     node_life_stop(r->life);
+    node_life_discard(r->life);
     node_life_free(r->life);
     r->life = NULL;
 }
@@ -176,6 +178,12 @@ static void close_meta(void *arg)
         rpc_conn_close(r->conn);
 }
 
+static void on_joined(void *arg)
+{
+    const struct node_role *r = arg;
+    node_life_joined(r->life);
+}
+
 static uint64_t now_ms(void *arg)
 {
     (void)arg;
@@ -186,6 +194,7 @@ static const struct member_env member_env = {.connect = connect_meta,
                                              .answer = answer_meta,
                                              .call = call_meta,
                                              .close = close_meta,
+                                             .joined = on_joined,
                                              .now_ms = now_ms};
 
 /* ---- the loop's thread ----------------------------------------------------------------------- */
@@ -230,6 +239,22 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static int open_memory(struct node_role *r)
+{
+    const struct options *o = r->options;
+    struct node_memory_options *m = &r->memory;
+    int status = CENOTE_OK;
+    m->count = o->segment_count;
+    memcpy(m->lens_bytes, o->segment_bytes, o->segment_count * sizeof o->segment_bytes[0]);
+    m->pages = (enum memory_pages)o->huge_pages;
+    m->numa_node = o->numa_node;
+    if (o->memory_dir[0] != '\0')
+        status = memdir_open(o->memory_dir, o->memory_state_dir, r->who.name, &m->memdir);
+    return status == CENOTE_OK ? node_memory_check(m) : status;
+}
+
 /* ---- start and stop -------------------------------------------------------------------------- */
 
 static int identify(struct node_role *r)
@@ -252,9 +277,12 @@ static void tear_down(struct node_role *r)
     if (r->loop)
         rpc_loop_free(r->loop);
     if (r->life) {
+        if (member_contents_ended(r->member))
+            node_life_discard(r->life);
         member_free(r->member);
         node_life_free(r->life);
     }
+    memdir_close(r->memory.memdir);
     free(r);
 }
 
@@ -269,6 +297,8 @@ int node_role_start(const struct options *o, const char *meta, void (*joined)(vo
     r->joined = joined;
     r->joined_arg = arg;
     int status = identify(r);
+    if (status == CENOTE_OK)
+        status = open_memory(r);
     if (status == CENOTE_OK) {
         r->loop = rpc_loop_new();
         status = r->loop ? rpc_loop_every(r->loop, MEMBER_TICK_MS, on_tick, r) : CENOTE_NO_MEMORY;

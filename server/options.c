@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/options.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,11 +11,19 @@
 
 #include "meta/stub/messages.h"
 #include "transport/base/endpoint.h"
+#include "transport/memory.h"
 
-#define HOUR_MS 3600000u
+#define HOUR_MS         3600000u
+#define SEGMENT_MIN     (UINT64_C(1) << 20)
+#define SEGMENT_MAX     (UINT64_C(1) << 46) /* 64 TiB */
+#define NUMA_NODE_LIMIT 1024
+
+static_assert(OPTIONS_SEGMENTS_MAX <= SEGMENTS_MAX, "a node joins with all its segments");
+static_assert(MEMORY_PAGES_THP == 0 && MEMORY_PAGES_1G == 3, "--huge-pages gives memory_pages");
 
 static const char *const roles[] = {"meta,node", "meta", "node", NULL};
 static const char *const durabilities[] = {"process", "sync", NULL};
+static const char *const huge_pages[] = {"thp", "none", "2M", "1G", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 
 #define FIELD(f) offsetof(struct options, f)
@@ -30,8 +40,22 @@ static const struct config_option table[] = {
      "Directory of the metadata (default: /var/lib/cenote, or $XDG_STATE_HOME/cenote when not "
      "root).",
      NULL, 0, 0},
-    {"dram", CONFIG_SIZE, FIELD(dram_bytes), "1GiB", "SIZE", "Memory that the node donates.", NULL,
-     1u << 20, 0},
+    {"dram", CONFIG_LIST, FIELD(dram), "1GiB", "SIZE",
+     "Memory that the node donates; repeatable, a segment each.", NULL, 0, 0},
+    {"memory-dir", CONFIG_STRING, FIELD(memory_dir), "", "DIR",
+     "Keep the memory in files here, on a tmpfs or hugetlbfs: a node that is killed and started "
+     "again with its --node-name keeps its values.",
+     NULL, 0, 0},
+    {"memory-state-dir", CONFIG_STRING, FIELD(memory_state_dir), "", "DIR",
+     "Where to keep what must be known of --memory-dir, on a tmpfs; needed when that is a "
+     "hugetlbfs.",
+     NULL, 0, 0},
+    {"huge-pages", CONFIG_CHOICE, FIELD(huge_pages), "thp", "KIND",
+     "Pages of the memory: thp where the kernel has them for shared memory, none, or those that "
+     "the machine has set aside.",
+     huge_pages, 0, 0},
+    {"numa", CONFIG_STRING, FIELD(numa), "any", "NODE",
+     "Bind the memory to a NUMA node, by its number.", NULL, 0, 0},
     {"data-listen", CONFIG_STRING, FIELD(data_listen), "127.0.0.1:0", "ENDPOINT",
      "Endpoint of the node for data over TCP; port 0 takes a free one.", NULL, 0, 0},
     {"advertise", CONFIG_STRING, FIELD(advertise), "", "HOST",
@@ -107,8 +131,78 @@ static int check_times(const struct options *o, char *error, size_t error_size)
     return CENOTE_INVALID;
 }
 
-static int check_node(const struct options *o, char *error, size_t error_size)
+static int read_segments(struct options *o, char *error, size_t error_size)
 {
+    uint64_t page = memory_page_bytes((enum memory_pages)o->huge_pages);
+    if (o->dram.count == 0 || o->dram.count > OPTIONS_SEGMENTS_MAX) {
+        snprintf(error, error_size, "--dram: from 1 to %u segments", OPTIONS_SEGMENTS_MAX);
+        return CENOTE_INVALID;
+    }
+    o->segment_count = (uint32_t)o->dram.count;
+    for (uint32_t i = 0; i < o->segment_count; i++) {
+        const char *text = o->dram.items[i];
+        uint64_t len = 0;
+        if (!config_parse_size(text, &len)) {
+            snprintf(error, error_size, "--dram: '%s' is no size", text);
+            return CENOTE_INVALID;
+        }
+        if (len < SEGMENT_MIN || len > SEGMENT_MAX) {
+            snprintf(error, error_size,
+                     "--dram: '%s' is out of range: a segment has from 1 MiB to "
+                     "64 TiB",
+                     text);
+            return CENOTE_INVALID;
+        }
+        if (o->huge_pages > MEMORY_PAGES_SMALL && len % page != 0) {
+            snprintf(error, error_size, "--dram: '%s' is no multiple of its pages of %llu KiB",
+                     text, (unsigned long long)(page >> 10));
+            return CENOTE_INVALID;
+        }
+        o->segment_bytes[i] = len;
+    }
+    return CENOTE_OK;
+}
+
+static int read_numa(struct options *o, char *error, size_t error_size)
+{
+    char *end;
+    o->numa_node = -1;
+    if (strcmp(o->numa, "any") == 0)
+        return CENOTE_OK;
+    unsigned long node = strtoul(o->numa, &end, 10);
+    if (o->numa[0] < '0' || o->numa[0] > '9' || *end != '\0' || node >= NUMA_NODE_LIMIT) {
+        snprintf(error, error_size, "--numa: '%s' is no number of a NUMA node", o->numa);
+        return CENOTE_INVALID;
+    }
+    o->numa_node = (int)node;
+    return CENOTE_OK;
+}
+
+/* What belongs to the memory. */
+static int check_memory(struct options *o, char *error, size_t error_size)
+{
+    int status = read_segments(o, error, error_size);
+    if (status == CENOTE_OK)
+        status = read_numa(o, error, error_size);
+    if (status != CENOTE_OK)
+        return status;
+    if (o->memory_dir[0] != '\0' && o->node_name[0] == '\0') {
+        snprintf(error, error_size,
+                 "--memory-dir needs --node-name, by which the node finds its memory again");
+        return CENOTE_INVALID;
+    }
+    if (o->memory_dir[0] == '\0' && o->memory_state_dir[0] != '\0') {
+        snprintf(error, error_size, "--memory-state-dir goes with --memory-dir");
+        return CENOTE_INVALID;
+    }
+    return CENOTE_OK;
+}
+
+static int check_node(struct options *o, char *error, size_t error_size)
+{
+    int status = check_memory(o, error, error_size);
+    if (status != CENOTE_OK)
+        return status;
     if (strchr(o->node_name, '/')) {
         snprintf(error, error_size, "--node-name: '/' can't stand in the name of a node");
         return CENOTE_INVALID;
@@ -124,7 +218,7 @@ static int check_node(const struct options *o, char *error, size_t error_size)
     return check_endpoint(o, "data-listen", o->data_listen, error, error_size);
 }
 
-static int check(const struct options *o, char *error, size_t error_size)
+static int check(struct options *o, char *error, size_t error_size)
 {
     int status = CENOTE_OK;
     if (options_has_meta(o)) {

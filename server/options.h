@@ -5,7 +5,8 @@
 
 #include "transport/base/config.h"
 
-#define OPTIONS_LISTEN_MAX 16u
+#define OPTIONS_LISTEN_MAX   16u
+#define OPTIONS_SEGMENTS_MAX 64u
 
 /* Index of the choices of --roles. */
 enum roles { ROLES_BOTH, ROLES_META, ROLES_NODE };
@@ -24,7 +25,14 @@ struct options {
     bool insecure, help, version;
     int durability; /* 0 process, 1 sync */
     int log_level;  /* enum log_level */
-    uint64_t dram_bytes;
+    struct config_list dram;
+    uint64_t segment_bytes[OPTIONS_SEGMENTS_MAX]; /* what --dram says */
+    uint32_t segment_count;
+    char *memory_dir;
+    char *memory_state_dir;
+    int huge_pages; /* enum memory_pages */
+    char *numa;
+    int numa_node; /* -1: any */
     uint64_t meta_map_bytes;
     uint64_t lease_ms, put_timeout_ms, session_grace_ms;
     uint64_t heartbeat_ms, suspect_ms, dead_ms;

@@ -170,6 +170,9 @@ struct xcopy_gate {
                        uint64_t extent_len, const struct write_grant *grant);
     /* The session's fence horizon: no put id up to it may be written any more. 0: none. */
     uint64_t (*horizon)(void *arg, uint64_t session);
+    /* Named memory only, else NULL: a directory in memory where shm keeps what the exporter's next
+     * life must know of writers (transport/shm/keep.h). It must outlive the exporter. */
+    const char *slots_dir;
 };
 
 /* One segment in its present incarnation. */
@@ -188,7 +191,8 @@ struct xcopy_exporter {
 struct xcopy_exporter_ops {
     const char *name;
     /* Binds the endpoint and starts the exporter's threads. bound gets the endpoint as clients must
-     * use it. CENOTE_OK, CENOTE_INVALID, CENOTE_IO, CENOTE_NO_MEMORY. */
+     * use it. CENOTE_OK, CENOTE_INVALID, CENOTE_IO, CENOTE_NO_MEMORY; CENOTE_LOCKED: a writer of an
+     * earlier life may still write to this memory and can't be looked after (gate.slots_dir). */
     int (*start)(const char *endpoint, const struct xcopy_gate *gate, struct xcopy_exporter **out,
                  char bound[XCOPY_ENDPOINT_MAX]);
     /* Serves one more segment from now on. CENOTE_OK or CENOTE_LIMIT. */

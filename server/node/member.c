@@ -20,6 +20,7 @@ struct member {
     uint64_t heartbeat_sent_ms;
     uint64_t populated_sent; /* bytes, as the last heartbeat told */
     unsigned heartbeats_in_flight;
+    bool ended; /* the contents, as the service says */
 };
 
 struct member *member_new(const struct member_env *env, const struct member_identity *who,
@@ -63,6 +64,7 @@ static void lose(struct member *m)
 {
     log_warn("node",
              "the service has ended this node's contents: beginning anew with empty memory");
+    m->ended = true;
     m->state = MEMBER_LOST;
     m->env.close(m->env.arg);
 }
@@ -92,7 +94,7 @@ static void on_join(void *arg, int status, struct wire_value result)
     struct member *m = arg;
     if (m->state != MEMBER_JOINING)
         return;
-    bool rejoining = node_has_joined(m->node);
+    bool rejoining = node_has_contents(m->node);
     if (status == CENOTE_OK)
         status = take_join_answer(m, result);
     if (rejoining && (status == CENOTE_NODE_UNKNOWN || status == CENOTE_PROTOCOL)) {
@@ -100,6 +102,7 @@ static void on_join(void *arg, int status, struct wire_value result)
     } else if (status != CENOTE_OK) {
         refuse(m, status);
     } else {
+        m->env.joined(m->env.arg);
         m->state = MEMBER_JOINED;
         m->retry_ms = MEMBER_RETRY_FIRST_MS;
         m->last_refusal = CENOTE_OK;
@@ -199,7 +202,8 @@ static void on_leave(void *arg, int status, struct wire_value result)
 {
     struct member *m = arg;
     (void)result;
-    if (status != CENOTE_OK)
+    m->ended = status == CENOTE_OK;
+    if (!m->ended)
         log_warn("node", "left without the service's answer: %s", cenote_status_text(status));
     if (status != CENOTE_UNAVAILABLE)
         m->env.close(m->env.arg);
@@ -219,6 +223,11 @@ void member_leave(struct member *m)
     } else if (was == MEMBER_JOINING) {
         m->env.close(m->env.arg);
     }
+}
+
+bool member_contents_ended(const struct member *m)
+{
+    return m->ended;
 }
 
 /* ---- the service's calls --------------------------------------------------------------------- */

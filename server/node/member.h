@@ -39,6 +39,9 @@ struct member_env {
                  void *done_arg);
     /* Ends the connection; member_disconnected() follows later. */
     void (*close)(void *arg);
+    /* The pool has given the contents their incarnations, or confirmed them; nothing has been told
+     * to it since, so that nothing can lie in them yet. */
+    void (*joined)(void *arg);
     uint64_t (*now_ms)(void *arg);
 };
 
@@ -77,5 +80,7 @@ void member_fenced(struct member *m, uint64_t tag);
 void member_tick(struct member *m);
 /* Takes the node out of the pool: its contents end. The state becomes LEFT soon. */
 void member_leave(struct member *m);
+/* Has the service said that the contents have ended? */
+bool member_contents_ended(const struct member *m);
 
 #endif

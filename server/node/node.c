@@ -24,7 +24,7 @@ struct fence {
 };
 
 struct segment {
-    struct xcopy_segment x;   /* gva and incarnation are 0 before the first join */
+    struct xcopy_segment x;   /* gva and incarnation are 0 before a pool has given them */
     uint64_t populated_bytes; /* atomic */
 };
 
@@ -37,6 +37,8 @@ struct node {
     pthread_mutex_t pool_key_lock;
     bool has_pool_key;
     struct hash_key pool_key;
+    bool expects_pool; /* it has joined, or taken over contents */
+    struct hash128 expected_pool;
     struct segment segments[SEGMENTS_MAX];
     uint32_t segment_count;
     struct xcopy_exporter *exporters[NODE_EXPORTERS_MAX];
@@ -135,6 +137,20 @@ void node_add_exporter(struct node *n, struct xcopy_exporter *exporter)
     n->exporters[n->exporter_count++] = exporter;
 }
 
+void node_take_over(struct node *n, uint32_t segment, uint64_t incarnation, struct gva gva)
+{
+    assert(segment < n->segment_count && incarnation != 0 && !n->joined);
+    n->segments[segment].x.incarnation = incarnation;
+    n->segments[segment].x.gva = gva;
+}
+
+void node_take_over_pool(struct node *n, const struct hash128 *pool)
+{
+    assert(!n->joined);
+    n->expects_pool = true;
+    n->expected_pool = *pool;
+}
+
 void node_set_populated(struct node *n, uint32_t segment, uint64_t bytes)
 {
     assert(segment < n->segment_count && bytes <= n->segments[segment].x.memory.len_bytes);
@@ -177,6 +193,13 @@ void node_heartbeat_params(const struct node *n, struct node_heartbeat_params *o
         out->populated_bytes[i] = populated_of(&n->segments[i]);
 }
 
+/* Two pools may have given the same incarnations. */
+static struct hash128 name_pool(const struct hash_key *pool_key)
+{
+    static const char text[] = "the name of a pool";
+    return hash_siphash128(pool_key, text, sizeof text - 1);
+}
+
 static bool fits(const struct node *n, const struct node_join_result *r)
 {
     if (r->segment_count != n->segment_count)
@@ -187,10 +210,16 @@ static bool fits(const struct node *n, const struct node_join_result *r)
         if (s->incarnation == 0 || s->gva.v % EXTENT_ALIGN != 0 ||
             !gva_covers(gva_make(GVA_FIRST), GVA_END - GVA_FIRST, s->gva, mine->memory.len_bytes))
             return false;
-        if (n->joined && (s->incarnation != mine->incarnation || s->gva.v != mine->gva.v))
+        if (mine->incarnation != 0 &&
+            (s->incarnation != mine->incarnation || s->gva.v != mine->gva.v))
             return false;
     }
     return true;
+}
+
+static bool is_expected_pool(const struct node *n, const struct hash128 *pool)
+{
+    return !n->expects_pool || memcmp(pool, &n->expected_pool, sizeof *pool) == 0;
 }
 
 static_assert(SEGMENTS_MAX <= XCOPY_SEGMENTS_MAX, "an exporter takes all segments of a node");
@@ -215,10 +244,13 @@ int node_joined(struct node *n, const struct node_join_result *r)
         log_error("node", "the service's answer to the join doesn't fit the segments");
         return CENOTE_PROTOCOL;
     }
-    if (n->joined && memcmp(&n->pool_key, &r->pool_key, sizeof r->pool_key) != 0) {
+    struct hash128 pool = name_pool(&r->pool_key);
+    if (!is_expected_pool(n, &pool)) {
         log_error("node", "the service is another pool's: it has lost its database, or moved");
         return CENOTE_PROTOCOL;
     }
+    n->expects_pool = true;
+    n->expected_pool = pool;
     pthread_mutex_lock(&n->pool_key_lock);
     n->pool_key = r->pool_key;
     n->has_pool_key = true;
@@ -232,6 +264,23 @@ int node_joined(struct node *n, const struct node_join_result *r)
 bool node_has_joined(const struct node *n)
 {
     return n->joined;
+}
+
+bool node_has_contents(const struct node *n)
+{
+    return n->segment_count > 0 && n->segments[0].x.incarnation != 0;
+}
+
+struct hash128 node_pool(const struct node *n)
+{
+    assert(n->joined);
+    return n->expected_pool;
+}
+
+const struct xcopy_segment *node_segment_at(const struct node *n, uint32_t segment)
+{
+    assert(segment < n->segment_count);
+    return &n->segments[segment].x;
 }
 
 uint64_t node_highest_reign(const struct node *n)

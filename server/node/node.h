@@ -42,6 +42,10 @@ const struct xcopy_gate *node_gate(const struct node *n);
 /* All before the first join. Memory and exporters stay the caller's. */
 void node_add_memory(struct node *n, const struct memory *memory);
 void node_add_exporter(struct node *n, struct xcopy_exporter *exporter);
+/* The memory holds contents already, which a pool has given this incarnation and address; and which
+ * pool (node_pool()): its join must confirm all of it. */
+void node_take_over(struct node *n, uint32_t segment, uint64_t incarnation, struct gva gva);
+void node_take_over_pool(struct node *n, const struct hash128 *pool);
 /* How much of a segment may be used. Any thread. */
 void node_set_populated(struct node *n, uint32_t segment, uint64_t bytes);
 uint64_t node_populated(const struct node *n);
@@ -55,6 +59,11 @@ void node_heartbeat_params(const struct node *n, struct node_heartbeat_params *o
 int node_joined(struct node *n, const struct node_join_result *r);
 /* Has it joined once? */
 bool node_has_joined(const struct node *n);
+/* Has a pool given it incarnations, in this life or in the one that it has taken over? */
+bool node_has_contents(const struct node *n);
+/* A name of the pool that it has joined, which isn't secret, and the incarnations. */
+struct hash128 node_pool(const struct node *n);
+const struct xcopy_segment *node_segment_at(const struct node *n, uint32_t segment);
 uint64_t node_highest_reign(const struct node *n);
 /* Every word of the service passes here. CENOTE_OK or CENOTE_OLD_REIGN. */
 int node_see_reign(struct node *n, uint64_t reign);

@@ -23,6 +23,7 @@
     X(fence_storm)                                                                                 \
     X(writer_killed)                                                                               \
     X(writer_forgets)                                                                              \
+    X(writer_outlives_node)                                                                        \
     X(node_killed)                                                                                 \
     X(cancel)                                                                                      \
     X(stop_in_flight)                                                                              \

@@ -103,7 +103,8 @@ void case_segment_added(struct rig *r)
     struct cenote_buffer whole = {v.data, v.len_bytes};
     struct xcopy_req put = rig_write_req(&v, &whole, 1);
     CHECK_STATUS(rig_run(c, &put), CENOTE_BAD_RANGE);
-    CHECK_STATUS(memory_ops_of(MEMORY_HOST)->make(1 << 20, &second.memory), CENOTE_OK);
+    CHECK_STATUS(memory_ops_of(MEMORY_HOST)->make(1 << 20, &(struct memory_how){0}, &second.memory),
+                 CENOTE_OK);
     CHECK_STATUS(r->ops->add_segment(r->exporter, &second), CENOTE_OK);
     sums_reset(v.sums);
     rig_put(c, &v);
@@ -125,7 +126,8 @@ void case_segment_added_without_descriptors(struct rig *r)
     rig_value_make(&v, 1, rig_next_put(), 5 * GVA_ALIGN, 10000);
     struct cenote_buffer whole = {v.data, v.len_bytes};
     struct xcopy_req put = rig_write_req(&v, &whole, 1);
-    CHECK_STATUS(memory_ops_of(MEMORY_HOST)->make(1 << 20, &second.memory), CENOTE_OK);
+    CHECK_STATUS(memory_ops_of(MEMORY_HOST)->make(1 << 20, &(struct memory_how){0}, &second.memory),
+                 CENOTE_OK);
     CHECK_STATUS(r->ops->add_segment(r->exporter, &second), CENOTE_OK);
     CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
     none = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};

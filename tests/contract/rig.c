@@ -97,7 +97,9 @@ void rig_start(struct rig *r, const char *name)
         snprintf(endpoint, sizeof endpoint, "127.0.0.1:0");
     r->segment.gva = gva_make(RIG_GVA);
     r->segment.incarnation = RIG_INCARNATION;
-    CHECK_STATUS(memory_ops_of(MEMORY_HOST)->make(RIG_SEGMENT, &r->segment.memory), CENOTE_OK);
+    CHECK_STATUS(
+        memory_ops_of(MEMORY_HOST)->make(RIG_SEGMENT, &(struct memory_how){0}, &r->segment.memory),
+        CENOTE_OK);
     CHECK_STATUS(r->ops->start(endpoint, &r->gate, &r->exporter, bound), CENOTE_OK);
     CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
     r->peer.node = 1;

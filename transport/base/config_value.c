@@ -196,6 +196,10 @@ int config_value_set(const struct config_option *o, void *out, const char *text,
         break;
     case CONFIG_LIST:
         status = list_append_all(field, text);
+        if (status == CENOTE_LIMIT) {
+            snprintf(error->text, error->size, "%s: at most %u values", o->name, LIST_ITEMS_MAX);
+            return status;
+        }
         break;
     case CONFIG_BOOL:
         return parse_bool(text, field) ? CENOTE_OK : fail(o, text, error);

@@ -19,6 +19,7 @@
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
+#include "transport/shm/keep.h"
 
 #define BACKLOG         64
 #define BACKOFF_MIN_MS  1
@@ -232,18 +233,23 @@ static int shm_start(const char *endpoint, const struct xcopy_gate *gate,
     int status = open_sockets(e, endpoint);
     if (status != CENOTE_OK)
         goto free_exporter;
+    status = shm_keep_open(e);
+    if (status != CENOTE_OK)
+        goto close_sockets;
     pthread_mutex_init(&e->lock, NULL);
     if (pthread_create(&e->thread, NULL, exporter_main, e) != 0) {
         log_error("shm", "cannot start a thread");
         status = CENOTE_NO_MEMORY;
-        goto close_all;
+        goto close_slots;
     }
     endpoint_format(&e->bound, bound, XCOPY_ENDPOINT_MAX);
     *out = &e->base;
     return CENOTE_OK;
 
-close_all:
+close_slots:
     pthread_mutex_destroy(&e->lock);
+    shm_keep_close(e);
+close_sockets:
     close_sockets(e);
 free_exporter:
     free(e);
@@ -274,11 +280,7 @@ static void shm_stop(struct xcopy_exporter *exporter)
     pthread_mutex_unlock(&e->lock);
     wake(e);
     pthread_join(e->thread, NULL);
-    while (e->connections != NULL) {
-        struct shm_connection *c = e->connections;
-        e->connections = c->next;
-        shm_connection_free(c);
-    }
+    shm_keep_close(e);
     while (e->fences != NULL) {
         struct shm_fence *f = e->fences;
         e->fences = f->next;

@@ -8,12 +8,15 @@
 #include "transport/base/endpoint.h"
 #include "transport/hello.h"
 #include "transport/segments.h"
+#include "transport/shm/process.h"
 #include "transport/shm/slots.h"
 
 /* Client processes at a node, those included that have hung up and aren't proven dead yet. */
 #define SHM_CONNECTIONS_MAX 256u
 /* Fences that wait; a node has one for each session that ended. */
 #define SHM_FENCES_MAX      65536u
+/* Of the name of a file of slots. */
+#define SHM_SLOTS_NAME_MAX  96u
 
 /*
  * A connection is one client process. It is forgotten when its process is proven dead (pidfd), or
@@ -29,6 +32,9 @@ struct shm_connection {
     uint64_t session;
     struct slots *slots; /* NULL: no hello yet, or refused */
     bool introduced;     /* has got the slots and the segments, and gets later ones */
+    bool taken_over;     /* of an earlier life of the node: enters no slot any more */
+    struct process_name process;
+    char slots_name[SHM_SLOTS_NAME_MAX]; /* "": no name */
 };
 
 struct shm_fence {
@@ -43,7 +49,8 @@ struct shm_exporter {
     struct xcopy_gate gate;
     struct endpoint bound;
     int listener;
-    int wake; /* eventfd */
+    int wake;      /* eventfd */
+    int slots_dir; /* where files of slots are kept; -1: nowhere */
     pthread_t thread;
     uint64_t accept_again_ms; /* out of descriptors until then; the thread's own */
     pthread_mutex_t lock;     /* of all below; never held while the gate or a done() is called */

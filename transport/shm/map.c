@@ -2,13 +2,12 @@
 #include "transport/shm/map.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "transport/base/log.h"
+#include "transport/shm/file.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -17,20 +16,11 @@
 #define BITS         64u
 #define AROUND_BYTES (UINT64_C(64) << 10) /* what Linux enters around a page that is read */
 
-/* The size must be sealed and right: a file that shrinks would make this process fault. */
-static bool file_fits(int descriptor, uint64_t len_bytes)
-{
-    struct stat st;
-    int seals = fcntl(descriptor, F_GET_SEALS);
-    return seals >= 0 && (seals & F_SEAL_SHRINK) != 0 && fstat(descriptor, &st) == 0 &&
-           len_bytes > 0 && st.st_size >= 0 && (uint64_t)st.st_size >= len_bytes;
-}
-
 int map_make(const struct shm_message *m, int descriptor, struct map *out)
 {
-    if (!file_fits(descriptor, m->len_bytes) || !gva_valid(m->gva) ||
+    if (!shm_file_fits(descriptor, m->len_bytes) || !gva_valid(m->gva) ||
         m->len_bytes > GVA_END - m->gva.v) {
-        log_error("shm", "a node offers a segment that is no sealed file of its length");
+        log_error("shm", "a node offers a segment that is no safe file of its length");
         return CENOTE_PROTOCOL;
     }
     uint64_t granules = (m->len_bytes + MAP_GRANULE_BYTES - 1) / MAP_GRANULE_BYTES;

@@ -3,12 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
-#include "transport/shm/exporter.h"
+#include "transport/shm/keep.h"
 #include "transport/shm/message.h"
 
 static void hang_up(struct shm_connection *c)
@@ -36,7 +35,7 @@ static void refuse(struct shm_connection *c, const struct shm_exporter *e, int s
 
 /* Who connected. CENOTE_OK, CENOTE_DENIED (another user), CENOTE_NOT_SUPPORTED: its death could not
  * be proven, as its process can't be named from here (another pid namespace, no pidfd). */
-static int identify(struct shm_connection *c)
+static int identify(const struct shm_exporter *e, struct shm_connection *c)
 {
     struct ucred cred;
     socklen_t len = sizeof cred;
@@ -46,11 +45,10 @@ static int identify(struct shm_connection *c)
         return CENOTE_DENIED;
     if (cred.pid <= 0)
         return CENOTE_NOT_SUPPORTED;
-    c->pidfd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
-    if (c->pidfd >= 0)
-        return CENOTE_OK;
-    log_debug("shm", "pidfd_open of %d: %s", (int)cred.pid, strerror(errno));
-    return CENOTE_NOT_SUPPORTED;
+    c->pidfd = process_open(cred.pid);
+    if (c->pidfd < 0)
+        return CENOTE_NOT_SUPPORTED;
+    return e->slots_dir < 0 ? CENOTE_OK : process_name(c->pidfd, cred.pid, &c->process);
 }
 
 int shm_connection_add(struct shm_exporter *e, int fd)
@@ -63,7 +61,7 @@ int shm_connection_add(struct shm_exporter *e, int fd)
     c->fd = fd;
     c->pidfd = -1;
     c->deadline_ms = clock_now_ms() + HELLO_TIMEOUT_MS;
-    int status = e->connection_count >= SHM_CONNECTIONS_MAX ? CENOTE_LIMIT : identify(c);
+    int status = e->connection_count >= SHM_CONNECTIONS_MAX ? CENOTE_LIMIT : identify(e, c);
     if (status != CENOTE_OK) {
         log_warn("shm", "a client is refused: %s", cenote_status_text(status));
         refuse(c, e, status);
@@ -94,7 +92,7 @@ void shm_connection_offer(struct shm_connection *c, const struct xcopy_segment *
 static int make_slots(struct shm_exporter *e, struct shm_connection *c, int *fd)
 {
     struct slots *slots;
-    int status = slots_make(&slots, fd);
+    int status = shm_keep_make(e, c, &slots, fd);
     if (status != CENOTE_OK)
         return status;
     pthread_mutex_lock(&e->lock);
@@ -162,7 +160,8 @@ void shm_connection_read(struct shm_exporter *e, struct shm_connection *c)
 
 static bool can_write(const struct shm_connection *c)
 {
-    return c->slots != NULL && !(slots_closed(c->slots) && !slots_occupied(c->slots, UINT64_MAX));
+    bool enters = !c->taken_over && c->slots != NULL && !slots_closed(c->slots);
+    return enters || (c->slots != NULL && slots_occupied(c->slots, UINT64_MAX));
 }
 
 void shm_connection_review(struct shm_exporter *e, struct shm_connection *c, bool dead)
@@ -180,8 +179,10 @@ void shm_connection_review(struct shm_exporter *e, struct shm_connection *c, boo
         e->connection_count--;
     }
     pthread_mutex_unlock(&e->lock);
-    if (forget)
-        shm_connection_free(c);
+    if (!forget)
+        return;
+    shm_keep_forget(e, c);
+    shm_connection_free(c);
 }
 
 void shm_connection_free(struct shm_connection *c)

@@ -15,6 +15,7 @@
 
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
+#include "transport/shm/file.h"
 
 #define SLOTS_MAGIC UINT64_C(0x315453544f4c5343) /* "CSLOTST1" in memory */
 #define LINE_BYTES  64
@@ -43,7 +44,8 @@
  * (its pidfd is readable), or once closed says that the client will enter no slot again. A socket
  * that hung up proves neither: the process may have lost its descriptors and still be copying.
  *
- * Each connection has a file of its own, of which the size is sealed. Neither side can make the
+ * Each connection has a file of its own, of which the size is sealed, or which lies beside named
+ * memory and outlives the node's process (keep.h). Neither side can make the
  * other fault; a client that writes nonsense into its file can delay fences of its own session
  * only, and a client that may map the segments at all is trusted like the node (same user).
  */
@@ -69,34 +71,56 @@ static int map_file(int fd, struct slots **out)
     return CENOTE_OK;
 }
 
-int slots_make(struct slots **out, int *fd)
+int slots_make_in(int fd, struct slots **out)
 {
-    int file = memfd_create("cenote-slots", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (file < 0 || ftruncate(file, sizeof(struct slots)) != 0 ||
-        fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0 ||
-        map_file(file, out) != CENOTE_OK) {
-        log_error("shm", "cannot make a file of slots: %s", strerror(errno));
-        if (file >= 0)
-            close(file);
+    /* Reserved, so that nobody faults for want of memory in the midst of a write. */
+    int error = posix_fallocate(fd, 0, sizeof(struct slots));
+    if (error != 0 || map_file(fd, out) != CENOTE_OK) {
+        log_error("shm", "cannot make a file of slots: %s", strerror(error != 0 ? error : errno));
         return CENOTE_NO_MEMORY;
     }
     (*out)->magic = SLOTS_MAGIC;
-    *fd = file;
     return CENOTE_OK;
+}
+
+int slots_make(struct slots **out, int *fd)
+{
+    int file = memfd_create("cenote-slots", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (file < 0) {
+        log_error("shm", "memfd_create: %s", strerror(errno));
+        return CENOTE_NO_MEMORY;
+    }
+    int status = slots_make_in(file, out);
+    if (status != CENOTE_OK)
+        goto close_file;
+    if (fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+        *fd = file;
+        return CENOTE_OK;
+    }
+    log_error("shm", "cannot seal a file of slots: %s", strerror(errno));
+    slots_unmap(*out);
+    status = CENOTE_NO_MEMORY;
+close_file:
+    close(file);
+    return status;
 }
 
 int slots_map(int fd, struct slots **out)
 {
-    struct stat st;
-    int seals = fcntl(fd, F_GET_SEALS);
-    if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) != 0 ||
-        st.st_size != (off_t)sizeof(struct slots))
-        return CENOTE_PROTOCOL;
-    int status = map_file(fd, out);
+    int status = slots_open(fd, out);
     if (status != CENOTE_OK || (*out)->magic == SLOTS_MAGIC)
         return status;
     slots_unmap(*out);
     return CENOTE_PROTOCOL;
+}
+
+int slots_open(int fd, struct slots **out)
+{
+    struct stat st;
+    if (!shm_file_fits(fd, sizeof(struct slots)) || fstat(fd, &st) != 0 ||
+        st.st_size != (off_t)sizeof(struct slots))
+        return CENOTE_PROTOCOL;
+    return map_file(fd, out);
 }
 
 void slots_unmap(struct slots *s)
@@ -129,10 +153,11 @@ int slots_enter(struct slots *s, uint64_t put_id, uint32_t wait_ms, uint32_t *sl
         }
     }
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&s->horizon) < put_id)
+    uint64_t horizon = atomic_load(&s->horizon);
+    if (horizon < put_id)
         return CENOTE_OK;
     slots_leave(s, *slot);
-    return CENOTE_FENCED;
+    return horizon == UINT64_MAX ? CENOTE_OLD_BOOT : CENOTE_FENCED;
 }
 
 void slots_leave(struct slots *s, uint32_t slot)

@@ -13,19 +13,25 @@ struct slots;
 
 /* The node: a new file with all slots empty. CENOTE_OK, CENOTE_NO_MEMORY. */
 int slots_make(struct slots **out, int *fd);
+/* The same in a new file that has a name; it stays the caller's. */
+int slots_make_in(int fd, struct slots **out);
+/* The node: maps a file that an earlier life of it has made. CENOTE_OK, CENOTE_PROTOCOL (it isn't
+ * such a file), CENOTE_NO_MEMORY. */
+int slots_open(int fd, struct slots **out);
 /* The client: maps a file that the node has sent. CENOTE_OK, CENOTE_PROTOCOL (it isn't such a
  * file), CENOTE_NO_MEMORY. */
 int slots_map(int fd, struct slots **out);
 void slots_unmap(struct slots *s);
 
 /* The client's writer: from CENOTE_OK on it may write until slots_leave(). CENOTE_FENCED;
- * CENOTE_LIMIT: no slot became free for wait_ms. */
+ * CENOTE_OLD_BOOT: the node has begun another life; CENOTE_LIMIT: no slot became free for
+ * wait_ms. */
 int slots_enter(struct slots *s, uint64_t put_id, uint32_t wait_ms, uint32_t *slot);
 void slots_leave(struct slots *s, uint32_t slot);
 /* The client, when it has left all slots: it will never enter one again. */
 void slots_close(struct slots *s);
 
-/* The node: no put id up to the horizon can enter from now on. */
+/* The node: no put id up to the horizon can enter from now on; UINT64_MAX: none at all. */
 void slots_raise(struct slots *s, uint64_t horizon);
 /* The node, after raising: does a slot still name a put id up to the horizon? */
 bool slots_occupied(const struct slots *s, uint64_t horizon);

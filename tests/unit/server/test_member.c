@@ -9,7 +9,7 @@ static struct {
     struct fake_node node;
     struct member *member;
     uint64_t now_ms;
-    unsigned connects, closes, answers;
+    unsigned connects, closes, answers, joins;
     struct wire_msg answer; /* the last one */
     struct wire_msg call;   /* the last one; its frame is kept */
     uint8_t *call_frame, *answer_frame;
@@ -58,6 +58,12 @@ static void env_close(void *arg)
     t.closes++;
 }
 
+static void env_joined(void *arg)
+{
+    (void)arg;
+    t.joins++;
+}
+
 static uint64_t env_now(void *arg)
 {
     (void)arg;
@@ -70,6 +76,7 @@ static void begin(void)
                              .answer = env_answer,
                              .call = env_call,
                              .close = env_close,
+                             .joined = env_joined,
                              .now_ms = env_now};
     struct member_identity who = {.name = "n1", .host = "h", .shm = "unix:/s", .tcp = "1.2.3.4:5"};
     hash_init();
@@ -156,7 +163,9 @@ Test(member, join__then_a_heartbeat_at_once)
     cr_assert_str_eq(p.tcp, "1.2.3.4:5");
     cr_assert_eq(p.protocol, PROTOCOL_VERSION);
     cr_assert_eq(p.segments[0].incarnation, 0);
+    cr_assert_eq(t.joins, 0);
     answer_ok(put_join_result);
+    cr_assert_eq(t.joins, 1);
     cr_assert_eq(member_state(t.member), MEMBER_JOINED);
     cr_assert_str_eq(t.call.method, METHOD_NODE_HEARTBEAT);
 }
@@ -285,6 +294,32 @@ Test(member, leave)
     cr_assert_eq(t.closes, 1);
     member_disconnected(t.member);
     cr_assert_eq(member_state(t.member), MEMBER_LEFT);
+    cr_assert(!member_contents_ended(t.member), "nobody has said so");
+}
+
+Test(member, leave__the_service_says_that_the_contents_have_ended)
+{
+    join();
+    member_leave(t.member);
+    answer_ok(wire_put_nil);
+    cr_assert(member_contents_ended(t.member));
+    member_disconnected(t.member);
+}
+
+Test(member, join__taken_over_contents_are_unknown)
+{
+    node_take_over(t.node.node, 0, 9, gva_make(FAKE_GVA));
+    pass(0);
+    member_connected(t.member);
+    answer_error(CENOTE_NODE_KNOWN);
+    cr_assert_neq(member_state(t.member), MEMBER_LOST);
+    member_disconnected(t.member);
+    pass(MEMBER_RETRY_MAX_MS);
+    member_connected(t.member);
+    answer_error(CENOTE_NODE_UNKNOWN);
+    cr_assert_eq(member_state(t.member), MEMBER_LOST);
+    cr_assert(member_contents_ended(t.member));
+    cr_assert_eq(t.joins, 0);
 }
 
 Test(member, leave__at_every_stage)

@@ -89,6 +89,47 @@ Test(node, joined__another_incarnation_is_refused)
     cr_assert_eq(node_joined(f.node, &r), CENOTE_PROTOCOL);
 }
 
+static struct node_join_result begin_taken_over(void)
+{
+    struct node_join_result r = fake_join_result();
+    struct hash128 pool;
+    struct fake_node earlier;
+    fake_node_init(&earlier);
+    cr_assert_eq(node_joined(earlier.node, &r), CENOTE_OK);
+    pool = node_pool(earlier.node);
+    fake_node_free(&earlier);
+    node_take_over(f.node, 0, r.segments[0].incarnation, r.segments[0].gva);
+    node_take_over_pool(f.node, &pool);
+    return r;
+}
+
+Test(node_new, take_over__names_the_contents_and_wants_them_confirmed)
+{
+    struct node_join_params p = {0};
+    cr_assert(!node_has_contents(f.node));
+    struct node_join_result r = begin_taken_over();
+    cr_assert(node_has_contents(f.node) && !node_has_joined(f.node));
+    node_join_params(f.node, &p);
+    cr_assert_eq(p.segments[0].incarnation, 9);
+    r.segments[0].incarnation++;
+    cr_assert_eq(node_joined(f.node, &r), CENOTE_PROTOCOL);
+    r.segments[0].incarnation--;
+    r.segments[0].gva.v += GVA_ALIGN;
+    cr_assert_eq(node_joined(f.node, &r), CENOTE_PROTOCOL);
+    r.segments[0].gva.v -= GVA_ALIGN;
+    cr_assert_eq(f.exporters[0].segments, 0);
+    cr_assert_eq(node_joined(f.node, &r), CENOTE_OK);
+    cr_assert_eq(f.exporters[0].segments, 1);
+}
+
+Test(node_new, take_over__another_pool)
+{
+    struct node_join_result r = begin_taken_over();
+    r.pool_key.b[0]++;
+    cr_assert_eq(node_joined(f.node, &r), CENOTE_PROTOCOL);
+    cr_assert_eq(f.exporters[0].segments, 0);
+}
+
 /* A service that has lost its database counts from the beginning: the same names, another pool. */
 Test(node, joined__another_pool_is_refused)
 {

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/node_memory.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/machine.h"
+#include "transport/base/log.h"
+
+static_assert(MEMDIR_POOL_BYTES == sizeof(struct hash128), "a pool's name");
+
+struct node_memory {
+    struct node_memory_options options;
+    const struct memory_ops *ops;
+    struct memory segments[SEGMENTS_MAX];
+    uint32_t made;
+    bool kept;
+    struct memdir_state state; /* as it was taken over */
+    struct node *node;
+    pthread_t populator;
+    bool ending; /* atomic */
+};
+
+/* ---- what goes together ---------------------------------------------------------------------- */
+
+static bool is_reserved(enum memory_pages pages)
+{
+    return pages == MEMORY_PAGES_2M || pages == MEMORY_PAGES_1G;
+}
+
+static int check_named_pages(struct node_memory_options *o)
+{
+    uint64_t page = memdir_page_bytes(o->memdir);
+    if (page == 0 && is_reserved(o->pages)) {
+        log_error("node", "--memory-dir must name a hugetlbfs of such pages for --huge-pages");
+        return CENOTE_INVALID;
+    }
+    if (page == 0)
+        return CENOTE_OK;
+    enum memory_pages pages =
+        page == memory_page_bytes(MEMORY_PAGES_2M) ? MEMORY_PAGES_2M : MEMORY_PAGES_1G;
+    if (page != memory_page_bytes(pages) || (o->pages != MEMORY_PAGES_THP && o->pages != pages)) {
+        log_error("node", "--memory-dir is a hugetlbfs of pages of %llu KiB, --huge-pages another",
+                  (unsigned long long)(page >> 10));
+        return CENOTE_INVALID;
+    }
+    o->pages = pages;
+    return CENOTE_OK;
+}
+
+int node_memory_check(struct node_memory_options *o)
+{
+    int status = o->memdir ? check_named_pages(o) : CENOTE_OK;
+    uint64_t page = memory_page_bytes(o->pages), total = 0;
+    struct machine_memory m;
+    for (uint32_t i = 0; i < o->count && status == CENOTE_OK; i++) {
+        total += o->lens_bytes[i];
+        if (!is_reserved(o->pages) || o->lens_bytes[i] % page == 0)
+            continue;
+        log_error("node", "--dram: %llu bytes are no multiple of huge pages of %llu KiB",
+                  (unsigned long long)o->lens_bytes[i], (unsigned long long)(page >> 10));
+        status = CENOTE_INVALID;
+    }
+    machine_memory(&m);
+    if (status == CENOTE_OK && total > m.total_bytes) {
+        log_error("node", "--dram asks for %llu MiB, this machine has %llu MiB",
+                  (unsigned long long)(total >> 20), (unsigned long long)(m.total_bytes >> 20));
+        status = CENOTE_NO_MEMORY;
+    }
+    return status;
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static int make_segment(struct node_memory *m, uint32_t i)
+{
+    const struct node_memory_options *o = &m->options;
+    struct memory_how how = {.pages = o->pages,
+                             .bound = o->numa_node >= 0,
+                             .numa_node = o->numa_node >= 0 ? (unsigned)o->numa_node : 0,
+                             .named = o->memdir != NULL};
+    if (how.named) {
+        how.file = memdir_segment(o->memdir, i);
+        if (how.file < 0)
+            return how.file;
+    }
+    int status = m->ops->make(o->lens_bytes[i], &how, &m->segments[i]);
+    if (status != CENOTE_OK && how.named)
+        close(how.file);
+    return status;
+}
+
+static int find_files(struct node_memory *m, bool keep)
+{
+    const struct node_memory_options *o = &m->options;
+    if (!o->memdir)
+        return CENOTE_OK;
+    m->kept = keep && memdir_recall(o->memdir, o->lens_bytes, o->count, &m->state) == CENOTE_OK;
+    return m->kept ? CENOTE_OK : memdir_renew(o->memdir, o->lens_bytes, o->count);
+}
+
+int node_memory_make(const struct node_memory_options *o, bool keep, struct node_memory **out)
+{
+    struct node_memory *m = calloc(1, sizeof *m);
+    if (!m)
+        return CENOTE_NO_MEMORY;
+    m->options = *o;
+    m->ops = memory_ops_of(MEMORY_HOST);
+    int status = find_files(m, keep);
+    while (status == CENOTE_OK && m->made < o->count) {
+        status = make_segment(m, m->made);
+        if (status == CENOTE_OK)
+            m->made++;
+    }
+    if (status == CENOTE_OK)
+        *out = m;
+    else
+        node_memory_free(m);
+    return status;
+}
+
+void node_memory_free(struct node_memory *m)
+{
+    for (uint32_t i = 0; i < m->made; i++)
+        m->ops->destroy(&m->segments[i]);
+    free(m);
+}
+
+bool node_memory_kept(const struct node_memory *m)
+{
+    return m->kept;
+}
+
+uint64_t node_memory_reign(const struct node_memory *m)
+{
+    return m->state.highest_reign;
+}
+
+void node_memory_give(const struct node_memory *m, struct node *n)
+{
+    struct hash128 pool;
+    for (uint32_t i = 0; i < m->made; i++) {
+        const struct memdir_segment *s = &m->state.segments[i];
+        node_add_memory(n, &m->segments[i]);
+        if (!m->kept)
+            continue;
+        node_take_over(n, i, s->incarnation, s->gva);
+        node_set_populated(n, i, s->populated_bytes);
+    }
+    if (!m->kept)
+        return;
+    memcpy(&pool, m->state.pool, sizeof pool);
+    node_take_over_pool(n, &pool);
+}
+
+/* ---- populating ------------------------------------------------------------------------------ */
+
+/* Touching what the machine doesn't have would not fail but bring on the kernel's OOM killer. Pages
+ * that were set aside are there, and so are those of an earlier life. */
+static bool is_available(const struct node_memory *m, uint64_t bytes)
+{
+    struct machine_memory machine;
+    if (is_reserved(m->options.pages))
+        return true;
+    machine_memory(&machine);
+    uint64_t available = machine.available_bytes;
+    if (m->options.numa_node >= 0) {
+        uint64_t of_node = machine_numa_available((unsigned)m->options.numa_node);
+        available = of_node < available ? of_node : available;
+    }
+    return bytes <= available;
+}
+
+static int populate_step(struct node_memory *m, uint32_t i, uint64_t at, uint64_t len)
+{
+    bool there = at + len <= m->state.segments[i].populated_bytes;
+    if (!there && !is_available(m, len + MEMORY_STEP_BYTES))
+        return CENOTE_NO_MEMORY;
+    int status = m->ops->populate(&m->segments[i], at, len);
+    if (status != CENOTE_OK || there)
+        return status;
+    if (m->options.memdir)
+        status = memdir_set_populated(m->options.memdir, i, at + len);
+    if (status == CENOTE_OK)
+        node_set_populated(m->node, i, at + len);
+    return status;
+}
+
+static int populate_segment(struct node_memory *m, uint32_t i)
+{
+    uint64_t end = m->segments[i].len_bytes, done = 0;
+    while (done < end && !__atomic_load_n(&m->ending, __ATOMIC_ACQUIRE)) {
+        uint64_t step = end - done < MEMORY_STEP_BYTES ? end - done : MEMORY_STEP_BYTES;
+        int status = populate_step(m, i, done, step);
+        if (status != CENOTE_OK) {
+            log_warn("node", "segment %u: %llu MiB of %llu MiB can be offered: %s", (unsigned)i,
+                     (unsigned long long)(done >> 20), (unsigned long long)(end >> 20),
+                     cenote_status_text(status));
+            return status;
+        }
+        done += step;
+    }
+    return CENOTE_OK;
+}
+
+static void *populate(void *arg)
+{
+    struct node_memory *m = arg;
+    for (uint32_t i = 0; i < m->made; i++)
+        if (populate_segment(m, i) != CENOTE_OK)
+            break;
+    return NULL;
+}
+
+int node_memory_populate_start(struct node_memory *m, struct node *n)
+{
+    m->node = n;
+    return pthread_create(&m->populator, NULL, populate, m) == 0 ? CENOTE_OK : CENOTE_NO_MEMORY;
+}
+
+void node_memory_populate_stop(struct node_memory *m)
+{
+    __atomic_store_n(&m->ending, true, __ATOMIC_RELEASE);
+    pthread_join(m->populator, NULL);
+}
+
+/* ---- what is written down -------------------------------------------------------------------- */
+
+void node_memory_joined(struct node_memory *m, const struct node *n)
+{
+    struct memdir_state state = {.highest_reign = node_highest_reign(n), .segment_count = m->made};
+    struct hash128 pool = node_pool(n);
+    if (!m->options.memdir)
+        return;
+    memcpy(state.pool, &pool, sizeof pool);
+    for (uint32_t i = 0; i < m->made; i++) {
+        state.segments[i].incarnation = node_segment_at(n, i)->incarnation;
+        state.segments[i].gva = node_segment_at(n, i)->gva;
+    }
+    if (memdir_name(m->options.memdir, &state) != CENOTE_OK)
+        log_warn("node", "if this process is killed, its values are lost");
+}
+
+void node_memory_discard(struct node_memory *m)
+{
+    if (m->options.memdir)
+        memdir_clear(m->options.memdir);
+}

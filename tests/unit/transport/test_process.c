@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cenote/status.h>
+
+#include "transport/shm/process.h"
+
+static pid_t child;
+static struct process_name name;
+
+static void begin(void)
+{
+    child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    int pidfd = process_open(child);
+    cr_assert(pidfd >= 0);
+    cr_assert_eq(process_name(pidfd, child, &name), CENOTE_OK);
+    close(pidfd);
+}
+
+static void end(void)
+{
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+TestSuite(process, .init = begin, .fini = end);
+
+Test(process, look__lives_until_it_is_dead)
+{
+    int pidfd = -1;
+    cr_assert_eq(process_look(&name, &pidfd), PROCESS_LIVES);
+    cr_assert(pidfd >= 0);
+    close(pidfd);
+    kill(child, SIGSTOP);
+    cr_assert_eq(process_look(&name, &pidfd), PROCESS_LIVES);
+    close(pidfd);
+    kill(child, SIGKILL);
+    siginfo_t info;
+    cr_assert_eq(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    cr_assert_eq(process_look(&name, &pidfd), PROCESS_DEAD, "nobody has waited for it yet");
+    waitpid(child, NULL, 0);
+    cr_assert_eq(process_look(&name, &pidfd), PROCESS_DEAD);
+}
+
+Test(process, look__another_process_with_its_id)
+{
+    int pidfd = -1;
+    name.start--;
+    cr_assert_eq(process_look(&name, &pidfd), PROCESS_DEAD);
+    cr_assert_eq(pidfd, -1);
+}
+
+Test(process, look__from_another_name_space)
+{
+    int pidfd = -1;
+    name.name_space++;
+    cr_assert_eq(process_look(&name, &pidfd), PROCESS_UNKNOWN);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    cr_assert_eq(process_look(&name, &pidfd), PROCESS_UNKNOWN);
+}
