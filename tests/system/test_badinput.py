@@ -386,7 +386,7 @@ class Vanishing(unittest.TestCase):
             self.assert_fails(puts["shm"])
             pool.wait_used(0)
             done = pool.cenote("put", "x", "-", input=b"x", code=1)
-            self.assertIn(b"no node offers memory", done.stderr)
+            self.assertIn(b"too few nodes offer memory", done.stderr)
             pool.add_node("fresh")
             wait_until(lambda: pool.status()["capacity"]["free_bytes"] == 64 * MIB, 30,
                        "a new node's memory")
