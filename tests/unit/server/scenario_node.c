@@ -89,6 +89,7 @@ static void run_rounds(void)
             wrong++;
         while (__atomic_load_n(&answered, __ATOMIC_ACQUIRE) < put_id)
             node_poll(f.node);
+        ask_gate(); /* however the threads are scheduled, somebody asks after each fence */
     }
 }
 
