@@ -99,28 +99,28 @@ make_minimal() {
     [ -f "$minimal" ] && return
     echo "== bare: debootstrap $suite from $mirror"
     # shellcheck disable=SC2086 # proxies is a list of words
-    isolated env $proxies debootstrap --variant=minbase "$suite" "$work/root" "$mirror" \
+    isolated env $proxies debootstrap --variant=minbase "$suite" "$work/system" "$mirror" \
         >"$work/log" 2>&1 ||
         { tail -n 5 "$work/log" >&2; skip "debootstrap does not work here"; }
-    rm -f "$work/root/var/cache/apt/archives"/*.deb
-    tar -C "$work/root" -cf "$minimal.$$" .
+    rm -f "$work/system/var/cache/apt/archives"/*.deb
+    tar -C "$work/system" -cf "$minimal.$$" .
     mv "$minimal.$$" "$minimal"
-    rm -rf "$work/root"
+    rm -rf "$work/system"
 }
 
 # The host's way to the network: sources, proxies, certificates, names.
 configure() {
-    host_sources >"$work/root/etc/apt/sources.list"
-    [ -s "$work/root/etc/apt/sources.list" ] ||
-        echo "deb $mirror $suite main" >"$work/root/etc/apt/sources.list"
+    host_sources >"$work/system/etc/apt/sources.list"
+    [ -s "$work/system/etc/apt/sources.list" ] ||
+        echo "deb $mirror $suite main" >"$work/system/etc/apt/sources.list"
     apt-config dump |
         grep -iE '^Acquire::(https?::|ftp::|Retries|Check-)' |
-        grep -viE 'auto-?detect' >"$work/root/etc/apt/apt.conf.d/90host" || true
-    echo force-unsafe-io >"$work/root/etc/dpkg/dpkg.cfg.d/unsafe-io" # it lives for minutes only
-    cp -L /etc/resolv.conf /etc/hosts "$work/root/etc/"
+        grep -viE 'auto-?detect' >"$work/system/etc/apt/apt.conf.d/90host" || true
+    echo force-unsafe-io >"$work/system/etc/dpkg/dpkg.cfg.d/unsafe-io" # it lives for minutes only
+    cp -L /etc/resolv.conf /etc/hosts "$work/system/etc/"
     if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
-        mkdir -p "$work/root/etc/ssl/certs"
-        cp -L /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/"
+        mkdir -p "$work/system/etc/ssl/certs"
+        cp -L /etc/ssl/certs/ca-certificates.crt "$work/system/etc/ssl/certs/"
     fi
 }
 
@@ -153,9 +153,9 @@ proxies=$(env | grep -iE '^(http|https|no)_proxy=[^ ]*$' | tr '\n' ' ')
 
 git diff --quiet HEAD -- || echo "tests/bare.sh: what isn't committed is not part of the proof" >&2
 make_minimal
-mkdir "$work/root"
-tar -C "$work/root" -xf "$minimal"
+mkdir "$work/system"
+tar -C "$work/system" -xf "$minimal"
 configure
-git clone -q --no-local . "$work/root$where"
-isolated "$PWD/tests/bare.sh" --inside "$work/root" "$cache" "$mode" "$proxies"
+git clone -q --no-local . "$work/system$where"
+isolated "$PWD/tests/bare.sh" --inside "$work/system" "$cache" "$mode" "$proxies"
 echo "bare: passed"
