@@ -353,12 +353,12 @@ static bool start_anyhow(struct search *s, uint32_t cursor, uint32_t culprit)
     return room;
 }
 
-/* The latest moment from which it fails, whatever was before; or the segment's beginning, where
- * what was possible is known. */
+/* The latest moment from which it fails, whatever was before; where that is too long ago, the
+ * segment's beginning, where what was possible is known. */
 static uint32_t latest_start(struct search *s, uint32_t first, uint32_t culprit)
 {
     struct pile known = s->starts;
-    uint32_t low = first, high = culprit + 1;
+    uint32_t low = 0, high = culprit + 1;
 
     s->starts = (struct pile){.items = NULL};
     while (high - low > 1) {
@@ -369,7 +369,8 @@ static uint32_t latest_start(struct search *s, uint32_t first, uint32_t culprit)
         else
             high = middle;
     }
-    if (low > first && start_anyhow(s, low, culprit)) {
+    bool near = low > 0 && culprit - low < LINEAR_WINDOW;
+    if (near && start_anyhow(s, low, culprit)) {
         free(known.items);
         s->result->before_count = 0;
         return low;

@@ -35,6 +35,8 @@
 #define LINEAR_CONFIGS_MAX (UINT64_C(1) << 22)
 /* Operations of one key. */
 #define LINEAR_OPS_MAX     (UINT64_C(1) << 24)
+/* Returns that a window may go back to before the last quiescent moment. */
+#define LINEAR_WINDOW      64u
 /* Searches that are spent on making a failing window shorter. */
 #define LINEAR_SHRINK_MAX  4096u
 
