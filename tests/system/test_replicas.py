@@ -18,7 +18,7 @@ from pool import MIB, SANITIZED, SHORT, Pool, check, end_of, run_cases, wait_unt
 
 TRANSPORTS = ("shm", "tcp")
 SIZES = (1, 4096, 70000, 300000, 2 * MIB + 5)
-QUICK = [*SHORT, "--suspect=500ms", "--dead=1500ms"]
+QUICK = [*SHORT, "--suspect=500ms", "--dead=1500ms", "--stripe=512KiB"]
 HAMMER_S = 3600
 # What clients and nodes say while nodes go.
 NOISE = [r"module=(rpc|session|drive|client|put|get|tcp|shm|node|fabric|member)\b"]
@@ -79,6 +79,10 @@ def kill_one(options, transport):
         for key in values.values:
             for nodes in values.places(key):
                 check(len(set(nodes)) == 2, f"{key} lies on {nodes}")
+            if len(values.values[key]) > 2 * MIB: # read from all nodes at once
+                places = values.places(key)
+                check(len(places) == 5 and len({n for p in places for n in p}) == 3,
+                      f"{key} lies on {places}")
         pool.nodes[options.seed % 3].kill()
         dead = pool.nodes[options.seed % 3].name
         values.check()
