@@ -118,8 +118,8 @@ class Daemon:
     def start(self, wait=True):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.launcher, BIN / "cenoted", *self.options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=log, preexec_fn=_die_with_parent)
+                [*self.launcher, BIN / "cenoted", *self.options], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=log, preexec_fn=_die_with_parent)
         self.killed = False
         if wait:
             self.wait_ready()
