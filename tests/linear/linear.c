@@ -136,8 +136,8 @@ static uint64_t slot_bit(const struct search *s, uint32_t op)
     return UINT64_C(1) << s->plan.slot[op];
 }
 
-/* An operation that changes nothing and fits the state may as well take effect at once: if it did so
- * later in some order that explains the history, moving it here gives another one. */
+/* An operation that changes nothing and fits the state may as well take effect at once: if it did
+ * so later in some order that explains the history, moving it here gives another one. */
 static bool take_reads(const struct search *s, struct config *c)
 {
     const struct plan *p = &s->plan;
@@ -304,8 +304,8 @@ static void shrink(struct search *s, uint32_t *reads, uint32_t count, uint32_t c
     }
 }
 
-/* What the key may have held at some moment, as far as it matters up to the culprit: a value that is
- * read, one that isn't, or nothing. */
+/* What the key may have held at some moment, as far as it matters up to the culprit: a value that
+ * is read, one that isn't, or nothing. */
 static bool *possible_states(const struct plan *p, uint32_t cursor, uint32_t culprit)
 {
     size_t count = p->history->count;

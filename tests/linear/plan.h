@@ -2,8 +2,9 @@
 /*
  * A history as the search needs it. Answered operations are ordered by their return; the search
  * stands before one of these returns, its cursor. Then every operation that returned earlier has
- * taken effect, and of those that were open at the cursor, some. An open operation has a slot, which
- * no other has meanwhile, so that 64 bits name those. Whatever wasn't answered stays open for ever.
+ * taken effect, and of those that were open at the cursor, some. An open operation has a slot,
+ * which no other has meanwhile, so that 64 bits name those. Whatever wasn't answered stays open for
+ * ever.
  */
 #ifndef CENOTE_TESTS_LINEAR_PLAN_H
 #define CENOTE_TESTS_LINEAR_PLAN_H

@@ -43,8 +43,8 @@ NOT_LINEAR = "is not linearizable"
 
 
 class Reader(threading.Thread):
-    """A client from doc/PROTOCOL.md that caches: it reads again and again where a lookup said, until
-    the lease ends or the seal says that the value isn't that any more."""
+    """A client from doc/PROTOCOL.md that caches: it reads again and again where a lookup said,
+    until the lease ends or the seal says that the value isn't that any more."""
 
     def __init__(self, p, prefix, keys, rest_s, seed):
         super().__init__(daemon=True)
