@@ -50,7 +50,7 @@ def works(*command):
 
 
 def fixed(command):
-    """Without randomly chosen addresses, where that is allowed; valgrind's own are much the same."""
+    """Without randomly chosen addresses, where that is allowed."""
     return ["setarch", "-R", *command] if works("setarch", "-R", "true") else command
 
 

@@ -15,6 +15,7 @@ Usage: test_linear.py [--times N] [--seconds S] [--seed N] [--only CASE] [--dump
 import argparse
 import collections
 import json
+import os
 import pathlib
 import random
 import re
@@ -39,7 +40,6 @@ GROUPS = {"one/": 1, "two/": 2} # keys, and the replicas of their values
 SHORT_REST_S = (0.01, 0.12)
 NOT_FOUND = -3
 LIVE_LONG = ("--session-grace=10s", "--put-timeout=1500ms")
-NOT_LINEAR = "is not linearizable"
 
 
 class Reader(threading.Thread):
@@ -268,18 +268,21 @@ class Cases:
         self.counts = collections.Counter()
 
     def play(self, make_pool, seconds, populate, events):
-        """One round; its histories are kept when it fails, or as --dump says."""
-        base = self.options.dump
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="cenote-history-", dir=base))
-        with make_pool() as p:
-            p.allow(*NOISE)
-            one = Round(p, self.chance, self.counts, directory)
-            populate(one)
-            one.run(seconds, events(one))
-            one.finish()
-            one.judge()
-        if base is None:
-            shutil.rmtree(directory)
+        """One round. Its histories stay if it fails, or as --dump says."""
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="cenote-history-", dir=self.options.dump))
+        stay = "CENOTE_TEST_OFF" not in os.environ # there it is to fail
+        try:
+            with make_pool() as p:
+                p.allow(*NOISE)
+                one = Round(p, self.chance, self.counts, directory)
+                populate(one)
+                one.run(seconds, events(one))
+                one.finish()
+                one.judge()
+            stay = False
+        finally:
+            if not stay and self.options.dump is None:
+                shutil.rmtree(directory)
         self.counts["rounds"] += 1
 
     @staticmethod
