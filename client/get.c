@@ -264,6 +264,35 @@ static void begin_reading(struct get *g, struct value *v, uint64_t put_id, uint3
     v->state = VALUE_READ;
 }
 
+/* The answer was good once: other gets can begin with it. */
+static void value_remember(struct get *g, const struct value *v)
+{
+    struct cache_found found = {.put_id = v->common.put_id,
+                                .len_bytes = v->item->len_bytes,
+                                .lease_end_ms = v->lease_end_ms,
+                                .sum_kind = v->sum_kind,
+                                .stripe_count = v->stripes};
+
+    if (!g->env.cache || v->cached || v->stripes > CACHE_STRIPES_MAX)
+        return;
+    for (uint32_t i = 0; i < v->stripes; i++) {
+        const struct reading *r = &g->readings[v->first_reading + i];
+        struct stripe *s = &found.stripes[i];
+        *s = (struct stripe){.offset = r->offset,
+                             .payload_len = r->payload_len,
+                             .root = r->root,
+                             .replicas = r->replicas};
+        memcpy(s->gva, r->gva, sizeof s->gva);
+    }
+    cache_add(g->env.cache, &v->item->key, &found);
+}
+
+static void value_complete(struct get *g, struct value *v)
+{
+    value_remember(g, v);
+    value_finish(v, CENOTE_OK);
+}
+
 static void value_found(struct get *g, struct value *v, const struct lookup_item *found,
                         uint64_t now_ms)
 {
@@ -294,8 +323,10 @@ static void value_found(struct get *g, struct value *v, const struct lookup_item
     status = same ? confirm_stripes(g, v, found) : begin_stripes(g, v, found);
     if (status != CENOTE_OK)
         log_error(MODULE, "lookup's answer not taken: %s", cenote_status_text(status));
-    if (status != CENOTE_OK || v->left == 0)
+    if (status != CENOTE_OK)
         value_finish(v, status);
+    else if (v->left == 0)
+        value_complete(g, v);
 }
 
 static void take_answer(struct get *g, struct wire_value result, uint64_t now_ms)
@@ -362,29 +393,6 @@ static void value_recall(struct get *g, struct value *v, uint64_t now_ms)
         if (status != CENOTE_OK)
             return value_finish(v, status);
     }
-}
-
-/* What was read by it is good for others. */
-static void value_remember(struct get *g, const struct value *v)
-{
-    struct cache_found found = {.put_id = v->common.put_id,
-                                .len_bytes = v->item->len_bytes,
-                                .lease_end_ms = v->lease_end_ms,
-                                .sum_kind = v->sum_kind,
-                                .stripe_count = v->stripes};
-
-    if (!g->env.cache || v->cached || v->stripes > CACHE_STRIPES_MAX)
-        return;
-    for (uint32_t i = 0; i < v->stripes; i++) {
-        const struct reading *r = &g->readings[v->first_reading + i];
-        struct stripe *s = &found.stripes[i];
-        *s = (struct stripe){.offset = r->offset,
-                             .payload_len = r->payload_len,
-                             .root = r->root,
-                             .replicas = r->replicas};
-        memcpy(s->gva, r->gva, sizeof s->gva);
-    }
-    cache_add(g->env.cache, &v->item->key, &found);
 }
 
 /* ---- copy ------------------------------------------------------------------------------------ */
@@ -454,8 +462,7 @@ static void gather_copies(struct get *g, uint64_t now_ms)
 static void value_arrived(struct get *g, struct value *v, uint64_t now_ms)
 {
     if (now_ms < v->lease_end_ms || test_off(TEST_LEASE)) {
-        value_remember(g, v);
-        value_finish(v, CENOTE_OK);
+        value_complete(g, v);
         return;
     }
     bool again = v->cached || v->rounds < GET_ROUNDS_MAX;

@@ -14,10 +14,11 @@ static bool holds(const struct cenote_get_item *item, uint64_t len_bytes)
 }
 
 /* The seal was read after the bytes, and the clock is read after the seal: it was not before the
- * lease's end that anybody could write another value there. */
+ * lease's end that anybody could write another value there. What was read in vain makes the answer
+ * worthless; where nothing could be read, the machine may try another replica by it. */
 static bool read_it(const struct machine_env *env, const struct warm_ops *ops, void *arg,
-                    const struct cache_found *found, const struct reading_value *v,
-                    const struct reading_choice *choice)
+                    const struct cenote_key *key, const struct cache_found *found,
+                    const struct reading_value *v, const struct reading_choice *choice)
 {
     struct reading r;
     struct fabric_req copy;
@@ -27,7 +28,11 @@ static bool read_it(const struct machine_env *env, const struct warm_ops *ops, v
         return false;
     reading_end(&r, v, &copy);
     slow_learn(env->slow, copy.node, copy.x.status, choice->now_ms);
-    return r.accepted && (ops->now_ms(arg) < found->lease_end_ms || test_off(TEST_LEASE));
+    if (r.accepted && (ops->now_ms(arg) < found->lease_end_ms || test_off(TEST_LEASE)))
+        return true;
+    if (copy.x.status == CENOTE_OK)
+        cache_drop(env->cache, key, found->put_id);
+    return false;
 }
 
 bool warm_get(const struct machine_env *env, const struct warm_ops *ops, void *arg,
@@ -50,7 +55,7 @@ bool warm_get(const struct machine_env *env, const struct warm_ops *ops, void *a
                                     .buffer_count = item->buffer_count,
                                     .sums_room = room,
                                     .sums_room_bytes = sizeof room};
-    if (!read_it(env, ops, arg, &found, &v, &choice))
+    if (!read_it(env, ops, arg, &item->key, &found, &v, &choice))
         return false;
     item->len_bytes = found.len_bytes;
     item->status = CENOTE_OK;
