@@ -28,6 +28,8 @@ struct rpc_loop {
     int wake_fd;
     atomic_bool stop;
     bool freeing;
+    void (*turn_fn)(void *arg); /* NULL: none */
+    void *turn_arg;
     struct rpc_owned *owned; /* newest first */
     pthread_mutex_t posts_lock;
     struct post *posts, **posts_end;
@@ -124,8 +126,17 @@ free_loop:
 
 void rpc_loop_run(struct rpc_loop *l)
 {
-    while (!atomic_load(&l->stop))
-        event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    while (!atomic_load(&l->stop)) {
+        if (l->turn_fn)
+            l->turn_fn(l->turn_arg);
+        event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    }
+}
+
+void rpc_loop_each_turn(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
+{
+    l->turn_fn = fn;
+    l->turn_arg = arg;
 }
 
 void rpc_loop_stop(struct rpc_loop *l)
