@@ -30,6 +30,7 @@ struct index_slot {
 struct index_slots {
     struct index_slot *slot; /* mask + 1 of them; NULL: none */
     uint32_t mask;
+    uint32_t shift; /* from a tag to its home */
 };
 
 struct index {
@@ -37,8 +38,6 @@ struct index {
     struct index_slots old; /* while it grows */
     uint32_t moved;         /* slots of old, from the first one, that are in now */
     uint32_t used;
-    uint64_t (*hash_of)(const void *owner, uint32_t ref);
-    const void *owner;
 };
 
 /* Makes room for this many entries in all, one more than the last time or less (else it may take a
@@ -50,24 +49,30 @@ void index_insert(struct index *x, uint64_t hash, uint32_t ref);
 void index_remove(struct index *x, uint64_t hash, uint32_t ref);
 void index_free(struct index *x);
 
-static inline uint32_t index_home(const struct index_slots *s, uint64_t hash)
+static inline uint32_t index_tag(uint64_t hash)
 {
-    return (uint32_t)hash & s->mask;
+    return (uint32_t)(hash >> 32);
+}
+
+static inline uint32_t index_home(const struct index_slots *s, uint32_t tag)
+{
+    return tag >> s->shift;
 }
 
 /* May the old table have it? */
-static inline bool index_in_old(const struct index *x, uint64_t hash)
+static inline bool index_in_old(const struct index *x, uint32_t tag)
 {
-    return x->old.slot != NULL && index_home(&x->old, hash) >= x->moved;
+    return x->old.slot != NULL && index_home(&x->old, tag) >= x->moved;
 }
 
 /* Begins to fetch the slot from memory: batches of lookups hide the misses behind each other. */
 static inline void index_prefetch(const struct index *x, uint64_t hash)
 {
+    uint32_t tag = index_tag(hash);
     if (x->now.slot != NULL)
-        __builtin_prefetch(&x->now.slot[index_home(&x->now, hash)]);
-    if (index_in_old(x, hash))
-        __builtin_prefetch(&x->old.slot[index_home(&x->old, hash)]);
+        __builtin_prefetch(&x->now.slot[index_home(&x->now, tag)]);
+    if (index_in_old(x, tag))
+        __builtin_prefetch(&x->old.slot[index_home(&x->old, tag)]);
 }
 
 /* A visit of the references that may belong to a hash. */
@@ -80,23 +85,24 @@ struct index_visit {
 /* The next one; INDEX_NONE: no more. */
 static inline uint32_t index_next(const struct index *x, struct index_visit *v)
 {
+    uint32_t tag = index_tag(v->hash);
     if (v->in == NULL) {
         if (x->now.slot == NULL)
             return INDEX_NONE;
         v->in = &x->now;
-        v->at = index_home(v->in, v->hash);
+        v->at = index_home(v->in, tag);
     }
     for (;;) {
         const struct index_slot *slot = &v->in->slot[v->at];
         if (slot->entry == 0) {
-            if (v->in == &x->old || !index_in_old(x, v->hash))
+            if (v->in == &x->old || !index_in_old(x, tag))
                 return INDEX_NONE;
             v->in = &x->old;
-            v->at = index_home(v->in, v->hash);
+            v->at = index_home(v->in, tag);
             continue;
         }
         v->at = (v->at + 1) & v->in->mask;
-        if (slot->tag == (uint32_t)(v->hash >> 32) && slot->entry != INDEX_NONE)
+        if (slot->tag == tag && slot->entry != INDEX_NONE)
             return slot->entry - 1;
     }
 }

@@ -154,10 +154,11 @@ static int recover_ending(struct scan *scan, struct object *o, bool fence)
                                       : recover_aborting(scan->core, e, fence);
 }
 
-static int recover_pending(struct core *c, struct object *o)
+static int recover_pending(struct core *c, struct object *o, const struct record *r)
 {
     struct session *s = session_of(c, o);
-    return s != NULL && puts_recover(c, o, s) != NULL ? CENOTE_OK : CENOTE_NO_MEMORY;
+    return s != NULL && puts_recover(c, o, s, r->key, r->key_len) != NULL ? CENOTE_OK
+                                                                          : CENOTE_NO_MEMORY;
 }
 
 static struct object *add(struct core *c, uint64_t put_id, const struct record *r)
@@ -188,7 +189,7 @@ static int recover_object(struct scan *scan, uint64_t put_id, const struct recor
         return status;
     switch (r->state) {
     case OBJECT_PENDING:
-        return recover_pending(c, o);
+        return recover_pending(c, o, r);
     case OBJECT_COMMITTED:
         return recover_committed(c, o);
     default:

@@ -19,30 +19,16 @@ static uint64_t hash_of_key(const struct hash128 *key_hash)
     return h;
 }
 
-/* Put ids count up: spread them (the constant is 2^64 divided by the golden ratio). */
+/* Put ids count up: spread them (the constant is 2^64 divided by the golden ratio); the index goes
+ * by the upper half. */
 static uint64_t hash_of_put(uint64_t put_id)
 {
-    uint64_t h = put_id * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 32;
-}
-
-static uint64_t key_of_ref(const void *owner, uint32_t ref)
-{
-    return hash_of_key(&deref(owner, ref)->key_hash);
-}
-
-static uint64_t put_of_ref(const void *owner, uint32_t ref)
-{
-    return hash_of_put(deref(owner, ref)->put_id);
+    return put_id * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 void table_init(struct table *t)
 {
-    *t = (struct table){
-        .free_ref = INDEX_NONE,
-        .by_key = {.hash_of = key_of_ref, .owner = t},
-        .by_put = {.hash_of = put_of_ref, .owner = t},
-    };
+    *t = (struct table){.free_ref = INDEX_NONE};
 }
 
 void table_free(struct table *t)
