@@ -152,7 +152,7 @@ static void try_keys(struct waiter *w)
             request_fail(&r->request, status);
         return;
     }
-    struct wire_buf b = {0};
+    struct wire_buf b = answer_begin(s);
     request_result(&r->request, &b);
     r->answer(s, r->count, &b);
     request_end(&r->request, &b);

@@ -137,7 +137,7 @@ static void abort_unsent(struct core *c, const struct numbered *n)
  * its session ends. */
 static void answer(struct core *c, const struct numbered *n, struct request *r)
 {
-    struct wire_buf b = {0};
+    struct wire_buf b = answer_begin(r->peer->service);
     request_result(r, &b);
     put_answer(c, n, &b);
     if (b.failed && n->kind == NUMBERED_START && list_empty(&n->also))

@@ -18,6 +18,7 @@ struct service {
     void *started_arg;
     struct list requests; /* not answered yet */
     struct list peers;
+    struct wire_buf spare; /* of the last answer; its memory is used again */
     /* of the batch being looked at */
     struct hash128 hashes[CENOTE_BATCH_MAX];
     struct object *found[CENOTE_BATCH_MAX];
@@ -39,11 +40,15 @@ struct request {
     uint32_t msgid;
 };
 
+/* An empty buffer for an answer, and the end of one. */
+struct wire_buf answer_begin(struct service *s);
+void answer_end(struct service *s, struct wire_buf *b);
+
 void request_begin(struct request *r, struct service_peer *p, uint32_t msgid);
 /* Head of the answer. */
 void request_result(const struct request *r, struct wire_buf *b);
-/* Sends the answer (which may have failed for want of memory or room), frees the buffer and the
- * request. */
+/* Sends the answer (which may have failed for want of memory or room), ends the buffer and frees
+ * the request. */
 void request_end(struct request *r, struct wire_buf *b);
 /* The same with an error. */
 void request_fail(struct request *r, int status);

@@ -24,6 +24,7 @@ struct post {
 
 struct rpc_loop {
     struct event_base *base;
+    struct wire_arena *arena;
     struct event wake;
     int wake_fd;
     atomic_bool stop;
@@ -103,9 +104,12 @@ struct rpc_loop *rpc_loop_new(void)
     if (!l)
         return NULL;
     l->posts_end = &l->posts;
+    l->arena = wire_arena_new();
+    if (!l->arena)
+        goto free_loop;
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (l->wake_fd < 0)
-        goto free_loop;
+        goto free_arena;
     l->base = base_new();
     if (!l->base)
         goto close_wake;
@@ -119,6 +123,8 @@ free_base:
     event_base_free(l->base);
 close_wake:
     close(l->wake_fd);
+free_arena:
+    wire_arena_free(l->arena);
 free_loop:
     free(l);
     return NULL;
@@ -163,6 +169,7 @@ void rpc_loop_free(struct rpc_loop *l)
     event_del(&l->wake);
     event_base_free(l->base);
     close(l->wake_fd);
+    wire_arena_free(l->arena);
     pthread_mutex_destroy(&l->posts_lock);
     free(l);
 }
@@ -186,6 +193,11 @@ bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
 struct event_base *rpc_loop_base(struct rpc_loop *l)
 {
     return l->base;
+}
+
+struct wire_arena *rpc_loop_arena(struct rpc_loop *l)
+{
+    return l->arena;
 }
 
 bool rpc_loop_own(struct rpc_loop *l, struct rpc_owned *o, void (*destroy)(struct rpc_owned *o))
