@@ -15,7 +15,7 @@
 static struct put *put_new(struct core *c, struct object *o, struct session *s, const void *key,
                            size_t key_len)
 {
-    struct put *p = calloc(1, sizeof(*p) + key_len);
+    struct put *p = pool_take(&c->small, sizeof(*p) + key_len);
     if (p == NULL)
         return NULL;
     p->key_len = (uint16_t)key_len;
@@ -23,7 +23,7 @@ static struct put *put_new(struct core *c, struct object *o, struct session *s, 
         memcpy(p->key, key, key_len);
     p->ending = ending_new(c, o);
     if (p->ending == NULL) {
-        free(p);
+        pool_give(&c->small, p, sizeof(*p) + key_len);
         return NULL;
     }
     p->ending->session = s;
@@ -47,7 +47,7 @@ void put_forget(struct put *p)
     link_remove(&p->by_session);
     s->put_count--;
     c->pending--;
-    free(p);
+    pool_give(&c->small, p, sizeof(*p) + p->key_len);
 }
 
 void put_pend(struct put *p)

@@ -2,6 +2,8 @@
 #include "meta/core/record.h"
 
 #include <assert.h>
+#include <endian.h>
+#include <string.h>
 
 #include "transport/base/bytes.h"
 
@@ -90,8 +92,8 @@ struct piece record_piece(const struct record *r, uint32_t i)
 struct record_key record_key(uint64_t id)
 {
     struct record_key k;
-    for (unsigned i = 0; i < sizeof(k.b); i++)
-        k.b[i] = (uint8_t)(id >> (56 - 8 * i));
+    uint64_t big_endian = htobe64(id);
+    memcpy(k.b, &big_endian, sizeof(k.b));
     return k;
 }
 

@@ -170,7 +170,7 @@ static int answer_keys(struct service_peer *p, uint32_t msgid, struct wire_value
         answer(s, count, result);
         return CENOTE_OK;
     }
-    struct keys_request *r = calloc(1, sizeof(*r) + count * sizeof(struct hash128));
+    struct keys_request *r = request_new(p->service, sizeof(*r) + count * sizeof(struct hash128));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     r->answer = answer;

@@ -33,13 +33,16 @@ struct service_peer {
     bool closed;
 };
 
-/* A request that is answered later lies at the beginning of what its method needs, malloced. */
+/* A request that is answered later lies at the beginning of what its method needs. */
 struct request {
     struct link link;
     struct service_peer *peer;
     uint32_t msgid;
+    uint32_t size; /* of it all */
 };
 
+/* Zero-filled, of this size; NULL: no memory. free() is for those that haven't begun. */
+void *request_new(struct service *s, size_t size);
 /* An empty buffer for an answer, and the end of one. */
 struct wire_buf answer_begin(struct service *s);
 void answer_end(struct service *s, struct wire_buf *b);

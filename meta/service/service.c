@@ -142,6 +142,14 @@ void answer_end(struct service *s, struct wire_buf *b)
 
 /* ---- requests ---- */
 
+void *request_new(struct service *s, size_t size)
+{
+    struct request *r = pool_take(&s->core.small, size);
+    if (r != NULL)
+        r->size = (uint32_t)size;
+    return r;
+}
+
 void request_begin(struct request *r, struct service_peer *p, uint32_t msgid)
 {
     r->peer = p;
@@ -179,7 +187,7 @@ void request_end(struct request *r, struct wire_buf *b)
     else if (p->requests == 0)
         free(p);
     answer_end(s, b);
-    free(r);
+    pool_give(&s->core.small, r, r->size);
 }
 
 void request_fail(struct request *r, int status)

@@ -7,6 +7,7 @@
 #ifndef CENOTE_BASE_BYTES_H
 #define CENOTE_BASE_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,8 +56,8 @@ static inline void bytes_put_n(struct bytes *b, uint64_t v, size_t n)
     uint8_t *p;
     if (!bytes_take(b, n, &p))
         return;
-    for (size_t i = 0; i < n; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
+    v = htole64(v);
+    memcpy(p, &v, n);
 }
 
 static inline uint64_t bytes_get_n(struct bytes *b, size_t n)
@@ -65,9 +66,8 @@ static inline uint64_t bytes_get_n(struct bytes *b, size_t n)
     uint64_t v = 0;
     if (!bytes_take(b, n, &p))
         return 0;
-    for (size_t i = 0; i < n; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
+    memcpy(&v, p, n);
+    return le64toh(v);
 }
 
 static inline void bytes_put_u8(struct bytes *b, uint8_t v)
