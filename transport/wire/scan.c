@@ -100,6 +100,14 @@ static int head_check(const struct wire_progress *p, const struct head *h, size_
     return 1;
 }
 
+/* Closes the containers that a value has filled. True: it was the frame's last one. */
+static inline bool leave(struct wire_progress *p)
+{
+    while (p->depth > 0 && p->left[p->depth] == 0)
+        p->depth--;
+    return p->left[p->depth] == 0;
+}
+
 /* Steps over a value whose bytes are all there. True: it was the frame's last one. */
 static bool step(struct wire_progress *p, const struct head *h)
 {
@@ -111,9 +119,25 @@ static bool step(struct wire_progress *p, const struct head *h)
     p->left[p->depth]--;
     if (h->children > 0)
         p->left[++p->depth] = h->children;
-    while (p->depth > 0 && p->left[p->depth] == 0)
-        p->depth--;
-    return p->left[p->depth] == 0;
+    return leave(p);
+}
+
+/* The same for most values: numbers, whose length their first byte tells. The number of values was
+ * checked with their container. False: it is none, or not all there, or too much. */
+static inline bool step_scalar(struct wire_progress *p, const uint8_t *at, size_t len_bytes,
+                               size_t frame_max, bool *last)
+{
+    if (len_bytes == 0 || tags[*at].shape != SHAPE_SCALAR)
+        return false;
+    size_t size = 1u + tags[*at].fixed;
+    if (size > len_bytes || p->scanned + size + p->missing - 1 > frame_max)
+        return false;
+    p->scanned += size;
+    p->values++;
+    p->missing--;
+    p->left[p->depth]--;
+    *last = leave(p);
+    return true;
 }
 
 int64_t wire_scan(const uint8_t *data, size_t len_bytes, size_t frame_max,
@@ -127,6 +151,12 @@ int64_t wire_scan(const uint8_t *data, size_t len_bytes, size_t frame_max,
     }
     for (;;) {
         struct head h;
+        bool last;
+        if (step_scalar(p, data + p->scanned, len_bytes - p->scanned, frame_max, &last)) {
+            if (last)
+                return (int64_t)p->scanned;
+            continue;
+        }
         assert(p->scanned <= len_bytes && p->depth <= WIRE_DEPTH_MAX);
         int rc = head_read(data + p->scanned, len_bytes - p->scanned, &h);
         if (rc > 0)
