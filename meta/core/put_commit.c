@@ -59,7 +59,6 @@ static struct ending *dropped_new(struct put *p)
     d->key_hash = o->key_hash;
     d->session = o->session;
     d->name_space = o->name_space;
-    d->len_bytes = o->len_bytes;
     struct ending *e = ending_new(c, d);
     if (e == NULL) {
         table_delete(&c->table, d);
@@ -269,7 +268,7 @@ static int judge_stripe(const struct put *p, uint32_t stripe)
 
 static void take_roots(struct put *p, const struct put_end *end)
 {
-    p->object->sum_kind = (uint8_t)end->sum_kind;
+    p->object->sum_kind = end->sum_kind & OBJECT_SUM_KIND;
     for (uint32_t i = 0; i < object_extents(p->object); i++)
         object_piece(p->object, i)->root = end->roots[i / p->object->replicas];
 }

@@ -95,7 +95,7 @@ struct value_key {
 };
 
 static struct put *make(struct start *s, const struct placement *at, const struct value_key *key,
-                        uint64_t len_bytes, bool replace)
+                        bool replace)
 {
     struct core *c = s->core;
     struct object *o = table_add(&c->table, ids_next(&c->ids), at->stripes, at->replicas);
@@ -104,7 +104,6 @@ static struct put *make(struct start *s, const struct placement *at, const struc
     o->key_hash = key->hash;
     o->session = s->session->id;
     o->name_space = s->session->space->id;
-    o->len_bytes = len_bytes;
     o->replace = replace;
     memcpy(object_piece(o, 0), at->pieces, object_extents(o) * sizeof(at->pieces[0]));
     struct put *p = put_new(c, o, s->session, key->data, key->len);
@@ -129,7 +128,7 @@ static int start_one(struct start *s, struct start_item *item, const struct valu
         status = place_value(c, s->session, len_bytes, s->replicas, &at);
     if (status != CENOTE_OK)
         return status;
-    item->put = make(s, &at, key, len_bytes, replace);
+    item->put = make(s, &at, key, replace);
     if (item->put == NULL) {
         place_undo(c, at.pieces, at.stripes * at.replicas);
         return CENOTE_NO_MEMORY;

@@ -28,7 +28,7 @@ uint32_t record_encode(const struct object *o, uint8_t state, bool fence, uint64
     bytes_put_u8(&b, (uint8_t)((o->replace ? RECORD_REPLACE : 0) | (fence ? RECORD_FENCE : 0)));
     bytes_put_u32(&b, o->name_space);
     bytes_put_u64(&b, o->session);
-    bytes_put_u64(&b, o->len_bytes);
+    bytes_put_u64(&b, object_len(o));
     bytes_put_u64(&b, created_ms);
     bytes_put(&b, o->key_hash.b, sizeof(o->key_hash.b));
     bytes_put_u16(&b, o->stripes);

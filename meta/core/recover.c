@@ -168,10 +168,9 @@ static struct object *add(struct core *c, uint64_t put_id, const struct record *
         return NULL;
     o->key_hash = r->key_hash;
     o->session = r->session;
-    o->len_bytes = r->len_bytes;
     o->name_space = r->name_space;
-    o->state = r->state;
-    o->sum_kind = r->sum_kind;
+    o->state = r->state & OBJECT_STATE;
+    o->sum_kind = r->sum_kind & OBJECT_SUM_KIND;
     o->replace = r->replace;
     for (uint32_t i = 0; i < object_extents(o); i++)
         *object_piece(o, i) = record_piece(r, i);

@@ -59,7 +59,7 @@ static struct lookup_item item_of(const struct object *o)
 {
     return (struct lookup_item){.status = CENOTE_OK,
                                 .put_id = o->put_id,
-                                .len_bytes = o->len_bytes,
+                                .len_bytes = object_len(o),
                                 .sum_kind = o->sum_kind,
                                 .stripe_count = o->stripes};
 }
