@@ -9,8 +9,9 @@
 #define INDEX_FIRST_SLOTS 1024u
 #define INDEX_SLOTS_MAX   (1u << 31)
 #define TOMBSTONE         INDEX_NONE
+#define HUGE_BYTES        ((size_t)2 << 20)
 /* Of the old table, given back to the kernel at once. */
-#define RELEASE_SLOTS     (1u << 16)
+#define RELEASE_SLOTS     (uint32_t)(HUGE_BYTES / sizeof(struct index_slot))
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -19,13 +20,30 @@ static size_t slots_bytes(const struct index_slots *s)
     return ((size_t)s->mask + 1) * sizeof(*s->slot);
 }
 
+/* In huge pages where it is large: a lookup among many objects would miss the TLB each time. */
+static void *map_aligned(size_t len)
+{
+    size_t slack = len >= HUGE_BYTES ? HUGE_BYTES : 0;
+    uint8_t *at =
+        mmap(NULL, len + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return NULL;
+    if (slack == 0)
+        return at;
+    size_t before = -(uintptr_t)at & (HUGE_BYTES - 1);
+    if (before > 0)
+        munmap(at, before);
+    if (before < slack)
+        munmap(at + before + len, slack - before);
+    (void)madvise(at + before, len, MADV_HUGEPAGE); /* or not: then it is slower */
+    return at + before;
+}
+
 static bool slots_make(struct index_slots *s, uint32_t count)
 {
     s->mask = count - 1;
     s->shift = 32 - (uint32_t)__builtin_ctz(count);
-    void *at =
-        mmap(NULL, slots_bytes(s), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    s->slot = at == MAP_FAILED ? NULL : at;
+    s->slot = map_aligned(slots_bytes(s));
     return s->slot != NULL;
 }
 

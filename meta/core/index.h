@@ -3,7 +3,10 @@
  * An open-addressing hash index: 64-bit hashes to 32-bit references. What a reference means, and
  * whether it is the one that is looked for, the owner knows. Linear probing, at most 3/4 full;
  * removing shifts back what follows. A slot is 8 bytes: the upper half of the hash, by which nearly
- * all wrong slots are told without a look at what they refer to.
+ * all wrong slots are told without a look at what they refer to. It tells an entry's home as well:
+ * its uppermost bits say which line of the cache, its lowest ones where in there. So moving needs
+ * the slots only and goes through both tables in order, and an owner can put neighbours side by
+ * side.
  *
  * It grows without a pause. A table of twice the slots takes all that is new, and each further
  * index_reserve() moves some more of the old one, run by run: a run ends at an empty slot, so what
@@ -21,6 +24,8 @@
 #define INDEX_NONE UINT32_MAX
 /* Slots of the old table that one index_reserve() moves, and the rest of the last one's run. */
 #define INDEX_STEP 16u
+
+#define INDEX_LINE_SLOTS 8u
 
 struct index_slot {
     uint32_t tag;
@@ -56,7 +61,7 @@ static inline uint32_t index_tag(uint64_t hash)
 
 static inline uint32_t index_home(const struct index_slots *s, uint32_t tag)
 {
-    return tag >> s->shift;
+    return (tag >> s->shift & ~(INDEX_LINE_SLOTS - 1)) | (tag & (INDEX_LINE_SLOTS - 1));
 }
 
 /* May the old table have it? */

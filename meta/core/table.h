@@ -70,8 +70,9 @@ _Static_assert(sizeof(struct object) == 80, "there are very many of them");
 struct table {
     struct object **chunks;
     uint32_t chunk_count, chunk_room;
-    uint32_t free_ref; /* INDEX_NONE: none; free objects are chained through lease_stamp */
-    uint32_t count;    /* of objects */
+    struct object *region; /* of the last chunks */
+    uint32_t free_ref;     /* INDEX_NONE: none; free objects are chained through lease_stamp */
+    uint32_t count;        /* of objects */
     uint32_t visible;
     struct index by_key, by_put;
 };
