@@ -16,6 +16,7 @@
 #define CENOTE_META_CLAIMS_H
 
 #include "meta/core/list.h"
+#include "meta/core/pool.h"
 #include "meta/core/table.h"
 
 struct waiter {
@@ -42,6 +43,7 @@ struct claims {
     uint32_t mask;
     uint32_t count;
     uint32_t waiters;
+    struct pool pool;
 };
 
 void claims_free(struct claims *c);

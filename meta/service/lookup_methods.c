@@ -59,7 +59,7 @@ static struct lookup_item item_of(const struct object *o)
 {
     return (struct lookup_item){.status = CENOTE_OK,
                                 .put_id = o->put_id,
-                                .len_bytes = o->len_bytes,
+                                .len_bytes = object_len(o),
                                 .sum_kind = o->sum_kind,
                                 .stripe_count = o->stripes};
 }
@@ -180,7 +180,7 @@ static void try_keys(struct waiter *w)
             request_fail(&r->request, status);
         return;
     }
-    struct wire_buf b = {0};
+    struct wire_buf b = answer_begin(s);
     request_result(&r->request, &b);
     r->method->answer(s, r->count, &b);
     request_end(&r->request, &b);
@@ -197,7 +197,7 @@ static int answer_keys(struct service_peer *p, uint32_t msgid, struct wire_value
         m->answer(s, count, result);
         return CENOTE_OK;
     }
-    struct keys_request *r = calloc(1, sizeof(*r) + count * sizeof(struct hash128));
+    struct keys_request *r = request_new(p->service, sizeof(*r) + count * sizeof(struct hash128));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     r->method = m;
