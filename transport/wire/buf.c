@@ -120,6 +120,12 @@ void wire_put_map(struct wire_buf *b, uint32_t count)
     msgpack_pack_map(&pk, count);
 }
 
+void wire_put_encoded(struct wire_buf *b, const struct wire_buf *values)
+{
+    b->failed |= values->failed;
+    (void)buf_write(b, (const char *)values->data, values->len);
+}
+
 void wire_put_request(struct wire_buf *b, uint32_t msgid, const char *method)
 {
     msgpack_packer pk = packer_over(b);
