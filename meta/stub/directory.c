@@ -6,10 +6,11 @@
 
 void directory_entry_put(struct wire_buf *b, const struct directory_entry *e)
 {
-    wire_put_array(b, 16);
+    wire_put_array(b, 11);
     wire_put_uint(b, e->gva.v);
     wire_put_uint(b, e->payload_len);
     wire_put_uint(b, e->put_id);
+    wire_put_array(b, 2);
     wire_put_uint(b, e->name_space);
     wire_put_str(b, e->space_name);
     wire_put_bin(b, e->key, e->key_len);
@@ -18,11 +19,31 @@ void directory_entry_put(struct wire_buf *b, const struct directory_entry *e)
     wire_put_uint(b, e->sum_kind);
     wire_put_uint(b, e->created_ms);
     wire_put_uint(b, e->flags);
+    wire_put_array(b, 5);
     wire_put_uint(b, e->stripe);
     wire_put_uint(b, e->stripes);
     wire_put_uint(b, e->replicas);
     wire_put_uint(b, e->offset);
     wire_put_uint(b, e->root);
+}
+
+static bool get_space(struct wire_value v, struct directory_entry *e)
+{
+    struct fields f = fields_of(v);
+    e->name_space = fields_u32(&f);
+    fields_str(&f, e->space_name, sizeof(e->space_name));
+    return fields_ok(&f);
+}
+
+static bool get_stripe(struct wire_value v, struct directory_entry *e)
+{
+    struct fields f = fields_of(v);
+    e->stripe = fields_u32(&f);
+    e->stripes = fields_u32(&f);
+    e->replicas = fields_u32(&f);
+    e->offset = fields_uint(&f);
+    e->root = fields_uint(&f);
+    return fields_ok(&f);
 }
 
 static bool is_sane(const struct directory_entry *e)
@@ -36,23 +57,19 @@ static bool is_sane(const struct directory_entry *e)
 bool directory_entry_get(struct wire_value v, struct directory_entry *e)
 {
     struct fields f = fields_of(v);
+    uint32_t count;
     e->gva = fields_gva(&f);
     e->payload_len = fields_uint(&f);
     e->put_id = fields_uint(&f);
-    e->name_space = fields_u32(&f);
-    fields_str(&f, e->space_name, sizeof(e->space_name));
+    struct wire_value space = fields_list(&f, UINT32_MAX, &count);
     fields_bin(&f, 1, CENOTE_KEY_MAX, &e->key, &e->key_len);
     fields_fixed(&f, e->key_hash.b, sizeof(e->key_hash.b));
     e->len_bytes = fields_uint(&f);
     e->sum_kind = fields_u32(&f);
     e->created_ms = fields_uint(&f);
     e->flags = fields_u32(&f);
-    e->stripe = fields_u32(&f);
-    e->stripes = fields_u32(&f);
-    e->replicas = fields_u32(&f);
-    e->offset = fields_uint(&f);
-    e->root = fields_uint(&f);
-    return fields_ok(&f) && is_sane(e);
+    struct wire_value stripe = fields_list(&f, UINT32_MAX, &count);
+    return fields_ok(&f) && get_space(space, e) && get_stripe(stripe, e) && is_sane(e);
 }
 
 void directory_params_put(struct wire_buf *b, uint64_t reign, enum directory_part part,

@@ -22,8 +22,8 @@
 
 enum directory_flags { DIRECTORY_REPLACE = 1 /* the put took the place of an older value */ };
 
-/* entry: [gva, payload length, put id, namespace id, namespace, key:bin, key hash:bin16, length, sum
- *         kind, created ms, flags, stripe, stripes, replicas, offset, root] */
+/* entry: [gva, payload length, put id, [namespace id, namespace], key:bin, key hash:bin16, length,
+ *         sum kind, created ms, flags, [stripe, stripes, replicas, offset, root]] */
 struct directory_entry {
     struct gva gva;
     uint64_t payload_len;
