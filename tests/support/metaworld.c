@@ -160,17 +160,17 @@ static int perform(struct end *e, const struct call *call, struct wire_buf *resu
 
 static void call_drop(struct end *e, unsigned i, int status)
 {
+    static const uint8_t nil = 0xc0;
     struct call call = e->calls[i];
     struct wire_msg holder = {0};
     struct wire_value result;
     struct wire_buf b = {0};
     if (status == CENOTE_OK)
         status = perform(e, &call, &b);
-    else
-        wire_put_nil(&b);
-    if (b.len == 0)
-        wire_put_nil(&b);
-    int parsed = wire_parse_value(b.data, b.len, &holder, &result);
+    if (status == CENOTE_OK && b.failed)
+        status = CENOTE_NO_MEMORY;
+    int parsed = wire_parse_value(status == CENOTE_OK ? b.data : &nil,
+                                  status == CENOTE_OK ? b.len : 1, &holder, &result);
     assert(parsed == CENOTE_OK);
     memmove(&e->calls[i], &e->calls[i + 1], (--e->call_count - i) * sizeof(call));
     if (status == CENOTE_OK && e->world->replied != NULL)

@@ -399,3 +399,19 @@ Test(told, never_quiet__listed_when_due)
     rig_pass(200);
     cr_assert_eq(lag(), 0);
 }
+
+/* More commits than hints have room for: the rest is found by a list. */
+Test(told, ring_full__listed)
+{
+    char key[16];
+    node->holds_calls = true;
+    for (unsigned i = 0; i < DIRECTORY_HINTS_MAX + 500; i++) {
+        snprintf(key, sizeof(key), "%u", i);
+        cr_assert_eq(client_put(alice, key, 8, 0), CENOTE_OK);
+    }
+    cr_assert_geq(lag(), DIRECTORY_HINTS_MAX);
+    node->holds_calls = false;
+    rig_pass(2000);
+    cr_assert_eq(entries(), DIRECTORY_HINTS_MAX + 500);
+    cr_assert_eq(lag(), 0);
+}
