@@ -66,8 +66,8 @@ int memdir_renew(struct memdir *d, const uint64_t *lens_bytes, uint32_t count);
 /* A descriptor of a segment's file; it is the caller's. CENOTE_IO: there is none; logged. */
 int memdir_segment(const struct memdir *d, uint32_t segment);
 
-/* A descriptor of the directory's file, which goes with the contents; it is the caller's. CENOTE_IO:
- * there is none; logged. */
+/* A descriptor of the directory's file, which goes with the contents; it is the caller's.
+ * CENOTE_IO: there is none; logged. */
 int memdir_directory(const struct memdir *d);
 
 /* What a pool said: from now on the contents can be taken over. CENOTE_OK or CENOTE_IO, logged. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the nodes are told of the committed extents that lie on them, so that they can be found again
- * should the store be lost (design.md §9). The nodes' side is server/node/directory.h.
+ * What the nodes are told of the committed extents that lie on them, so that they can be found
+ * again should the store be lost (design.md §9). The nodes' side is server/node/directory.h.
  *
  * After a commit each of its extents gets a hint in the ring of its node: a reference to the object
  * and a number, 8 bytes. That is all that a commit costs. With the next tick the hints become a

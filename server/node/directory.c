@@ -338,7 +338,7 @@ int directory_set(struct directory *d, const struct directory_entry *e)
 void directory_drop(struct directory *d, struct gva gva)
 {
     uint8_t *slot = find(d, gva);
-    if (slot && !test_off(TEST_DIRECTORY))
+    if (slot && !test_off(TEST_ENTRIES))
         entry_end(d, slot);
 }
 
@@ -364,7 +364,7 @@ void directory_round_end(struct directory *d)
     uint32_t chunk = 0, slot = 0;
     uint8_t *at;
     while ((at = entry_from(d, &chunk, &slot)) != NULL) {
-        if (get_u32(at + SLOT_ROUND) != d->round && !test_off(TEST_DIRECTORY))
+        if (get_u32(at + SLOT_ROUND) != d->round && !test_off(TEST_ENTRIES))
             entry_end(d, at);
         slot++;
     }

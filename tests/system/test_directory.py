@@ -31,8 +31,9 @@ def read_entries(path):
             continue
         size = SLOT_SIZES[size_class]
         for at in range(chunk + CHUNK_HEAD, chunk + CHUNK - size + 1, size):
-            (live, _, _, key_len, name_len, _kind, _replicas, _flags, _, gva, payload, put_id, _space,
-             stripe, stripes, _hash, length, _created, offset, root) = SLOT.unpack_from(data, at)
+            (live, _, _, key_len, name_len, _kind, _replicas, _flags, _, gva, payload, put_id,
+             _space, stripe, stripes, _hash, length, _created, offset,
+             root) = SLOT.unpack_from(data, at)
             if live == 0:
                 continue
             name = data[at + SLOT.size:at + SLOT.size + name_len]

@@ -87,7 +87,7 @@ Test(told, commit__entry)
     cr_assert(e.stripe == 0 && e.stripes == 1 && e.replicas == 1 && e.offset == 0);
 }
 
-/* In a build with test switches the control "directory" makes this fail. */
+/* In a build with test switches the control "entries" makes this fail. */
 Test(told, remove__entry_goes_with_the_void)
 {
     struct directory_entry e;

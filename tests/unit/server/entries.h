@@ -64,7 +64,8 @@ static inline bool entry_is(const struct directory *d, uint64_t i, uint64_t put_
     return directory_find(d, e.gva, &found) && entry_equal(&found, &e);
 }
 
-/* The put id under the number's address, of an entry that is whole. 0: none; UINT64_MAX: damaged. */
+/* The put id under the number's address, of an entry that is whole. 0: none; UINT64_MAX: damaged.
+ */
 static inline uint64_t entry_put(const struct directory *d, uint64_t i)
 {
     struct directory_entry found;

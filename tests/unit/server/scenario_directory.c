@@ -137,7 +137,7 @@ struct progress {
     uint64_t put_id;
 };
 
-/* The state of a linear congruential generator; whoever is killed in its midst has left it whole. */
+/* Of a linear congruential generator. */
 static uint32_t next_random(uint64_t *seed)
 {
     *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
