@@ -109,8 +109,16 @@ static uint64_t directory_limit(const struct node_memory_options *o)
     uint64_t total = 0;
     for (uint32_t i = 0; i < o->count; i++)
         total += o->lens_bytes[i];
-    return total / DIRECTORY_SHARE > DIRECTORY_BYTES_MIN ? total / DIRECTORY_SHARE
-                                                         : DIRECTORY_BYTES_MIN;
+    return total > DIRECTORY_BYTES_MIN ? total : DIRECTORY_BYTES_MIN;
+}
+
+/* Touching what the machine doesn't have would bring on the kernel's OOM killer. */
+static bool is_spare(void *arg, uint64_t bytes)
+{
+    struct machine_memory machine;
+    (void)arg;
+    machine_memory(&machine);
+    return machine.available_bytes >= bytes + MEMORY_STEP_BYTES;
 }
 
 /* A directory that can't be taken over is begun anew: the service knows what belongs there. */
@@ -126,8 +134,11 @@ static int make_directory(struct node_memory *m)
         if (m->directory_file < 0)
             return m->directory_file;
     }
-    return directory_open(m->directory_file, directory_limit(&m->options), ranges, count,
-                          &m->directory);
+    int status = directory_open(m->directory_file, directory_limit(&m->options), ranges, count,
+                                &m->directory);
+    if (status == CENOTE_OK)
+        directory_ask(m->directory, is_spare, NULL);
+    return status;
 }
 
 int node_memory_make(const struct node_memory_options *o, bool keep, struct node_memory **out)

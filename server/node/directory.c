@@ -37,6 +37,8 @@ struct directory {
     bool own_fd;
     uint8_t *base; /* of the mapping, which is as long as the limit */
     uint64_t limit_bytes;
+    bool (*may_grow)(void *arg, uint64_t bytes); /* NULL: always */
+    void *may_grow_arg;
     uint64_t name;
     struct chunk *chunks;
     uint32_t chunk_count, chunk_room, chunk_limit;
@@ -196,6 +198,8 @@ static int chunk_new(struct directory *d)
 static int chunk_reserve(const struct directory *d, uint32_t i)
 {
     off_t at = (off_t)(chunk_at(d, i) - d->base);
+    if (d->may_grow && !d->may_grow(d->may_grow_arg, DIRECTORY_CHUNK_BYTES))
+        return CENOTE_NO_SPACE;
     while (fallocate(d->fd, 0, at, DIRECTORY_CHUNK_BYTES) != 0)
         if (errno != EINTR)
             return CENOTE_NO_SPACE;
@@ -549,6 +553,12 @@ int directory_open(int fd, uint64_t limit_bytes, const struct directory_range *r
     log_error("node", "cannot make the directory of extents: %s", cenote_status_text(status));
     directory_close(d);
     return status;
+}
+
+void directory_ask(struct directory *d, bool (*may_grow)(void *arg, uint64_t bytes), void *arg)
+{
+    d->may_grow = may_grow;
+    d->may_grow_arg = arg;
 }
 
 void directory_close(struct directory *d)

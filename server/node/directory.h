@@ -27,8 +27,8 @@
 
 #include "meta/stub/directory.h"
 
-/* The file may grow to this share of the memory that the node donates, or to the lower bound. */
-#define DIRECTORY_SHARE     8u
+/* The file may grow to the length of the memory that the node donates, which it reaches only if that
+ * is full of the smallest values; within these bounds. */
 #define DIRECTORY_BYTES_MIN (UINT64_C(64) << 20)
 #define DIRECTORY_BYTES_MAX (UINT64_C(128) << 30)
 
@@ -44,6 +44,8 @@ struct directory_range {
  * CENOTE_NO_MEMORY, CENOTE_NO_SPACE, CENOTE_IO; logged. */
 int directory_open(int fd, uint64_t limit_bytes, const struct directory_range *ranges,
                    uint32_t count, struct directory **out);
+/* Asked before the file gets longer by so many bytes: false when the machine can't spare them. */
+void directory_ask(struct directory *d, bool (*may_grow)(void *arg, uint64_t bytes), void *arg);
 /* The file stays as it is. NULL is accepted. */
 void directory_close(struct directory *d);
 

@@ -195,6 +195,27 @@ Test(directory, full__goes_on_when_there_is_room_again)
     cr_assert_eq(size(), 100);
 }
 
+static bool says_no(void *arg, uint64_t bytes)
+{
+    (*(unsigned *)arg)++;
+    return bytes == 0;
+}
+
+Test(directory, machine_without_memory)
+{
+    unsigned asked = 0;
+    for (uint64_t i = 0; i < 500; i++) /* a chunk of each class */
+        cr_assert_eq(set(i, 1 + i), CENOTE_OK);
+    directory_ask(d, says_no, &asked);
+    uint64_t i = 500;
+    while (set(i, 1 + i) == CENOTE_OK)
+        i++;
+    cr_assert(i > 501 && asked == 1);
+    cr_assert_eq(size(), i);
+    directory_ask(d, NULL, NULL);
+    cr_assert_eq(set(i, 1 + i), CENOTE_OK);
+}
+
 Test(directory, memory_goes_back)
 {
     struct stat full, empty;
