@@ -321,7 +321,7 @@ static void told(void *arg, int status, struct wire_value result)
         d->told = sum;
         d->refusal = CENOTE_OK;
         compare(n->core, n);
-        if (d->list != LIST_NONE || d->count >= DIRECTORY_BATCH_MAX / 2)
+        if (d->list != LIST_NONE || d->count >= DIRECTORY_BATCH_MAX / 4)
             drive(n->core, n);
     } else if (status != CENOTE_UNAVAILABLE) {
         refused(n->core, n, status);

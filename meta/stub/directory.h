@@ -18,7 +18,7 @@
 #define METHOD_DIRECTORY      "directory"
 #define METHOD_DIRECTORY_READ "directory_read"
 
-#define DIRECTORY_BATCH_MAX 1024u /* entries of one call or answer */
+#define DIRECTORY_BATCH_MAX 4096u /* entries of one call or answer */
 
 enum directory_flags { DIRECTORY_REPLACE = 1 /* the put took the place of an older value */ };
 
