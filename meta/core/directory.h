@@ -33,7 +33,7 @@ struct node_heartbeat_params;
 struct object;
 
 /* Hints that wait for one node at most; a list of everything takes half of them at most. */
-#define DIRECTORY_HINTS_MAX     32768u
+#define DIRECTORY_HINTS_MAX     65536u
 /* In one tick, for all nodes: references looked at for lists, and entries sent. */
 #define DIRECTORY_TICK_REFS     32768u
 #define DIRECTORY_TICK_ENTRIES  16384u
