@@ -122,11 +122,6 @@ static uint64_t hash_gva(uint64_t gva)
     return directory_mix(gva_make(gva), 0);
 }
 
-static uint64_t hash_of(const void *owner, uint32_t ref)
-{
-    return hash_gva(get_u64(slot_of(owner, ref) + SLOT_GVA));
-}
-
 static uint8_t *find(const struct directory *d, struct gva gva)
 {
     struct index_visit v = {.hash = hash_gva(gva.v)};
@@ -524,7 +519,6 @@ static struct directory *directory_new(int fd, uint64_t limit_bytes)
     d->fd = fd < 0 ? memfd_create("cenote-directory", MFD_CLOEXEC) : fd;
     d->limit_bytes = limit_bytes < DIRECTORY_BYTES_MAX ? limit_bytes : DIRECTORY_BYTES_MAX;
     d->chunk_limit = (uint32_t)((d->limit_bytes - DIRECTORY_HEAD_BYTES) / DIRECTORY_CHUNK_BYTES);
-    d->by_gva = (struct index){.hash_of = hash_of, .owner = d};
     d->round = 1;
     d->empty = CHUNK_NONE;
     for (uint32_t i = 0; i < SLOT_CLASSES; i++)

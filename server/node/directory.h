@@ -27,8 +27,8 @@
 
 #include "meta/stub/directory.h"
 
-/* The file may grow to the length of the memory that the node donates, which it reaches only if that
- * is full of the smallest values; within these bounds. */
+/* The file may grow to the length of the memory that the node donates, which it reaches only if
+ * that is full of the smallest values; within these bounds. */
 #define DIRECTORY_BYTES_MIN (UINT64_C(64) << 20)
 #define DIRECTORY_BYTES_MAX (UINT64_C(128) << 30)
 
