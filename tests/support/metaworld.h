@@ -81,7 +81,7 @@ void world_run(struct world *w);
 /* Time passes, with ticks every SERVICE_TICK_MS and world_run() after each. */
 void world_pass(struct world *w, uint64_t ms);
 
-struct end *end_open(struct world *w);
+struct end *end_open(struct world *w); /* NULL: the service has no memory for it */
 void end_close(struct end *e);
 /* Sends a request that was written after end_request() and returns its msgid. */
 uint32_t end_request(struct end *e, struct wire_buf *b, const char *method);
