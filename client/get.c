@@ -140,8 +140,8 @@ static void value_ask_again(struct get *g, struct value *v, int failure, uint64_
 {
     bool late = failure == CENOTE_NODE_DOWN && now_ms >= v->begun_ms + g->env.timeout_ms;
 
-    if (failure == CENOTE_TIMED_OUT || failure == CENOTE_NO_MEMORY || late ||
-        v->rounds >= GET_ROUNDS_MAX) {
+    if (failure == CENOTE_TIMED_OUT || failure == CENOTE_NO_MEMORY ||
+        failure == CENOTE_BAD_ADDRESS || late || v->rounds >= GET_ROUNDS_MAX) {
         value_finish(v, failure);
         return;
     }

@@ -295,6 +295,7 @@ int putting_failure(int why)
     switch (why) {
     case CENOTE_TIMED_OUT:
     case CENOTE_NO_MEMORY:
+    case CENOTE_BAD_ADDRESS:
         return why;
     case CENOTE_FENCED:
     case CENOTE_BAD_GRANT:

@@ -11,10 +11,11 @@
 #define MODULE "get"
 
 enum reading_seen {
-    SEEN_BAD = 1,      /* arrived, and failed verification */
-    SEEN_DOWN = 2,     /* not reachable */
-    SEEN_LATE = 4,     /* no progress in time */
-    SEEN_NO_MEMORY = 8 /* this process */
+    SEEN_BAD = 1,       /* arrived, and failed verification */
+    SEEN_DOWN = 2,      /* not reachable */
+    SEEN_LATE = 4,      /* no progress in time */
+    SEEN_NO_MEMORY = 8, /* this process */
+    SEEN_ADDRESS = 16   /* the caller's memory isn't there */
 };
 
 void reading_begin(struct reading *r, uint32_t owner, uint16_t index, const struct stripe *s)
@@ -233,6 +234,8 @@ static uint8_t seen_by(int status)
         return SEEN_LATE;
     case CENOTE_NO_MEMORY:
         return SEEN_NO_MEMORY;
+    case CENOTE_BAD_ADDRESS:
+        return SEEN_ADDRESS;
     default:
         return SEEN_DOWN;
     }
@@ -247,11 +250,15 @@ void reading_end(struct reading *r, const struct reading_value *v, const struct 
         r->accepted = true;
     else
         r->seen |= SEEN_BAD;
+    if (r->seen & SEEN_ADDRESS) /* no replica helps */
+        r->tried = (uint8_t)((1u << r->replicas) - 1);
     free_sums(r);
 }
 
 int reading_failure(const struct reading *r)
 {
+    if (r->seen & SEEN_ADDRESS)
+        return CENOTE_BAD_ADDRESS;
     if (r->seen & SEEN_NO_MEMORY)
         return CENOTE_NO_MEMORY;
     if (r->seen & SEEN_DOWN)

@@ -36,6 +36,7 @@ struct fabric {
     pthread_mutex_t lock;
     struct xcopy_credentials who;
     uint64_t generations; /* given out */
+    struct registry *registry;
     struct fabric_node *buckets[BUCKETS];
 };
 
@@ -107,6 +108,11 @@ struct fabric *fabric_new(enum cenote_transport allowed)
     struct fabric *f = calloc(1, sizeof *f);
     if (f == NULL)
         return NULL;
+    f->registry = registry_new(xcopy_transports);
+    if (f->registry == NULL) {
+        free(f);
+        return NULL;
+    }
     f->allowed = allowed;
     pthread_mutex_init(&f->lock, NULL);
     return f;
@@ -119,6 +125,7 @@ void fabric_free(struct fabric *f)
     for (size_t i = 0; i < BUCKETS; i++)
         while (f->buckets[i] != NULL)
             fabric_drop_peer(f, f->buckets[i]->peer.node);
+    registry_free(f->registry);
     pthread_mutex_destroy(&f->lock);
     free(f);
 }
@@ -153,7 +160,24 @@ void fabric_abandon(struct fabric *f)
             node_abandon(n);
         }
     }
+    registry_abandon(f->registry);
     free(f);
+}
+
+struct registry *fabric_registry(struct fabric *f)
+{
+    return f->registry;
+}
+
+int fabric_register(struct fabric *f, void *addr, size_t len_bytes, enum memory_kind kind,
+                    uint64_t *id)
+{
+    return registry_add(f->registry, addr, len_bytes, kind, id);
+}
+
+int fabric_unregister(struct fabric *f, uint64_t id)
+{
+    return registry_drop(f->registry, id);
 }
 
 static bool same_credentials(const struct xcopy_credentials *a, const struct xcopy_credentials *b)

@@ -44,6 +44,11 @@ struct fabric_req {
  * open and turns out to be dead before anything of a request was transferred is replaced once. */
 void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_t timeout_ms);
 
+/* Registered memory, as cenote_buffer_register() and cenote_buffer_unregister(). Any thread. */
+int fabric_register(struct fabric *f, void *addr, size_t len_bytes, enum memory_kind kind,
+                    uint64_t *id);
+int fabric_unregister(struct fabric *f, uint64_t id);
+
 /* Name of the transport in use to a node, e.g. "shm"; connects if need be. NULL: not reachable. */
 const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeout_ms);
 
