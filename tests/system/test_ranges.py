@@ -143,8 +143,8 @@ def main():
     options = parser.parse_args()
 
     # Each death costs a node; two are needed at the end.
-    with Pool(nodes=2 + 4 * options.times, split=True, dram=24 * MIB, options=QUICK,
-              meta_options=["--put-timeout=30s"]) as pool:
+    with Pool(nodes=2 + 4 * options.times, split=True, dram=24 * MIB,
+              options=[*QUICK, "--put-timeout=30s"]) as pool:
         pool.allow(*NOISE)
 
         def each(case, *args):
@@ -158,7 +158,7 @@ def main():
         run_cases([each(around), each(damage), each(service_dies), each(node_dies, 2),
                    each(node_dies, 1)], [options.only] if options.only else [])
 
-    with Pool(dram=24 * MIB, options=QUICK, meta_options=["--put-timeout=300ms"]) as pool:
+    with Pool(dram=24 * MIB, options=[*QUICK, "--put-timeout=300ms"]) as pool:
         pool.allow(*NOISE)
         run_cases([each_late(pool, options.times)], [options.only] if options.only else [])
 
