@@ -75,7 +75,7 @@ struct putting {
     uint8_t states[STRIPES_MAX * REPLICAS_MAX];
 };
 
-/* *p is zeroed. flags: enum cenote_put_flags. values: room for as many as will be there at a time. */
+/* *p is zeroed. flags: enum cenote_put_flags. values: room for as many as will be there at once. */
 void putting_begin(struct putting *p, const struct machine *machine, const struct machine_env *env,
                    unsigned flags, struct putting_value *values);
 void putting_end(struct putting *p);

@@ -128,7 +128,7 @@ static size_t count_parts(const struct writer_range *r)
     return count;
 }
 
-/* ---- chunks that are kept; all under the lock ------------------------------------------------- */
+/* ---- chunks that are kept; all under the lock ------------------------------------------------ */
 
 static struct writer_chunk **chunk_place(struct writer *w, uint64_t index)
 {

@@ -108,7 +108,7 @@ void registry_abandon(struct registry *r)
     free(r);
 }
 
-/* ---- looking at memory ------------------------------------------------------------------------ */
+/* ---- looking at memory ----------------------------------------------------------------------- */
 
 /* Is all of it mapped for reading and writing? The kernel's list is in ascending order. */
 static int check_mapped(uintptr_t begin, uintptr_t end)
@@ -148,7 +148,7 @@ static int populate(uintptr_t begin, uintptr_t end)
     }
 }
 
-/* ---- the table; all under the lock ------------------------------------------------------------ */
+/* ---- the table; all under the lock ----------------------------------------------------------- */
 
 /* The first region that ends behind this address; count: none. */
 static size_t place_of(const struct registry *r, uintptr_t addr)
@@ -196,7 +196,7 @@ static void take_out(struct registry *r, const struct region *g)
     atomic_store(&r->count, count - 1);
 }
 
-/* ---- registering ------------------------------------------------------------------------------ */
+/* ---- registering ----------------------------------------------------------------------------- */
 
 int registry_add(struct registry *r, void *addr, size_t len_bytes, enum memory_kind kind,
                  uint64_t *id)
@@ -257,7 +257,7 @@ int registry_drop(struct registry *r, uint64_t id)
     return CENOTE_OK;
 }
 
-/* ---- pinning ---------------------------------------------------------------------------------- */
+/* ---- pinning --------------------------------------------------------------------------------- */
 
 static bool pinned_by(const struct region *g, uint64_t ticket)
 {

@@ -17,11 +17,11 @@
  * memory beforehand, as RDMA does, will be told of it here.
  *
  * Caveats
- *   - Memory that is unmapped while a call uses it: with shm the calling thread gets SIGSEGV, as from
- *     memcpy(); with tcp the call answers CENOTE_BAD_ADDRESS. Fix: register it, and unregister it
- *     before it is unmapped.
- *   - Nothing notices when registered memory is unmapped without being unregistered. Fix: unregister
- *     first.
+ *   - Memory that is unmapped while a call uses it: with shm the calling thread gets SIGSEGV, as
+ *     from memcpy(); with tcp the call answers CENOTE_BAD_ADDRESS. Fix: register it, and unregister
+ *     it before it is unmapped.
+ *   - Nothing notices when registered memory is unmapped without being unregistered. Fix:
+ *     unregister it first.
  *
  * Threads: all functions may be called from any thread at once on one client.
  */

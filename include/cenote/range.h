@@ -19,8 +19,8 @@
  *     CENOTE_VERIFY_SEAL, which reads the wanted bytes only.
  *   - Two calls on one key may see two values if somebody replaces it in between. Fix: compare
  *     cenote_range_item.put_id.
- *   - A writer has the service's put time-out (60 s from cenote_writer_open() on, unless the service
- *     was started with another) until its commit. Then the service ends the put, and commit answers
+ *   - From cenote_writer_open() to its commit a writer has the service's put time-out: 60 s, unless
+ *     the service was started with another. Then the service ends the put, and commit answers
  *     CENOTE_ABORTED. It does so too when it must fence another put of this client that began
  *     later and didn't end well. Fix: put the value again.
  *   - A node that fails takes what was written to it along. With replicas the put goes on while

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Puts, gets, ranges and writers while memory runs out: the Nth allocation of a machine fails, for every N. The
- * operation then says so, or gets along without; nothing leaks, and what is success is right.
+ * Puts, gets, ranges and writers while memory runs out: the Nth allocation of a machine fails, for
+ * every N. The operation then says so, or gets along without; nothing leaks, and what is success
+ * is right.
  */
 #include <stdbool.h>
 #include <stdio.h>
