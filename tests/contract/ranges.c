@@ -96,11 +96,12 @@ void case_part_and_list(struct rig *r)
 /* Where the kernel copies, memory that isn't there fails the request that names it. */
 void case_unmapped(struct rig *r)
 {
-    uint8_t *memory, *kept = malloc(LEN);
+    uint8_t *memory, *kept;
     struct rig_value v;
 
     if (r->transport->caps & XCOPY_CAP_IMMEDIATE)
         return; /* a memcpy by this thread */
+    kept = malloc(LEN);
     memory = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(memory != MAP_FAILED && kept != NULL && munmap(memory + 65536, 65536) == 0);
     struct cenote_buffer holed = {memory, LEN}, whole = {kept, LEN};

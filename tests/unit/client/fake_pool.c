@@ -121,7 +121,8 @@ static void copy_run(struct fake *f, struct fabric_req *r)
     if (x->op == XCOPY_WRITE) {
         if (x->seal_it)
             x->seal_it(x);
-        memcpy(extent + size - x->tail_len, x->tail, x->tail_len);
+        if (x->tail_len > 0)
+            memcpy(extent + size - x->tail_len, x->tail, x->tail_len);
     } else {
         memcpy(x->tail, extent + size - x->tail_len, x->tail_len);
     }
