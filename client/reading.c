@@ -111,6 +111,12 @@ static uint32_t choose(const struct reading *r, uint64_t put_id,
     return best;
 }
 
+static struct sums *new_sums(const struct reading_value *v, uint64_t payload_len)
+{
+    return v->sums_room ? sums_in(v->sums_room, v->sums_room_bytes, payload_len)
+                        : sums_new(payload_len);
+}
+
 static struct part_want part_of(const struct reading *r, const struct reading_value *v)
 {
     return (struct part_want){.payload_len = r->payload_len,
@@ -141,15 +147,16 @@ static bool make_sums(struct reading *r, const struct reading_value *v)
     if (!v->sums)
         return true;
     if (is_whole(r))
-        r->sums = sums_new(r->payload_len);
+        r->sums = new_sums(v, r->payload_len);
     else
         r->part = part_new(&want);
     return r->sums || r->part;
 }
 
-static void free_sums(struct reading *r)
+static void free_sums(struct reading *r, const struct reading_value *v)
 {
-    sums_free(r->sums);
+    if (!v->sums_room)
+        sums_free(r->sums);
     part_free(r->part);
     r->sums = NULL;
     r->part = NULL;
@@ -252,7 +259,7 @@ void reading_end(struct reading *r, const struct reading_value *v, const struct 
         r->seen |= SEEN_BAD;
     if (r->seen & SEEN_ADDRESS) /* no replica helps */
         r->tried = (uint8_t)((1u << r->replicas) - 1);
-    free_sums(r);
+    free_sums(r, v);
 }
 
 int reading_failure(const struct reading *r)

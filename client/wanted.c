@@ -40,13 +40,13 @@ bool wanted_same_key(const struct wanted *a, const struct wanted *b)
            memcmp(a->key->data, b->key->data, a->key->len_bytes) == 0;
 }
 
-int wanted_fits(const struct wanted *w, const struct lookup_item *found)
+int wanted_fits(const struct wanted *w, uint64_t put_id, uint64_t value_len_bytes)
 {
-    *w->value_len_bytes = found->len_bytes;
+    *w->value_len_bytes = value_len_bytes;
     if (w->whole)
-        return found->len_bytes > w->len_bytes ? CENOTE_BUFFER_SIZE : CENOTE_OK;
-    *w->put_id = found->put_id;
-    return w->offset > found->len_bytes || w->len_bytes > found->len_bytes - w->offset
+        return value_len_bytes > w->len_bytes ? CENOTE_BUFFER_SIZE : CENOTE_OK;
+    *w->put_id = put_id;
+    return w->offset > value_len_bytes || w->len_bytes > value_len_bytes - w->offset
                ? CENOTE_BAD_RANGE
                : CENOTE_OK;
 }

@@ -25,7 +25,7 @@ struct wanted wanted_range(struct cenote_range_item *item);
 bool wanted_same_key(const struct wanted *a, const struct wanted *b);
 
 /* Tells the item what was found. CENOTE_OK, CENOTE_BUFFER_SIZE or CENOTE_BAD_RANGE. */
-int wanted_fits(const struct wanted *w, const struct lookup_item *found);
+int wanted_fits(const struct wanted *w, uint64_t put_id, uint64_t value_len_bytes);
 
 /* What of a stripe is wanted: at, len_bytes of its payload; skip_bytes of the buffers lead there.
  * False: nothing. An empty stripe of an empty value is wanted for its seal. */

@@ -44,6 +44,9 @@ struct fabric_req {
  * open and turns out to be dead before anything of a request was transferred is replaced once. */
 void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_t timeout_ms);
 
+/* Reads at once, without a lock, if an open channel to the node can: then true, and the request has
+ * its status. False: nothing was done; fabric_run() can. Any thread. */
+bool fabric_read_now(struct fabric *f, struct fabric_req *req);
 /* Registered memory, as cenote_buffer_register() and cenote_buffer_unregister(). Any thread. */
 int fabric_register(struct fabric *f, void *addr, size_t len_bytes, enum memory_kind kind,
                     uint64_t *id);

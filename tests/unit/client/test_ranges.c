@@ -405,3 +405,36 @@ Test(ranges, at_random)
         cr_assert_eq(got[at], GUARD);
     }
 }
+
+/* ---- with what is known ----------------------------------------------------------------------- */
+
+Test(ranges, known_key__no_lookup)
+{
+    f.cache = cache_new(CACHE_BYTES_DEFAULT);
+    store("k", VALUE_BYTES);
+    cr_assert_eq(fake_get(&f, "k", got, sizeof got, NULL), CENOTE_OK);
+    f.lookups = 0;
+    expect_range("k", CHUNK - 5, 10);
+    cr_assert_eq(f.lookups, 0);
+    /* What doesn't fit, and what reads no seal, is the service's to say. */
+    cr_assert_eq(get_range("k", VALUE_BYTES, 1), CENOTE_BAD_RANGE);
+    cr_assert_eq(f.lookups, 1);
+    expect_range("k", 7, 0);
+    cr_assert_eq(f.lookups, 2);
+    fake_remove(&f, "k");
+    cr_assert_eq(get_range("k", 0, 0), CENOTE_NOT_FOUND);
+    cr_assert_eq(get_range("k", 0, 10), CENOTE_NOT_FOUND);
+}
+
+Test(ranges, a_range_makes_its_key_known__if_it_touches_all_stripes)
+{
+    f.cache = cache_new(CACHE_BYTES_DEFAULT);
+    f.stripe_bytes = 2 * CHUNK;
+    store("k", VALUE_BYTES);
+    expect_range("k", 5, 10);
+    cr_assert_eq(f.lookups, 1);
+    expect_range("k", 5, VALUE_BYTES - 10);
+    cr_assert_eq(f.lookups, 2);
+    expect_range("k", 2 * CHUNK, 100);
+    cr_assert_eq(f.lookups, 2);
+}
