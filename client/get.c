@@ -2,6 +2,7 @@
 #include "client/get.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,13 +68,16 @@ struct get {
     struct wire_buf request;
     struct retry retry;
     uint64_t asked_ms; /* before the request was sent */
-    uint32_t asked[GET_WINDOW], asked_count, ask_max;
-    uint32_t asking[GET_WINDOW]; /* values from asked[] on that share the question */
+    uint32_t asked_count, ask_max;
 
     enum step_kind doing;
     bool calling;    /* the request waits to be sent (again) */
     bool map_wanted; /* an address is unknown, or a node is not where the map says */
     bool map_fresh;  /* refreshed since the last lookup */
+
+    /* The first asked_count are set; not cleared at the beginning, which would cost a short get. */
+    uint32_t asked[GET_WINDOW];
+    uint32_t asking[GET_WINDOW]; /* values from asked[] on that share the question */
 };
 
 static void get_next(struct machine *m, uint64_t now_ms, struct step *out);
@@ -84,11 +88,12 @@ static const struct machine_ops get_ops = {.next = get_next, .done = get_done};
 static struct get *begin(const struct machine_env *env, size_t count)
 {
     size_t window = count < GET_WINDOW ? count : GET_WINDOW;
-    struct get *g = calloc(1, sizeof *g);
+    struct get *g = malloc(sizeof *g);
 
     assert(count > 0 && count <= CENOTE_BATCH_MAX);
     if (!g)
         return NULL;
+    memset(g, 0, offsetof(struct get, asked));
     g->values = calloc(window, sizeof *g->values);
     if (!g->values) {
         free(g);
