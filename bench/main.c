@@ -62,12 +62,8 @@ static const struct {
     const char *name;
     int (*run)(const struct bench_options *o, int argc, char **argv);
 } commands[] = {{"trace", bench_trace},
-                 {"lookup", bench_lookup},
-                 {"get", bench_get},
-                 {"commit", bench_commit},
-                 {"copy", bench_copy}};
-} commands[] = {{"trace", bench_trace},
                 {"lookup", bench_lookup},
+                {"get", bench_get},
                 {"commit", bench_commit},
                 {"copy", bench_copy}};
 
