@@ -19,8 +19,8 @@ static const struct config_option options[] = {
      0},
     {"transport", CONFIG_CHOICE, AT(transport), "auto", "NAME", "how bytes travel", transports, 0,
      0},
-    {"verify", CONFIG_CHOICE, AT(verify), "full", "KIND", "trace: what a get checks", verifies, 0,
-     0},
+    {"verify", CONFIG_CHOICE, AT(verify), "full", "KIND", "trace, get: what a get checks", verifies,
+     0, 0},
     {"block", CONFIG_SIZE, AT(block_bytes), "64K", "SIZE", "trace: bytes of a block", NULL, 1,
      1ull << 32},
     {"workers", CONFIG_COUNT, AT(workers), "1", "N", "threads", NULL, 1, 256},
@@ -30,7 +30,8 @@ static const struct config_option options[] = {
      "lookup: how many keys there are; commit: how many puts", NULL, 1, 100000000},
     {"batch", CONFIG_COUNT, AT(batch), "128", "N", "lookup: keys in one call", NULL, 1,
      CENOTE_BATCH_MAX},
-    {"rounds", CONFIG_COUNT, AT(rounds), "200", "N", "lookup, copy: how often", NULL, 1, 100000000},
+    {"rounds", CONFIG_COUNT, AT(rounds), "200", "N", "lookup, get, copy: how often", NULL, 1,
+     100000000},
     {"sessions", CONFIG_COUNT, AT(sessions), "16", "N", "commit: sessions", NULL, 1,
      ASKER_SESSIONS_MAX},
     {"depth", CONFIG_COUNT, AT(depth), "16", "N", "commit: calls in flight on each session", NULL,
@@ -50,6 +51,7 @@ static const struct config_spec spec = {
     "cenote-bench [OPTION]... COMMAND\n\n"
     "  trace FILE   replay a request trace as a serving engine would, and check every byte\n"
     "  lookup       lookups in batches among many small objects\n"
+    "  get [SIZE]...  gets of one value, warm and cold, beside a call and a memcpy\n"
     "  commit [N]   commits of single puts and in batches of 32 (or of N), nothing written:\n"
     "               the service's part alone, beside what LMDB needs for the same records\n"
     "  copy [SIZE]  get and put of a KV-cache block (122 buffers, 8784 KiB), or of one buffer,\n"
@@ -61,6 +63,7 @@ static const struct {
     int (*run)(const struct bench_options *o, int argc, char **argv);
 } commands[] = {{"trace", bench_trace},
                 {"lookup", bench_lookup},
+                {"get", bench_get},
                 {"commit", bench_commit},
                 {"copy", bench_copy}};
 

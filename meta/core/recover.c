@@ -130,6 +130,8 @@ static int recover_removed(struct core *c, struct ending *e)
     claim->unsettled++;
     e->missed = !objects_lost(c, o);
     claim->missed += e->missed;
+    e->recovered = true;
+    claim->recovered++;
     e->claim = claim;
     e->lease_end_ms = reuse_lease_end(c, o);
     if (newer == NULL)

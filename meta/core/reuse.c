@@ -154,6 +154,7 @@ static void settle(struct ending *e)
     assert(claim->unsettled > 0);
     claim->unsettled--;
     claim->missed -= e->missed;
+    claim->recovered -= e->recovered;
     struct outcomes outcomes = e->outcomes;
     e->outcomes.first = NULL;
     if (claim->unsettled == 0 && claim->successor != NULL)

@@ -50,6 +50,7 @@ struct ending {
     uint32_t size;  /* of this struct */
     bool deleted;   /* the record is */
     bool missed;    /* not lost: until it has settled, lookups of the key wait */
+    bool recovered; /* from an earlier life of the service */
     bool live_seal; /* of an extent that ended with its incarnation: a cut-off node may serve it */
     struct change change;
     struct extent_work extents[]; /* one for each piece */
