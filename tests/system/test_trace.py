@@ -85,9 +85,9 @@ def check_all_fits(path, requests):
 def check_service(pool):
     """The commands that ask the service alone, in small: what they count must add up."""
     for command in (["commit"], ["commit", "7"], ["lookup"]):
-        done = subprocess.run([BIN / "cenote-bench", "--json", "--objects", "2000", "--rounds", "20",
-                               *command], env=pool.environment(), capture_output=True, timeout=60,
-                              check=False)
+        done = subprocess.run([BIN / "cenote-bench", "--json", "--objects", "2000",
+                               "--rounds", "20", *command], env=pool.environment(),
+                              capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, (command, (done.stdout + done.stderr).decode())
         for line in done.stdout.splitlines():
             result = json.loads(line)
