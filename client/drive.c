@@ -18,6 +18,7 @@ struct drive {
     struct locate *map;
     struct slow *slow;
     struct fabric *fabric;
+    struct views *views;
     pthread_mutex_t refreshing; /* one refresh at a time */
     _Atomic uint64_t refreshes; /* begun */
     int refreshed;              /* how the last one ended */
@@ -58,15 +59,20 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->fabric = fabric_new(options->transport);
     if (!d->fabric)
         goto free_slow;
+    d->views = views_new(d->fabric);
+    if (!d->views)
+        goto free_fabric;
     session.connected = connected;
     session.arg = d;
     status = session_open(&session, &d->session);
     if (status != CENOTE_OK)
-        goto free_fabric;
+        goto free_views;
     pthread_mutex_init(&d->refreshing, NULL);
     *out = d;
     return CENOTE_OK;
 
+free_views:
+    views_free(d->views);
 free_fabric:
     fabric_free(d->fabric);
 free_slow:
@@ -81,6 +87,7 @@ free_drive:
 void drive_close(struct drive *d)
 {
     session_close(d->session);
+    views_free(d->views);
     fabric_free(d->fabric);
     slow_free(d->slow);
     locate_free(d->map);
@@ -91,6 +98,7 @@ void drive_close(struct drive *d)
 void drive_abandon(struct drive *d)
 {
     session_abandon(d->session);
+    views_abandon(d->views);
     fabric_abandon(d->fabric);
     slow_free(d->slow);
     locate_free(d->map);
@@ -264,6 +272,11 @@ struct machine_env drive_env(struct drive *d)
                                 .arg = d};
 }
 
+struct views *drive_views(const struct drive *d)
+{
+    return d->views;
+}
+
 static void run_call(struct drive *d, struct machine *m, const struct step *step)
 {
     struct rpc_answer answer = {0};
@@ -278,11 +291,29 @@ static void run_call(struct drive *d, struct machine *m, const struct step *step
         rpc_answer_free(&answer);
 }
 
+static int run_step(struct drive *d, const struct step *step)
+{
+    switch (step->kind) {
+    case STEP_COPY:
+        fabric_run(d->fabric, step->copies, step->copy_count, d->timeout_ms);
+        return CENOTE_OK;
+    case STEP_HOLD:
+        return fabric_hold(d->fabric, step->hold, d->timeout_ms);
+    case STEP_UNHOLD:
+        fabric_unhold(d->fabric, step->hold->link, step->hold->x.slot);
+        return CENOTE_OK;
+    case STEP_REFRESH_MAP:
+        return drive_refresh(d);
+    default:
+        sleep_until(step->until_ms);
+        return CENOTE_OK;
+    }
+}
+
 void drive_run(struct drive *d, struct machine *m)
 {
     const struct wire_value nothing = {NULL};
     struct step step;
-    int status = CENOTE_OK;
 
     for (m->ops->next(m, clock_now_ms(), &step); step.kind != STEP_DONE;
          m->ops->next(m, clock_now_ms(), &step)) {
@@ -290,13 +321,7 @@ void drive_run(struct drive *d, struct machine *m)
             run_call(d, m, &step);
             continue;
         }
-        if (step.kind == STEP_COPY)
-            fabric_run(d->fabric, step.copies, step.copy_count, d->timeout_ms);
-        else if (step.kind == STEP_REFRESH_MAP)
-            status = drive_refresh(d);
-        else
-            sleep_until(step.until_ms);
+        int status = run_step(d, &step);
         m->ops->done(m, clock_now_ms(), status, nothing);
-        status = CENOTE_OK;
     }
 }

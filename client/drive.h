@@ -8,6 +8,7 @@
 
 #include "client/machine.h"
 #include "client/session.h"
+#include "client/views.h"
 #include "transport/fabric.h"
 
 struct drive;
@@ -21,6 +22,7 @@ struct drive_options {
 
 /* As session_open(); CENOTE_NO_MEMORY. */
 int drive_open(const struct drive_options *options, struct drive **out);
+/* Ends all views. */
 void drive_close(struct drive *d);
 /* In a forked child, instead of closing: gives back what is the child's own. */
 void drive_abandon(struct drive *d);
@@ -29,6 +31,9 @@ void drive_abandon(struct drive *d);
 struct machine_env drive_env(struct drive *d);
 /* Runs a machine until it is done. */
 void drive_run(struct drive *d, struct machine *m);
+
+/* What this client looks at. */
+struct views *drive_views(const struct drive *d);
 
 /* One call that may be repeated (reads only), until it is answered or retry.h gives up. */
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer);

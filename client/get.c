@@ -11,9 +11,6 @@
 
 #define MODULE "get"
 
-/* What the reader's clock may lose against the service's, in a lease: 1/128, and one tick. */
-#define LEASE_DRIFT_PART 128u
-
 /*
  * The life of one value:
  *
@@ -231,7 +228,6 @@ static int confirm_stripes(struct get *g, struct value *v, const struct lookup_i
 static void value_found(struct get *g, struct value *v, const struct lookup_item *found,
                         uint64_t now_ms)
 {
-    uint64_t margin_ms = found->lease_ms / LEASE_DRIFT_PART + 1;
     bool same = v->stripes > 0 && v->common.put_id == found->put_id;
     int status;
 
@@ -252,8 +248,7 @@ static void value_found(struct get *g, struct value *v, const struct lookup_item
                                                found->sum_kind != SUM_NONE,
                                        .buffers = v->item->buffers,
                                        .buffer_count = v->item->buffer_count};
-    v->lease_end_ms = g->asked_ms + found->lease_ms;
-    v->lease_end_ms -= found->lease_ms > margin_ms ? margin_ms : found->lease_ms;
+    v->lease_end_ms = reading_lease_end(g->asked_ms, found->lease_ms);
     v->state = VALUE_READ;
 
     status = same ? confirm_stripes(g, v, found) : begin_stripes(g, v, found);
@@ -470,6 +465,8 @@ static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire
         break;
     case STEP_WAIT:
         break;
+    case STEP_HOLD:
+    case STEP_UNHOLD:
     case STEP_DONE:
         assert(!"the machine was not asked for a step");
     }

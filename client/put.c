@@ -564,6 +564,8 @@ static void put_done(struct machine *m, uint64_t now_ms, int status, struct wire
         break;
     case STEP_WAIT:
         break;
+    case STEP_HOLD:
+    case STEP_UNHOLD:
     case STEP_DONE:
         assert(!"the machine was not asked for a step");
     }

@@ -10,12 +10,21 @@
 
 #define MODULE "get"
 
+/* What the reader's clock may lose against the service's, in a lease: 1/128, and one tick. */
+#define LEASE_DRIFT_PART 128u
+
 enum reading_seen {
     SEEN_BAD = 1,      /* arrived, and failed verification */
     SEEN_DOWN = 2,     /* not reachable */
     SEEN_LATE = 4,     /* no progress in time */
     SEEN_NO_MEMORY = 8 /* this process */
 };
+
+uint64_t reading_lease_end(uint64_t asked_ms, uint64_t lease_ms)
+{
+    uint64_t margin_ms = lease_ms / LEASE_DRIFT_PART + 1;
+    return asked_ms + lease_ms - (lease_ms > margin_ms ? margin_ms : lease_ms);
+}
 
 void reading_begin(struct reading *r, uint32_t owner, uint16_t index, const struct stripe *s)
 {

@@ -42,6 +42,9 @@ struct reading {
     uint8_t seal[SEAL_BYTES];
 };
 
+/* Until when bytes that arrive may be accepted after a lookup that was asked at this time. */
+uint64_t reading_lease_end(uint64_t asked_ms, uint64_t lease_ms);
+
 /* The service's answer names a stripe: begin it. */
 void reading_begin(struct reading *r, uint32_t owner, uint16_t index, const struct stripe *s);
 

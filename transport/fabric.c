@@ -298,6 +298,20 @@ static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeou
     return status;
 }
 
+bool fabric_may_hold(struct fabric *f, uint64_t node)
+{
+    bool may = false;
+    pthread_mutex_lock(&f->lock);
+    const struct fabric_node *n = *node_place(f, node);
+    for (size_t i = 0; n != NULL && xcopy_transports[i] != NULL && !may; i++) {
+        const struct xcopy_transport *t = xcopy_transports[i];
+        may = (f->allowed == CENOTE_TRANSPORT_AUTO || t->id == f->allowed) && xcopy_holds(t) &&
+              t->reaches(&n->peer);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return may || n == NULL;
+}
+
 /* ---- lending --------------------------------------------------------------------------------- */
 
 /* An open link, or NULL; under the lock. */

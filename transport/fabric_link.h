@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fabric's channels: what fabric.c keeps and fabric_run.c uses. */
+/* The fabric's channels: what fabric.c keeps, fabric_run.c and fabric_hold.c use. */
 #ifndef CENOTE_TRANSPORT_FABRIC_LINK_H
 #define CENOTE_TRANSPORT_FABRIC_LINK_H
 
@@ -13,7 +13,7 @@ struct fabric_link {
     struct fabric_node *node;
     struct xcopy_channel *channel;
     uint64_t generation; /* the node's, when it was opened */
-    unsigned users;      /* of a shared one; its place at the node counts as one */
+    unsigned users;      /* of a shared one, holds included; its place at the node counts as one */
     bool shared;
 };
 
@@ -27,6 +27,8 @@ enum fabric_want {
  * connecting failed. */
 int fabric_link_take(struct fabric *f, uint64_t node, enum fabric_want want, uint32_t timeout_ms,
                      struct fabric_link **out, bool *reused);
+/* Could a transport to this node hold anything? Unknown nodes: yes, and taking a link tells. */
+bool fabric_may_hold(struct fabric *f, uint64_t node);
 /* Gives it back; one that is broken is not kept. */
 void fabric_link_give(struct fabric *f, struct fabric_link *link, bool broken);
 

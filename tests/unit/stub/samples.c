@@ -352,7 +352,7 @@ static bool node_join_result_equal(const struct node_join_result *a,
 }
 STRUCT_SAMPLE(node_join_result)
 
-static const struct node_heartbeat_params node_heartbeat_params_value = {2, {1 << 20, 7}};
+static const struct node_heartbeat_params node_heartbeat_params_value = {2, {1 << 20, 7}, 3};
 static bool node_heartbeat_params_equal(const struct node_heartbeat_params *a,
                                         const struct node_heartbeat_params *b)
 {
