@@ -2,10 +2,10 @@
 /*
  * Client machines: the logic of put, get and view without any I/O.
  *
- * A machine works on one batch, or on one view. Its driver (client/drive.c, or the simulator) asks it for the next
- * step, carries the step out, and tells how that ended; one step at a time, on one thread, until
- * the machine is done. The machine reads no clock and no socket: time is an argument, answers of
- * the service are values, and copies are requests that the driver runs on a fabric.
+ * A machine works on one batch, or on one view. Its driver (client/drive.c, or the simulator) asks
+ * it for the next step, carries the step out, and tells how that ended; one step at a time, on one
+ * thread, until the machine is done. The machine reads no clock and no socket: time is an argument,
+ * answers of the service are values, and copies are requests that the driver runs on a fabric.
  */
 #ifndef CENOTE_CLIENT_MACHINE_H
 #define CENOTE_CLIENT_MACHINE_H

@@ -154,8 +154,8 @@ def _list_items(body):
             for term, text in items]
 
 
-def _about(text):
-    """Sections of a header's opening comment; the first is the description."""
+def _about(text, described=True):
+    """Sections of a header's opening comment; the first is the description, if it is wanted."""
     lines = []
     for block in text.split("\n\n"):
         first, _, rest = block.partition("\n")
@@ -164,7 +164,7 @@ def _about(text):
             lines += _section(first.upper(), _list_items(rest))
         elif named:
             lines += _section(named[1].upper(), [troff.prose(_sentence(troff.fill(named[2])))])
-        else:
+        elif described:
             lines += _section("DESCRIPTION", [troff.prose(troff.fill(block))])
     return lines
 
@@ -190,6 +190,8 @@ def overview_page(declared):
              troff.heading("NAME"), "cenote \\- a pool of donated memory with a key/value store",
              troff.heading("SYNOPSIS"), ".nf", f".B #include <{name}>", ".fi", ".PP", LINK]
     lines += _about(declared.about[name])
+    for other in sorted(set(declared.about) - {name}):
+        lines += _about(declared.about[other], described=False)
     lines += _section("FUNCTIONS", functions)
     lines += _section("LIMITS", limits)
     lines += _section("STATUS CODES", _statuses(declared))

@@ -3,12 +3,11 @@
  * @file view.h
  * Looking at values where they lie, without a copy.
  *
- * Views
- *   A view is a pointer into the memory of a node on this machine, reached by shared memory. It
- *   costs the same for any size. The bytes at it are those of one put and don't change until the
- *   view is released, whatever happens meanwhile: the key may be removed or replaced, the service
- *   may be away, the node may be killed. What is looked at is never given to others; its space comes
- *   back to the pool when the last view of it is released.
+ * Views: a view is a pointer into the memory of a node on this machine, reached by shared memory.
+ * It costs the same for any size. The bytes at it are those of one put and don't change until the
+ * view is released, whatever happens meanwhile: the key may be removed or replaced, the service may
+ * be away, the node may be killed. What is looked at is never given to others; its space comes back
+ * to the pool when the last view of it is released.
  *
  * Caveats of views
  *   - A view that isn't released keeps its space for ever (cenote_pool_status() shows it as held).
@@ -48,6 +47,7 @@ struct cenote_view {
  *         memory, or the value is striped over several extents: get it), CENOTE_LIMIT (too many
  *         views are open), CENOTE_CORRUPT, CENOTE_NODE_DOWN, CENOTE_UNAVAILABLE, CENOTE_TIMED_OUT,
  *         CENOTE_KEY_SIZE, CENOTE_INVALID, CENOTE_NO_MEMORY.
+ * Any thread.
  */
 CENOTE_API int cenote_view_get(struct cenote *client, const void *key, size_t key_len_bytes,
                                struct cenote_view *out);
@@ -55,9 +55,9 @@ CENOTE_API int cenote_view_get(struct cenote *client, const void *key, size_t ke
 /**
  * Ends a view: nothing may read its bytes any more.
  * @param client  the one that opened it, or NULL when that has been closed.
- * @param view    zero-filled by this. NULL, a zero-filled one, and one that has been released by way
- *                of a copy of the struct are accepted.
- * Any thread, not only the one that opened it.
+ * @param view    zero-filled by this. NULL and a zero-filled one are accepted, and so is a copy of
+ *                one that has been released.
+ * Any thread. It may be another than the one that opened the view.
  */
 CENOTE_API void cenote_view_release(struct cenote *client, struct cenote_view *view);
 

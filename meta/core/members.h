@@ -39,8 +39,8 @@ struct incarnation {
     struct list voiding; /* likewise, on the way to the node */
 };
 
-/* Extents that somebody looks at: when a node is asked for them again. An extent begins in the first
- * list and moves on with each answer that it is held still. */
+/* Extents that somebody looks at: when a node is asked for them again. An extent begins in the
+ * first list and moves on with each answer that it is held still. */
 #define HELD_FIRST_MS 50u
 #define HELD_PAUSES   5u /* each twice the one before: the last is 800 ms */
 

@@ -12,9 +12,9 @@
  *   DONE      none of these; or its incarnation has ended, and with it all of this
  *
  * Nodes that are away are waited for, without end: time proves nothing about a writer, nor about
- * whoever holds an extent. Only when all extents are done and the lease of the object has run out is the record deleted, and when that
- * is durable the space is free. After a restart everything begins again from the records: fencing
- * and voiding twice do no harm.
+ * whoever holds an extent. Only when all extents are done and the lease of the object has run out
+ * is the record deleted, and when that is durable the space is free. After a restart everything
+ * begins again from the records: fencing and voiding twice do no harm.
  *
  * Apart from that an ending object settles: when all seals are void or the lease has run out, no
  * reader accepts it any more, and a newer object of the key may be shown. Whoever holds it doesn't

@@ -307,11 +307,11 @@ struct fence_params {
 void fence_params_put(struct wire_buf *b, const struct fence_params *p);
 bool fence_params_get(struct wire_value v, struct fence_params *p);
 
-/* void [reign, [[gva, payload length], ...]] -> nil | [index, ...], once the seal of every extent is
- * void. The list names those that somebody still looks at, by their places in the call, ascending.
- * The service only sends it for extents that no writer can reach any more, and sends it again for
- * those that are held, until they aren't. CENOTE_BAD_RANGE: one of them is not this node's; the
- * others are void all the same. */
+/* void [reign, [[gva, payload length], ...]] -> nil | [index, ...], once the seal of every
+ * extent is void. The list names those that somebody still looks at, by their places in the
+ * call, ascending. The service only sends it for extents that no writer can reach any more, and
+ * sends it again for those that are held, until they aren't. CENOTE_BAD_RANGE: one of them is
+ * not this node's; the others are void all the same. */
 #define VOID_BATCH_MAX 1024u
 void void_params_put(struct wire_buf *b, uint64_t reign, uint32_t count); /* extents follow */
 bool void_params_get(struct wire_value v, uint64_t *reign, uint32_t *count,

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "transport/base/testswitch.h"
+
 /* ---- what the service is given ---- */
 
 static uint64_t now_ms(void *arg)
@@ -101,13 +103,59 @@ int world_start(struct world *w)
     return w->started;
 }
 
+static bool is_held(const struct world *w, struct gva extent)
+{
+    for (unsigned i = 0; i < w->held_count; i++)
+        if (w->held[i].v == extent.v)
+            return true;
+    return false;
+}
+
+void world_hold(struct world *w, struct gva extent)
+{
+    assert(w->held_count < WORLD_HELD);
+    w->held[w->held_count++] = extent;
+}
+
+void world_unhold(struct world *w, struct gva extent)
+{
+    for (unsigned i = 0; i < w->held_count; i++) {
+        if (w->held[i].v != extent.v)
+            continue;
+        w->held[i] = w->held[--w->held_count];
+        return;
+    }
+}
+
+static void put_voided(const struct end *e, const struct call *call, struct wire_buf *b)
+{
+    bool held[VOID_BATCH_MAX];
+    uint64_t reign, payload_len;
+    uint32_t count;
+    struct wire_value extents;
+    bool good = void_params_get(call->msg.params, &reign, &count, &extents);
+    for (uint32_t i = 0; good && i < count; i++) {
+        struct gva gva;
+        good = void_extent_get(wire_at(extents, i), &gva, &payload_len);
+        held[i] = is_held(e->world, gva) && !test_off(TEST_HOLD);
+    }
+    assert(good);
+    void_result_put(b, held, count);
+}
+
 static void call_drop(struct end *e, unsigned i, int status)
 {
-    static const uint8_t nil = 0xc0, forty_two = 42;
     struct call call = e->calls[i];
     struct wire_msg holder = {0};
     struct wire_value result;
-    int parsed = wire_parse_value(e->answers_garbage ? &forty_two : &nil, 1, &holder, &result);
+    struct wire_buf b = {0};
+    if (e->answers_garbage)
+        wire_put_uint(&b, 42);
+    else if (strcmp(call.method, METHOD_VOID) == 0)
+        put_voided(e, &call, &b);
+    else
+        wire_put_nil(&b);
+    int parsed = wire_parse_value(b.data, b.len, &holder, &result);
     assert(parsed == CENOTE_OK);
     memmove(&e->calls[i], &e->calls[i + 1], (--e->call_count - i) * sizeof(call));
     if (status == CENOTE_OK && e->world->replied != NULL)
@@ -116,6 +164,7 @@ static void call_drop(struct end *e, unsigned i, int status)
     free(call.frame);
     call.done(call.arg, status, status == CENOTE_OK ? result : (struct wire_value){NULL});
     wire_msg_free(&holder);
+    wire_buf_free(&b);
 }
 
 static void end_free(struct end *e)

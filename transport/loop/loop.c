@@ -3,9 +3,9 @@
  * The reference: both ends in one process. A copy is done by the thread that submits it, while it
  * stands in the exporter's list of writers; a fence ends when no writer stands there that it names.
  *
- * Holds stand in a list too. The lock of the lists makes either the hold visible to whoever looks for
- * it after a void, or the void visible to the holder. A view is a pointer into the node's own memory,
- * which must stay until the last one is released.
+ * Holds stand in a list too. The lock of the lists makes either the hold visible to whoever looks
+ * for it after a void, or the void visible to the holder. A view is a pointer into the node's own
+ * memory, which must stay until the last one is released.
  *
  * A writer enters the list first and asks the gate then; a fence has closed the gate before it
  * looks at the list. So one of the two sees the other.

@@ -4,9 +4,9 @@
  *
  * When a node is killed, its clients may stand in the midst of a memcpy into its memory. If the
  * memory dies with the node, that is nobody's affair. If it is named, the next process goes on with
- * the same pages, and must know who may still write to them, and who looks at them. So beside named memory each connection
- * has its slots in a named file; the file's name tells whose they are, so that it says so from the
- * first moment on, and a client can't change it by writing into its slots.
+ * the same pages, and must know who may still write to them, and who looks at them. So beside named
+ * memory each connection has its slots in a named file; the file's name tells whose they are, so
+ * that it says so from the first moment on, and a client can't change it by writing into its slots.
  *
  * The next process, before it serves anything:
  *   1  raises the horizon of every file to the end of all numbers. A client that still has the old

@@ -77,7 +77,8 @@
  * Each connection has a file of its own, of which the size is sealed, or which lies beside named
  * memory and outlives the node's process (keep.h). Neither side can make the
  * other fault; a client that writes nonsense into its file can delay fences of its own session
- * and keep extents out of use, and a client that may map the segments at all is trusted like the node (same user).
+ * and keep extents out of use, and a client that may map the segments at all is trusted like the
+ * node (same user).
  */
 struct slots {
     uint64_t magic;

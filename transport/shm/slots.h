@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The slots of one shared-memory connection: of its writers, and its holds. The essay is in slots.c.
- */
+/* The slots of one shared-memory connection: of its writers, and its holds. The essay is in
+ * slots.c. */
 #ifndef CENOTE_TRANSPORT_SHM_SLOTS_H
 #define CENOTE_TRANSPORT_SHM_SLOTS_H
 

@@ -357,7 +357,7 @@ static bool node_heartbeat_params_equal(const struct node_heartbeat_params *a,
                                         const struct node_heartbeat_params *b)
 {
     return SAME(*a, *b, segment_count) && SAME(*a, *b, populated_bytes[0]) &&
-           SAME(*a, *b, populated_bytes[1]);
+           SAME(*a, *b, populated_bytes[1]) && SAME(*a, *b, holds);
 }
 STRUCT_SAMPLE(node_heartbeat_params)
 

@@ -251,3 +251,48 @@ Test(messages, node_join__full)
     node_join_params_put(&b, &p);
     cr_assert(judge_buf(&b, join_ok));
 }
+
+/* ---- what is held ---------------------------------------------------------------------------- */
+
+static bool second_and_fourth(struct wire_value v)
+{
+    bool held[4];
+    return void_result_get(v, held, 4) && !held[0] && held[1] && !held[2] && held[3];
+}
+
+static bool none(struct wire_value v)
+{
+    bool held[4] = {true, true, true, true};
+    return void_result_get(v, held, 4) && !held[0] && !held[1] && !held[2] && !held[3];
+}
+
+static bool some_of_four(struct wire_value v)
+{
+    bool held[4];
+    return void_result_get(v, held, 4);
+}
+
+Test(messages, voided__names_what_is_held)
+{
+    struct wire_buf b = {0};
+    void_result_put(&b, (bool[4]){false, true, false, true}, 4);
+    cr_assert(judge_buf(&b, second_and_fourth));
+    void_result_put(&b, (bool[4]){false}, 4);
+    cr_assert(judge_buf(&b, none));
+}
+
+Test(messages, voided__refuses)
+{
+    static const uint8_t bad[][5] = {
+        {0x90},             /* an empty list: nil says that */
+        {0x91, 4},          /* past the end */
+        {0x92, 1, 1},       /* twice */
+        {0x92, 3, 1},       /* not ascending */
+        {0x91, 0xff},       /* negative */
+        {0x91, 0xc0},       /* no number */
+        {0x81, 0, 1},       /* no list */
+        {0x94, 0, 1, 2, 9}, /* one past the end */
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert(!judge_bytes(bad[i], sizeof bad[i], some_of_four), "%zu", i);
+}
