@@ -11,13 +11,14 @@
 struct bench_options {
     char *meta, *name_space, *redis;
     int transport, verify;
-    uint64_t block_bytes, workers, requests, objects, batch, rounds;
+    uint64_t block_bytes, workers, requests, objects, batch, rounds, cache_bytes;
     bool json, help, version;
 };
 
 /* Each command: the positional arguments behind its name; returns the exit status. */
 int bench_trace(const struct bench_options *o, int argc, char **argv);
 int bench_lookup(const struct bench_options *o, int argc, char **argv);
+int bench_get(const struct bench_options *o, int argc, char **argv);
 int bench_copy(const struct bench_options *o, int argc, char **argv);
 
 /* Opens a client with the options; prints the reason on failure. */

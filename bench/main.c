@@ -18,8 +18,8 @@ static const struct config_option options[] = {
      0},
     {"transport", CONFIG_CHOICE, AT(transport), "auto", "NAME", "how bytes travel", transports, 0,
      0},
-    {"verify", CONFIG_CHOICE, AT(verify), "full", "KIND", "trace: what a get checks", verifies, 0,
-     0},
+    {"verify", CONFIG_CHOICE, AT(verify), "full", "KIND", "trace, get: what a get checks", verifies,
+     0, 0},
     {"block", CONFIG_SIZE, AT(block_bytes), "64K", "SIZE", "trace: bytes of a block", NULL, 1,
      1ull << 32},
     {"workers", CONFIG_COUNT, AT(workers), "1", "N", "threads", NULL, 1, 256},
@@ -29,7 +29,8 @@ static const struct config_option options[] = {
      1, 100000000},
     {"batch", CONFIG_COUNT, AT(batch), "128", "N", "lookup: keys in one call", NULL, 1,
      CENOTE_BATCH_MAX},
-    {"rounds", CONFIG_COUNT, AT(rounds), "200", "N", "lookup, copy: how often", NULL, 1, 100000000},
+    {"rounds", CONFIG_COUNT, AT(rounds), "200", "N", "lookup, get, copy: how often", NULL, 1,
+     100000000},
     {"redis", CONFIG_STRING, AT(redis), NULL, "ENDPOINT", "copy: a Redis to measure beside", NULL,
      0, 0},
     {"json", CONFIG_BOOL, AT(json), NULL, NULL, "print the result as JSON", NULL, 0, 0},
@@ -43,6 +44,7 @@ static const struct config_spec spec = {
     "cenote-bench [OPTION]... COMMAND\n\n"
     "  trace FILE   replay a request trace as a serving engine would, and check every byte\n"
     "  lookup       lookups in batches among many small objects\n"
+    "  get [SIZE]...  gets of one value, warm and cold, beside a call and a memcpy\n"
     "  copy [SIZE]  get and put of a KV-cache block (122 buffers, 8784 KiB), or of one buffer,\n"
     "               beside memcpy, bare sockets (with --transport tcp) and Redis",
     options, sizeof options / sizeof *options};
@@ -50,7 +52,8 @@ static const struct config_spec spec = {
 static const struct {
     const char *name;
     int (*run)(const struct bench_options *o, int argc, char **argv);
-} commands[] = {{"trace", bench_trace}, {"lookup", bench_lookup}, {"copy", bench_copy}};
+} commands[] = {
+    {"trace", bench_trace}, {"lookup", bench_lookup}, {"get", bench_get}, {"copy", bench_copy}};
 
 static int run(const struct bench_options *o, int positionals, char **argv)
 {

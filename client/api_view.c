@@ -39,7 +39,8 @@ int cenote_view_get(struct cenote *client, const void *key, size_t key_len_bytes
         return status;
     if (!views_take(drive_views(d), &slot))
         return CENOTE_LIMIT;
-    status = run(d, &whole, slot, &found);
+    if (!drive_view_warm(d, &whole, slot, &found))
+        status = run(d, &whole, slot, &found);
     if (status != CENOTE_OK) {
         views_drop(drive_views(d), slot);
         return status;

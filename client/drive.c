@@ -8,6 +8,8 @@
 #include <time.h>
 
 #include "client/retry.h"
+#include "client/warm.h"
+#include "client/warm_view.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
@@ -17,6 +19,7 @@ struct drive {
     struct session *session;
     struct locate *map;
     struct slow *slow;
+    struct cache *cache;
     struct fabric *fabric;
     struct views *views;
     pthread_mutex_t refreshing; /* one refresh at a time */
@@ -24,15 +27,20 @@ struct drive {
     int refreshed;              /* how the last one ended */
     enum cenote_verify verify;
     uint32_t timeout_ms, replicas;
+    uint64_t session_id; /* that was greeted last; connected()'s own */
 };
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
-/* Data channels outlive the control connection as long as the session is the same. */
+/* Data channels outlive the control connection as long as the session is the same. Another session
+ * may be one with another database: it has never heard of the leases that the cache goes by. */
 static void connected(void *arg, const struct xcopy_credentials *who)
 {
     struct drive *d = arg;
 
+    if (who->session != d->session_id)
+        cache_clear(d->cache);
+    d->session_id = who->session;
     fabric_set_credentials(d->fabric, who);
     locate_forget_version(d->map);
 }
@@ -56,9 +64,12 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->slow = slow_new();
     if (!d->slow)
         goto free_map;
+    d->cache = cache_new(options->cache_bytes);
+    if (!d->cache)
+        goto free_slow;
     d->fabric = fabric_new(options->transport);
     if (!d->fabric)
-        goto free_slow;
+        goto free_cache;
     d->views = views_new(d->fabric);
     if (!d->views)
         goto free_fabric;
@@ -75,6 +86,8 @@ free_views:
     views_free(d->views);
 free_fabric:
     fabric_free(d->fabric);
+free_cache:
+    cache_free(d->cache);
 free_slow:
     slow_free(d->slow);
 free_map:
@@ -89,6 +102,7 @@ void drive_close(struct drive *d)
     session_close(d->session);
     views_free(d->views);
     fabric_free(d->fabric);
+    cache_free(d->cache);
     slow_free(d->slow);
     locate_free(d->map);
     pthread_mutex_destroy(&d->refreshing);
@@ -100,6 +114,7 @@ void drive_abandon(struct drive *d)
     session_abandon(d->session);
     views_abandon(d->views);
     fabric_abandon(d->fabric);
+    cache_free(d->cache);
     slow_free(d->slow);
     locate_free(d->map);
     free(d);
@@ -265,6 +280,7 @@ struct machine_env drive_env(struct drive *d)
 {
     return (struct machine_env){.map = d->map,
                                 .slow = d->slow,
+                                .cache = d->cache,
                                 .verify = d->verify,
                                 .replicas = d->replicas,
                                 .timeout_ms = d->timeout_ms,
@@ -324,4 +340,52 @@ void drive_run(struct drive *d, struct machine *m)
         int status = run_step(d, &step);
         m->ops->done(m, clock_now_ms(), status, nothing);
     }
+}
+
+/* ---- without a machine ----------------------------------------------------------------------- */
+
+static bool read_now(void *arg, struct fabric_req *req)
+{
+    struct drive *d = arg;
+    return fabric_read_now(d->fabric, req);
+}
+
+static uint64_t now_ms(void *arg)
+{
+    (void)arg;
+    return clock_now_ms();
+}
+
+bool drive_get_warm(struct drive *d, struct cenote_get_item *item)
+{
+    static const struct warm_ops ops = {.read = read_now, .now_ms = now_ms};
+    struct machine_env env = drive_env(d);
+
+    return warm_get(&env, &ops, d, item);
+}
+
+static bool hold_now(void *arg, struct fabric_hold *hold, int *status)
+{
+    struct drive *d = arg;
+    return fabric_hold_now(d->fabric, hold, status);
+}
+
+static void unhold(void *arg, const struct fabric_hold *hold)
+{
+    struct drive *d = arg;
+    fabric_unhold(d->fabric, hold->link, hold->x.slot);
+}
+
+bool drive_view_warm(struct drive *d, const struct cenote_key *key, uint32_t slot,
+                     struct view_result *out)
+{
+    static const struct warm_view_ops ops = {.hold = hold_now, .unhold = unhold, .now_ms = now_ms};
+    struct machine_env env = drive_env(d);
+
+    return warm_view(&env, &ops, d, key, slot, out);
+}
+
+void drive_forget(struct drive *d, const struct cenote_key *key)
+{
+    cache_drop(d->cache, key, 0);
 }

@@ -8,6 +8,7 @@
 
 #include "client/machine.h"
 #include "client/session.h"
+#include "client/view.h"
 #include "client/views.h"
 #include "transport/fabric.h"
 
@@ -18,6 +19,7 @@ struct drive_options {
     enum cenote_transport transport;
     enum cenote_verify verify;
     uint32_t replicas;
+    uint64_t cache_bytes;
 };
 
 /* As session_open(); CENOTE_NO_MEMORY. */
@@ -32,6 +34,13 @@ struct machine_env drive_env(struct drive *d);
 /* Runs a machine until it is done. */
 void drive_run(struct drive *d, struct machine *m);
 
+/* The get that needs no machine (client/warm.h). False: one is needed. */
+bool drive_get_warm(struct drive *d, struct cenote_get_item *item);
+/* This client has changed the key: what is known of it is out of date. */
+void drive_forget(struct drive *d, const struct cenote_key *key);
+/* The view that needs no machine (client/warm_view.h). False: one is needed. */
+bool drive_view_warm(struct drive *d, const struct cenote_key *key, uint32_t slot,
+                     struct view_result *out);
 /* What this client looks at. */
 struct views *drive_views(const struct drive *d);
 

@@ -109,6 +109,12 @@ static uint32_t choose(const struct reading *r, uint64_t put_id,
     return best;
 }
 
+static struct sums *new_sums(const struct reading_value *v, uint64_t payload_len)
+{
+    return v->sums_room ? sums_in(v->sums_room, v->sums_room_bytes, payload_len)
+                        : sums_new(payload_len);
+}
+
 int reading_next(struct reading *r, const struct reading_value *v,
                  const struct reading_choice *choice, struct fabric_req *copy)
 {
@@ -121,7 +127,7 @@ int reading_next(struct reading *r, const struct reading_value *v,
             r->seen |= SEEN_DOWN;
         return CENOTE_NOT_FOUND;
     }
-    if (v->sums && !(r->sums = sums_new(r->payload_len)))
+    if (v->sums && !(r->sums = new_sums(v, r->payload_len)))
         return CENOTE_NO_MEMORY;
 
     r->tried |= (uint8_t)(1u << i);
@@ -143,6 +149,29 @@ int reading_next(struct reading *r, const struct reading_value *v,
                                       .tail_len = SEAL_BYTES,
                                       .status = XCOPY_IN_PROGRESS}};
     return CENOTE_OK;
+}
+
+static void drop_sums(struct reading *r, const struct reading_value *v)
+{
+    if (!v->sums_room)
+        sums_free(r->sums);
+    r->sums = NULL;
+}
+
+void reading_waive_sums(struct reading *r, const struct reading_value *v, struct fabric_req *copy)
+{
+    drop_sums(r, v);
+    copy->x.sums = NULL;
+}
+
+uint32_t reading_replica(const struct reading *r)
+{
+    uint32_t i = 0;
+
+    while (i < r->replicas && r->gva[i].v != r->from.v)
+        i++;
+    assert(i < r->replicas);
+    return i;
 }
 
 /* Only here bytes become a value. */
@@ -191,8 +220,7 @@ void reading_end(struct reading *r, const struct reading_value *v, const struct 
         r->accepted = true;
     else
         r->seen |= SEEN_BAD;
-    sums_free(r->sums);
-    r->sums = NULL;
+    drop_sums(r, v);
 }
 
 int reading_failure(const struct reading *r)

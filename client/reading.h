@@ -23,6 +23,8 @@ struct reading_value {
     bool sums; /* compare roots */
     const struct cenote_buffer *buffers;
     size_t buffer_count;
+    void *sums_room; /* for the sums of a value of one stripe; NULL: they are allocated */
+    size_t sums_room_bytes;
 };
 
 struct reading {
@@ -68,6 +70,10 @@ struct reading_choice {
  * reading_end(). */
 int reading_next(struct reading *r, const struct reading_value *v,
                  const struct reading_choice *choice, struct fabric_req *copy);
+/* After reading_next(): the bytes of this replica have been summed before, where they lie. */
+void reading_waive_sums(struct reading *r, const struct reading_value *v, struct fabric_req *copy);
+/* Which replica it chose. */
+uint32_t reading_replica(const struct reading *r);
 void reading_end(struct reading *r, const struct reading_value *v, const struct fabric_req *copy);
 
 /* The status that tells best why no replica was accepted. */

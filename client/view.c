@@ -20,6 +20,10 @@
  *    |   none is left  |  | hold, but it isn't what was looked up
  *    '-----------------'  LEAVE
  *
+ * A lookup in the cache takes the place of the first ASK; if no replica is right by it, it leaves the
+ * cache. It also remembers which replica's bytes have been summed: once is enough, since nobody
+ * writes to them while the seal is live.
+ *
  * A copy is judged when it has ended; a view is judged when the hold is there, and then stays. The
  * lease must be valid at that moment, like that of a get at its end: a node that is away from the
  * service may not have voided what has been removed. Afterwards the hold alone counts.
@@ -32,12 +36,14 @@ struct view {
     const struct cenote_key *key;
     enum view_state state;
     uint32_t rounds; /* lookups of this put so far */
-    uint64_t begun_ms, lease_end_ms;
+    uint64_t begun_ms;
 
     struct wire_buf request;
     struct retry retry;
     uint64_t asked_ms; /* before the request was sent */
 
+    struct cache_found found;
+    bool cached; /* it came from the cache */
     struct reading_value common;
     struct reading reading;
     struct fabric_req replica; /* as reading_next() chose it; held instead of copied */
@@ -46,6 +52,7 @@ struct view {
     bool late;        /* the lease ran out */
 
     enum step_kind doing;
+    bool recalled;   /* the cache was asked */
     bool calling;    /* the request waits to be sent (again) */
     bool map_wanted; /* a node is not where the map says */
     bool map_fresh;  /* refreshed since the last lookup */
@@ -101,6 +108,14 @@ static void ask_again(struct view *v, int failure, uint64_t now_ms)
 {
     bool late = failure == CENOTE_NODE_DOWN && now_ms >= v->begun_ms + v->env.timeout_ms;
 
+    if (v->cached && failure != CENOTE_NO_MEMORY && failure != CENOTE_NOT_SUPPORTED) {
+        cache_drop(v->env.cache, v->key, v->common.put_id);
+        v->cached = false;
+        v->begun_ms = now_ms;
+        v->state = VIEW_ASK;
+        v->map_wanted = v->map_wanted || failure == CENOTE_NODE_DOWN;
+        return;
+    }
     if (failure == CENOTE_TIMED_OUT || failure == CENOTE_NO_MEMORY || late ||
         failure == CENOTE_NOT_SUPPORTED || v->rounds >= VIEW_ROUNDS_MAX) {
         finish(v, failure == CENOTE_STALE ? CENOTE_TIMED_OUT : failure);
@@ -114,8 +129,6 @@ static void ask_again(struct view *v, int failure, uint64_t now_ms)
 
 static void ask(struct view *v, uint64_t now_ms)
 {
-    if (v->begun_ms == 0)
-        v->begun_ms = now_ms;
     wire_buf_clear(&v->request);
     wire_put_request(&v->request, 0, METHOD_LOOKUP);
     keys_params_put(&v->request, 1);
@@ -135,6 +148,39 @@ static bool whole_value(const struct lookup_item *found, struct stripe *out)
            out->replicas > 0;
 }
 
+static void begin_choosing(struct view *v)
+{
+    v->common = (struct reading_value){.put_id = v->found.put_id,
+                                       .sums = v->env.verify == CENOTE_VERIFY_FULL &&
+                                               v->found.sum_kind != SUM_NONE};
+    reading_begin(&v->reading, 0, 0, &v->found.stripes[0]);
+    v->unsupported = v->late = v->map_fresh = false;
+    v->state = VIEW_CHOOSE;
+}
+
+/* Begins with what is known of the key, if anything is. */
+static void recall(struct view *v, uint64_t now_ms)
+{
+    v->begun_ms = now_ms;
+    v->recalled = true;
+    if (!v->env.cache || !cache_find(v->env.cache, v->key, now_ms, &v->found))
+        return;
+    v->cached = true;
+    begin_choosing(v);
+    if (v->found.stripe_count > 1)
+        finish(v, CENOTE_NOT_SUPPORTED);
+}
+
+static void remember(const struct view *v, bool summed)
+{
+    if (!v->env.cache)
+        return;
+    if (!v->cached)
+        cache_add(v->env.cache, v->key, &v->found);
+    if (summed)
+        cache_verify(v->env.cache, v->key, v->found.put_id, 1u << reading_replica(&v->reading));
+}
+
 static int take_found(struct view *v, const struct lookup_item *found, uint64_t now_ms)
 {
     struct stripe s;
@@ -147,19 +193,20 @@ static int take_found(struct view *v, const struct lookup_item *found, uint64_t 
         v->rounds = 0; /* somebody was faster */
     }
     v->rounds++;
+    v->common.put_id = found->put_id;
     if (found->stripe_count > 1)
         return CENOTE_NOT_SUPPORTED;
     if (!whole_value(found, &s)) {
         log_error(MODULE, "lookup's answer is malformed");
         return CENOTE_PROTOCOL;
     }
-    v->common = (struct reading_value){.put_id = found->put_id,
-                                       .sums = v->env.verify == CENOTE_VERIFY_FULL &&
-                                               found->sum_kind != SUM_NONE};
-    reading_begin(&v->reading, 0, 0, &s);
-    v->unsupported = v->late = v->map_fresh = false;
-    v->lease_end_ms = reading_lease_end(v->asked_ms, found->lease_ms);
-    v->state = VIEW_CHOOSE;
+    v->found = (struct cache_found){.put_id = found->put_id,
+                                    .len_bytes = found->len_bytes,
+                                    .lease_end_ms = reading_lease_end(v->asked_ms, found->lease_ms),
+                                    .sum_kind = found->sum_kind,
+                                    .stripe_count = 1,
+                                    .stripes = {s}};
+    begin_choosing(v);
     return CENOTE_OK;
 }
 
@@ -211,10 +258,13 @@ static void choose(struct view *v, uint64_t now_ms, struct step *out)
 }
 
 /* What a copy would have brought is there already. */
-static void judge(struct view *v, int status)
+static bool judge(struct view *v, int status)
 {
     struct xcopy_req *x = &v->replica.x;
 
+    if (v->found.verified & 1u << reading_replica(&v->reading))
+        reading_waive_sums(&v->reading, &v->common, &v->replica);
+    bool summed = x->sums != NULL;
     x->status = status;
     if (status == CENOTE_OK) {
         memcpy(v->reading.seal, v->hold.x.seal, SEAL_BYTES);
@@ -222,15 +272,17 @@ static void judge(struct view *v, int status)
             sums_update(x->sums, v->hold.x.data, (size_t)x->payload_len);
     }
     reading_end(&v->reading, &v->common, &v->replica);
+    return summed;
 }
 
 static void hold_done(struct view *v, uint64_t now_ms, int status)
 {
     v->unsupported = v->unsupported || status == CENOTE_NOT_SUPPORTED;
     slow_learn(v->env.slow, v->replica.node, status, now_ms);
-    judge(v, status);
-    v->late = now_ms >= v->lease_end_ms && !test_off(TEST_LEASE);
+    bool summed = judge(v, status);
+    v->late = now_ms >= v->found.lease_end_ms && !test_off(TEST_LEASE);
     if (v->reading.accepted && !v->late) {
+        remember(v, summed);
         v->result = (struct view_result){.data = v->hold.x.data,
                                          .len_bytes = v->replica.x.payload_len,
                                          .put_id = v->common.put_id,
@@ -269,6 +321,8 @@ static void view_next(struct machine *m, uint64_t now_ms, struct step *out)
     while (out->kind == STEP_DONE && v->state != VIEW_DONE) {
         if (v->calling)
             step_call(v, now_ms, out);
+        else if (!v->recalled)
+            recall(v, now_ms);
         else if (v->state == VIEW_ASK)
             ask(v, now_ms);
         else if (v->state == VIEW_LEAVE)

@@ -44,6 +44,10 @@ struct fabric_req {
  * open and turns out to be dead before anything of a request was transferred is replaced once. */
 void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_t timeout_ms);
 
+/* Reads at once, without a lock, if an open channel to the node can: then true, and the request has
+ * its status. False: nothing was done; fabric_run() can. Any thread. */
+bool fabric_read_now(struct fabric *f, struct fabric_req *req);
+
 /* A hold, and what keeps it. */
 struct fabric_link;
 struct fabric_hold {
@@ -52,11 +56,14 @@ struct fabric_hold {
     struct fabric_link *link; /* out */
 };
 
-/* Holds an extent at its node, as xcopy_hold(); the link is lent until fabric_unhold(), so that the
- * extent stays mapped whatever becomes of the node, the peer and the credentials. CENOTE_OK;
+/* Holds an extent at its node, as xcopy_hold(). The link stays open until fabric_unhold(), so that
+ * the extent stays mapped whatever becomes of the node, the peer and the credentials. CENOTE_OK;
  * CENOTE_NOT_SUPPORTED: only by transports that move bytes; CENOTE_NODE_DOWN, or why connecting
  * failed. */
 int fabric_hold(struct fabric *f, struct fabric_hold *hold, uint32_t timeout_ms);
+/* The same at once, without a lock, if an open channel to the node can: then true, and *status. */
+bool fabric_hold_now(struct fabric *f, struct fabric_hold *hold, int *status);
+/* No lock either, unless a link waits to be closed. */
 void fabric_unhold(struct fabric *f, struct fabric_link *link, uint32_t slot);
 
 /* Name of the transport in use to a node, e.g. "shm"; connects if need be. NULL: not reachable. */

@@ -1,9 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Holds: a link is lent until its hold ends, so that what is looked at stays mapped. */
+/*
+ * Holds. A link by which something is held isn't closed, so that what is looked at stays mapped; it
+ * may leave its node meanwhile, and then lends itself to nobody else.
+ *
+ * The count of holds rises while the link is lent or stands in its door, and falls at any time. A
+ * link that left is closed when its count has fallen: by whoever lets it fall, or by whoever takes
+ * the link off if the count fell before that.
+ */
 #include "transport/fabric_link.h"
 
+/* The link is lent to the caller. */
+static int hold_by(struct fabric_link *link, struct fabric_hold *hold)
+{
+    atomic_fetch_add(&link->holds, 1);
+    int status = xcopy_hold(link->channel, &hold->x);
+    if (status == CENOTE_OK)
+        hold->link = link;
+    else
+        atomic_fetch_sub(&link->holds, 1);
+    return status;
+}
+
 /* Another life of the node has begun, or it has gone: the link is of no use to anybody else. */
-static bool broken(const struct fabric_link *link, int status)
+static bool is_broken(const struct fabric_link *link, int status)
 {
     return (status == CENOTE_NODE_DOWN || status == CENOTE_OLD_BOOT) &&
            !link->channel->transport->alive(link->channel);
@@ -18,14 +37,10 @@ static int hold_once(struct fabric *f, struct fabric_hold *hold, enum fabric_wan
     *again = false;
     if (status != CENOTE_OK)
         return status;
-    status = xcopy_hold(link->channel, &hold->x);
-    if (status == CENOTE_OK) {
-        hold->link = link;
-        return CENOTE_OK;
-    }
-    bool dead = broken(link, status);
-    *again = dead && reused;
-    fabric_link_give(f, link, dead);
+    status = hold_by(link, hold);
+    bool broken = is_broken(link, status);
+    *again = broken && reused;
+    fabric_link_give(f, link, broken);
     return status;
 }
 
@@ -38,8 +53,20 @@ int fabric_hold(struct fabric *f, struct fabric_hold *hold, uint32_t timeout_ms)
     return again ? hold_once(f, hold, FABRIC_CONNECT, timeout_ms, &again) : status;
 }
 
+bool fabric_hold_now(struct fabric *f, struct fabric_hold *hold, int *status)
+{
+    unsigned ticket;
+    struct fabric_link *link = fabric_door_enter(f, hold->node, &ticket);
+    if (link == NULL)
+        return false;
+    *status = hold_by(link, hold);
+    fabric_door_leave(f, ticket);
+    return true;
+}
+
 void fabric_unhold(struct fabric *f, struct fabric_link *link, uint32_t slot)
 {
     xcopy_unhold(link->channel, slot);
-    fabric_link_give(f, link, false);
+    atomic_fetch_sub(&link->holds, 1); /* it may be closed from here on */
+    fabric_close_left(f);
 }
