@@ -206,6 +206,8 @@ static int take_found(struct view *v, const struct lookup_item *found, uint64_t 
                                     .sum_kind = found->sum_kind,
                                     .stripe_count = 1,
                                     .stripes = {s}};
+    if (v->env.cache)
+        v->found.verified = cache_verified(v->env.cache, v->key, &v->found);
     begin_choosing(v);
     return CENOTE_OK;
 }
