@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Gets of one value of a size: warm (its lookup is in the cache) and cold (the service is asked),
- * and views, warm, opened and released (where shared memory reaches the node), beside what a get is made of: one call to the service (exists), and a copy of as many bytes on
- * this machine. All take turns, over a set of values, so that none has the caches for itself.
+ * and views, warm, opened and released (where shared memory reaches the node), beside what a get is
+ * made of: one call to the service (exists), and a copy of as many bytes on this machine. All take
+ * turns, over a set of values, so that none has the caches for itself.
  */
 #include <stdio.h>
 #include <stdlib.h>

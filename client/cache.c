@@ -21,8 +21,9 @@
 
 /*
  * A table of chains. An entry is written before it can be found and doesn't change afterwards, but
- * for four words: its place in the chain, whether it was used, the notes of cache_verify(), and that
- * it was found when its lease had ended: for good then, whatever clocks do. Another answer about the key is another entry.
+ * for four words: its place in the chain, whether it was used, the notes of cache_verify(), and
+ * that it was found when its lease had ended: for good then, whatever clocks do. Another answer
+ * about the key is another entry.
  *
  * Readers enter the epoch, walk a chain, copy the answer out, and leave. Changes are made under one
  * of LOCKS locks, by bucket: a new entry is put before the others, then an older one of its key is

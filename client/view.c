@@ -20,8 +20,8 @@
  *    |   none is left  |  | hold, but it isn't what was looked up
  *    '-----------------'  LEAVE
  *
- * A lookup in the cache takes the place of the first ASK; if no replica is right by it, it leaves the
- * cache. It also remembers which replica's bytes have been summed: once is enough, since nobody
+ * A lookup in the cache takes the place of the first ASK; if no replica is right by it, it leaves
+ * the cache. It also remembers which replica's bytes have been summed: once is enough, since nobody
  * writes to them while the seal is live.
  *
  * A copy is judged when it has ended; a view is judged when the hold is there, and then stays. The

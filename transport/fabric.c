@@ -28,8 +28,9 @@
  * A reader enters the epoch, takes what stands in the door, copies, and leaves; it is no user of
  * the link. Hence a link that was taken off its node is closed only when the epoch has passed, and
  * waits among the leaving ones until then, and until nothing is held by it any more (holds begin at
- * an open door, or by a link that was lent, and end whenever they like). Nobody waits for it: a reader whose memory is slow to
- * come (a page fault over a network, a debugger) delays the closing of a link, and no thread.
+ * an open door, or by a link that was lent, and end whenever they like). Nobody waits for it: a
+ * reader whose memory is slow to come (a page fault over a network, a debugger) delays the closing
+ * of a link, and no thread.
  */
 struct fabric_node {
     struct fabric_node *next; /* of the bucket */

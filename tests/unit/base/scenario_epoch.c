@@ -13,11 +13,13 @@
 #include "tests/scenario/check.h"
 #include "transport/base/epoch.h"
 
-#define READERS 4u
-#define WRITERS 2u
-#define SHELVES 3u
-#define ROUNDS  20000u
-#define WHOLE   0x600du
+#define READERS    4u
+#define WRITERS    2u
+#define SHELVES    3u
+#define ROUNDS     20000u
+#define READS      4u
+#define LONG_EVERY 256u /* visits during which others get the processor */
+#define WHOLE      0x600du
 
 struct thing {
     uint64_t state;
@@ -51,8 +53,11 @@ static void *read_things(void *arg)
     for (unsigned i = 0; atomic_load(&writing) > 0; i++) {
         unsigned ticket = epoch_enter(epoch);
         struct thing *t = atomic_load(&shelves[i % SHELVES]);
-        for (unsigned k = 0; k < 20; k++)
+        for (unsigned k = 0; k < READS; k++) {
             CHECK(*(volatile uint64_t *)&t->state == WHOLE);
+            if (hasty || i % LONG_EVERY == 0)
+                sched_yield();
+        }
         epoch_leave(epoch, ticket);
         sched_yield(); /* not inside, if the processor is to be somebody else's */
     }

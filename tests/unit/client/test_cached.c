@@ -280,7 +280,7 @@ CASE(node_is_down__asks_and_says_so)
     cr_assert(f.lookups >= 1);
 }
 
-/* The node's process was started again: same memory, another boot, and a map that is out of date. */
+/* The node was started again: same memory, another boot, and a map that is out of date. */
 CASE(node_lives_another_life__one_more_lookup)
 {
     store_and_learn();
