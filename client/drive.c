@@ -9,6 +9,7 @@
 
 #include "client/retry.h"
 #include "client/warm.h"
+#include "client/warm_view.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
@@ -20,6 +21,7 @@ struct drive {
     struct slow *slow;
     struct cache *cache;
     struct fabric *fabric;
+    struct views *views;
     pthread_mutex_t refreshing; /* one refresh at a time */
     _Atomic uint64_t refreshes; /* begun */
     int refreshed;              /* how the last one ended */
@@ -68,15 +70,20 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->fabric = fabric_new(options->transport);
     if (!d->fabric)
         goto free_cache;
+    d->views = views_new(d->fabric);
+    if (!d->views)
+        goto free_fabric;
     session.connected = connected;
     session.arg = d;
     status = session_open(&session, &d->session);
     if (status != CENOTE_OK)
-        goto free_fabric;
+        goto free_views;
     pthread_mutex_init(&d->refreshing, NULL);
     *out = d;
     return CENOTE_OK;
 
+free_views:
+    views_free(d->views);
 free_fabric:
     fabric_free(d->fabric);
 free_cache:
@@ -93,6 +100,7 @@ free_drive:
 void drive_close(struct drive *d)
 {
     session_close(d->session);
+    views_free(d->views);
     fabric_free(d->fabric);
     cache_free(d->cache);
     slow_free(d->slow);
@@ -104,6 +112,7 @@ void drive_close(struct drive *d)
 void drive_abandon(struct drive *d)
 {
     session_abandon(d->session);
+    views_abandon(d->views);
     fabric_abandon(d->fabric);
     cache_free(d->cache);
     slow_free(d->slow);
@@ -289,6 +298,11 @@ struct machine_env drive_env(struct drive *d)
                                 .arg = d};
 }
 
+struct views *drive_views(const struct drive *d)
+{
+    return d->views;
+}
+
 static void run_call(struct drive *d, struct machine *m, const struct step *step)
 {
     struct rpc_answer answer = {0};
@@ -303,11 +317,29 @@ static void run_call(struct drive *d, struct machine *m, const struct step *step
         rpc_answer_free(&answer);
 }
 
+static int run_step(struct drive *d, const struct step *step)
+{
+    switch (step->kind) {
+    case STEP_COPY:
+        fabric_run(d->fabric, step->copies, step->copy_count, d->timeout_ms);
+        return CENOTE_OK;
+    case STEP_HOLD:
+        return fabric_hold(d->fabric, step->hold, d->timeout_ms);
+    case STEP_UNHOLD:
+        fabric_unhold(d->fabric, step->hold->link, step->hold->x.slot);
+        return CENOTE_OK;
+    case STEP_REFRESH_MAP:
+        return drive_refresh(d);
+    default:
+        sleep_until(step->until_ms);
+        return CENOTE_OK;
+    }
+}
+
 void drive_run(struct drive *d, struct machine *m)
 {
     const struct wire_value nothing = {NULL};
     struct step step;
-    int status = CENOTE_OK;
 
     for (m->ops->next(m, clock_now_ms(), &step); step.kind != STEP_DONE;
          m->ops->next(m, clock_now_ms(), &step)) {
@@ -315,18 +347,12 @@ void drive_run(struct drive *d, struct machine *m)
             run_call(d, m, &step);
             continue;
         }
-        if (step.kind == STEP_COPY)
-            fabric_run(d->fabric, step.copies, step.copy_count, d->timeout_ms);
-        else if (step.kind == STEP_REFRESH_MAP)
-            status = drive_refresh(d);
-        else
-            sleep_until(step.until_ms);
+        int status = run_step(d, &step);
         m->ops->done(m, clock_now_ms(), status, nothing);
-        status = CENOTE_OK;
     }
 }
 
-/* ---- the warm get ---------------------------------------------------------------------------- */
+/* ---- without a machine ----------------------------------------------------------------------- */
 
 static bool read_now(void *arg, struct fabric_req *req)
 {
@@ -346,6 +372,27 @@ bool drive_get_warm(struct drive *d, struct cenote_get_item *item)
     struct machine_env env = drive_env(d);
 
     return warm_get(&env, &ops, d, item);
+}
+
+static bool hold_now(void *arg, struct fabric_hold *hold, int *status)
+{
+    struct drive *d = arg;
+    return fabric_hold_now(d->fabric, hold, status);
+}
+
+static void unhold(void *arg, const struct fabric_hold *hold)
+{
+    struct drive *d = arg;
+    fabric_unhold(d->fabric, hold->link, hold->x.slot);
+}
+
+bool drive_view_warm(struct drive *d, const struct cenote_key *key, uint32_t slot,
+                     struct view_result *out)
+{
+    static const struct warm_view_ops ops = {.hold = hold_now, .unhold = unhold, .now_ms = now_ms};
+    struct machine_env env = drive_env(d);
+
+    return warm_view(&env, &ops, d, key, slot, out);
 }
 
 void drive_forget(struct drive *d, const struct cenote_key *key)

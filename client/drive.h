@@ -8,6 +8,8 @@
 
 #include "client/machine.h"
 #include "client/session.h"
+#include "client/view.h"
+#include "client/views.h"
 #include "transport/fabric.h"
 
 struct drive;
@@ -22,6 +24,7 @@ struct drive_options {
 
 /* As session_open(); CENOTE_NO_MEMORY. */
 int drive_open(const struct drive_options *options, struct drive **out);
+/* Ends all views. */
 void drive_close(struct drive *d);
 /* In a forked child, instead of closing: gives back what is the child's own. */
 void drive_abandon(struct drive *d);
@@ -35,6 +38,11 @@ void drive_run(struct drive *d, struct machine *m);
 bool drive_get_warm(struct drive *d, struct cenote_get_item *item);
 /* This client has changed the key: what is known of it is out of date. */
 void drive_forget(struct drive *d, const struct cenote_key *key);
+/* The view that needs no machine (client/warm_view.h). False: one is needed. */
+bool drive_view_warm(struct drive *d, const struct cenote_key *key, uint32_t slot,
+                     struct view_result *out);
+/* What this client looks at. */
+struct views *drive_views(const struct drive *d);
 
 /* One call that may be repeated (reads only), until it is answered or retry.h gives up. */
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer);

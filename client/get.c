@@ -14,9 +14,6 @@
 
 #define MODULE "get"
 
-/* What the reader's clock may lose against the service's, in a lease: 1/128, and one tick. */
-#define LEASE_DRIFT_PART 128u
-
 /*
  * The life of one value:
  *
@@ -358,7 +355,6 @@ static void value_complete(struct get *g, struct value *v)
 static void value_found(struct get *g, struct value *v, const struct lookup_item *found,
                         uint64_t now_ms)
 {
-    uint64_t margin_ms = found->lease_ms / LEASE_DRIFT_PART + 1;
     bool same = v->stripes > 0 && v->common.put_id == found->put_id;
     int status;
 
@@ -379,8 +375,7 @@ static void value_found(struct get *g, struct value *v, const struct lookup_item
         return;
     }
     begin_reading(g, v, found->put_id, found->sum_kind);
-    v->lease_end_ms = g->asked_ms + found->lease_ms;
-    v->lease_end_ms -= found->lease_ms > margin_ms ? margin_ms : found->lease_ms;
+    v->lease_end_ms = reading_lease_end(g->asked_ms, found->lease_ms);
 
     status = same ? confirm_stripes(g, v, found) : begin_stripes(g, v, found);
     if (status != CENOTE_OK)
@@ -642,6 +637,8 @@ static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire
         break;
     case STEP_WAIT:
         break;
+    case STEP_HOLD:
+    case STEP_UNHOLD:
     case STEP_DONE:
         assert(!"the machine was not asked for a step");
     }

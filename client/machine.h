@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Client machines: the logic of put and get without any I/O.
+ * Client machines: the logic of put, get and view without any I/O.
  *
- * A machine works on one batch. Its driver (client/drive.c, or the simulator) asks it for the next
- * step, carries the step out, and tells how that ended; one step at a time, on one thread, until
- * the machine is done. The machine reads no clock and no socket: time is an argument, answers of
- * the service are values, and copies are requests that the driver runs on a fabric.
+ * A machine works on one batch, or on one view. Its driver (client/drive.c, or the simulator) asks
+ * it for the next step, carries the step out, and tells how that ended; one step at a time, on one
+ * thread, until the machine is done. The machine reads no clock and no socket: time is an argument,
+ * answers of the service are values, and copies are requests that the driver runs on a fabric.
  */
 #ifndef CENOTE_CLIENT_MACHINE_H
 #define CENOTE_CLIENT_MACHINE_H
@@ -23,6 +23,8 @@ enum step_kind {
     STEP_CALL,        /* send request once, in the session that seq was taken in; done(): how it
                          ended, and the result */
     STEP_COPY,        /* run the copies to completion; done(): CENOTE_OK, their statuses tell */
+    STEP_HOLD,        /* hold an extent; done(): as fabric_hold() */
+    STEP_UNHOLD,      /* end that hold; done(): CENOTE_OK */
     STEP_REFRESH_MAP, /* bring the map up to date; done(): whether that worked */
     STEP_WAIT,        /* until the clock shows until_ms; done(): CENOTE_OK */
     STEP_DONE         /* all items have their statuses */
@@ -35,6 +37,7 @@ struct step {
     uint64_t seq; /* the number in the request; 0: it changes nothing */
     struct fabric_req *copies;
     size_t copy_count;
+    struct fabric_hold *hold;
     uint64_t until_ms;
 };
 

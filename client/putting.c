@@ -463,6 +463,8 @@ void putting_done(struct putting *p, uint64_t now_ms, int status, struct wire_va
         p->map_fresh = true;
         break;
     case STEP_WAIT:
+    case STEP_HOLD:
+    case STEP_UNHOLD:
         break;
     case STEP_DONE:
         assert(!"the machine was not asked for a step");

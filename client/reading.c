@@ -10,6 +10,9 @@
 
 #define MODULE "get"
 
+/* What the reader's clock may lose against the service's, in a lease: 1/128, and one tick. */
+#define LEASE_DRIFT_PART 128u
+
 enum reading_seen {
     SEEN_BAD = 1,       /* arrived, and failed verification */
     SEEN_DOWN = 2,      /* not reachable */
@@ -17,6 +20,12 @@ enum reading_seen {
     SEEN_NO_MEMORY = 8, /* this process */
     SEEN_ADDRESS = 16   /* the caller's memory isn't there */
 };
+
+uint64_t reading_lease_end(uint64_t asked_ms, uint64_t lease_ms)
+{
+    uint64_t margin_ms = lease_ms / LEASE_DRIFT_PART + 1;
+    return asked_ms + lease_ms - (lease_ms > margin_ms ? margin_ms : lease_ms);
+}
 
 void reading_begin(struct reading *r, uint32_t owner, uint16_t index, const struct stripe *s)
 {
@@ -207,6 +216,22 @@ static bool verified(const struct reading *r)
     if (r->part)
         return part_verified(r->part, r->root);
     return !r->sums || sums_root(r->sums) == r->root;
+}
+
+void reading_waive_sums(struct reading *r, const struct reading_value *v, struct fabric_req *copy)
+{
+    free_sums(r, v);
+    copy->x.sums = NULL;
+}
+
+uint32_t reading_replica(const struct reading *r)
+{
+    uint32_t i = 0;
+
+    while (i < r->replicas && r->gva[i].v != r->from.v)
+        i++;
+    assert(i < r->replicas);
+    return i;
 }
 
 /* Only here bytes become a value. */

@@ -49,6 +49,9 @@ struct reading {
     uint8_t seal[SEAL_BYTES];
 };
 
+/* Until when bytes that arrive may be accepted after a lookup that was asked at this time. */
+uint64_t reading_lease_end(uint64_t asked_ms, uint64_t lease_ms);
+
 /* The service's answer names a stripe: begin it. All of it is wanted, into its place among the
  * value's buffers. */
 void reading_begin(struct reading *r, uint32_t owner, uint16_t index, const struct stripe *s);
@@ -77,6 +80,10 @@ int reading_next(struct reading *r, const struct reading_value *v,
                  const struct reading_choice *choice, struct fabric_req *copy);
 /* Bytes of memory that the copy takes beside the caller's buffers; 0 for a whole stripe. */
 uint64_t reading_memory(const struct reading *r, const struct reading_value *v);
+/* After reading_next(): the bytes of this replica have been summed before, where they lie. */
+void reading_waive_sums(struct reading *r, const struct reading_value *v, struct fabric_req *copy);
+/* Which replica it chose. */
+uint32_t reading_replica(const struct reading *r);
 void reading_end(struct reading *r, const struct reading_value *v, const struct fabric_req *copy);
 
 /* The status that tells best why no replica was accepted. */

@@ -24,6 +24,26 @@ void xcopy_this_host(char out[XCOPY_HOST_MAX])
     out[strcspn(out, "\n")] = '\0';
 }
 
+int xcopy_hold(struct xcopy_channel *c, struct xcopy_hold *hold)
+{
+    if (!xcopy_holds(c->transport))
+        return CENOTE_NOT_SUPPORTED;
+    if (hold->payload_len > EXTENT_PAYLOAD_MAX || hold->gva.v % EXTENT_ALIGN != 0 ||
+        hold->slot >= XCOPY_HOLDS_MAX)
+        return CENOTE_BAD_RANGE;
+    return c->transport->hold(c, hold);
+}
+
+void xcopy_unhold(struct xcopy_channel *c, uint32_t slot)
+{
+    c->transport->unhold(c, slot);
+}
+
+bool xcopy_holds(const struct xcopy_transport *t)
+{
+    return t->hold != NULL;
+}
+
 int xcopy_admit_read(const struct xcopy_segment *segments, size_t count, uint32_t name_space,
                      uint64_t put_id, struct gva gva, uint64_t payload_len, uint8_t **base)
 {

@@ -52,6 +52,9 @@ static void print_quarantine(const json_t *pool)
 
     printf("quarantine  %" PRIu64 " extents, %s\n", number(q, "extents"),
            text_size(number(q, "bytes"), size));
+    if (number(q, "held_extents") > 0)
+        printf("            views: %" PRIu64 " extents, %s\n", number(q, "held_extents"),
+               text_size(number(q, "held_bytes"), size));
     json_array_foreach(json_object_get(q, "sessions"), i, s)
         printf("            session %" PRIu64 ": %" PRIu64 " extents, %s\n", number(s, "session"),
                number(s, "extents"), text_size(number(s, "bytes"), size));

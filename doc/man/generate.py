@@ -159,8 +159,8 @@ def _list_items(body):
             for term, text in items]
 
 
-def _about(text):
-    """Sections of a header's opening comment; the first is the description."""
+def _about(text, described=True):
+    """Sections of a header's opening comment; the first is the description, if it is wanted."""
     lines = []
     for block in text.split("\n\n"):
         first, _, rest = block.partition("\n")
@@ -169,7 +169,7 @@ def _about(text):
             lines += _section(first.upper(), _list_items(rest))
         elif named:
             lines += _section(named[1].upper(), [troff.prose(_sentence(troff.fill(named[2])))])
-        else:
+        elif described:
             lines += _section("DESCRIPTION", [troff.prose(troff.fill(block))])
     return lines
 

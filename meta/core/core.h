@@ -37,12 +37,13 @@
 
 /* What doesn't depend on a single object of reuse. */
 struct reuse {
-    struct list leased[LEASE_SLOTS]; /* struct ending, by the end of its lease */
-    uint64_t slot;                   /* the last one looked at */
-    struct list retry;               /* struct ending: the store refused, or memory ran out ... */
-    uint64_t retry_ms;               /* ... and then they are tried again */
-    struct list all;                 /* struct ending, begun or not */
-    uint64_t bytes, extents;         /* in quarantine */
+    struct list leased[LEASE_SLOTS];   /* struct ending, by the end of its lease */
+    uint64_t slot;                     /* the last one looked at */
+    struct list retry;                 /* struct ending: the store refused, or memory ran out ... */
+    uint64_t retry_ms;                 /* ... and then they are tried again */
+    struct list all;                   /* struct ending, begun or not */
+    uint64_t bytes, extents;           /* in quarantine ... */
+    uint64_t held_bytes, held_extents; /* ... and of these, void and looked at */
 };
 
 struct core {

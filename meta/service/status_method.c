@@ -49,7 +49,7 @@ static void put_segment(const struct incarnation *i, struct wire_buf *b)
 static void put_node(const struct core *c, const struct node *n, struct wire_buf *b)
 {
     static const char *const states[] = {"alive", "suspect", "dead"};
-    wire_put_map(b, 14);
+    wire_put_map(b, 16);
     put_number(b, "node", n->id);
     put_text(b, "name", n->name);
     put_text(b, "state", states[n->state]);
@@ -64,6 +64,8 @@ static void put_node(const struct core *c, const struct node *n, struct wire_buf
     put_number(b, "directory_extents", directory_extents(n));
     put_number(b, "directory_entries", n->directory.told.entries);
     put_number(b, "directory_lag", directory_lag(n));
+    put_number(b, "holds", n->holds);
+    put_number(b, "held_extents", n->held_extents);
     wire_put_str(b, "segments");
     wire_put_array(b, n->segment_count);
     for (uint32_t i = 0; i < n->segment_count; i++)
@@ -98,9 +100,11 @@ static void put_quarantine(const struct core *c, struct wire_buf *b)
             if (s->ending_extents > 0 && count < STATUS_SESSIONS_MAX)
                 listed[count++] = s;
     wire_put_str(b, "quarantine");
-    wire_put_map(b, 3);
+    wire_put_map(b, 5);
     put_number(b, "bytes", c->reuse.bytes);
     put_number(b, "extents", c->reuse.extents);
+    put_number(b, "held_bytes", c->reuse.held_bytes);
+    put_number(b, "held_extents", c->reuse.held_extents);
     wire_put_str(b, "sessions");
     wire_put_array(b, count);
     for (uint32_t i = 0; i < count; i++)

@@ -27,6 +27,12 @@
     X(writer_killed)                                                                               \
     X(writer_forgets)                                                                              \
     X(writer_outlives_node)                                                                        \
+    X(hold)                                                                                        \
+    X(hold_refused)                                                                                \
+    X(hold_all)                                                                                    \
+    X(hold_race)                                                                                   \
+    X(hold_outlives_node)                                                                          \
+    X(holder_killed)                                                                               \
     X(node_killed)                                                                                 \
     X(cancel)                                                                                      \
     X(stop_in_flight)                                                                              \

@@ -506,6 +506,56 @@ static void copy(struct fake *f, const struct step *step)
         f->after_copies(f);
 }
 
+static int hold(struct fake *f, struct fabric_hold *h)
+{
+    int status = f->on_hold ? f->on_hold(f, h) : XCOPY_IN_PROGRESS;
+
+    assert(h->node == fake_node_of(h->x.gva) + 1);
+    f->holds++;
+    f->now_ms += FAKE_CALL_MS;
+    if (status == XCOPY_IN_PROGRESS) {
+        const uint8_t *extent = fake_at(f, h->x.gva);
+        h->x.data = extent;
+        memcpy(h->x.seal, extent + extent_seal_offset(h->x.payload_len), SEAL_BYTES);
+        h->link = (struct fabric_link *)f;
+        f->held++;
+        status = CENOTE_OK;
+    }
+    if (f->after_copies)
+        f->after_copies(f);
+    return status;
+}
+
+static void unhold(void *arg, const struct fabric_hold *h)
+{
+    struct fake *f = arg;
+
+    assert(h->link == (struct fabric_link *)f && f->held > 0);
+    f->held--;
+}
+
+static int take_step(struct fake *f, const struct step *step)
+{
+    switch (step->kind) {
+    case STEP_COPY:
+        expect_disjoint(step);
+        copy(f, step);
+        return CENOTE_OK;
+    case STEP_HOLD:
+        return hold(f, step->hold);
+    case STEP_UNHOLD:
+        unhold(f, step->hold);
+        return CENOTE_OK;
+    case STEP_REFRESH_MAP:
+        return refresh(f);
+    default:
+        assert(step->kind == STEP_WAIT && step->until_ms > f->now_ms);
+        f->waits++;
+        f->now_ms = step->until_ms;
+        return CENOTE_OK;
+    }
+}
+
 void fake_run(struct fake *f, struct machine *m)
 {
     const struct wire_value nothing = {NULL};
@@ -523,18 +573,7 @@ void fake_run(struct fake *f, struct machine *m)
             call(f, m, step.request);
             continue;
         }
-        int status = CENOTE_OK;
-        if (step.kind == STEP_COPY) {
-            expect_disjoint(&step);
-            copy(f, &step);
-        } else if (step.kind == STEP_REFRESH_MAP) {
-            status = refresh(f);
-        } else {
-            assert(step.until_ms > f->now_ms);
-            f->waits++;
-            f->now_ms = step.until_ms;
-        }
-        tell(f, m, status, nothing);
+        tell(f, m, take_step(f, &step), nothing);
     }
 }
 
@@ -557,6 +596,37 @@ static uint64_t clock_of(void *arg)
 }
 
 const struct warm_ops fake_warm = {.read = read_at_once, .now_ms = clock_of};
+
+static bool hold_at_once(void *arg, struct fabric_hold *h, int *status)
+{
+    *status = hold(arg, h);
+    return true;
+}
+
+const struct warm_view_ops fake_warm_view = {
+    .hold = hold_at_once, .unhold = unhold, .now_ms = clock_of};
+
+int fake_view(struct fake *f, const char *key, enum cenote_verify verify, struct view_result *out)
+{
+    const struct cenote_key whole = {key, strlen(key)};
+    struct machine_env env = fake_env(f);
+
+    env.verify = verify;
+    if (f->warm && warm_view(&env, &fake_warm_view, f, &whole, 7, out))
+        return CENOTE_OK;
+    struct view *v = view_begin(&env, &whole, 7);
+    assert(v);
+    fake_run(f, view_machine(v));
+    view_take_result(v, out);
+    view_free(v);
+    return out->status;
+}
+
+void fake_release(struct fake *f)
+{
+    assert(f->held > 0);
+    f->held--;
+}
 
 int fake_put(struct fake *f, const char *key, const void *data, size_t len, unsigned flags)
 {

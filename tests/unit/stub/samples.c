@@ -353,12 +353,12 @@ static bool node_join_result_equal(const struct node_join_result *a,
 STRUCT_SAMPLE(node_join_result)
 
 static const struct node_heartbeat_params node_heartbeat_params_value = {
-    .segment_count = 2, .populated_bytes = {1 << 20, 7}};
+    .segment_count = 2, .populated_bytes = {1 << 20, 7}, .holds = 3};
 static bool node_heartbeat_params_equal(const struct node_heartbeat_params *a,
                                         const struct node_heartbeat_params *b)
 {
     return SAME(*a, *b, segment_count) && SAME(*a, *b, populated_bytes[0]) &&
-           SAME(*a, *b, populated_bytes[1]) && SAME(*a, *b, has_directory);
+           SAME(*a, *b, populated_bytes[1]) && SAME(*a, *b, has_directory) && SAME(*a, *b, holds);
 }
 STRUCT_SAMPLE(node_heartbeat_params)
 
