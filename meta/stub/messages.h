@@ -291,7 +291,7 @@ bool node_join_params_get(struct wire_value v, struct node_join_params *p);
 void node_join_result_put(struct wire_buf *b, const struct node_join_result *r);
 bool node_join_result_get(struct wire_value v, struct node_join_result *r);
 
-/* node_heartbeat [[bytes populated of each segment], sum of the directory | nil, holds] -> [reign];
+/* node_heartbeat [[bytes populated of each segment], holds, sum of the directory | nil] -> [reign];
  * nil: the node keeps none. node_leave [] -> nil. */
 struct node_heartbeat_params {
     uint32_t segment_count;

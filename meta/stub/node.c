@@ -101,11 +101,11 @@ void node_heartbeat_params_put(struct wire_buf *b, const struct node_heartbeat_p
     wire_put_array(b, p->segment_count);
     for (uint32_t i = 0; i < p->segment_count; i++)
         wire_put_uint(b, p->populated_bytes[i]);
+    wire_put_uint(b, p->holds);
     if (p->has_directory)
         directory_sum_put(b, &p->directory);
     else
         wire_put_nil(b);
-    wire_put_uint(b, p->holds);
 }
 
 bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params *p)
@@ -116,9 +116,9 @@ bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params
         p->populated_bytes[i] = fields_uint(&populated);
         fields_require(&f, fields_ok(&populated));
     }
-    p->has_directory = !fields_nil(&f);
-    fields_require(&f, !p->has_directory || directory_sum_get(wire_at(v, 1), &p->directory));
     p->holds = fields_uint(&f);
+    p->has_directory = !fields_nil(&f);
+    fields_require(&f, !p->has_directory || directory_sum_get(wire_at(v, 2), &p->directory));
     return fields_ok(&f);
 }
 
