@@ -5,6 +5,7 @@
  *   table      objects                        claims    keys with something under way
  *   members    nodes, incarnations, ranges    sessions  clients, their puts and fences
  *   puts       from put_start to commit       reuse     from "not wanted" to free space
+ *   shard      the keys that are ours
  *
  * Two times: now is the monotonic clock, leases are counted in it. Patient time stands still while
  * the service itself is not running (a gap between two calls longer than CORE_GAP_MAX_MS counts as
@@ -20,6 +21,7 @@
 #include "meta/core/ids.h"
 #include "meta/core/members.h"
 #include "meta/core/sessions.h"
+#include "meta/core/shard.h"
 #include "meta/core/spaces.h"
 #include "meta/core/table.h"
 
@@ -53,6 +55,7 @@ struct core {
     uint64_t capacity_bytes;  /* sum of all incarnations */
     struct ids ids;
     struct hash_key pool_key;
+    struct shard shard;
     struct table table;
     struct claims claims;
     struct members members;

@@ -108,14 +108,26 @@ static void begin_dropped(struct put *p)
 
 /* ---- the change ---- */
 
-static void refused(struct put *p, int status)
+static void undo_draft(struct put *p)
 {
-    struct outcomes outcomes = p->outcomes;
-    p->outcomes.first = NULL;
     if (p->older != NULL)
         ending_free(p->older);
     p->older = NULL;
     undo_drop(p);
+}
+
+/* It can't become visible here any more. */
+static void disowned(struct put *p)
+{
+    undo_draft(p);
+    put_abort(p, CENOTE_WRONG_SHARD);
+}
+
+static void refused(struct put *p, int status)
+{
+    struct outcomes outcomes = p->outcomes;
+    p->outcomes.first = NULL;
+    undo_draft(p);
     put_pend(p);
     if (p->session->ended)
         put_abort(p, CENOTE_ABORTED);
@@ -149,6 +161,13 @@ static void committed(struct change *ch, int status)
         claims_wake(&c->claims, claim);
 }
 
+/* The key may have gone to another service since the put began, in a restart. */
+static bool is_ours(const struct core *c, const struct object *o, const struct record *r)
+{
+    const struct space *space = spaces_by_id(c, o->name_space);
+    return space != NULL && shard_owns(c, shard_slot(c, space, r->key, r->key_len));
+}
+
 /* The record, the name, and the end of what it replaces: one change. */
 static int draft(struct put *p, struct object *older)
 {
@@ -160,6 +179,8 @@ static int draft(struct put *p, struct object *older)
     int status = objects_record(c, o, &r);
     if (status != CENOTE_OK)
         return status;
+    if (!is_ours(c, o, &r))
+        return CENOTE_WRONG_SHARD;
     names_key_make(&name, o->name_space, r.key, r.key_len, &o->key_hash);
     objects_draft(c, o, OBJECT_COMMITTED, false, c->env.wall_ms(c->env.arg), r.key, r.key_len);
     change_put(&c->changes, STORE_NAMES, name.data, name.len, id.b, sizeof(id.b));
@@ -167,7 +188,7 @@ static int draft(struct put *p, struct object *older)
         objects_draft(c, p->dropped->object, OBJECT_ABORTING, put_needs_fence(p->dropped), 0, NULL,
                       0);
     if (older != NULL)
-        objects_draft(c, older, OBJECT_REMOVED, false, 0, NULL, 0);
+        objects_draft_removed(c, older, r.key, r.key_len);
     return CENOTE_OK;
 }
 
@@ -213,7 +234,10 @@ static void try(struct put *p)
         status = submit(p, claim, there);
         if (status == CENOTE_OK)
             return;
-        refused(p, status);
+        if (status == CENOTE_WRONG_SHARD)
+            disowned(p);
+        else
+            refused(p, status);
     }
     claims_wake(&c->claims, claim);
 }

@@ -109,6 +109,8 @@ static int start_one(struct start *s, struct start_item *item, const void *key, 
 {
     struct core *c = s->core;
     struct placement at;
+    if (!shard_owns(c, shard_slot(c, s->session->space, key, key_len)))
+        return CENOTE_WRONG_SHARD;
     struct hash128 key_hash = space_hash(s->session->space, key, key_len);
     const struct claim *claim = claims_find(&c->claims, &key_hash);
     bool there = objects_find(c, &key_hash) != NULL || (claim != NULL && claim->successor != NULL);

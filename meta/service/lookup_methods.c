@@ -20,8 +20,9 @@ static bool hash_keys(struct service_peer *p, struct wire_value params, uint32_t
         size_t len = 0;
         if (!wire_bin(wire_at(keys.keys, i), &key, &len))
             return false;
-        s->hashes[i] = space_hash(p->session->space, key, len);
-        table_prefetch(&s->core.table, &s->hashes[i]);
+        s->keys[i].hash = space_hash(p->session->space, key, len);
+        s->keys[i].slot = shard_slot(&s->core, p->session->space, key, len);
+        table_prefetch(&s->core.table, &s->keys[i].hash);
     }
     *count = keys.count;
     return true;
@@ -32,7 +33,7 @@ static uint32_t find_all(struct service *s, uint32_t count)
 {
     uint32_t leading = count;
     for (uint32_t i = 0; i < count; i++) {
-        s->found[i] = objects_find(&s->core, &s->hashes[i]);
+        s->found[i] = objects_find(&s->core, &s->keys[i].hash);
         if (s->found[i] == NULL && leading == count)
             leading = i;
     }
@@ -65,8 +66,11 @@ static struct lookup_item item_of(const struct object *o)
 }
 
 /* CENOTE_OK: it may be answered for. */
-static int admit(const struct object *o, uint32_t *extents)
+static int admit(const struct service *s, uint32_t i, uint32_t *extents)
 {
+    const struct object *o = s->found[i];
+    if (!shard_owns(&s->core, s->keys[i].slot))
+        return CENOTE_WRONG_SHARD;
     if (o == NULL)
         return CENOTE_NOT_FOUND;
     if (*extents + object_extents(o) > ANSWER_EXTENTS_MAX)
@@ -83,9 +87,9 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
     wire_put_array(b, count);
     for (uint32_t i = 0; i < count; i++) {
         struct object *o = s->found[i];
-        int status = admit(o, &extents);
+        int status = admit(s, i, &extents);
         if (status != CENOTE_OK) {
-            status_item_put(b, status);
+            refusal_put(&s->core, b, status);
             continue;
         }
         objects_stamp(&s->core, o);
@@ -104,11 +108,11 @@ static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
     for (uint32_t i = 0; i < count; i++) {
         struct object *o = s->found[i];
         struct record r;
-        int status = admit(o, &extents);
+        int status = admit(s, i, &extents);
         if (status == CENOTE_OK)
             status = objects_record(&s->core, o, &r);
         if (status != CENOTE_OK) {
-            status_item_put(b, status);
+            refusal_put(&s->core, b, status);
             continue;
         }
         struct lookup_item item = item_of(o);
@@ -125,7 +129,7 @@ struct keys_request {
     struct waiter waiter;
     void (*answer)(struct service *s, uint32_t count, struct wire_buf *b);
     uint32_t count;
-    struct hash128 hashes[];
+    struct asked_key keys[];
 };
 
 /* A claim that one of the keys in the scratch must wait for; NULL: none. */
@@ -133,7 +137,7 @@ static struct claim *blocked(struct service *s, uint32_t count)
 {
     struct claims *claims = &s->core.claims;
     for (uint32_t i = 0; claims->count > 0 && i < count; i++) {
-        struct claim *claim = claims_find(claims, &s->hashes[i]);
+        struct claim *claim = claims_find(claims, &s->keys[i].hash);
         if (claim != NULL && claim_hides(claim))
             return claim;
     }
@@ -144,7 +148,7 @@ static void try_keys(struct waiter *w)
 {
     struct keys_request *r = container_of(w, struct keys_request, waiter);
     struct service *s = r->request.peer->service;
-    memcpy(s->hashes, r->hashes, r->count * sizeof(r->hashes[0]));
+    memcpy(s->keys, r->keys, r->count * sizeof(r->keys[0]));
     struct claim *claim = blocked(s, r->count);
     if (claim != NULL) {
         int status = claims_wait(&s->core.claims, claim, w);
@@ -170,12 +174,12 @@ static int answer_keys(struct service_peer *p, uint32_t msgid, struct wire_value
         answer(s, count, result);
         return CENOTE_OK;
     }
-    struct keys_request *r = calloc(1, sizeof(*r) + count * sizeof(struct hash128));
+    struct keys_request *r = calloc(1, sizeof(*r) + count * sizeof(struct asked_key));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     r->answer = answer;
     r->count = count;
-    memcpy(r->hashes, s->hashes, count * sizeof(r->hashes[0]));
+    memcpy(r->keys, s->keys, count * sizeof(r->keys[0]));
     r->waiter.run = try_keys;
     request_begin(&r->request, p, msgid);
     try_keys(&r->waiter);
@@ -195,26 +199,42 @@ int method_stat(struct service_peer *p, uint32_t msgid, struct wire_value params
 }
 
 /* Takes no lease, and so needn't wait: what has not settled is there. */
+static bool is_there(struct service *s, uint32_t i)
+{
+    const struct claim *claim = claims_find(&s->core.claims, &s->keys[i].hash);
+    return objects_find(&s->core, &s->keys[i].hash) != NULL ||
+           (claim != NULL && claim_hides(claim));
+}
+
+static void bit_set(uint8_t *bitmap, uint32_t i, bool value)
+{
+    bitmap[i / 8] = (uint8_t)(bitmap[i / 8] | (unsigned)value << (i % 8));
+}
+
 int method_exists(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result)
 {
     struct service *s = p->service;
-    uint8_t bitmap[CENOTE_BATCH_MAX / 8] = {0};
+    uint8_t there[CENOTE_BATCH_MAX / 8] = {0}, strange[CENOTE_BATCH_MAX / 8] = {0};
     uint32_t count, leading = 0;
-    bool gap = false;
+    bool gap = false, any_strange = false;
     (void)msgid;
     if (!hash_keys(p, params, &count))
         return keys_refusal(params, 0);
     for (uint32_t i = 0; i < count; i++) {
-        const struct claim *claim = claims_find(&s->core.claims, &s->hashes[i]);
-        bool there =
-            objects_find(&s->core, &s->hashes[i]) != NULL || (claim != NULL && claim_hides(claim));
-        bitmap[i / 8] = (uint8_t)(bitmap[i / 8] | (unsigned)there << (i % 8));
-        gap = gap || !there;
+        bool found = is_there(s, i), ours = shard_owns(&s->core, s->keys[i].slot);
+        bit_set(there, i, found);
+        bit_set(strange, i, !ours);
+        any_strange = any_strange || !ours;
+        gap = gap || !found;
         leading += !gap;
     }
-    wire_put_array(result, 2);
+    wire_put_array(result, any_strange ? 4 : 2);
     wire_put_uint(result, leading);
-    wire_put_bin(result, bitmap, (count + 7) / 8);
+    wire_put_bin(result, there, (count + 7) / 8);
+    if (any_strange) {
+        wire_put_uint(result, s->core.shard.map.epoch);
+        wire_put_bin(result, strange, (count + 7) / 8);
+    }
     return CENOTE_OK;
 }

@@ -28,6 +28,8 @@ uint64_t hash_siphash64(const struct hash_key *key, const void *data, size_t len
 
 /* XXH3-64 without seed. */
 uint64_t hash_xxh3(const void *data, size_t len_bytes);
+/* XXH3-64 with a seed, which is no secret. */
+uint64_t hash_xxh3_seeded(uint64_t seed, const void *data, size_t len_bytes);
 
 /* From the operating system's generator. */
 void hash_random(void *out, size_t len_bytes);

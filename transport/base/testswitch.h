@@ -17,6 +17,7 @@ enum test_switch {
     TEST_GRANT,   /* nodes don't check grants */
     TEST_REIGN,   /* a start of the service takes no new reign */
     TEST_KEEP,    /* a node forgets the slots of its earlier life */
+    TEST_SHARD,   /* the service takes every key for its own */
     TEST_RETRY,   /* the service keeps no answers: a repeated call is done again */
     TEST_SWITCHES /* their number */
 };
