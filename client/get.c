@@ -278,6 +278,7 @@ static void take_answer(struct get *g, struct wire_value result, uint64_t now_ms
             log_error(MODULE, "lookup's answer is malformed");
             value_finish(v, CENOTE_PROTOCOL);
         } else if (found.status != CENOTE_OK) {
+            machine_note_refusal(&g->machine, wire_at(list, k));
             value_finish(v, found.status);
         } else {
             value_found(g, v, &found, now_ms);

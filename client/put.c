@@ -253,6 +253,7 @@ static void take_grants(struct put *p, struct wire_value result)
         } else if (granted_too_late(p, v, granted.status)) {
             continue;
         } else if (granted.status != CENOTE_OK) {
+            machine_note_refusal(&p->machine, wire_at(result, k));
             value_finish(v, granted.status == CENOTE_UNKNOWN ? CENOTE_UNAVAILABLE : granted.status);
         } else {
             value_granted(p, v, &granted);
@@ -415,10 +416,11 @@ static void take_commits(struct put *p, struct wire_value result)
     for (uint32_t k = 0; k < p->asked_count; k++) {
         int status = CENOTE_PROTOCOL;
 
-        if (!sound || !wire_i32(wire_at(list, k), &status) || status > 0) {
+        if (!sound || !key_status_get(wire_at(list, k), &status)) {
             log_error(MODULE, "put_commit's answer is malformed");
             status = CENOTE_PROTOCOL;
         }
+        machine_note_refusal(&p->machine, wire_at(list, k));
         /* The service ended the put, or its session; unless that was after a commit whose answer
          * was lost. */
         if (status == CENOTE_NO_SUCH_PUT || status == CENOTE_DENIED)

@@ -122,11 +122,19 @@ void wrong_shard_put(struct wire_buf *b, uint64_t epoch)
     wire_put_uint(b, epoch);
 }
 
-bool key_status_get(struct wire_value v, int *status, uint64_t *epoch)
+bool key_status_get(struct wire_value v, int *status)
 {
     uint32_t count;
-    if (!wire_array(v, &count))
-        return wire_i32(v, status) && *status <= CENOTE_OK;
-    (void)wire_uint(wire_at(v, 1), epoch);
-    return wire_i32(wire_at(v, 0), status) && *status <= CENOTE_OK;
+    if (wire_array(v, &count))
+        v = wire_at(v, 0);
+    return wire_i32(v, status) && *status <= CENOTE_OK;
+}
+
+uint64_t wrong_shard_epoch(struct wire_value v)
+{
+    int status = CENOTE_OK;
+    uint64_t epoch = 0;
+    if (key_status_get(v, &status) && status == CENOTE_WRONG_SHARD)
+        (void)wire_uint(wire_at(v, 1), &epoch);
+    return epoch;
 }

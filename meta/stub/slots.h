@@ -57,9 +57,10 @@ bool slots_result_get(struct wire_value v, struct slot_map *map, uint32_t *shard
 /* Wherever the status of one key is CENOTE_WRONG_SHARD, it is written as [status, epoch]: the map by
  * which the service judges. */
 void wrong_shard_put(struct wire_buf *b, uint64_t epoch);
-/* The status of one key, alone or with an epoch; *epoch is left alone unless one is there. False: no
- * status. */
-bool key_status_get(struct wire_value v, int *status, uint64_t *epoch);
+/* The status of one key in a list of statuses, alone or with an epoch. False: it is none. */
+bool key_status_get(struct wire_value v, int *status);
+/* What stands behind CENOTE_WRONG_SHARD; 0: nothing does. */
+uint64_t wrong_shard_epoch(struct wire_value v);
 
 /* Of the global address space each shard has a part, [first, end). */
 void slot_gva_part(uint64_t epoch, uint32_t shard, uint64_t *first, uint64_t *end);
