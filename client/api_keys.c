@@ -27,10 +27,10 @@ static void ask_keys(struct wire_buf *request, const char *method, const struct 
         wire_put_bin(request, keys[i].data, keys[i].len_bytes);
 }
 
-/* ---- keys of one call, divided among the services --------------------------------------------- */
+/* ---- keys of one call, divided among the services -------------------------------------------- */
 
-/* Asks one service about keys, sets their statuses, and returns the newest epoch by which it refused
- * some. */
+/* Asks one service about keys, sets their statuses, and returns the newest epoch by which it
+ * refused some. */
 typedef uint64_t (*keys_fn)(struct drive *d, struct wire_buf *request,
                             const struct cenote_key *keys, size_t count, int *statuses);
 

@@ -83,7 +83,7 @@ static int read_page(struct stream *t)
     return read_cursor(t, wire_at(t->answer.msg.result, 1));
 }
 
-/* The next page of a service. It also tells by which map the service goes: 0 of an older one. */
+/* The next page of a service, which also tells by which map it goes, unless it is alone. */
 static int next_page(struct drive *d, const struct cenote_key *prefix, struct stream *t,
                      uint64_t *epoch)
 {
@@ -122,8 +122,8 @@ static bool has_stream(const struct listing *l, const struct shard *shard)
     return false;
 }
 
-/* A stream for each service of the map. One that comes when the listing is under way brings its keys
- * as late as that. */
+/* A stream for each service of the map. One that comes when the listing is under way brings its
+ * keys as late as that. */
 static int add_streams(struct shards *s, struct listing *l)
 {
     struct shards_entry services[SHARDS_MAX + 1];

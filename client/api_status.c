@@ -73,15 +73,17 @@ static int join(const char *pool, const char *transports, char **json)
 /* Capacity of all services. */
 struct total {
     uint64_t bytes[4];
+    uint64_t epoch; /* by which the last one asked goes */
 };
 static const char *const total_names[] = {"total_bytes", "used_bytes", "free_bytes",
                                           "quarantined_bytes"};
 
-static void add_capacity(struct wire_value status, struct total *t)
+static void take_numbers(struct wire_value status, struct total *t)
 {
     struct wire_value capacity = wire_member(status, "capacity");
     uint64_t v;
 
+    (void)wire_uint(wire_member(wire_member(status, "service"), "epoch"), &t->epoch);
     for (size_t i = 0; i < sizeof total_names / sizeof *total_names; i++) {
         if (wire_uint(wire_member(capacity, total_names[i]), &v))
             t->bytes[i] += v;
@@ -100,7 +102,7 @@ static int pool_json(struct drive *d, char **out, struct total *t)
     wire_buf_free(&request);
     if (status != CENOTE_OK)
         return status;
-    add_capacity(answer.msg.result, t);
+    take_numbers(answer.msg.result, t);
     *out = wire_to_json(answer.msg.result);
     rpc_answer_free(&answer);
     return *out ? CENOTE_OK : CENOTE_NO_MEMORY;
@@ -205,9 +207,24 @@ static int shards_json(struct shards *s, char **json)
     return status;
 }
 
+/* Of the home, or of all if it isn't alone. */
+static int home_json(struct shards *s, char **json)
+{
+    struct drive *home = shards_home(s);
+    struct total t = {0};
+    int status = service_json(home, json, &t);
+
+    if (status != CENOTE_OK || t.epoch == 0)
+        return status;
+    shards_learn(s, home, t.epoch);
+    if (shards_only(s))
+        return CENOTE_OK;
+    free(*json);
+    return shards_json(s, json);
+}
+
 int cenote_pool_status(struct cenote *client, char **json)
 {
-    struct total t = {0};
     struct shards *s;
     char *text;
     int status = client_enter_shards(client, &s);
@@ -216,10 +233,12 @@ int cenote_pool_status(struct cenote *client, char **json)
         status = CENOTE_INVALID;
     if (status != CENOTE_OK)
         return status;
-    /* If it doesn't answer, the map that is known has to do; so has it with a service that knows
-     * nothing of slots. */
-    (void)shards_refresh(s, shards_home(s));
-    status = shards_only(s) ? service_json(shards_home(s), &text, &t) : shards_json(s, &text);
+    if (shards_only(s)) {
+        status = home_json(s, &text);
+    } else {
+        (void)shards_refresh(s, shards_home(s)); /* the map that is known has to do otherwise */
+        status = shards_json(s, &text);
+    }
     if (status == CENOTE_OK)
         *json = text;
     return status;

@@ -2,17 +2,17 @@
 /*
  * The services of a pool, as one client has them.
  *
- * Every service is a world of its own: sessions, put ids, nodes and incarnations of one mean nothing
- * to another. So a client keeps a whole drive (session, map of nodes, data channels) for each, and
- * nothing that has a number ever leaves its drive. Which service owns a key is told by a map of slots
- * (meta/stub/slots.h).
+ * Every service is a world of its own: sessions, put ids, nodes and incarnations of one mean
+ * nothing to another. So a client keeps a whole drive (session, map of nodes, data channels) for
+ * each, and nothing that has a number ever leaves its drive. Which service owns a key is told by a
+ * map of slots (meta/stub/slots.h).
  *
  * A client begins with one service, its home, and believes that it owns everything. It learns of
- * others when it is told CENOTE_WRONG_SHARD, with the epoch of the map that says so: if that is newer
- * than its own, it asks for it, and goes where it leads. Services are connected to when the first key
- * of theirs comes. One that is away fails its own keys only. If the services don't agree after
- * SHARDS_ROUNDS_MAX tries (one of them hasn't been told of the newest map), what they answered is the
- * result.
+ * others when it is told CENOTE_WRONG_SHARD, with the epoch of the map that says so: if that is
+ * newer than its own, it asks for it, and goes where it leads. Services are connected to when the
+ * first key of theirs comes. One that is away fails its own keys only. If the services don't agree
+ * after SHARDS_ROUNDS_MAX tries (one of them hasn't been told of the newest map), what they
+ * answered is the result.
  *
  * As long as there is one service nobody computes slots: shards_only() is an atomic load.
  * Thread-safe.
@@ -80,7 +80,8 @@ struct shards_entry {
 uint32_t shards_list(struct shards *s, struct shards_entry out[SHARDS_MAX + 1], uint64_t *epoch);
 /* Its drive, connected to if need be. CENOTE_OK, or why there is none. */
 int shards_drive(struct shards *s, struct shard *shard, struct drive **out);
-/* A service has answered by a map with this epoch: if that is newer than ours, it is asked for it. */
+/* A service has answered by a map with this epoch: if that is newer than ours, it is asked for it.
+ */
 void shards_learn(struct shards *s, struct drive *from, uint64_t epoch);
 /* Asks a service for its map in any case. */
 int shards_refresh(struct shards *s, struct drive *from);

@@ -5,8 +5,8 @@
  *   --shards 0-8191=HOST:PORT,8192-16383=unix:PATH    the map, the same for all services
  *   --slots 0-8191                                    what this one owns
  *
- * Services are numbered in the order in which their endpoints first appear. "none" in place of slots
- * keeps a number for a service that owns nothing.
+ * Services are numbered in the order in which their endpoints first appear. "none" in place of
+ * slots keeps a number for a service that owns nothing.
  */
 #ifndef CENOTE_SERVER_SLOT_LIST_H
 #define CENOTE_SERVER_SLOT_LIST_H

@@ -44,8 +44,8 @@ struct removal {
 };
 
 /* Told when the object is no longer found and none of its readers accepts it any more; what was
- * lost with its node is removed as well, and told as CENOTE_NOT_FOUND. CENOTE_WRONG_SHARD. r lives until then; perhaps
- * told from inside. */
+ * lost with its node is removed as well, and told as CENOTE_NOT_FOUND. CENOTE_WRONG_SHARD: the key
+ * isn't ours. r lives until then; perhaps told from inside. */
 void objects_remove(struct removal *r);
 /* For a key that the call has removed before a restart: told when no reader accepts any more what
  * was there. Nothing is removed. */

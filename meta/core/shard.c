@@ -139,8 +139,8 @@ int shard_check(struct core *c)
     return check_part(c);
 }
 
-/* A put that isn't committed, and never will be here, is nothing; but a removed value counts as long
- * as somebody may read it. One without a key was removed before there were other services. */
+/* A put that isn't committed, and never will be here, is nothing; but a removed value counts as
+ * long as somebody may read it. One without a key was removed before there were other services. */
 void shard_count(struct core *c, const struct object *o, const void *key, uint32_t key_len)
 {
     const struct space *space;

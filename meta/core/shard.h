@@ -7,10 +7,10 @@
  * question and the change: a put that was begun when the key was ours isn't committed any more when
  * it isn't.
  *
- * The store remembers the last map: a map is only followed by one with a higher epoch, and its shard
- * keeps its number. Slots are given up empty: as long as one of them has an object, or one that was
- * removed and that a reader may still accept, the service doesn't start without it. The new owner
- * knows nothing of either.
+ * The store remembers the last map: a map is only followed by one with a higher epoch, and its
+ * shard keeps its number. Slots are given up empty: as long as one of them has an object, or one
+ * that was removed and that a reader may still accept, the service doesn't start without it. The
+ * new owner knows nothing of either.
  */
 #ifndef CENOTE_META_SHARD_H
 #define CENOTE_META_SHARD_H
@@ -40,8 +40,8 @@ uint32_t shard_slot(const struct core *c, const struct space *space, const void 
                     size_t key_len);
 bool shard_owns(const struct core *c, uint32_t slot);
 
-/* At the start, after members.gva_next has been read. CENOTE_OK; CENOTE_INVALID, and logged: the map
- * doesn't follow the store's; CENOTE_IO. */
+/* At the start, after members.gva_next has been read. CENOTE_OK; CENOTE_INVALID, and logged: the
+ * map doesn't follow the store's; CENOTE_IO. */
 int shard_check(struct core *c);
 /* Of each object. */
 void shard_count(struct core *c, const struct object *o, const void *key, uint32_t key_len);

@@ -3,13 +3,13 @@
  * Slots: how the keys of a pool are divided among several metadata services.
  *
  * Each key belongs to one of SLOTS slots, by a hash that everybody computes alike, and a map names
- * the service ("shard") that owns each slot. Shards are numbered; a number is never given to another
- * service, since the part of the global address space that a shard hands out goes by it. Maps are
- * numbered too, by their epoch: the one with the higher epoch is the newer one. Epoch 0 is a pool
- * with a single service, which owns everything.
+ * the service ("shard") that owns each slot. Shards are numbered; a number is never given to
+ * another service, since the part of the global address space that a shard hands out goes by it.
+ * Maps are numbered too, by their epoch: the one with the higher epoch is the newer one. Epoch 0 is
+ * a pool with a single service, which owns everything.
  *
- * The hash has no secret: whoever chooses keys may crowd them into one slot, and gains nothing but a
- * service that has more to do than its neighbours. (What identifies a key is another hash, with a
+ * The hash has no secret: whoever chooses keys may crowd them into one slot, and gains nothing but
+ * a service that has more to do than its neighbours. (What identifies a key is another hash, with a
  * secret; see transport/base/hash.h.)
  */
 #ifndef CENOTE_META_SLOTS_H
@@ -54,8 +54,8 @@ void slots_result_put(struct wire_buf *b, const struct slot_map *map, uint32_t s
 /* False: malformed, or not whole. */
 bool slots_result_get(struct wire_value v, struct slot_map *map, uint32_t *shard);
 
-/* Wherever the status of one key is CENOTE_WRONG_SHARD, it is written as [status, epoch]: the map by
- * which the service judges. */
+/* Wherever the status of one key is CENOTE_WRONG_SHARD, it is written as [status, epoch]: the map
+ * by which the service judges. */
 void wrong_shard_put(struct wire_buf *b, uint64_t epoch);
 /* The status of one key in a list of statuses, alone or with an epoch. False: it is none. */
 bool key_status_get(struct wire_value v, int *status);
