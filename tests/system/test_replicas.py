@@ -103,6 +103,29 @@ def kill_one(options, transport):
         pool.wait_used(0)
 
 
+def full(options, transport):
+    """A pool full of replicas refuses what has no room for all of them, and gives all back."""
+    with Pool(nodes=3, split=True, dram=8 * MIB, options=QUICK) as pool:
+        values = Values(pool, transport, 0)
+        number = 0
+        refused = None
+        while refused is None:
+            data = content(number, 300000 + number)
+            values.path.write_bytes(data)
+            done = pool.cenote("put", "--replicas", 3, "--transport", transport, f"full/{number}",
+                               values.path, code=None)
+            if done.returncode == 0:
+                values.values[f"full/{number}"] = data
+            else:
+                refused = done.stderr
+            number += 1
+        check(b"full" in refused, refused.decode())
+        check(len(values.values) > 20, f"only {len(values.values)} values fit")
+        values.check()
+        values.remove()
+        pool.wait_used(0)
+
+
 def stop_one(options, transport):
     """SIGSTOP of a node: a get waits once for it, then takes the other replica."""
     with Pool(nodes=3, split=True, options=SHORT) as pool:
@@ -232,6 +255,12 @@ def main():
     def kill_tcp():
         kill_one(options, "tcp")
 
+    def full_shm():
+        full(options, "shm")
+
+    def full_tcp():
+        full(options, "tcp")
+
     def stop_shm():
         stop_one(options, "shm")
 
@@ -253,8 +282,9 @@ def main():
     def hammer_stopped():
         hammer_stops(options)
 
-    run_cases([kill_shm, kill_tcp, stop_shm, stop_tcp, damage_shm, damage_tcp, hammer_one_victim,
-               hammer_two_victims, hammer_stopped], [options.only] if options.only else [])
+    run_cases([kill_shm, kill_tcp, full_shm, full_tcp, stop_shm, stop_tcp, damage_shm, damage_tcp,
+               hammer_one_victim, hammer_two_victims, hammer_stopped],
+              [options.only] if options.only else [])
 
 
 if __name__ == "__main__":
