@@ -143,11 +143,36 @@ def two_halves(_options):
         for transport in ("shm", "tcp"):
             for home in (0, 1):
                 in_and_out(pair, home, transport)
+        by_the_page(pair)
         text = pair[0].cenote("status").stdout.decode()
         check("2 services, slots of epoch 1" in text and "shard 1 at" in text, text)
         bases = [p.status()["nodes"][0]["segments"][0]["gva"] for p in pair.pools]
         check(bases == [1 << 60, (1 << 60) + (1 << 54)], f"addresses {bases}")
         many_pages(pair)
+
+
+def by_the_page(pair):
+    """What doc/PROTOCOL.md says of a service with a part of the keys."""
+    a, b = (p.meta_endpoint for p in pair.pools)
+    client = pair[0].client()
+    check(client.call("slots", []) == [1, SLOTS, [[0, HALF - 1, a, 0], [HALF, SLOTS - 1, b, 1]], 0],
+          "slots")
+    mine, other = (next(k for k in (b"%d" % i for i in range(100))
+                        if (protocol.slot_of("default", k) >= HALF) == upper)
+                   for upper in (False, True))
+    client.put(mine, b"value")
+    refused = [WRONG_SHARD, 1]
+    (good, bad) = client.call("lookup", [[mine, other]])[1]
+    check(good[0] == OK and bad == refused, f"lookup: {good} {bad}")
+    check(client.call("stat", [[other]]) == [refused], "stat")
+    check(client.call("put_start", [client.next_seq(), 0, [[other, 5]]]) == [refused], "put_start")
+    check(client.call("exists", [[mine, other]]) == [1, b"\1", 1, b"\2"], "exists")
+    check(client.call("list", [mine, None, 9])[1:] == [None, 1], "list")
+    answer = client.call("remove", [client.next_seq(), [other, mine]])
+    check(answer == [refused, OK], f"remove: {answer}")
+    service = pair[1].status()["service"]
+    check((service["epoch"], service["shard"], service["slots"]) == (1, 1, HALF), "status")
+    client.close()
 
 
 def many_pages(pair):
@@ -242,12 +267,12 @@ def killed_under_load(options):
     """Services die in turn under clients that know what must be there."""
     chance = random.Random(options.seed)
     with Pair() as pair:
-        hammers = [pair[n].spawn("hammer", "--meta", pair[n].meta_endpoint, "--threads", 2, "--keys",
-                                 20, "--size", "16K", "--seed", options.seed + n, "--transport",
-                                 ("shm", "tcp")[n])
+        hammers = [pair[n].spawn("hammer", "--meta", pair[n].meta_endpoint, "--threads", 2,
+                                 "--keys", 20, "--size", "16K", "--seed", options.seed + n,
+                                 "--transport", ("shm", "tcp")[n])
                    for n in range(2)]
         for pool in pair.pools:
-            wait_until(lambda pool=pool: pool.status()["service"]["sessions"] >= 3, 10, "both clients")
+            wait_until(lambda pool=pool: pool.status()["service"]["sessions"] >= 3, 10, "clients")
         for _ in range(options.times):
             victim = chance.randrange(2)
             pair[victim].meta.kill()
