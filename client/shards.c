@@ -408,7 +408,7 @@ static void run_rounds(struct round *r)
 
     for (uint32_t round = 0; round < SHARDS_ROUNDS_MAX && route(r); round++) {
         if (round > 0 && r->epoch == before)
-            pause_round(round);
+            pause_round(round - 1);
         before = r->epoch;
         for (uint32_t owner = 0; owner < KNOWN_MAX; owner++) {
             if (r->asked[owner])
