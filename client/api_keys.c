@@ -139,6 +139,8 @@ static uint64_t remove_some(struct drive *d, struct wire_buf *request,
     uint64_t newest = 0;
     int whole = remove_call(d, request, keys, count, &answer);
 
+    for (size_t i = 0; i < count; i++)
+        drive_forget(d, &keys[i]);
     if (whole != CENOTE_OK) {
         fail_all(statuses, count, whole);
         return 0;

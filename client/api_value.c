@@ -45,6 +45,10 @@ static uint64_t put_some(struct drive *d, struct cenote_put_item *items, size_t 
     drive_run(d, put_machine(p));
     uint64_t epoch = put_machine(p)->wrong_epoch;
     put_free(p);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].status != CENOTE_EXISTS)
+            drive_forget(d, &items[i].key);
+    }
     return epoch;
 }
 
@@ -158,8 +162,7 @@ static int check_gets(const struct cenote_get_item *items, size_t count)
     return CENOTE_OK;
 }
 
-/* With one service. Returns the newest epoch by which it refused items. */
-static uint64_t get_some(struct drive *d, struct cenote_get_item *items, size_t count)
+static uint64_t get_cold(struct drive *d, struct cenote_get_item *items, size_t count)
 {
     struct machine_env env = drive_env(d);
     struct get *g = get_begin(&env, items, count);
@@ -172,6 +175,16 @@ static uint64_t get_some(struct drive *d, struct cenote_get_item *items, size_t 
     uint64_t epoch = get_machine(g)->wrong_epoch;
     get_free(g);
     return epoch;
+}
+
+/* With one service. Returns the newest epoch by which it refused items. */
+static uint64_t get_some(struct drive *d, struct cenote_get_item *items, size_t count)
+{
+    size_t warm = 0;
+
+    while (warm < count && drive_get_warm(d, &items[warm]))
+        warm++;
+    return warm < count ? get_cold(d, items + warm, count - warm) : 0;
 }
 
 struct get_work {

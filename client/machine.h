@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/cache.h"
 #include "client/locate.h"
 #include "client/slow.h"
 #include "meta/stub/slots.h"
@@ -73,6 +74,7 @@ static inline void machine_note_refusal(struct machine *m, struct wire_value ite
 struct machine_env {
     const struct locate *map;
     struct slow *slow;
+    struct cache *cache; /* NULL: every get asks */
     enum cenote_verify verify;
     uint32_t timeout_ms;
     uint32_t replicas;               /* of puts that don't say */

@@ -20,6 +20,7 @@
 #include "meta/core/env.h"
 #include "meta/core/ids.h"
 #include "meta/core/members.h"
+#include "meta/core/pool.h"
 #include "meta/core/sessions.h"
 #include "meta/core/shard.h"
 #include "meta/core/spaces.h"
@@ -56,6 +57,7 @@ struct core {
     struct ids ids;
     struct hash_key pool_key;
     struct shard shard;
+    struct pool small; /* puts, endings, calls */
     struct table table;
     struct claims claims;
     struct members members;

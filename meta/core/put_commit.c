@@ -59,7 +59,6 @@ static struct ending *dropped_new(struct put *p)
     d->key_hash = o->key_hash;
     d->session = o->session;
     d->name_space = o->name_space;
-    d->len_bytes = o->len_bytes;
     struct ending *e = ending_new(c, d);
     if (e == NULL) {
         table_delete(&c->table, d);
@@ -108,26 +107,14 @@ static void begin_dropped(struct put *p)
 
 /* ---- the change ---- */
 
-static void undo_draft(struct put *p)
-{
-    if (p->older != NULL)
-        ending_free(p->older);
-    p->older = NULL;
-    undo_drop(p);
-}
-
-/* It can't become visible here any more. */
-static void disowned(struct put *p)
-{
-    undo_draft(p);
-    put_abort(p, CENOTE_WRONG_SHARD);
-}
-
 static void refused(struct put *p, int status)
 {
     struct outcomes outcomes = p->outcomes;
     p->outcomes.first = NULL;
-    undo_draft(p);
+    if (p->older != NULL)
+        ending_free(p->older);
+    p->older = NULL;
+    undo_drop(p);
     put_pend(p);
     if (p->session->ended)
         put_abort(p, CENOTE_ABORTED);
@@ -161,46 +148,42 @@ static void committed(struct change *ch, int status)
         claims_wake(&c->claims, claim);
 }
 
-/* The key may have gone to another service since the put began, in a restart. */
-static bool is_ours(const struct core *c, const struct object *o, const struct record *r)
-{
-    const struct space *space = spaces_by_id(c, o->name_space);
-    return space != NULL && shard_owns(c, shard_slot(c, space, r->key, r->key_len));
-}
-
 /* The record, the name, and the end of what it replaces: one change. */
-static int draft(struct put *p, struct object *older)
+static void draft(struct put *p, struct object *older)
 {
     struct core *c = p->core;
     struct object *o = p->object;
-    struct record r;
     struct names_key name;
     struct record_key id = record_key(o->put_id);
-    int status = objects_record(c, o, &r);
-    if (status != CENOTE_OK)
-        return status;
-    if (!is_ours(c, o, &r))
-        return CENOTE_WRONG_SHARD;
-    names_key_make(&name, o->name_space, r.key, r.key_len, &o->key_hash);
-    objects_draft(c, o, OBJECT_COMMITTED, false, c->env.wall_ms(c->env.arg), r.key, r.key_len);
+    names_key_make(&name, o->name_space, p->key, p->key_len, &o->key_hash);
+    objects_draft(c, o, OBJECT_COMMITTED, false, c->env.wall_ms(c->env.arg), p->key, p->key_len);
     change_put(&c->changes, STORE_NAMES, name.data, name.len, id.b, sizeof(id.b));
     if (p->dropped != NULL)
         objects_draft(c, p->dropped->object, OBJECT_ABORTING, put_needs_fence(p->dropped), 0, NULL,
                       0);
     if (older != NULL)
-        objects_draft_removed(c, older, r.key, r.key_len);
-    return CENOTE_OK;
+        objects_draft_removed(c, older, p->key, p->key_len);
+}
+
+/* The key may have gone to another service since the put began, in a restart. */
+static bool is_ours(const struct put *p)
+{
+    const struct core *c = p->core;
+    const struct space *space = c->shard.all ? NULL : spaces_by_id(c, p->object->name_space);
+    return c->shard.all ||
+           (space != NULL && shard_owns(c, shard_slot(c, space, p->key, p->key_len)));
 }
 
 static int submit(struct put *p, struct claim *claim, struct object *older)
 {
+    if (!is_ours(p))
+        return CENOTE_WRONG_SHARD;
     if (older != NULL && (p->older = ending_new(p->core, older)) == NULL)
         return CENOTE_NO_MEMORY;
     int status = drop(p);
-    if (status == CENOTE_OK)
-        status = draft(p, older);
     if (status != CENOTE_OK)
         return status;
+    draft(p, older);
     p->phase = PUT_COMMITTING;
     claim->busy = true;
     p->change.done = committed;
@@ -235,7 +218,7 @@ static void try(struct put *p)
         if (status == CENOTE_OK)
             return;
         if (status == CENOTE_WRONG_SHARD)
-            disowned(p);
+            put_abort(p, status); /* it can't become visible here any more */
         else
             refused(p, status);
     }
@@ -299,7 +282,7 @@ static int judge_stripe(const struct put *p, uint32_t stripe)
 
 static void take_roots(struct put *p, const struct put_end *end)
 {
-    p->object->sum_kind = (uint8_t)end->sum_kind;
+    p->object->sum_kind = end->sum_kind & OBJECT_SUM_KIND;
     for (uint32_t i = 0; i < object_extents(p->object); i++)
         object_piece(p->object, i)->root = end->roots[i / p->object->replicas];
 }

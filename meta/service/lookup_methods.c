@@ -20,9 +20,9 @@ static bool hash_keys(struct service_peer *p, struct wire_value params, uint32_t
         size_t len = 0;
         if (!wire_bin(wire_at(keys.keys, i), &key, &len))
             return false;
-        s->keys[i].hash = space_hash(p->session->space, key, len);
-        s->keys[i].slot = shard_slot(&s->core, p->session->space, key, len);
-        table_prefetch(&s->core.table, &s->keys[i].hash);
+        s->hashes[i] = space_hash(p->session->space, key, len);
+        s->slots[i] = (uint16_t)shard_slot(&s->core, p->session->space, key, len);
+        table_prefetch(&s->core.table, &s->hashes[i]);
     }
     *count = keys.count;
     return true;
@@ -33,7 +33,7 @@ static uint32_t find_all(struct service *s, uint32_t count)
 {
     uint32_t leading = count;
     for (uint32_t i = 0; i < count; i++) {
-        s->found[i] = objects_find(&s->core, &s->keys[i].hash);
+        s->found[i] = objects_find(&s->core, &s->hashes[i]);
         if (s->found[i] == NULL && leading == count)
             leading = i;
     }
@@ -60,7 +60,7 @@ static struct lookup_item item_of(const struct object *o)
 {
     return (struct lookup_item){.status = CENOTE_OK,
                                 .put_id = o->put_id,
-                                .len_bytes = o->len_bytes,
+                                .len_bytes = object_len(o),
                                 .sum_kind = o->sum_kind,
                                 .stripe_count = o->stripes};
 }
@@ -69,10 +69,8 @@ static struct lookup_item item_of(const struct object *o)
 static int admit(const struct service *s, uint32_t i, uint32_t *extents)
 {
     const struct object *o = s->found[i];
-    if (!shard_owns(&s->core, s->keys[i].slot))
-        return CENOTE_WRONG_SHARD;
     if (o == NULL)
-        return CENOTE_NOT_FOUND;
+        return shard_owns(&s->core, s->slots[i]) ? CENOTE_NOT_FOUND : CENOTE_WRONG_SHARD;
     if (*extents + object_extents(o) > ANSWER_EXTENTS_MAX)
         return CENOTE_LIMIT;
     *extents += object_extents(o);
@@ -122,23 +120,81 @@ static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
     }
 }
 
+static void bit_set(uint8_t *bitmap, uint32_t i, bool value)
+{
+    bitmap[i / 8] = (uint8_t)(bitmap[i / 8] | (unsigned)value << (i % 8));
+}
+
+/* What has not settled is there. */
+static bool is_there(struct service *s, const struct hash128 *hash)
+{
+    const struct claim *claim = claims_find(&s->core.claims, hash);
+    return objects_find(&s->core, hash) != NULL || (claim != NULL && claim_hides(claim));
+}
+
+/* Puts the epoch and a bitmap of the keys that aren't ours. */
+static void strangers_put(const struct service *s, uint32_t count, struct wire_buf *b)
+{
+    uint8_t bitmap[CENOTE_BATCH_MAX / 8] = {0};
+    for (uint32_t i = 0; i < count; i++)
+        bit_set(bitmap, i, !shard_owns(&s->core, s->slots[i]));
+    wire_put_uint(b, s->core.shard.map.epoch);
+    wire_put_bin(b, bitmap, (count + 7) / 8);
+}
+
+static bool all_ours(const struct service *s, uint32_t count)
+{
+    uint32_t i = 0;
+    while (!s->core.shard.all && i < count && shard_owns(&s->core, s->slots[i]))
+        i++;
+    return s->core.shard.all || i == count;
+}
+
+static void answer_exists(struct service *s, uint32_t count, struct wire_buf *b)
+{
+    uint8_t bitmap[CENOTE_BATCH_MAX / 8] = {0};
+    uint32_t leading = 0;
+    bool gap = false, ours = all_ours(s, count);
+    for (uint32_t i = 0; i < count; i++) {
+        bool there = is_there(s, &s->hashes[i]);
+        bit_set(bitmap, i, there);
+        gap = gap || !there;
+        leading += !gap;
+    }
+    wire_put_array(b, ours ? 2 : 4);
+    wire_put_uint(b, leading);
+    wire_put_bin(b, bitmap, (count + 7) / 8);
+    if (!ours)
+        strangers_put(s, count, b);
+}
+
 /* ---- a key whose older object has not settled is waited for ---- */
+
+struct keys_method {
+    void (*answer)(struct service *s, uint32_t count, struct wire_buf *b);
+    bool (*waits)(const struct claim *claim);
+};
+
+struct waiting_key {
+    struct hash128 hash;
+    uint16_t slot;
+};
 
 struct keys_request {
     struct request request;
     struct waiter waiter;
-    void (*answer)(struct service *s, uint32_t count, struct wire_buf *b);
+    const struct keys_method *method;
     uint32_t count;
-    struct asked_key keys[];
+    struct waiting_key keys[];
 };
 
 /* A claim that one of the keys in the scratch must wait for; NULL: none. */
-static struct claim *blocked(struct service *s, uint32_t count)
+static struct claim *blocked(struct service *s, const struct keys_method *m, uint32_t count)
 {
     struct claims *claims = &s->core.claims;
     for (uint32_t i = 0; claims->count > 0 && i < count; i++) {
-        struct claim *claim = claims_find(claims, &s->keys[i].hash);
-        if (claim != NULL && claim_hides(claim))
+        struct claim *claim = claims_find(claims, &s->hashes[i]);
+        if (claim != NULL && m->waits(claim))
             return claim;
     }
     return NULL;
@@ -148,38 +204,42 @@ static void try_keys(struct waiter *w)
 {
     struct keys_request *r = container_of(w, struct keys_request, waiter);
     struct service *s = r->request.peer->service;
-    memcpy(s->keys, r->keys, r->count * sizeof(r->keys[0]));
-    struct claim *claim = blocked(s, r->count);
+    for (uint32_t i = 0; i < r->count; i++) {
+        s->hashes[i] = r->keys[i].hash;
+        s->slots[i] = r->keys[i].slot;
+    }
+    struct claim *claim = blocked(s, r->method, r->count);
     if (claim != NULL) {
         int status = claims_wait(&s->core.claims, claim, w);
         if (status != CENOTE_OK)
             request_fail(&r->request, status);
         return;
     }
-    struct wire_buf b = {0};
+    struct wire_buf b = answer_begin(s);
     request_result(&r->request, &b);
-    r->answer(s, r->count, &b);
+    r->method->answer(s, r->count, &b);
     request_end(&r->request, &b);
 }
 
 static int answer_keys(struct service_peer *p, uint32_t msgid, struct wire_value params,
-                       struct wire_buf *result,
-                       void (*answer)(struct service *s, uint32_t count, struct wire_buf *b))
+                       struct wire_buf *result, const struct keys_method *m)
 {
     struct service *s = p->service;
     uint32_t count;
     if (!hash_keys(p, params, &count))
         return keys_refusal(params, 0);
-    if (blocked(s, count) == NULL) {
-        answer(s, count, result);
+    if (blocked(s, m, count) == NULL) {
+        m->answer(s, count, result);
         return CENOTE_OK;
     }
-    struct keys_request *r = calloc(1, sizeof(*r) + count * sizeof(struct asked_key));
+    struct keys_request *r =
+        request_new(p->service, sizeof(*r) + count * sizeof(struct waiting_key));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
-    r->answer = answer;
+    r->method = m;
     r->count = count;
-    memcpy(r->keys, s->keys, count * sizeof(r->keys[0]));
+    for (uint32_t i = 0; i < count; i++)
+        r->keys[i] = (struct waiting_key){s->hashes[i], s->slots[i]};
     r->waiter.run = try_keys;
     request_begin(&r->request, p, msgid);
     try_keys(&r->waiter);
@@ -189,52 +249,21 @@ static int answer_keys(struct service_peer *p, uint32_t msgid, struct wire_value
 int method_lookup(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result)
 {
-    return answer_keys(p, msgid, params, result, answer_lookup);
+    static const struct keys_method m = {.answer = answer_lookup, .waits = claim_hides};
+    return answer_keys(p, msgid, params, result, &m);
 }
 
 int method_stat(struct service_peer *p, uint32_t msgid, struct wire_value params,
                 struct wire_buf *result)
 {
-    return answer_keys(p, msgid, params, result, answer_stat);
+    static const struct keys_method m = {.answer = answer_stat, .waits = claim_hides};
+    return answer_keys(p, msgid, params, result, &m);
 }
 
-/* Takes no lease, and so needn't wait: what has not settled is there. */
-static bool is_there(struct service *s, uint32_t i)
-{
-    const struct claim *claim = claims_find(&s->core.claims, &s->keys[i].hash);
-    return objects_find(&s->core, &s->keys[i].hash) != NULL ||
-           (claim != NULL && claim_hides(claim));
-}
-
-static void bit_set(uint8_t *bitmap, uint32_t i, bool value)
-{
-    bitmap[i / 8] = (uint8_t)(bitmap[i / 8] | (unsigned)value << (i % 8));
-}
-
+/* Takes no lease, and so needn't wait for those of others. */
 int method_exists(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result)
 {
-    struct service *s = p->service;
-    uint8_t there[CENOTE_BATCH_MAX / 8] = {0}, strange[CENOTE_BATCH_MAX / 8] = {0};
-    uint32_t count, leading = 0;
-    bool gap = false, any_strange = false;
-    (void)msgid;
-    if (!hash_keys(p, params, &count))
-        return keys_refusal(params, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        bool found = is_there(s, i), ours = shard_owns(&s->core, s->keys[i].slot);
-        bit_set(there, i, found);
-        bit_set(strange, i, !ours);
-        any_strange = any_strange || !ours;
-        gap = gap || !found;
-        leading += !gap;
-    }
-    wire_put_array(result, any_strange ? 4 : 2);
-    wire_put_uint(result, leading);
-    wire_put_bin(result, there, (count + 7) / 8);
-    if (any_strange) {
-        wire_put_uint(result, s->core.shard.map.epoch);
-        wire_put_bin(result, strange, (count + 7) / 8);
-    }
-    return CENOTE_OK;
+    static const struct keys_method m = {.answer = answer_exists, .waits = claim_unsure};
+    return answer_keys(p, msgid, params, result, &m);
 }

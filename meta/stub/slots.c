@@ -20,7 +20,7 @@ uint64_t slot_seed(const char *name_space)
 
 uint32_t slot_of(uint64_t seed, const void *key, size_t key_len)
 {
-    return (uint32_t)hash_xxh3_seeded(seed, key, key_len) & (SLOTS - 1);
+    return (uint32_t)hash_xxh3_seeded(key, key_len, seed) & (SLOTS - 1);
 }
 
 /* ---- maps ---- */

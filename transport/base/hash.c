@@ -50,7 +50,7 @@ uint64_t hash_xxh3(const void *data, size_t len_bytes)
     return XXH3_64bits(data, len_bytes);
 }
 
-uint64_t hash_xxh3_seeded(uint64_t seed, const void *data, size_t len_bytes)
+uint64_t hash_xxh3_seeded(const void *data, size_t len_bytes, uint64_t seed)
 {
     return XXH3_64bits_withSeed(data, len_bytes, seed);
 }
