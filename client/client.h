@@ -21,5 +21,7 @@ int client_check_keys(const struct cenote_key *keys, size_t count);
 /* CENOTE_OK, CENOTE_INVALID (a NULL piece that isn't empty), CENOTE_VALUE_SIZE (more than a value
  * can ever have). */
 int client_check_buffers(const struct cenote_buffer *buffers, size_t count);
+/* CENOTE_OK or CENOTE_INVALID. */
+int client_check_put_flags(unsigned flags);
 
 #endif

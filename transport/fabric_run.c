@@ -192,6 +192,7 @@ static void settle(struct fabric *f, struct lane *l, struct fabric_req *reqs, si
 void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_t timeout_ms)
 {
     struct lane lanes[LANES_MAX];
+    uint64_t ticket = registry_pin(fabric_registry(f), reqs, count);
     size_t n;
     for (size_t i = 0; i < count; i++)
         reqs[i].x.status = WAITS_FIRST;
@@ -200,4 +201,5 @@ void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_
         for (size_t i = 0; i < n; i++)
             settle(f, &lanes[i], reqs, count);
     }
+    registry_unpin(fabric_registry(f), reqs, count, ticket);
 }
