@@ -18,7 +18,7 @@
 #define TIMEOUT_DEFAULT_MS 10000u
 
 struct cenote {
-    struct drive *drive;
+    struct shards *shards;
     volatile const unsigned char *owned; /* reads 1; the kernel wipes it in a forked child */
     size_t owned_bytes;
 };
@@ -105,7 +105,7 @@ int cenote_open(const struct cenote_options *options, struct cenote **out)
     status = mark_owner(c);
     if (status != CENOTE_OK)
         goto free_client;
-    status = drive_open(&d, &c->drive);
+    status = shards_open(&d, &c->shards);
     if (status != CENOTE_OK)
         goto unmark;
     *out = c;
@@ -126,21 +126,31 @@ void cenote_close(struct cenote **client)
         return;
     *client = NULL;
     if (*c->owned)
-        drive_close(c->drive);
+        shards_close(c->shards);
     else
-        drive_abandon(c->drive);
+        shards_abandon(c->shards);
     unmark_owner(c);
     free(c);
 }
 
-int client_enter(struct cenote *client, struct drive **out)
+int client_enter_shards(struct cenote *client, struct shards **out)
 {
     if (!client)
         return CENOTE_INVALID;
     if (!*client->owned)
         return CENOTE_FORKED;
-    *out = client->drive;
+    *out = client->shards;
     return CENOTE_OK;
+}
+
+int client_enter(struct cenote *client, struct drive **out)
+{
+    struct shards *s;
+    int status = client_enter_shards(client, &s);
+
+    if (status == CENOTE_OK)
+        *out = shards_home(s);
+    return status;
 }
 
 int client_check_key(const struct cenote_key *key)

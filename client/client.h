@@ -7,10 +7,12 @@
 
 #include <cenote/cenote.h>
 
-#include "client/drive.h"
+#include "client/shards.h"
 
-/* CENOTE_OK and the driver; CENOTE_INVALID for NULL; CENOTE_FORKED in a child of the process that
+/* CENOTE_OK and the services; CENOTE_INVALID for NULL; CENOTE_FORKED in a child of the process that
  * opened the client. */
+int client_enter_shards(struct cenote *client, struct shards **out);
+/* The same, and the driver of the client's home, for what isn't about a key. */
 int client_enter(struct cenote *client, struct drive **out);
 
 /* CENOTE_OK or CENOTE_KEY_SIZE; CENOTE_INVALID for a NULL. */

@@ -408,6 +408,8 @@ static void take_answer(struct get *g, struct wire_value result, uint64_t now_ms
         if (!sound || !lookup_item_get(wire_at(list, k), &found)) {
             log_error(MODULE, "lookup's answer is malformed");
             found.status = CENOTE_PROTOCOL;
+        } else {
+            machine_note_refusal(&g->machine, wire_at(list, k));
         }
         for (uint32_t i = 0; i < g->asking[k]; i++)
             value_answered(g, &g->values[g->asked[k] + i], found.status, &found, now_ms);

@@ -16,6 +16,7 @@
 #include "client/cache.h"
 #include "client/locate.h"
 #include "client/slow.h"
+#include "meta/stub/slots.h"
 #include "transport/fabric.h"
 #include "transport/wire/wire.h"
 
@@ -61,7 +62,16 @@ struct machine {
      * its namespace. Another thread may have begun a new session meanwhile. */
     uint64_t session;
     uint32_t name_space;
+    /* The machine's: the newest map of slots by which an item was answered CENOTE_WRONG_SHARD. */
+    uint64_t wrong_epoch;
 };
+
+static inline void machine_note_refusal(struct machine *m, struct wire_value item)
+{
+    uint64_t epoch = wrong_shard_epoch(item);
+    if (epoch > m->wrong_epoch)
+        m->wrong_epoch = epoch;
+}
 
 /* What machines know of the client that they work for. */
 struct machine_env {

@@ -15,7 +15,7 @@ static bool copy_whole(void *arg, struct writing *w, const struct writing_value 
     return writing_next(w, v, map, copy);
 }
 
-void putting_begin(struct putting *p, const struct machine *machine, const struct machine_env *env,
+void putting_begin(struct putting *p, struct machine *machine, const struct machine_env *env,
                    unsigned flags, struct putting_value *values)
 {
     p->machine = machine;
@@ -186,6 +186,7 @@ static void take_grants(struct putting *p, struct wire_value result)
         } else if (granted_too_late(p, v, granted.status)) {
             continue;
         } else if (granted.status != CENOTE_OK) {
+            machine_note_refusal(p->machine, wire_at(result, k));
             value_finish(v, granted.status == CENOTE_UNKNOWN ? CENOTE_UNAVAILABLE : granted.status);
         } else {
             value_granted(p, v, &granted);
@@ -348,10 +349,11 @@ static void take_commits(struct putting *p, struct wire_value result)
     for (uint32_t k = 0; k < p->asked_count; k++) {
         int status = CENOTE_PROTOCOL;
 
-        if (!sound || !wire_i32(wire_at(list, k), &status) || status > 0) {
+        if (!sound || !key_status_get(wire_at(list, k), &status)) {
             log_error(MODULE, "put_commit's answer is malformed");
             status = CENOTE_PROTOCOL;
         }
+        machine_note_refusal(p->machine, wire_at(list, k));
         /* The service ended the put, or its session; unless that was after a commit whose answer
          * was lost. */
         if (status == CENOTE_NO_SUCH_PUT || status == CENOTE_DENIED)

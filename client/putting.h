@@ -43,7 +43,7 @@ struct putting_value {
 enum putting_call { CALL_NONE, CALL_START, CALL_COMMIT, CALL_ABORT };
 
 struct putting {
-    const struct machine *machine; /* in whose steps this goes on */
+    struct machine *machine; /* in whose steps this goes on */
     struct machine_env env;
     bool replace;
     uint32_t replicas; /* 0: one */
@@ -76,7 +76,7 @@ struct putting {
 };
 
 /* *p is zeroed. flags: enum cenote_put_flags. values: room for as many as will be there at once. */
-void putting_begin(struct putting *p, const struct machine *machine, const struct machine_env *env,
+void putting_begin(struct putting *p, struct machine *machine, const struct machine_env *env,
                    unsigned flags, struct putting_value *values);
 void putting_end(struct putting *p);
 /* The values are others now, count of them, in START. */

@@ -92,7 +92,8 @@ struct members {
     struct incarnation **ranges; /* in order of addresses */
     uint32_t range_count, range_room, range_promised;
     uint32_t place_at; /* the range that placement looked at last */
-    uint64_t gva_next; /* high-water mark of the addresses */
+    uint64_t gva_next; /* high-water mark of the addresses ... */
+    uint64_t gva_end;  /* ... which end here */
     uint64_t map_version;
     bool sweeping, sweep_again;
     uint32_t sweep_at; /* next reference of the table to look at */

@@ -20,7 +20,7 @@ static void put_service(const struct core *c, struct wire_buf *b)
     struct store_usage usage = {0};
     c->changes.store->ops->usage(c->changes.store, &usage);
     wire_put_str(b, "service");
-    wire_put_map(b, 11);
+    wire_put_map(b, 14);
     put_text(b, "version", CENOTE_VERSION_TEXT);
     put_number(b, "protocol", PROTOCOL_VERSION);
     put_number(b, "reign", c->ids.reign);
@@ -32,6 +32,9 @@ static void put_service(const struct core *c, struct wire_buf *b)
     put_number(b, "store_limit_bytes", usage.limit_bytes);
     put_number(b, "store_commits", usage.commits);
     put_number(b, "store_changes", usage.changes);
+    put_number(b, "epoch", c->shard.map.epoch);
+    put_number(b, "shard", c->shard.number);
+    put_number(b, "slots", slot_map_owned(&c->shard.map, c->shard.number));
 }
 
 static void put_segment(const struct incarnation *i, struct wire_buf *b)

@@ -503,7 +503,7 @@ static int taken(struct end *e, struct answer *a, struct wire_value status)
 {
     int32_t out = a->msg.error;
     if (out == CENOTE_OK) {
-        bool good = wire_i32(status, &out);
+        bool good = key_status_get(status, &out);
         assert(good);
     }
     answer_drop(e, a);
