@@ -54,8 +54,8 @@ struct get {
 
     struct wire_buf request;
     struct retry retry;
-    uint64_t asked_ms; /* before the request was sent */
-    uint32_t asked[GET_WINDOW], asked_count, ask_max;
+    uint64_t asked_ms;                     /* before the request was sent */
+    uint32_t *asked, asked_count, ask_max; /* indices of values; has room for the window */
 
     enum step_kind doing;
     bool calling;    /* the request waits to be sent (again) */
@@ -65,8 +65,10 @@ struct get {
 
 static void get_next(struct machine *m, uint64_t now_ms, struct step *out);
 static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
+static bool get_cancel(struct machine *m, int status, bool sent);
 
-static const struct machine_ops get_ops = {.next = get_next, .done = get_done};
+static const struct machine_ops get_ops = {
+    .next = get_next, .done = get_done, .cancel = get_cancel};
 
 struct get *get_begin(const struct machine_env *env, struct cenote_get_item *items, size_t count)
 {
@@ -77,8 +79,9 @@ struct get *get_begin(const struct machine_env *env, struct cenote_get_item *ite
     if (!g)
         return NULL;
     g->values = calloc(window, sizeof *g->values);
-    if (!g->values) {
-        free(g);
+    g->asked = calloc(window, sizeof *g->asked);
+    if (!g->values || !g->asked) {
+        get_free(g);
         return NULL;
     }
     g->machine.ops = &get_ops;
@@ -102,6 +105,7 @@ void get_free(struct get *g)
     wire_buf_free(&g->request);
     free(g->copies);
     free(g->readings);
+    free(g->asked);
     free(g->values);
     free(g);
 }
@@ -473,4 +477,20 @@ static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire
     case STEP_DONE:
         assert(!"the machine was not asked for a step");
     }
+}
+
+/* Nothing of a get is the service's business: its leases run out. */
+static bool get_cancel(struct machine *m, int status, bool sent)
+{
+    struct get *g = (struct get *)m;
+    (void)sent;
+
+    for (uint32_t i = 0; i < g->value_count; i++) {
+        if (g->values[i].state != VALUE_DONE)
+            value_finish(&g->values[i], status);
+    }
+    for (; g->begun < g->count; g->begun++)
+        g->items[g->begun].status = status;
+    g->calling = g->map_wanted = false;
+    return false;
 }

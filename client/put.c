@@ -25,8 +25,8 @@ enum value_state { VALUE_START, VALUE_WRITE, VALUE_COMMIT, VALUE_ABORT, VALUE_DO
 
 struct value {
     enum value_state state;
-    uint32_t rounds; /* puts begun so far */
-    struct cenote_put_item *item;
+    uint32_t rounds;              /* puts begun so far */
+    struct cenote_put_item *item; /* NULL: it has been told that the put was cancelled */
     struct writing_value common;
     size_t first_writing;
     uint32_t writings, left; /* all extents, not yet done */
@@ -54,21 +54,26 @@ struct put {
     struct retry retry;
     uint64_t seq;
     enum call calling; /* the request waits to be sent (again), or for its answer */
-    uint32_t asked[PUT_WINDOW], asked_count, ask_max;
+    uint32_t *asked, asked_count, ask_max; /* indices of values; has room for the window */
 
     enum step_kind doing;
     uint32_t sessions; /* begun anew in this window */
     bool map_wanted;   /* a node is not where the map says */
     bool map_fresh;    /* refreshed since extents were granted */
 
-    uint64_t roots[STRIPES_MAX]; /* of the value being encoded */
-    uint8_t states[STRIPES_MAX * REPLICAS_MAX];
+    bool cancelled; /* the items are not ours any more */
+
+    uint64_t *roots; /* of the value being encoded; has room for any of the window */
+    uint8_t *states;
+    uint32_t ends_room; /* extents */
 };
 
 static void put_next(struct machine *m, uint64_t now_ms, struct step *out);
 static void put_done(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
+static bool put_cancel(struct machine *m, int status, bool sent);
 
-static const struct machine_ops put_ops = {.next = put_next, .done = put_done};
+static const struct machine_ops put_ops = {
+    .next = put_next, .done = put_done, .cancel = put_cancel};
 
 struct put *put_begin(const struct machine_env *env, struct cenote_put_item *items, size_t count,
                       unsigned flags)
@@ -80,8 +85,9 @@ struct put *put_begin(const struct machine_env *env, struct cenote_put_item *ite
     if (!p)
         return NULL;
     p->values = calloc(window, sizeof *p->values);
-    if (!p->values) {
-        free(p);
+    p->asked = calloc(window, sizeof *p->asked);
+    if (!p->values || !p->asked) {
+        put_free(p);
         return NULL;
     }
     p->machine.ops = &put_ops;
@@ -109,13 +115,17 @@ void put_free(struct put *p)
     wire_buf_free(&p->request);
     free(p->copies);
     free(p->writings);
+    free(p->roots);
+    free(p->states);
+    free(p->asked);
     free(p->values);
     free(p);
 }
 
 static void value_finish(struct value *v, int status)
 {
-    v->item->status = status;
+    if (v->item)
+        v->item->status = status;
     v->state = VALUE_DONE;
 }
 
@@ -193,6 +203,23 @@ static int begin_stripe(struct put *p, struct value *v, uint32_t index, const st
     return CENOTE_OK;
 }
 
+/* Room to encode the end of a value with so many extents. */
+static bool ends_fit(struct put *p, uint32_t extents)
+{
+    uint64_t *roots;
+    uint8_t *states;
+
+    if (extents <= p->ends_room)
+        return true;
+    roots = realloc(p->roots, extents * sizeof *roots);
+    p->roots = roots ? roots : p->roots;
+    states = realloc(p->states, extents * sizeof *states);
+    p->states = states ? states : p->states;
+    if (roots && states)
+        p->ends_room = extents;
+    return roots && states;
+}
+
 static int begin_stripes(struct put *p, struct value *v, const struct put_start_item *granted)
 {
     uint64_t offset = 0, len = v->common.len_bytes;
@@ -210,6 +237,8 @@ static int begin_stripes(struct put *p, struct value *v, const struct put_start_
         offset += s.payload_len;
         status = begin_stripe(p, v, i, &s);
     }
+    if (status == CENOTE_OK && !ends_fit(p, v->writings))
+        status = CENOTE_NO_MEMORY;
     return status == CENOTE_OK && offset != len ? CENOTE_PROTOCOL : status;
 }
 
@@ -442,7 +471,7 @@ static void abort_done(struct put *p)
     for (uint32_t k = 0; k < p->asked_count; k++) {
         struct value *v = &p->values[p->asked[k]];
 
-        if (v->failure != CENOTE_NODE_DOWN || v->rounds >= PUT_ROUNDS_MAX) {
+        if (v->failure != CENOTE_NODE_DOWN || v->rounds >= PUT_ROUNDS_MAX || p->cancelled) {
             value_finish(v, v->failure);
             continue;
         }
@@ -451,16 +480,8 @@ static void abort_done(struct put *p)
     }
 }
 
-static void call_done(struct put *p, uint64_t now_ms, int status, struct wire_value result)
+static void call_ended(struct put *p, enum call call, int status, struct wire_value result)
 {
-    enum call call = p->calling;
-    bool ended = status == CENOTE_NO_SESSION; /* a call is numbered for its own session only */
-
-    if (call != CALL_ABORT && !ended && retry_again(&p->retry, now_ms, status))
-        return;
-    p->calling = CALL_NONE;
-    if (call == CALL_START && ended && p->sessions++ < RETRY_SESSIONS_MAX)
-        return; /* begin again, in the new session */
     if (call == CALL_ABORT)
         abort_done(p);
     else if (call == CALL_START && status == CENOTE_OK)
@@ -471,6 +492,35 @@ static void call_done(struct put *p, uint64_t now_ms, int status, struct wire_va
         take_commits(p, result);
     else
         commit_failed(p, status);
+}
+
+/* After a call that was under way when the put was cancelled: what was granted has to be given
+ * back, and nothing begins any more. */
+static void give_back(struct put *p)
+{
+    for (uint32_t i = 0; i < p->value_count; i++) {
+        struct value *v = &p->values[i];
+
+        if (v->state == VALUE_START)
+            value_finish(v, CENOTE_CANCELLED);
+        else if (v->state == VALUE_WRITE)
+            v->state = VALUE_ABORT;
+    }
+}
+
+static void call_done(struct put *p, uint64_t now_ms, int status, struct wire_value result)
+{
+    enum call call = p->calling;
+    bool ended = status == CENOTE_NO_SESSION; /* a call is numbered for its own session only */
+
+    if (call != CALL_ABORT && !ended && !p->cancelled && retry_again(&p->retry, now_ms, status))
+        return;
+    p->calling = CALL_NONE;
+    if (call == CALL_START && ended && !p->cancelled && p->sessions++ < RETRY_SESSIONS_MAX)
+        return; /* begin again, in the new session */
+    call_ended(p, call, status, result);
+    if (p->cancelled)
+        give_back(p);
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -567,4 +617,43 @@ static void put_done(struct machine *m, uint64_t now_ms, int status, struct wire
     case STEP_DONE:
         assert(!"the machine was not asked for a step");
     }
+}
+
+/* ---- cancelling ------------------------------------------------------------------------------ */
+
+static void cancel_value(struct value *v, enum call calling, bool asked, int status)
+{
+    bool committing = calling == CALL_COMMIT && asked;
+
+    v->item->status = committing ? CENOTE_UNKNOWN : status;
+    v->item = NULL;
+    v->failure = status;
+    if (v->state == VALUE_START && !asked)
+        v->state = VALUE_DONE;
+    else if (v->state == VALUE_WRITE || (v->state == VALUE_COMMIT && !committing))
+        v->state = VALUE_ABORT;
+}
+
+static bool put_cancel(struct machine *m, int status, bool sent)
+{
+    struct put *p = (struct put *)m;
+    uint32_t k = 0; /* asked[] is in order */
+
+    p->cancelled = true;
+    if (!sent && !p->retry.lost)
+        p->calling = CALL_NONE; /* the service has never heard of it */
+    for (uint32_t i = 0; i < p->value_count; i++) {
+        struct value *v = &p->values[i];
+        bool asked;
+
+        while (k < p->asked_count && p->asked[k] < i)
+            k++;
+        asked = p->calling != CALL_NONE && k < p->asked_count && p->asked[k] == i;
+        if (v->state != VALUE_DONE)
+            cancel_value(v, p->calling, asked, status);
+    }
+    for (; p->begun < p->count; p->begun++)
+        p->items[p->begun].status = status;
+    p->map_wanted = false;
+    return window_busy(p);
 }

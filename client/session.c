@@ -362,8 +362,13 @@ int session_connect(struct session *s)
     return status;
 }
 
+uint64_t session_number(struct session *s)
+{
+    return atomic_fetch_add(&s->seq, 1) + 1;
+}
+
 uint64_t session_next_seq(struct session *s)
 {
     lost_wait(&s->lost, atomic_load(&s->seq) + 1);
-    return atomic_fetch_add(&s->seq, 1) + 1;
+    return session_number(s);
 }

@@ -91,8 +91,10 @@ void session_flush(struct session *s);
 size_t session_lead(struct session *s, struct pollfd *fds);
 void session_follow(struct session *s, const struct pollfd *fds, size_t count);
 
-/* May a new number be taken without waiting? session_next_seq() waits otherwise. */
+/* May a new number be taken? session_next_seq() waits until then. */
 bool session_may_number(struct session *s);
+/* Takes one at once. */
+uint64_t session_number(struct session *s);
 
 /* Numbers of changing calls, from 1: they go on over new sessions. */
 uint64_t session_next_seq(struct session *s);

@@ -25,8 +25,8 @@ struct session {
     struct link *link;    /* NULL: none */
     uint64_t not_before_ms;
     uint32_t backoff_ms;
-    uint64_t disowned;          /* a session that the service doesn't know */
-    bool closing;               /* no more connections, no more calls */
+    uint64_t disowned;           /* a session that the service doesn't know */
+    bool closing;                /* no more connections, no more calls */
     struct rpc_client *greeting; /* the connection that is being greeted on */
 
     pthread_mutex_t connecting; /* held by the one who makes a connection; guards hello */

@@ -73,10 +73,13 @@ static void settle(struct transfer *t, struct transfer_lane *l)
         }
     }
     fabric_link_give(t->fabric, l->link, dead);
-    *l = (struct transfer_lane){.state = more ? LANE_WAITS : LANE_OVER,
-                                .node = l->node,
-                                .want = FABRIC_CONNECT,
-                                .again = more};
+    l->state = more ? LANE_WAITS : LANE_OVER;
+    l->want = FABRIC_CONNECT;
+    l->again = more;
+    l->link = NULL;
+    l->last = NULL;
+    l->at = 0;
+    l->broken = false;
 }
 
 static void submit_all(struct transfer *t, struct transfer_lane *l)
@@ -100,8 +103,8 @@ void transfer_lend(struct transfer *t, struct transfer_lane *l, struct fabric_li
     l->link = link;
     l->reused = reused;
     l->moved_ms = now_ms;
-    l->sliced = t->slice_bytes != UINT64_MAX &&
-                (link->channel->transport->caps & XCOPY_CAP_IMMEDIATE) != 0;
+    l->sliced =
+        t->slice_bytes != UINT64_MAX && (link->channel->transport->caps & XCOPY_CAP_IMMEDIATE) != 0;
     if (!l->sliced)
         submit_all(t, l);
     if (!is_busy(t, l))
@@ -211,13 +214,12 @@ static void cancel_running(struct transfer *t, struct transfer_lane *l, int stat
 
 void transfer_cancel_lane(struct transfer *t, struct transfer_lane *l, int status)
 {
-    if (l->state == LANE_WAITS) {
-        transfer_refuse(t, l, status);
-    } else if (l->state == LANE_RUNS) {
+    if (l->state == LANE_RUNS) {
         cancel_running(t, l, status);
         settle(t, l);
-        assert(l->state == LANE_OVER || status == CENOTE_NODE_DOWN);
     }
+    if (l->state == LANE_WAITS)
+        transfer_refuse(t, l, status);
 }
 
 void transfer_cancel(struct transfer *t, int status)

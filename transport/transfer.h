@@ -28,6 +28,12 @@ struct transfer_lane {
     size_t at;              /* slices: the request that is being copied ... */
     uint64_t sliced_bytes;  /* ... so far */
     bool sliced, reused, broken, again;
+
+    /* The driver's, for whatever it wants. */
+    void *owner, *place;
+    bool ready;
+    struct transfer_lane *next, *prev;
+    size_t index;
 };
 
 struct transfer {

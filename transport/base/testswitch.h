@@ -18,6 +18,7 @@ enum test_switch {
     TEST_REIGN,   /* a start of the service takes no new reign */
     TEST_KEEP,    /* a node forgets the slots of its earlier life */
     TEST_RETRY,   /* the service keeps no answers: a repeated call is done again */
+    TEST_CANCEL,  /* an operation completes while its copy is still under way */
     TEST_SWITCHES /* their number */
 };
 

@@ -10,8 +10,8 @@
  * The driver is one more of those who wait for answers (the essay in client.c), but it never
  * sleeps inside: it leads in its own poll, and when it is needed it is woken by its callback.
  */
-#include <cenote/status.h>
 #include <assert.h>
+#include <cenote/status.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>

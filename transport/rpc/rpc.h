@@ -149,7 +149,7 @@ struct rpc_pending {
     uint64_t ends;        /* behind the frame, in the stream of all that the driver sends; 0: a
                            * caller's that waits */
     void (*done)(struct rpc_pending *p);
-    int status; /* as rpc_client_call() returns */
+    int status;               /* as rpc_client_call() returns */
     struct rpc_answer answer; /* the driver's to free after done(), whatever the status */
 };
 
