@@ -414,10 +414,10 @@ static bool turn(struct pump *p)
     if (!take_news(p))
         return false;
     expire(p);
-    unpark(p);
     run_ready(p);
     copies_move(p);
     run_ready(p); /* what was copied at once */
+    unpark(p);
     calls_start(p);
     session_flush(p->env.session);
     wait_for_something(p);
