@@ -16,6 +16,7 @@
 #include "transport/base/clock.h"
 #include "transport/base/hash.h"
 #include "transport/base/log.h"
+#include "transport/base/sums.h"
 #include "transport/rpc/rpc.h"
 
 #define ENDPOINT_TEXT_MAX 160
@@ -207,7 +208,9 @@ static int make_service(struct meta_role *r)
                                       .session_grace_ms = (uint32_t)o->session_grace_ms,
                                       .heartbeat_ms = (uint32_t)o->heartbeat_ms,
                                       .suspect_ms = (uint32_t)o->suspect_ms,
-                                      .dead_ms = (uint32_t)o->dead_ms};
+                                      .dead_ms = (uint32_t)o->dead_ms,
+                                      .stripe_bytes =
+                                          o->stripe_bytes - o->stripe_bytes % SUMS_CHUNK_BYTES};
     struct service_env env = {.store = r->store,
                               .now_ms = env_now_ms,
                               .wall_ms = env_wall_ms,

@@ -11,6 +11,7 @@
 
 #include "meta/stub/messages.h"
 #include "transport/base/endpoint.h"
+#include "transport/base/sums.h"
 #include "transport/memory.h"
 
 #define HOUR_MS         3600000u
@@ -78,6 +79,10 @@ static const struct config_option table[] = {
      "How long a reader may use what it looked up, and how long a remove or replace waits for a "
      "node that is away: keep it well below the clients' time-out (10s).",
      NULL, 10, HOUR_MS},
+    {"stripe", CONFIG_SIZE, FIELD(stripe_bytes), "64MiB", "SIZE",
+     "Longer values are spread over the nodes, in stripes of this length (whole 64 KiB), where "
+     "there are more nodes than replicas.",
+     NULL, SUMS_CHUNK_BYTES, UINT64_C(1) << 30},
     {"put-timeout", CONFIG_MS, FIELD(put_timeout_ms), "60s", "TIME",
      "A put that isn't finished by then is aborted.", NULL, 10, HOUR_MS},
     {"session-grace", CONFIG_MS, FIELD(session_grace_ms), "15s", "TIME",

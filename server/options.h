@@ -33,7 +33,7 @@ struct options {
     int huge_pages; /* enum memory_pages */
     char *numa;
     int numa_node; /* -1: any */
-    uint64_t meta_map_bytes;
+    uint64_t meta_map_bytes, stripe_bytes;
     uint64_t lease_ms, put_timeout_ms, session_grace_ms;
     uint64_t heartbeat_ms, suspect_ms, dead_ms;
 };

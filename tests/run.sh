@@ -37,11 +37,11 @@ build() {
         { cat "$results/ninja"; exit 1; }
 }
 
-# check DIR LABEL [word put before the command...]
+# check DIR LABEL [word put before the command...]: one test more than cores, as many of them wait.
 check() {
     dir=$1 label=$2
     shift 2
-    "$@" ctest --test-dir "$dir" -L "$label" -j "$jobs" --no-tests=error --output-on-failure \
+    "$@" ctest --test-dir "$dir" -L "$label" -j $((jobs + 1)) --no-tests=error --output-on-failure \
         --output-junit "$results/$dir.xml" || failed=yes
 }
 

@@ -32,6 +32,7 @@ struct service_options {
     uint32_t heartbeat_ms;     /* 0: 1,000 */
     uint32_t suspect_ms;       /* a node without heartbeat gets no new extents; 0: 4,000 */
     uint32_t dead_ms;          /* ... and has lost its contents; 0: 30,000 */
+    uint64_t stripe_bytes;     /* longer values are spread over nodes; whole chunks; 0: 64 MiB */
 };
 
 struct service_env {

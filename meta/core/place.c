@@ -40,6 +40,22 @@ struct chosen {
     uint32_t count;
 };
 
+static bool is_chosen(const struct chosen *chosen, const struct node *n)
+{
+    for (uint32_t k = 0; k < chosen->count; k++) {
+        if (chosen->nodes[k] == n)
+            return true;
+    }
+    return false;
+}
+
+/* One replica is looked for. */
+struct search {
+    struct alloc_shape shape;
+    struct chosen chosen; /* have the stripe already */
+    struct chosen before; /* have the stripe before it: others let both be read at once */
+};
+
 static bool same_label(const char *a, const char *b)
 {
     return a[0] != '\0' && strcmp(a, b) == 0;
@@ -62,19 +78,25 @@ static enum closeness closeness(const struct chosen *chosen, const struct node *
     return most;
 }
 
+/* Less is better. */
+static unsigned badness(const struct search *s, const struct node *n)
+{
+    return 2 * closeness(&s->chosen, n) + is_chosen(&s->before, n);
+}
+
 /* Of some segments that surely have room, beginning at another one each time, the farthest from
- * what is chosen, of these the emptiest; NULL: none is sure. */
-static struct incarnation *best_of(struct members *m, struct alloc_shape shape,
-                                   const struct chosen *chosen, uint32_t count)
+ * what is chosen, of these one that hasn't the stripe before, of these the emptiest; NULL: none is
+ * sure. */
+static struct incarnation *best_of(struct members *m, const struct search *s, uint32_t count)
 {
     struct incarnation *best = NULL;
-    enum closeness least = PLACE_SAME_NODE;
+    unsigned least = 2 * PLACE_SAME_NODE;
     for (uint32_t k = 0; k < count; k++) {
         m->place_at = m->place_at + 1 < m->range_count ? m->place_at + 1 : 0;
         struct incarnation *i = m->ranges[m->place_at];
-        if (!eligible(i) || alloc_largest_free(i->alloc) < shape.size + shape.align - 1)
+        if (!eligible(i) || alloc_largest_free(i->alloc) < s->shape.size + s->shape.align - 1)
             continue;
-        enum closeness own = closeness(chosen, i->node);
+        unsigned own = badness(s, i->node);
         bool emptier = best != NULL && alloc_free_bytes(i->alloc) > alloc_free_bytes(best->alloc);
         if (own < least || (own == least && emptier)) {
             best = i;
@@ -85,13 +107,12 @@ static struct incarnation *best_of(struct members *m, struct alloc_shape shape,
 }
 
 /* All are looked at when none of some is apart from what is chosen. */
-static struct incarnation *best_sure(struct members *m, struct alloc_shape shape,
-                                     const struct chosen *chosen)
+static struct incarnation *best_sure(struct members *m, const struct search *s)
 {
     uint32_t some = m->range_count < COMPARED_MAX ? m->range_count : COMPARED_MAX;
-    struct incarnation *best = best_of(m, shape, chosen, some);
-    bool apart = best != NULL && closeness(chosen, best->node) == PLACE_APART;
-    return apart || some == m->range_count ? best : best_of(m, shape, chosen, m->range_count);
+    struct incarnation *best = best_of(m, s, some);
+    bool apart = best != NULL && closeness(&s->chosen, best->node) == PLACE_APART;
+    return apart || some == m->range_count ? best : best_of(m, s, m->range_count);
 }
 
 static int take_from(struct core *c, struct session *s, struct incarnation *i,
@@ -107,20 +128,20 @@ static int take_from(struct core *c, struct session *s, struct incarnation *i,
 }
 
 /* One more replica. The node that took it joins the chosen ones. */
-static int take_one(struct core *c, struct session *s, struct alloc_shape shape,
-                    struct chosen *chosen, struct piece *out)
+static int take_one(struct core *c, struct session *session, struct search *s, struct piece *out)
 {
-    struct incarnation *sure = best_sure(&c->members, shape, chosen);
+    struct chosen *chosen = &s->chosen;
+    struct incarnation *sure = best_sure(&c->members, s);
     if (sure != NULL) {
         chosen->nodes[chosen->count++] = sure->node;
-        return take_from(c, s, sure, shape, out);
+        return take_from(c, session, sure, s->shape, out);
     }
     for (uint32_t k = 0; k < c->members.range_count; k++) {
         struct incarnation *i = c->members.ranges[k];
-        if (!eligible(i) || alloc_largest_free(i->alloc) < shape.size ||
-            closeness(chosen, i->node) == PLACE_SAME_NODE)
+        if (!eligible(i) || alloc_largest_free(i->alloc) < s->shape.size ||
+            is_chosen(chosen, i->node))
             continue;
-        int status = take_from(c, s, i, shape, out);
+        int status = take_from(c, session, i, s->shape, out);
         if (status == CENOTE_OK)
             chosen->nodes[chosen->count++] = i->node;
         if (status != CENOTE_NO_SPACE)
@@ -129,20 +150,21 @@ static int take_one(struct core *c, struct session *s, struct alloc_shape shape,
     return CENOTE_NO_SPACE;
 }
 
-/* All replicas of one stripe, or nothing. */
-static int take(struct core *c, struct session *s, uint64_t payload_len, uint32_t replicas,
-                struct piece *out)
+/* All replicas of one stripe, or nothing. before: who has the stripe before it; becomes this one's
+ * when it was taken. */
+static int take(struct core *c, struct session *session, uint64_t payload_len, uint32_t replicas,
+                struct chosen *before, struct piece *out)
 {
-    struct alloc_shape shape = alloc_rounding(payload_len);
-    struct chosen chosen = {.count = 0};
+    struct search s = {.shape = alloc_rounding(payload_len), .before = *before};
     for (uint32_t k = 0; k < replicas; k++) {
         out[k] = (struct piece){.payload_len = payload_len};
-        int status = take_one(c, s, shape, &chosen, &out[k]);
+        int status = take_one(c, session, &s, &out[k]);
         if (status == CENOTE_OK)
             continue;
         place_undo(c, out, k);
         return status;
     }
+    *before = s.chosen;
     return CENOTE_OK;
 }
 
@@ -181,10 +203,13 @@ static uint64_t longest_stripe(const struct core *c, uint32_t replicas)
     return payload - payload % SUMS_CHUNK_BYTES;
 }
 
-/* As long as stripes may be; longer for the few values that STRIPES_MAX / 2 of these can't hold. */
-static uint64_t stripe_limit(uint64_t len_bytes)
+/* As long as stripes may be: short where there are nodes to share the work, and longer for the few
+ * values that STRIPES_MAX / 2 of these can't hold. */
+static uint64_t stripe_limit(const struct core *c, uint64_t len_bytes, uint32_t replicas)
 {
-    uint64_t limit = PLACE_STRIPE_MAX;
+    uint64_t limit = c->options.stripe_bytes;
+    if (limit == 0 || len_bytes <= limit || !nodes_enough(c, replicas + 1))
+        limit = PLACE_STRIPE_MAX;
     while (limit < len_bytes / (STRIPES_MAX / 2) + 1)
         limit *= 2;
     return limit;
@@ -193,7 +218,8 @@ static uint64_t stripe_limit(uint64_t len_bytes)
 static int take_stripes(struct core *c, struct session *s, uint64_t len_bytes,
                         struct placement *out)
 {
-    uint64_t left = len_bytes, limit = stripe_limit(len_bytes);
+    struct chosen before = {.count = 0};
+    uint64_t left = len_bytes, limit = stripe_limit(c, len_bytes, out->replicas);
     uint64_t whole = len_bytes < limit ? len_bytes : limit;
     uint64_t least = (whole + SPLIT_MAX - 1) / SPLIT_MAX;
     do {
@@ -201,12 +227,12 @@ static int take_stripes(struct core *c, struct session *s, uint64_t len_bytes,
         if (out->stripes == STRIPES_MAX)
             return CENOTE_NO_SPACE;
         struct piece *pieces = &out->pieces[out->stripes * out->replicas];
-        int status = take(c, s, want, out->replicas, pieces);
+        int status = take(c, s, want, out->replicas, &before, pieces);
         if (status == CENOTE_NO_SPACE) {
             want = longest_stripe(c, out->replicas);
             if (want == 0 || want < least)
                 return CENOTE_NO_SPACE;
-            status = take(c, s, want, out->replicas, pieces);
+            status = take(c, s, want, out->replicas, &before, pieces);
         }
         if (status != CENOTE_OK)
             return status;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Placement: where a new value goes. Whole, where one range of at most PLACE_STRIPE_MAX bytes holds
- * it; otherwise in as many stripes as are needed, each as long as fits, so that a value larger than
- * a segment fits, and one that meets a fragmented pool (why just so: the essay in alloc.c). The
- * emptiest segment of a live node comes first.
+ * Placement: where a new value goes. Where there are more nodes than replicas, a value longer than
+ * service_options.stripe_bytes is cut into stripes of that length, and those that follow each other
+ * go to different nodes, so that many nodes work for one reader. Otherwise it goes whole, where one
+ * range of at most PLACE_STRIPE_MAX bytes holds it. Either way as many stripes are made as are
+ * needed, each as long as fits, so that a value larger than a segment fits, and one that meets a
+ * fragmented pool (why just so: the essay in alloc.c). The emptiest segment of a live node comes
+ * first.
  *
  * The replicas of a stripe lie on different nodes, always; in different zones and on different
  * machines as far as there are such. All replicas of a value share its stripes' boundaries.

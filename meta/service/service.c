@@ -15,6 +15,7 @@
 #define HEARTBEAT_MS     1000u
 #define SUSPECT_MS       4000u
 #define DEAD_MS          30000u
+#define STRIPE_BYTES     (UINT64_C(64) << 20)
 
 static uint32_t or_default(uint32_t value, uint32_t fallback)
 {
@@ -30,6 +31,7 @@ static struct service_options with_defaults(const struct service_options *o)
         .heartbeat_ms = or_default(o->heartbeat_ms, HEARTBEAT_MS),
         .suspect_ms = or_default(o->suspect_ms, SUSPECT_MS),
         .dead_ms = or_default(o->dead_ms, DEAD_MS),
+        .stripe_bytes = o->stripe_bytes != 0 ? o->stripe_bytes : STRIPE_BYTES,
     };
 }
 

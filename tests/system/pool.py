@@ -110,6 +110,7 @@ class Daemon:
         self.name = name
         self.log_path = directory / f"{name}.log"
         self.options = [str(o) for o in options]
+        self.launcher = []  # words before the command
         self.endpoints = {}  # "control": [...], "data": [...]
         self.process = None
         self.killed = False
@@ -117,8 +118,8 @@ class Daemon:
     def start(self, wait=True):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "cenoted", *self.options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=log, preexec_fn=_die_with_parent)
+                [*self.launcher, BIN / "cenoted", *self.options], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=log, preexec_fn=_die_with_parent)
         self.killed = False
         if wait:
             self.wait_ready()

@@ -5,8 +5,10 @@ pool serves and as many bytes are in use as before."""
 import os
 import random
 import signal
+import socket
 import struct
 import subprocess
+import threading
 import time
 import unittest
 
@@ -21,6 +23,22 @@ PROTOCOL, VERSION, NO_SESSION, NO_METHOD, FRAME_SIZE, MALFORMED = -41, -42, -43,
 NODE_KNOWN, OLD_BOOT, BAD_GRANT, BAD_RANGE = -61, -64, -65, -66
 DRAM = 64 * MIB
 SEED = int(os.environ.get("CENOTE_SEED", random.randrange(1 << 32)))
+
+
+def refuse_versions(listener, asked):
+    """A service whose protocol is newer, until the listener is closed. Methods go to asked."""
+    while True:
+        try:
+            sock, _ = listener.accept()
+        except OSError:
+            return
+        with sock:
+            unpacker = msgpack.Unpacker()
+            while data := sock.recv(4096):
+                unpacker.feed(data)
+                for message in unpacker:
+                    asked.append(message[2])
+                    sock.sendall(msgpack.packb([1, message[1], [VERSION, ""], None]))
 
 
 def read_all(sock):
@@ -163,7 +181,24 @@ class Hostile(unittest.TestCase):
         for name in ("", "x" * 65, "sl/ash", "sp ace"):
             status = self.failure(client.call, "session_open", [1, name, "x"])
             self.assertIn(status, (INVALID, MALFORMED))
+        join = [2, "new", 1, "elsewhere", "", "", "127.0.0.1:9", bytes(16), 0, [[1 << 30, 0, 0]]]
+        self.assertEqual(self.failure(client.call, "node_join", join), VERSION)
         client.close()
+
+    def test_a_service_of_another_version(self):
+        """It refuses the tool and a node, and both say so; the node goes on asking, quietly."""
+        asked = []
+        with socket.create_server(("127.0.0.1", 0)) as newer:
+            threading.Thread(target=refuse_versions, args=(newer, asked), daemon=True).start()
+            endpoint = f"127.0.0.1:{newer.getsockname()[1]}"
+            done = self.pool.cenote("--meta", endpoint, "status", code=1)
+            self.assertIn(b"version", done.stderr)
+            node = Daemon("stray", self.pool.dir, ["--roles=node", "--meta", endpoint, "--dram",
+                                                   "16MiB", "--shm-dir", self.pool.dir / "stray"])
+            node.start(wait=False)
+            wait_until(lambda: asked.count("node_join") > 2, 20, "the node asking again")
+            self.assertEqual(node.log().count("version"), 1, node.log())
+            node.stop()
 
     def test_keys_of_wrong_lengths(self):
         client = self.pool.client()

@@ -198,7 +198,7 @@ def writer_shm(pool, chance, kill):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=3 if SANITIZED else 20)
+    parser.add_argument("--times", type=int, default=3 if SANITIZED else 8)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
     parser.add_argument("--only")
     options = parser.parse_args()

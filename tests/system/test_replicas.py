@@ -18,7 +18,7 @@ from pool import MIB, SANITIZED, SHORT, Pool, check, end_of, run_cases, wait_unt
 
 TRANSPORTS = ("shm", "tcp")
 SIZES = (1, 4096, 70000, 300000, 2 * MIB + 5)
-QUICK = [*SHORT, "--suspect=500ms", "--dead=1500ms"]
+QUICK = [*SHORT, "--suspect=500ms", "--dead=1500ms", "--stripe=512KiB"]
 HAMMER_S = 3600
 # What clients and nodes say while nodes go.
 NOISE = [r"module=(rpc|session|drive|client|put|get|tcp|shm|node|fabric|member)\b"]
@@ -79,6 +79,10 @@ def kill_one(options, transport):
         for key in values.values:
             for nodes in values.places(key):
                 check(len(set(nodes)) == 2, f"{key} lies on {nodes}")
+            if len(values.values[key]) > 2 * MIB: # read from all nodes at once
+                places = values.places(key)
+                check(len(places) == 5 and len({n for p in places for n in p}) == 3,
+                      f"{key} lies on {places}")
         pool.nodes[options.seed % 3].kill()
         dead = pool.nodes[options.seed % 3].name
         values.check()
@@ -95,6 +99,29 @@ def kill_one(options, transport):
         values.check()
         failed = pool.cenote("put", "--replicas", 3, "many", values.path, code=1)
         check(b"too few nodes" in failed.stderr, failed.stderr.decode())
+        values.remove()
+        pool.wait_used(0)
+
+
+def full(options, transport):
+    """A pool full of replicas refuses what has no room for all of them, and gives all back."""
+    with Pool(nodes=3, split=True, dram=8 * MIB, options=QUICK) as pool:
+        values = Values(pool, transport, 0)
+        number = 0
+        refused = None
+        while refused is None:
+            data = content(number, 300000 + number)
+            values.path.write_bytes(data)
+            done = pool.cenote("put", "--replicas", 3, "--transport", transport, f"full/{number}",
+                               values.path, code=None)
+            if done.returncode == 0:
+                values.values[f"full/{number}"] = data
+            else:
+                refused = done.stderr
+            number += 1
+        check(b"full" in refused, refused.decode())
+        check(len(values.values) > 20, f"only {len(values.values)} values fit")
+        values.check()
         values.remove()
         pool.wait_used(0)
 
@@ -228,6 +255,12 @@ def main():
     def kill_tcp():
         kill_one(options, "tcp")
 
+    def full_shm():
+        full(options, "shm")
+
+    def full_tcp():
+        full(options, "tcp")
+
     def stop_shm():
         stop_one(options, "shm")
 
@@ -249,8 +282,9 @@ def main():
     def hammer_stopped():
         hammer_stops(options)
 
-    run_cases([kill_shm, kill_tcp, stop_shm, stop_tcp, damage_shm, damage_tcp, hammer_one_victim,
-               hammer_two_victims, hammer_stopped], [options.only] if options.only else [])
+    run_cases([kill_shm, kill_tcp, full_shm, full_tcp, stop_shm, stop_tcp, damage_shm, damage_tcp,
+               hammer_one_victim, hammer_two_victims, hammer_stopped],
+              [options.only] if options.only else [])
 
 
 if __name__ == "__main__":

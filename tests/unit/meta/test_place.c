@@ -9,6 +9,7 @@
 #define MIB        (UINT64_C(1) << 20)
 #define GIB        (UINT64_C(1) << 30)
 #define VALUES_MAX 20000u
+#define STRIPE     MIB
 #define SPLIT      32u /* a value has at most so many stripes */
 
 static struct core core;
@@ -151,6 +152,64 @@ Test(place, value__huge_ones_have_longer_stripes)
     cr_assert_eq(place_value(&core, &session, UINT64_C(1) << 51, 1, &at), CENOTE_OK);
     cr_assert_leq(at.stripes, STRIPES_MAX);
     cr_assert_eq(place_value(&core, &session, UINT64_MAX, 1, &at), CENOTE_VALUE_SIZE);
+}
+
+/* As many nodes as segments of their own. */
+static void pool_of_nodes(uint32_t nodes, uint64_t segment_bytes)
+{
+    core.options.stripe_bytes = STRIPE;
+    for (uint32_t k = 0; k < nodes; k++) {
+        char name[] = {(char)('a' + k), 0};
+        struct node *n = members_add(&core, k + 1, name);
+        cr_assert(n != NULL);
+        n->state = NODE_ALIVE;
+        n->peer = (struct service_peer *)&core;
+        struct incarnation *in =
+            incarnation_new(&core, k + 1, gva_make(GVA_FIRST + k * GIB), segment_bytes, 0);
+        cr_assert(in != NULL && alloc_extend(in->alloc, segment_bytes) == CENOTE_OK);
+        incarnation_begin(&core, in, n);
+        n->segments[n->segment_count++] = in;
+    }
+}
+
+static const struct node *node_of(uint32_t piece)
+{
+    return members_find(&core, at.pieces[piece].gva, 1)->node;
+}
+
+Test(place, stripes__neighbours_on_different_nodes)
+{
+    uint64_t offset;
+    pool_of_nodes(3, GIB);
+    /* However full one of them is. */
+    cr_assert_eq(alloc_take(core.members.ranges[1]->alloc, GIB / 2, 1, &offset), CENOTE_OK);
+    cr_assert_eq(place_value(&core, &session, 20 * STRIPE + 1, 1, &at), CENOTE_OK);
+    cr_assert_eq(at.stripes, 21);
+    for (uint32_t k = 0; k < at.stripes; k++) {
+        cr_assert_eq(at.pieces[k].payload_len, k < 20 ? STRIPE : 1);
+        cr_assert(k == 0 || node_of(k) != node_of(k - 1), "stripe %u", k);
+    }
+}
+
+Test(place, stripes__replicas_apart_and_neighbours_too)
+{
+    pool_of_nodes(4, GIB);
+    cr_assert_eq(place_value(&core, &session, 10 * STRIPE, 2, &at), CENOTE_OK);
+    cr_assert_eq(at.stripes, 10);
+    for (uint32_t k = 0; k < at.stripes; k++) {
+        cr_assert_neq(node_of(2 * k), node_of(2 * k + 1));
+        for (uint32_t r = 0; k > 0 && r < 4; r++)
+            cr_assert_neq(node_of(2 * k + r % 2), node_of(2 * (k - 1) + r / 2), "stripe %u", k);
+    }
+}
+
+Test(place, stripes__whole_where_no_node_is_left_to_share)
+{
+    pool_of_nodes(2, GIB);
+    cr_assert_eq(place_value(&core, &session, 10 * STRIPE, 2, &at), CENOTE_OK);
+    cr_assert_eq(at.stripes, 1);
+    cr_assert_eq(place_value(&core, &session, STRIPE, 1, &at), CENOTE_OK);
+    cr_assert_eq(at.stripes, 1);
 }
 
 Test(place, value__goes_to_the_emptiest)
