@@ -31,6 +31,7 @@ struct value {
     size_t first_writing;
     uint32_t writings, left; /* all extents, not yet done */
     int failure;             /* the answer, if it has to be aborted */
+    bool fenced;             /* and why */
 };
 
 enum call { CALL_NONE, CALL_START, CALL_COMMIT, CALL_ABORT };
@@ -412,6 +413,7 @@ static void settle_written(struct put *p)
             continue;
         v->state = value_readable(p, v, &why) ? VALUE_COMMIT : VALUE_ABORT;
         v->failure = failure_of(why);
+        v->fenced = why == CENOTE_FENCED;
     }
 }
 
@@ -465,17 +467,28 @@ static void commit_failed(struct put *p, int status)
     finish_asked(p, status);
 }
 
+/* Another node, or the node's next life, may take it; and a fence that was meant for another put of
+ * ours, which was given up in the middle, has hit this one if the service still had it. */
+static bool begins_again(const struct put *p, const struct value *v, int answer)
+{
+    if (p->cancelled || v->rounds >= PUT_ROUNDS_MAX)
+        return false;
+    return v->failure == CENOTE_NODE_DOWN || (v->fenced && answer == CENOTE_OK);
+}
+
 /* Whether or not the abort arrived: the service ends by itself what it doesn't hear of. */
-static void abort_done(struct put *p)
+static void abort_done(struct put *p, struct wire_value result)
 {
     for (uint32_t k = 0; k < p->asked_count; k++) {
         struct value *v = &p->values[p->asked[k]];
+        int answer = CENOTE_UNKNOWN;
 
-        if (v->failure != CENOTE_NODE_DOWN || v->rounds >= PUT_ROUNDS_MAX || p->cancelled) {
+        wire_i32(wire_at(wire_at(result, 0), k), &answer);
+        if (!begins_again(p, v, answer)) {
             value_finish(v, v->failure);
             continue;
         }
-        v->state = VALUE_START; /* another node, or the node's next life, may take it */
+        v->state = VALUE_START;
         p->map_wanted = true;
     }
 }
@@ -483,7 +496,7 @@ static void abort_done(struct put *p)
 static void call_ended(struct put *p, enum call call, int status, struct wire_value result)
 {
     if (call == CALL_ABORT)
-        abort_done(p);
+        abort_done(p, result);
     else if (call == CALL_START && status == CENOTE_OK)
         take_grants(p, result);
     else if (call == CALL_START)

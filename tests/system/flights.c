@@ -74,7 +74,7 @@ static struct one *make(size_t count, size_t len, const char *space)
     memset(memory, PATTERN, count * len);
     for (size_t i = 0; i < count; i++) {
         struct one *o = &all[i];
-        int n = snprintf(o->text, sizeof o->text, "%s/%zu", space, i);
+        int n = snprintf(o->text, sizeof o->text, "%s%d/%zu", space, (int)getpid(), i);
         o->value = i + 1;
         o->piece = (struct cenote_buffer){memory + i * len, len};
         o->get = (struct cenote_get_item){
@@ -448,7 +448,9 @@ static void case_puts(size_t count)
     for (size_t i = 0; i < count; i++) {
         uint64_t len;
         int was = all[i].status;
-        if (was != CENOTE_OK && was != CENOTE_CANCELLED && was != CENOTE_TIMED_OUT)
+        /* The fence of one that was cancelled may have hit another too often. */
+        if (was != CENOTE_OK && was != CENOTE_CANCELLED && was != CENOTE_TIMED_OUT &&
+            was != CENOTE_ABORTED && was != CENOTE_NODE_DOWN)
             CHECK_EQ(was, CENOTE_UNKNOWN);
         clear(&all[i], 0);
         int is = cenote_get(c, all[i].text, strlen(all[i].text), all[i].piece.addr, LARGE, &len);

@@ -234,6 +234,7 @@ static void start_one(struct fake *f, struct wire_value v, const struct put_star
     o->replace = p->flags & PUT_START_REPLACE;
     o->seq = p->seq;
     o->put_id = f->next_put++;
+    o->session = f->session;
     o->len_bytes = value_len;
     if (replicas > 1)
         f->replicas = replicas;
@@ -306,6 +307,10 @@ static int end_one(struct fake *f, struct wire_value v, bool commit)
     }
     if (commit)
         return commit_one(f, o, &item);
+    if (o->session != f->session)
+        return CENOTE_DENIED;
+    if (o->state == FAKE_ABORTED)
+        return CENOTE_NO_SUCH_PUT;
     o->state = FAKE_ABORTED;
     return CENOTE_OK;
 }

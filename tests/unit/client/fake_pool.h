@@ -19,6 +19,7 @@
 struct fake_object {
     char key[32];
     uint64_t put_id, len_bytes, seq; /* of its put_start */
+    uint64_t session;
     enum { FAKE_NONE, FAKE_PENDING, FAKE_COMMITTED, FAKE_ABORTED } state;
     bool replace;
     uint32_t stripe_count, replicas;
