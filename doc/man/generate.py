@@ -120,6 +120,10 @@ def _see_also(function):
     return "\n".join(links)
 
 
+# Headers with an overview of their own, beside cenote.h.
+PARTS = (("cenote/async.h", "cenote_async", "operations in the background"),)
+
+
 def function_page(declared, function):
     comment = Comment(function.comment)
     texts = [troff.prose(text) for _, text in comment.of("text")]
@@ -197,10 +201,26 @@ def overview_page(declared):
     return "\n".join(lines) + "\n"
 
 
+def part_page(declared, name, page, summary):
+    """Of a further header."""
+    functions = [troff.item(f".BR {f.name} (3)", _sentence(_summary(f.comment)) + ".")
+                 for f in declared.functions if f.header == name]
+    lines = [troff.LICENCE, MADE, troff.title(page, 7, "Miscellaneous"),
+             troff.heading("NAME"), f"{page} \\- {summary}",
+             troff.heading("SYNOPSIS"), ".nf", f".B #include <{name}>", ".fi", ".PP", LINK]
+    lines += _about(declared.about[name])
+    lines += _section("FUNCTIONS", functions)
+    lines += _section("SEE ALSO", [".BR cenote (7)"])
+    return "\n".join(lines) + "\n"
+
+
 def pages(declared):
     """{file name: text} of all generated pages."""
     found = {f"{f.name}.3": function_page(declared, f) for f in declared.functions}
     found["cenote.7"] = overview_page(declared)
+    for name, page, summary in PARTS:
+        if name in declared.about:
+            found[f"{page}.7"] = part_page(declared, name, page, summary)
     return found
 
 

@@ -6,7 +6,7 @@
  * Concepts
  *   submission  one batch of gets or puts, as of cenote_get_batch() and cenote_put_batch(), with
  *               one id and one completion. A batch of one is the normal case.
- *   in flight   from the submission to the fetching of its completion. Up to CENOTE_FLIGHTS_MAX
+ *   in-flight   from the submission to the fetching of its completion. Up to CENOTE_FLIGHTS_MAX
  *               submissions of a client; they don't take a thread each. The first submission starts
  *               a thread in the background, and some that connect, at most four; they end with the
  *               client. They take no signals.
