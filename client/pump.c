@@ -204,8 +204,9 @@ static void op_end(struct op *op, int status, bool farewell)
     struct pump *p = op->pump;
 
     if (op->doing == OP_COPYING && !op->landed && test_off(TEST_CANCEL)) {
-        op->landed = true;
-        flights_land(p->flights, &op->flight, status);
+        for (size_t i = 0; i < op->count; i++)
+            *(op->gets ? &op->gets[i].status : &op->puts[i].status) = status;
+        land(op);
         op_set_timer(op);
         return;
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Operations in the background (flights.c), in pools whose daemons are stopped, killed and restarted.
+"""Operations in the background (flights.c), in a pool whose daemons are stopped and killed.
 
 Usage: test_flights.py [--times N] [CASE...]
 """

@@ -505,35 +505,42 @@ static void copy(struct fake *f, const struct step *step)
         f->after_copies(f);
 }
 
+void fake_next(struct fake *f, struct machine *m, struct step *out)
+{
+    f->in_machine = true;
+    m->ops->next(m, f->now_ms, out);
+    f->in_machine = false;
+}
+
+void fake_carry_out(struct fake *f, struct machine *m, const struct step *step)
+{
+    int status = CENOTE_OK;
+
+    if (step->kind == STEP_CALL) {
+        call(f, m, step->request);
+        return;
+    }
+    if (step->kind == STEP_COPY) {
+        expect_disjoint(step);
+        copy(f, step);
+    } else if (step->kind == STEP_REFRESH_MAP) {
+        status = refresh(f);
+    } else {
+        assert(step->until_ms > f->now_ms);
+        f->waits++;
+        f->now_ms = step->until_ms;
+    }
+    tell(f, m, status, (struct wire_value){NULL});
+}
+
 void fake_run(struct fake *f, struct machine *m)
 {
-    const struct wire_value nothing = {NULL};
     struct step step;
     unsigned steps = 0;
 
-    for (;;) {
-        f->in_machine = true;
-        m->ops->next(m, f->now_ms, &step);
-        f->in_machine = false;
+    for (fake_next(f, m, &step); step.kind != STEP_DONE; fake_next(f, m, &step)) {
         assert(steps++ < STEPS_MAX);
-        if (step.kind == STEP_DONE)
-            return;
-        if (step.kind == STEP_CALL) {
-            call(f, m, step.request);
-            continue;
-        }
-        int status = CENOTE_OK;
-        if (step.kind == STEP_COPY) {
-            expect_disjoint(&step);
-            copy(f, &step);
-        } else if (step.kind == STEP_REFRESH_MAP) {
-            status = refresh(f);
-        } else {
-            assert(step.until_ms > f->now_ms);
-            f->waits++;
-            f->now_ms = step.until_ms;
-        }
-        tell(f, m, status, nothing);
+        fake_carry_out(f, m, &step);
     }
 }
 

@@ -61,6 +61,9 @@ void fake_end(struct fake *f);
 struct machine_env fake_env(struct fake *f);
 /* Drives a machine until it is done; fails the test if it goes on for too long. */
 void fake_run(struct fake *f, struct machine *m);
+/* The same in single steps. */
+void fake_next(struct fake *f, struct machine *m, struct step *out);
+void fake_carry_out(struct fake *f, struct machine *m, const struct step *step);
 
 /* Whole operations. */
 int fake_put(struct fake *f, const char *key, const void *data, size_t len, unsigned flags);
