@@ -2,7 +2,7 @@
 /*
  * A batch of requests under way: a lane for each node, whose channel is lent to it alone (or
  * shared, where the transport allows it). Nothing here waits; who drives it finds channels for
- * lanes, polls, and looks at the clock. fabric_run() is such a driver, and the client's pump is another.
+ * lanes, polls, and looks at the clock. fabric_run() is such a driver, the client's pump another.
  */
 #ifndef CENOTE_TRANSPORT_TRANSFER_H
 #define CENOTE_TRANSPORT_TRANSFER_H
