@@ -11,14 +11,20 @@
 struct bench_options {
     char *meta, *name_space, *redis;
     int transport, verify;
-    uint64_t block_bytes, workers, requests, objects, batch, rounds;
+    uint64_t block_bytes, workers, requests, objects, batch, rounds, cache_bytes;
+    uint64_t sessions, depth, value_bytes;
     bool json, help, version;
 };
 
 /* Each command: the positional arguments behind its name; returns the exit status. */
 int bench_trace(const struct bench_options *o, int argc, char **argv);
 int bench_lookup(const struct bench_options *o, int argc, char **argv);
+int bench_get(const struct bench_options *o, int argc, char **argv);
 int bench_copy(const struct bench_options *o, int argc, char **argv);
+int bench_commit(const struct bench_options *o, int argc, char **argv);
+
+/* Makes the objects prefix0, prefix1 ... by protocol only: they are found, but hold no value. */
+bool bench_fill(const struct bench_options *o, const char *prefix, uint64_t count);
 
 /* Opens a client with the options; prints the reason on failure. */
 int bench_open(const struct bench_options *o, struct cenote **out);

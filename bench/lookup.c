@@ -1,54 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lookups in batches among many small objects: how many keys a second does the service answer? */
+/* Lookups in batches among many objects: how many keys a second does the service answer? The objects
+ * are made by protocol only (commit.c): what they hold doesn't matter to it. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/rawstore.h"
+#include "bench/service.h"
 #include "meta/stub/messages.h"
 #include "transport/base/clock.h"
+#include "transport/base/hash.h"
 #include "transport/rpc/rpc.h"
 
-#define KEY_BYTES       24
-#define PUT_BATCH       1024u
-#define CALL_TIMEOUT_MS 10000u
+#define KEY_BYTES 32
 
 struct asker {
     const struct bench_options *options;
+    const char *prefix; /* of the keys */
     pthread_t thread;
     uint64_t seed, missing;
     struct samples calls;
     bool failed;
 };
-
-static int put_some(struct cenote *client, uint64_t first, uint64_t count)
-{
-    static char keys[PUT_BATCH][KEY_BYTES];
-    static struct cenote_put_item items[PUT_BATCH];
-    static struct cenote_buffer buffers[PUT_BATCH];
-
-    for (uint64_t i = 0; i < count; i++) {
-        int len = snprintf(keys[i], KEY_BYTES, "o/%llu", (unsigned long long)(first + i));
-        buffers[i] = (struct cenote_buffer){keys[i], (size_t)len};
-        items[i] = (struct cenote_put_item){
-            .key = {keys[i], (size_t)len}, .buffers = &buffers[i], .buffer_count = 1};
-    }
-    return cenote_put_batch(client, items, (size_t)count, 0);
-}
-
-static int put_all(const struct bench_options *o, struct cenote *client)
-{
-    for (uint64_t done = 0; done < o->objects; done += PUT_BATCH) {
-        uint64_t left = o->objects - done;
-        int status = put_some(client, done, left < PUT_BATCH ? left : PUT_BATCH);
-        if (status != CENOTE_OK) {
-            fprintf(stderr, "cenote-bench: put: %s\n", cenote_status_text(status));
-            return status;
-        }
-    }
-    return CENOTE_OK;
-}
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -56,31 +31,6 @@ static uint64_t next_random(uint64_t *state)
     *state ^= *state >> 7;
     *state ^= *state << 17;
     return *state;
-}
-
-/* A session of the asker's own, on the control protocol itself: what is measured is the service. */
-static int open_session(struct asker *a, struct rpc_client **out)
-{
-    struct session_open_params params = {.protocol = PROTOCOL_VERSION, .client = "cenote-bench"};
-    struct wire_buf request = {0};
-    struct rpc_answer answer;
-    struct endpoint service;
-    int status = endpoint_parse(a->options->meta, &service);
-
-    snprintf(params.name_space, sizeof params.name_space, "%s", a->options->name_space);
-    if (status == CENOTE_OK)
-        status = rpc_client_open(&service, CALL_TIMEOUT_MS, out);
-    if (status != CENOTE_OK)
-        return status;
-    wire_put_request(&request, 0, METHOD_SESSION_OPEN);
-    session_open_params_put(&request, &params);
-    status = rpc_client_call(*out, request.data, request.len, CALL_TIMEOUT_MS, &answer);
-    if (status == CENOTE_OK)
-        rpc_answer_free(&answer);
-    else
-        rpc_client_close(*out);
-    wire_buf_free(&request);
-    return status;
 }
 
 static void write_lookup(struct asker *a, struct wire_buf *request)
@@ -92,7 +42,7 @@ static void write_lookup(struct asker *a, struct wire_buf *request)
     keys_params_put(request, (uint32_t)a->options->batch);
     for (uint64_t i = 0; i < a->options->batch; i++) {
         uint64_t n = next_random(&a->seed) % a->options->objects;
-        int len = snprintf(key, sizeof key, "o/%llu", (unsigned long long)n);
+        int len = snprintf(key, sizeof key, "%s%llu", a->prefix, (unsigned long long)n);
         wire_put_bin(request, key, (size_t)len);
     }
 }
@@ -104,7 +54,7 @@ static bool lookup_once(struct asker *a, struct rpc_client *rpc, struct wire_buf
 
     write_lookup(a, request);
     uint64_t start_ns = clock_now_ns();
-    if (rpc_client_call(rpc, request->data, request->len, CALL_TIMEOUT_MS, &answer) != CENOTE_OK)
+    if (rpc_client_call(rpc, request->data, request->len, SERVICE_TIMEOUT_MS, &answer) != CENOTE_OK)
         return false;
     bool good = samples_add(&a->calls, clock_now_ns() - start_ns) &&
                 wire_uint(wire_at(answer.msg.result, 0), &leading);
@@ -119,7 +69,7 @@ static void *ask(void *arg)
     struct rpc_client *rpc;
     struct wire_buf request = {0};
 
-    a->failed = open_session(a, &rpc) != CENOTE_OK;
+    a->failed = service_session(a->options->meta, a->options->name_space, &rpc) != CENOTE_OK;
     if (a->failed)
         return NULL;
     for (uint64_t round = 0; !a->failed && round < a->options->rounds; round++)
@@ -129,14 +79,18 @@ static void *ask(void *arg)
     return NULL;
 }
 
-static int measure(const struct bench_options *o, struct asker *askers)
+static int measure(const struct bench_options *o, struct asker *askers, const char *prefix)
 {
+    struct service_usage before, after;
+    if (!service_usage(o->meta, &before))
+        return 1;
     uint64_t start_ns = clock_now_ns(), missing = 0;
     size_t started = 0, count = (size_t)o->workers;
     bool good = true;
 
     for (; started < count; started++) {
-        askers[started] = (struct asker){.options = o, .seed = started * 7919 + 1};
+        askers[started] =
+            (struct asker){.options = o, .prefix = prefix, .seed = started * 7919 + 1};
         if (pthread_create(&askers[started].thread, NULL, ask, &askers[started]) != 0)
             break;
     }
@@ -148,21 +102,26 @@ static int measure(const struct bench_options *o, struct asker *askers)
             good = samples_merge(&askers[0].calls, &askers[i].calls) && good;
     }
     double seconds = (double)(clock_now_ns() - start_ns) / 1e9;
+    good = good && service_usage(o->meta, &after);
     if (!good || started < count || missing > 0) {
         fprintf(stderr, "cenote-bench: lookup failed (%llu keys missing)\n",
                 (unsigned long long)missing);
         return 1;
     }
     double keys = (double)(o->batch * o->rounds * o->workers);
-    bench_print(o, json_pack("{s:I, s:I, s:f, s:o}", "objects", (json_int_t)o->objects, "batch",
-                             (json_int_t)o->batch, "keys_per_s", keys / seconds, "call",
-                             bench_latencies(&askers[0].calls)));
+    bench_print(
+        o,
+        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "objects", (json_int_t)o->objects, "batch",
+                  (json_int_t)o->batch, "keys_per_s", keys / seconds, "service_cpu_us_per_key",
+                  (double)(after.cpu_ns - before.cpu_ns) / 1e3 / keys, "service_bytes_per_object",
+                  (double)after.anonymous_bytes / (double)o->objects, "lmdb_alone_gets_per_s",
+                  rawstore_gets(o->objects), "call", bench_latencies(&askers[0].calls)));
     return 0;
 }
 
 int bench_lookup(const struct bench_options *o, int argc, char **argv)
 {
-    struct cenote *client = NULL;
+    char prefix[KEY_BYTES / 2];
     int exit_status = 1;
 
     (void)argv;
@@ -170,10 +129,11 @@ int bench_lookup(const struct bench_options *o, int argc, char **argv)
         fputs("cenote-bench: lookup takes no argument\n", stderr);
         return 2;
     }
+    hash_init();
+    snprintf(prefix, sizeof prefix, "%08x/", (unsigned)hash_random_u64());
     struct asker *askers = calloc((size_t)o->workers, sizeof *askers);
-    if (askers && bench_open(o, &client) == CENOTE_OK && put_all(o, client) == CENOTE_OK)
-        exit_status = measure(o, askers);
-    cenote_close(&client);
+    if (askers && bench_fill(o, prefix, o->objects))
+        exit_status = measure(o, askers, prefix);
     for (size_t i = 0; askers && i < (size_t)o->workers; i++)
         samples_free(&askers[i].calls);
     free(askers);

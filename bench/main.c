@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/asker.h"
 #include "bench/bench.h"
 #include "transport/base/config.h"
 
@@ -18,18 +19,25 @@ static const struct config_option options[] = {
      0},
     {"transport", CONFIG_CHOICE, AT(transport), "auto", "NAME", "how bytes travel", transports, 0,
      0},
-    {"verify", CONFIG_CHOICE, AT(verify), "full", "KIND", "trace: what a get checks", verifies, 0,
-     0},
+    {"verify", CONFIG_CHOICE, AT(verify), "full", "KIND", "trace, get: what a get checks", verifies,
+     0, 0},
     {"block", CONFIG_SIZE, AT(block_bytes), "64K", "SIZE", "trace: bytes of a block", NULL, 1,
      1ull << 32},
     {"workers", CONFIG_COUNT, AT(workers), "1", "N", "threads", NULL, 1, 256},
     {"requests", CONFIG_COUNT, AT(requests), "10000000", "N", "trace: only the first N", NULL, 1,
      0},
-    {"objects", CONFIG_COUNT, AT(objects), "1000000", "N", "lookup: how many keys there are", NULL,
-     1, 100000000},
+    {"objects", CONFIG_COUNT, AT(objects), "1000000", "N",
+     "lookup: how many keys there are; commit: how many puts", NULL, 1, 100000000},
     {"batch", CONFIG_COUNT, AT(batch), "128", "N", "lookup: keys in one call", NULL, 1,
      CENOTE_BATCH_MAX},
-    {"rounds", CONFIG_COUNT, AT(rounds), "200", "N", "lookup, copy: how often", NULL, 1, 100000000},
+    {"rounds", CONFIG_COUNT, AT(rounds), "200", "N", "lookup, get, copy: how often", NULL, 1,
+     100000000},
+    {"sessions", CONFIG_COUNT, AT(sessions), "16", "N", "commit: sessions", NULL, 1,
+     ASKER_SESSIONS_MAX},
+    {"depth", CONFIG_COUNT, AT(depth), "16", "N", "commit: calls in flight on each session", NULL,
+     1, ASKER_DEPTH_MAX},
+    {"value", CONFIG_SIZE, AT(value_bytes), "64", "SIZE", "commit: bytes of a value", NULL, 0,
+     1u << 20},
     {"redis", CONFIG_STRING, AT(redis), NULL, "ENDPOINT", "copy: a Redis to measure beside", NULL,
      0, 0},
     {"json", CONFIG_BOOL, AT(json), NULL, NULL, "print the result as JSON", NULL, 0, 0},
@@ -43,6 +51,9 @@ static const struct config_spec spec = {
     "cenote-bench [OPTION]... COMMAND\n\n"
     "  trace FILE   replay a request trace as a serving engine would, and check every byte\n"
     "  lookup       lookups in batches among many small objects\n"
+    "  get [SIZE]...  gets of one value, warm and cold, beside a call and a memcpy\n"
+    "  commit [N]   commits of single puts and in batches of 32 (or of N), nothing written:\n"
+    "               the service's part alone, beside what LMDB needs for the same records\n"
     "  copy [SIZE]  get and put of a KV-cache block (122 buffers, 8784 KiB), or of one buffer,\n"
     "               beside memcpy, bare sockets (with --transport tcp) and Redis",
     options, sizeof options / sizeof *options};
@@ -50,7 +61,11 @@ static const struct config_spec spec = {
 static const struct {
     const char *name;
     int (*run)(const struct bench_options *o, int argc, char **argv);
-} commands[] = {{"trace", bench_trace}, {"lookup", bench_lookup}, {"copy", bench_copy}};
+} commands[] = {{"trace", bench_trace},
+                {"lookup", bench_lookup},
+                {"get", bench_get},
+                {"commit", bench_commit},
+                {"copy", bench_copy}};
 
 static int run(const struct bench_options *o, int positionals, char **argv)
 {

@@ -9,7 +9,8 @@ int bench_open(const struct bench_options *o, struct cenote **out)
     struct cenote_options options = {.meta = o->meta,
                                      .name_space = o->name_space,
                                      .transport = (enum cenote_transport)o->transport,
-                                     .verify = (enum cenote_verify)o->verify};
+                                     .verify = (enum cenote_verify)o->verify,
+                                     .cache_bytes = o->cache_bytes};
     int status = cenote_open(&options, out);
 
     if (status != CENOTE_OK)

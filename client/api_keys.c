@@ -79,6 +79,7 @@ static void remove_some(struct drive *d, struct wire_buf *request, const struct 
         if (whole == CENOTE_OK &&
             (!wire_i32(wire_at(answer.msg.result, (uint32_t)i), &status) || status > 0))
             status = CENOTE_PROTOCOL;
+        drive_forget(d, &keys[i]);
         if (statuses)
             statuses[i] = status;
         if (*first == CENOTE_OK)

@@ -48,6 +48,10 @@ int cenote_put_batch(struct cenote *client, struct cenote_put_item *items, size_
     put_free(p);
 
     for (size_t i = 0; i < count; i++) {
+        if (items[i].status != CENOTE_EXISTS)
+            drive_forget(d, &items[i].key);
+    }
+    for (size_t i = 0; i < count; i++) {
         if (items[i].status != CENOTE_OK && items[i].status != CENOTE_EXISTS)
             return items[i].status;
     }
@@ -86,9 +90,22 @@ int client_check_gets(const struct cenote_get_item *items, size_t count)
     return CENOTE_OK;
 }
 
+static int get_cold(struct drive *d, struct cenote_get_item *items, size_t count)
+{
+    struct machine_env env = drive_env(d);
+    struct get *g = get_begin(&env, items, count);
+
+    if (!g)
+        return fail_gets(items, count, CENOTE_NO_MEMORY);
+    drive_run(d, get_machine(g));
+    get_free(g);
+    return CENOTE_OK;
+}
+
 int cenote_get_batch(struct cenote *client, struct cenote_get_item *items, size_t count)
 {
     struct drive *d;
+    size_t warm = 0;
     int status = client_enter(client, &d);
 
     if (status == CENOTE_OK)
@@ -96,12 +113,12 @@ int cenote_get_batch(struct cenote *client, struct cenote_get_item *items, size_
     if (status != CENOTE_OK || count == 0)
         return fail_gets(items, count, status);
 
-    struct machine_env env = drive_env(d);
-    struct get *g = get_begin(&env, items, count);
-    if (!g)
-        return fail_gets(items, count, CENOTE_NO_MEMORY);
-    drive_run(d, get_machine(g));
-    get_free(g);
+    while (warm < count && drive_get_warm(d, &items[warm]))
+        warm++;
+    if (warm < count)
+        status = get_cold(d, items + warm, count - warm);
+    if (status != CENOTE_OK)
+        return status;
 
     for (size_t i = 0; i < count; i++) {
         if (items[i].status != CENOTE_OK)

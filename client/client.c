@@ -80,7 +80,8 @@ static int read_options(const struct cenote_options *o, char client[TEXT_MAX],
                     .timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_DEFAULT_MS},
         .transport = o->transport,
         .verify = o->verify,
-        .replicas = o->replicas};
+        .replicas = o->replicas,
+        .cache_bytes = o->cache_bytes ? o->cache_bytes : CACHE_BYTES_DEFAULT};
     return CENOTE_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "client/retry.h"
+#include "client/warm.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
@@ -17,6 +18,7 @@ struct drive {
     struct session *session;
     struct locate *map;
     struct slow *slow;
+    struct cache *cache;
     struct fabric *fabric;
     pthread_mutex_t refreshing; /* one refresh at a time */
     _Atomic uint64_t refreshes; /* begun */
@@ -25,15 +27,20 @@ struct drive {
     struct pump *pump;          /* NULL: nobody has asked for it */
     enum cenote_verify verify;
     uint32_t timeout_ms, replicas;
+    uint64_t session_id; /* that was greeted last; connected()'s own */
 };
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
-/* Data channels outlive the control connection as long as the session is the same. */
+/* Data channels outlive the control connection as long as the session is the same. Another session
+ * may be one with another database: it has never heard of the leases that the cache goes by. */
 static void connected(void *arg, const struct xcopy_credentials *who)
 {
     struct drive *d = arg;
 
+    if (who->session != d->session_id)
+        cache_clear(d->cache);
+    d->session_id = who->session;
     fabric_set_credentials(d->fabric, who);
     locate_forget_version(d->map);
 }
@@ -57,9 +64,12 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->slow = slow_new();
     if (!d->slow)
         goto free_map;
+    d->cache = cache_new(options->cache_bytes);
+    if (!d->cache)
+        goto free_slow;
     d->fabric = fabric_new(options->transport);
     if (!d->fabric)
-        goto free_slow;
+        goto free_cache;
     session.connected = connected;
     session.arg = d;
     status = session_open(&session, &d->session);
@@ -72,6 +82,8 @@ int drive_open(const struct drive_options *options, struct drive **out)
 
 free_fabric:
     fabric_free(d->fabric);
+free_cache:
+    cache_free(d->cache);
 free_slow:
     slow_free(d->slow);
 free_map:
@@ -90,6 +102,7 @@ void drive_close(struct drive *d)
     }
     session_close(d->session);
     fabric_free(d->fabric);
+    cache_free(d->cache);
     slow_free(d->slow);
     locate_free(d->map);
     pthread_mutex_destroy(&d->refreshing);
@@ -103,6 +116,7 @@ void drive_abandon(struct drive *d)
         pump_abandon(d->pump);
     session_abandon(d->session);
     fabric_abandon(d->fabric);
+    cache_free(d->cache);
     slow_free(d->slow);
     locate_free(d->map);
     free(d);
@@ -268,6 +282,7 @@ struct machine_env drive_env(struct drive *d)
 {
     return (struct machine_env){.map = d->map,
                                 .slow = d->slow,
+                                .cache = d->cache,
                                 .verify = d->verify,
                                 .replicas = d->replicas,
                                 .timeout_ms = d->timeout_ms,
@@ -340,4 +355,31 @@ void drive_run(struct drive *d, struct machine *m)
         m->ops->done(m, clock_now_ms(), status, nothing);
         status = CENOTE_OK;
     }
+}
+
+/* ---- the warm get ---------------------------------------------------------------------------- */
+
+static bool read_now(void *arg, struct fabric_req *req)
+{
+    struct drive *d = arg;
+    return fabric_read_now(d->fabric, req);
+}
+
+static uint64_t now_ms(void *arg)
+{
+    (void)arg;
+    return clock_now_ms();
+}
+
+bool drive_get_warm(struct drive *d, struct cenote_get_item *item)
+{
+    static const struct warm_ops ops = {.read = read_now, .now_ms = now_ms};
+    struct machine_env env = drive_env(d);
+
+    return warm_get(&env, &ops, d, item);
+}
+
+void drive_forget(struct drive *d, const struct cenote_key *key)
+{
+    cache_drop(d->cache, key, 0);
 }

@@ -18,6 +18,7 @@ struct drive_options {
     enum cenote_transport transport;
     enum cenote_verify verify;
     uint32_t replicas;
+    uint64_t cache_bytes;
 };
 
 /* As session_open(); CENOTE_NO_MEMORY. */
@@ -34,6 +35,11 @@ int drive_pump(struct drive *d, struct pump **out);
 struct machine_env drive_env(struct drive *d);
 /* Runs a machine until it is done. */
 void drive_run(struct drive *d, struct machine *m);
+
+/* The get that needs no machine (client/warm.h). False: one is needed. */
+bool drive_get_warm(struct drive *d, struct cenote_get_item *item);
+/* This client has changed the key: what is known of it is out of date. */
+void drive_forget(struct drive *d, const struct cenote_key *key);
 
 /* One call that may be repeated (reads only), until it is answered or retry.h gives up. */
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer);

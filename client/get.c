@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "client/reading.h"
 #include "client/retry.h"
@@ -25,6 +26,10 @@
  * object lives, so none of its extents has been reused up to then, and bytes that were verified
  * before are good however long the copy took. That is how values are read whose copy takes longer
  * than a lease. Another put id begins the value anew, rounds included: somebody was faster.
+ *
+ * A value whose lookup is in the cache begins in READ, as if that answer had just come, with what
+ * is left of its lease. If it can't be read by that answer, the answer leaves the cache and the
+ * value goes to ASK, once, for whatever reason; nothing else is different.
  */
 enum value_state { VALUE_ASK, VALUE_READ, VALUE_DONE };
 
@@ -35,6 +40,9 @@ struct value {
     struct cenote_get_item *item;
     struct reading_value common;
     uint64_t lease_end_ms;
+    uint32_t sum_kind;
+    bool cached; /* read by an answer from the cache */
+    bool late;   /* the nodes that it named were silent for a whole time-out */
     size_t first_reading;
     uint32_t stripes, left; /* all, not yet accepted */
 };
@@ -120,6 +128,16 @@ static void value_finish(struct value *v, int status)
  * copied elsewhere. Nodes that don't answer are waited for only once. */
 static void value_ask_again(struct get *g, struct value *v, int failure, uint64_t now_ms)
 {
+    if (v->cached && failure != CENOTE_NO_MEMORY) {
+        cache_drop(g->env.cache, &v->item->key, v->common.put_id);
+        v->cached = false;
+        v->late = failure == CENOTE_TIMED_OUT;
+        v->begun_ms = now_ms;
+        v->state = VALUE_ASK;
+        g->map_wanted = g->map_wanted || failure == CENOTE_NODE_DOWN;
+        return;
+    }
+
     bool late = failure == CENOTE_NODE_DOWN && now_ms >= v->begun_ms + g->env.timeout_ms;
 
     if (failure == CENOTE_TIMED_OUT || failure == CENOTE_NO_MEMORY || late ||
@@ -195,23 +213,30 @@ static bool stripe_at(const struct lookup_item *found, uint32_t i, uint64_t *off
     return true;
 }
 
+static int begin_stripe(struct get *g, struct value *v, const struct stripe *s)
+{
+    struct reading *r = new_reading(g);
+
+    if (!r)
+        return CENOTE_NO_MEMORY;
+    reading_begin(r, (uint32_t)(v - g->values), (uint16_t)v->stripes, s);
+    v->stripes++;
+    v->left++;
+    return CENOTE_OK;
+}
+
 static int begin_stripes(struct get *g, struct value *v, const struct lookup_item *found)
 {
+    int status = CENOTE_OK;
     uint64_t offset = 0;
     struct stripe s;
 
     v->first_reading = g->reading_count;
     v->stripes = v->left = 0;
-    for (uint32_t i = 0; i < found->stripe_count; i++) {
-        struct reading *r;
-        if (!stripe_at(found, i, &offset, &s))
-            return CENOTE_PROTOCOL;
-        if (!(r = new_reading(g)))
-            return CENOTE_NO_MEMORY;
-        reading_begin(r, (uint32_t)(v - g->values), (uint16_t)i, &s);
-        v->stripes++;
-        v->left++;
-    }
+    for (uint32_t i = 0; i < found->stripe_count && status == CENOTE_OK; i++)
+        status = stripe_at(found, i, &offset, &s) ? begin_stripe(g, v, &s) : CENOTE_PROTOCOL;
+    if (status != CENOTE_OK)
+        return status;
     return v->stripes > 0 && offset == found->len_bytes ? CENOTE_OK : CENOTE_PROTOCOL;
 }
 
@@ -230,6 +255,46 @@ static int confirm_stripes(struct get *g, struct value *v, const struct lookup_i
         v->left += !r->accepted;
     }
     return CENOTE_OK;
+}
+
+static void begin_reading(struct get *g, struct value *v, uint64_t put_id, uint32_t sum_kind)
+{
+    v->common =
+        (struct reading_value){.put_id = put_id,
+                               .sums = g->env.verify == CENOTE_VERIFY_FULL && sum_kind != SUM_NONE,
+                               .buffers = v->item->buffers,
+                               .buffer_count = v->item->buffer_count};
+    v->sum_kind = sum_kind;
+    v->state = VALUE_READ;
+}
+
+/* The answer was good once: other gets can begin with it. */
+static void value_remember(struct get *g, const struct value *v)
+{
+    struct cache_found found = {.put_id = v->common.put_id,
+                                .len_bytes = v->item->len_bytes,
+                                .lease_end_ms = v->lease_end_ms,
+                                .sum_kind = v->sum_kind,
+                                .stripe_count = v->stripes};
+
+    if (!g->env.cache || v->cached || v->stripes > CACHE_STRIPES_MAX)
+        return;
+    for (uint32_t i = 0; i < v->stripes; i++) {
+        const struct reading *r = &g->readings[v->first_reading + i];
+        struct stripe *s = &found.stripes[i];
+        *s = (struct stripe){.offset = r->offset,
+                             .payload_len = r->payload_len,
+                             .root = r->root,
+                             .replicas = r->replicas};
+        memcpy(s->gva, r->gva, sizeof s->gva);
+    }
+    cache_add(g->env.cache, &v->item->key, &found);
+}
+
+static void value_complete(struct get *g, struct value *v)
+{
+    value_remember(g, v);
+    value_finish(v, CENOTE_OK);
 }
 
 static void value_found(struct get *g, struct value *v, const struct lookup_item *found,
@@ -251,20 +316,21 @@ static void value_found(struct get *g, struct value *v, const struct lookup_item
         value_finish(v, CENOTE_BUFFER_SIZE);
         return;
     }
-    v->common = (struct reading_value){.put_id = found->put_id,
-                                       .sums = g->env.verify == CENOTE_VERIFY_FULL &&
-                                               found->sum_kind != SUM_NONE,
-                                       .buffers = v->item->buffers,
-                                       .buffer_count = v->item->buffer_count};
+    if (same && v->late) { /* once is enough */
+        value_finish(v, CENOTE_TIMED_OUT);
+        return;
+    }
+    begin_reading(g, v, found->put_id, found->sum_kind);
     v->lease_end_ms = g->asked_ms + found->lease_ms;
     v->lease_end_ms -= found->lease_ms > margin_ms ? margin_ms : found->lease_ms;
-    v->state = VALUE_READ;
 
     status = same ? confirm_stripes(g, v, found) : begin_stripes(g, v, found);
     if (status != CENOTE_OK)
         log_error(MODULE, "lookup's answer not taken: %s", cenote_status_text(status));
-    if (status != CENOTE_OK || v->left == 0)
+    if (status != CENOTE_OK)
         value_finish(v, status);
+    else if (v->left == 0)
+        value_complete(g, v);
 }
 
 static void take_answer(struct get *g, struct wire_value result, uint64_t now_ms)
@@ -308,6 +374,29 @@ static void lookup_done(struct get *g, uint64_t now_ms, int status, struct wire_
         status = CENOTE_UNAVAILABLE;
     for (uint32_t k = 0; k < g->asked_count; k++)
         value_finish(&g->values[g->asked[k]], status);
+}
+
+/* ---- cache ----------------------------------------------------------------------------------- */
+
+/* Begins with what is known of the key, if anything is. */
+static void value_recall(struct get *g, struct value *v, uint64_t now_ms)
+{
+    struct cache_found found;
+
+    if (!g->env.cache || !cache_find(g->env.cache, &v->item->key, now_ms, &found))
+        return;
+    v->item->len_bytes = found.len_bytes;
+    if (found.len_bytes > capacity_of(v->item))
+        return; /* what is too small has to be said of the newest value */
+    begin_reading(g, v, found.put_id, found.sum_kind);
+    v->lease_end_ms = found.lease_end_ms;
+    v->cached = true;
+    v->first_reading = g->reading_count;
+    for (uint32_t i = 0; i < found.stripe_count; i++) {
+        int status = begin_stripe(g, v, &found.stripes[i]);
+        if (status != CENOTE_OK)
+            return value_finish(v, status);
+    }
 }
 
 /* ---- copy ------------------------------------------------------------------------------------ */
@@ -376,10 +465,12 @@ static void gather_copies(struct get *g, uint64_t now_ms)
 /* All bytes are there and verified; they count if the extents were still this put's. */
 static void value_arrived(struct get *g, struct value *v, uint64_t now_ms)
 {
-    if (now_ms < v->lease_end_ms || test_off(TEST_LEASE))
-        value_finish(v, CENOTE_OK);
-    else
-        value_ask_again(g, v, v->rounds < GET_ROUNDS_MAX ? CENOTE_STALE : CENOTE_TIMED_OUT, now_ms);
+    if (now_ms < v->lease_end_ms || test_off(TEST_LEASE)) {
+        value_complete(g, v);
+        return;
+    }
+    bool again = v->cached || v->rounds < GET_ROUNDS_MAX;
+    value_ask_again(g, v, again ? CENOTE_STALE : CENOTE_TIMED_OUT, now_ms);
 }
 
 static void copies_done(struct get *g, uint64_t now_ms)
@@ -417,9 +508,11 @@ static bool next_window(struct get *g, uint64_t now_ms)
     g->value_count = (uint32_t)(left < GET_WINDOW ? left : GET_WINDOW);
     g->reading_count = 0;
     g->ask_max = GET_WINDOW;
-    for (uint32_t i = 0; i < g->value_count; i++)
+    for (uint32_t i = 0; i < g->value_count; i++) {
         g->values[i] =
             (struct value){.state = VALUE_ASK, .item = &g->items[g->begun + i], .begun_ms = now_ms};
+        value_recall(g, &g->values[i], now_ms);
+    }
     g->begun += g->value_count;
     return g->value_count > 0;
 }

@@ -3,9 +3,11 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "transport/base/epoch.h"
 #include "transport/base/log.h"
 
 #define MODULE "locate"
@@ -16,57 +18,59 @@ struct place {
     struct location at;
 };
 
-/* One copy of the map. */
+/* One copy of the map; it doesn't change any more once it can be found. */
 struct chart {
     struct place *places; /* ascending by address */
     struct map_node *nodes;
     uint32_t place_count, node_count;
-    uint64_t version;
 };
 
+/*
+ * Every get looks here, so nobody who looks takes a lock: readers enter the epoch and use the
+ * chart that they find. A change puts another chart in its place, waits until the readers of the
+ * old one have left (they are there for a search, no more), and frees it.
+ */
 struct locate {
-    pthread_rwlock_t lock;
-    struct chart chart;
+    struct epoch *epoch;
+    _Atomic(struct chart *) chart; /* never NULL */
+    _Atomic uint64_t version;      /* of the newest chart; 0: it is not to be named */
     char host[TEXT_MAX];
 };
-
-/* The lock is taken for reading through handles to const. */
-static pthread_rwlock_t *lock_of(const struct locate *l)
-{
-    return (pthread_rwlock_t *)(uintptr_t)&l->lock;
-}
 
 struct locate *locate_new(const char *host)
 {
     struct locate *l = calloc(1, sizeof *l);
+    struct chart *blank = calloc(1, sizeof *blank);
 
-    if (!l)
-        return NULL;
-    if (pthread_rwlock_init(&l->lock, NULL) != 0) {
-        free(l);
-        return NULL;
-    }
+    if (!l || !blank)
+        goto free_both;
+    l->epoch = epoch_new();
+    if (!l->epoch)
+        goto free_both;
+    atomic_init(&l->chart, blank);
     if (strlen(host) < sizeof l->host)
         strcpy(l->host, host);
     return l;
+
+free_both:
+    free(blank);
+    free(l);
+    return NULL;
 }
 
 static void chart_free(struct chart *c)
 {
     free(c->places);
     free(c->nodes);
+    free(c);
 }
 
 void locate_free(struct locate *l)
 {
     if (!l)
         return;
-    /* In a forked child a thread of the parent may hold it for ever, in the middle of a change. */
-    if (pthread_rwlock_trywrlock(&l->lock) != 0)
-        return;
-    pthread_rwlock_unlock(&l->lock);
-    chart_free(&l->chart);
-    pthread_rwlock_destroy(&l->lock);
+    chart_free(atomic_load(&l->chart));
+    epoch_free(l->epoch);
     free(l);
 }
 
@@ -87,34 +91,26 @@ static const struct place *place_before(const struct chart *c, struct gva gva)
 
 bool locate_find(const struct locate *l, struct gva gva, uint64_t len_bytes, struct location *out)
 {
-    bool found = false;
+    unsigned ticket = epoch_enter(l->epoch);
+    const struct place *p = place_before(atomic_load(&l->chart), gva);
+    bool found = p && gva_covers(p->gva, p->len_bytes, gva, len_bytes);
 
-    pthread_rwlock_rdlock(lock_of(l));
-    const struct place *p = place_before(&l->chart, gva);
-    if (p && gva_covers(p->gva, p->len_bytes, gva, len_bytes)) {
+    if (found)
         *out = p->at;
-        found = true;
-    }
-    pthread_rwlock_unlock(lock_of(l));
+    epoch_leave(l->epoch, ticket);
     return found;
 }
 
 void locate_ask(const struct locate *l, struct wire_buf *request)
 {
-    pthread_rwlock_rdlock(lock_of(l));
-    uint64_t version = l->chart.version;
-    pthread_rwlock_unlock(lock_of(l));
-
     wire_put_request(request, 0, METHOD_MAP);
     wire_put_array(request, 1);
-    wire_put_uint(request, version);
+    wire_put_uint(request, atomic_load(&l->version));
 }
 
 void locate_forget_version(struct locate *l)
 {
-    pthread_rwlock_wrlock(&l->lock);
-    l->chart.version = 0;
-    pthread_rwlock_unlock(&l->lock);
+    atomic_store(&l->version, 0);
 }
 
 static const struct map_node *chart_node(const struct chart *c, uint64_t node)
@@ -128,12 +124,14 @@ static const struct map_node *chart_node(const struct chart *c, uint64_t node)
 
 bool locate_node(const struct locate *l, uint64_t node, struct map_node *out)
 {
-    pthread_rwlock_rdlock(lock_of(l));
-    const struct map_node *n = chart_node(&l->chart, node);
-    if (n)
+    unsigned ticket = epoch_enter(l->epoch);
+    const struct map_node *n = chart_node(atomic_load(&l->chart), node);
+    bool found = n != NULL;
+
+    if (found)
         *out = *n;
-    pthread_rwlock_unlock(lock_of(l));
-    return n != NULL;
+    epoch_leave(l->epoch, ticket);
+    return found;
 }
 
 static int read_nodes(struct wire_value list, struct chart *c)
@@ -200,47 +198,48 @@ static void tell_watch(const struct chart *old, const struct chart *fresh,
 }
 
 /* Peers are made known before anyone can find them in the map. */
-static void chart_swap(struct locate *l, struct chart *fresh, const struct locate_watch *watch)
+static void chart_swap(struct locate *l, struct chart *fresh, uint64_t version,
+                       const struct locate_watch *watch)
 {
-    tell_watch(&l->chart, fresh, watch);
-    pthread_rwlock_wrlock(&l->lock);
-    struct chart old = l->chart;
-    l->chart = *fresh;
-    pthread_rwlock_unlock(&l->lock);
-    chart_free(&old);
+    tell_watch(atomic_load(&l->chart), fresh, watch);
+    struct chart *old = atomic_exchange(&l->chart, fresh);
+    atomic_store(&l->version, version);
+    epoch_wait(l->epoch, epoch_mark(l->epoch));
+    chart_free(old);
 }
 
 int locate_update(struct locate *l, struct wire_value result, const struct locate_watch *watch)
 {
-    struct chart fresh = {0};
+    struct chart *fresh = NULL;
+    uint64_t version;
     uint32_t fields;
     int status = CENOTE_PROTOCOL;
 
-    if (!wire_array(result, &fields) || !wire_uint(wire_at(result, 0), &fresh.version))
+    if (!wire_array(result, &fields) || !wire_uint(wire_at(result, 0), &version))
         goto broken;
-    if (fields == 1) { /* ours is the newest */
-        pthread_rwlock_wrlock(&l->lock);
-        pthread_rwlock_unlock(&l->lock);
+    if (fields == 1) /* ours is the newest */
         return CENOTE_OK;
-    }
-    status = read_nodes(wire_at(result, 1), &fresh);
+    fresh = calloc(1, sizeof *fresh);
+    status = fresh ? read_nodes(wire_at(result, 1), fresh) : CENOTE_NO_MEMORY;
     if (status == CENOTE_OK)
-        status = read_places(l, wire_at(result, 2), &fresh);
+        status = read_places(l, wire_at(result, 2), fresh);
     if (status != CENOTE_OK)
         goto broken;
-    chart_swap(l, &fresh, watch);
+    chart_swap(l, fresh, version, watch);
     return CENOTE_OK;
 
 broken:
     log_error(MODULE, "map not taken: %s", cenote_status_text(status));
-    chart_free(&fresh);
+    if (fresh)
+        chart_free(fresh);
     return status;
 }
 
 void locate_nodes(const struct locate *l,
                   void (*fn)(void *arg, const struct map_node *nodes, uint32_t count), void *arg)
 {
-    pthread_rwlock_rdlock(lock_of(l));
-    fn(arg, l->chart.nodes, l->chart.node_count);
-    pthread_rwlock_unlock(lock_of(l));
+    unsigned ticket = epoch_enter(l->epoch);
+    const struct chart *c = atomic_load(&l->chart);
+    fn(arg, c->nodes, c->node_count);
+    epoch_leave(l->epoch, ticket);
 }

@@ -3,7 +3,8 @@
  * The client's copy of the map of the pool: which incarnation, at which node, a GVA belongs to.
  *
  * A range of GVAs is given to one incarnation once, ever, so an old copy is never wrong, only
- * incomplete: whoever meets an address that isn't in it refreshes it. Thread-safe.
+ * incomplete: whoever meets an address that isn't in it refreshes it. Thread-safe; looking
+ * something up takes no lock.
  */
 #ifndef CENOTE_CLIENT_LOCATE_H
 #define CENOTE_CLIENT_LOCATE_H
@@ -49,7 +50,8 @@ struct locate_watch {
  * caller at a time. */
 int locate_update(struct locate *l, struct wire_value result, const struct locate_watch *watch);
 
-/* Calls fn with the nodes of the map, holding its lock: fn must not call back. */
+/* Calls fn with the nodes of the map, which stay until it returns: it must not call back, or
+ * wait. */
 void locate_nodes(const struct locate *l,
                   void (*fn)(void *arg, const struct map_node *nodes, uint32_t count), void *arg);
 

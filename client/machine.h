@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/cache.h"
 #include "client/locate.h"
 #include "client/slow.h"
 #include "transport/fabric.h"
@@ -69,6 +70,7 @@ struct machine {
 struct machine_env {
     const struct locate *map;
     struct slow *slow;
+    struct cache *cache; /* NULL: every get asks */
     enum cenote_verify verify;
     uint32_t timeout_ms;
     uint32_t replicas;               /* of puts that don't say */

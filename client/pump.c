@@ -78,6 +78,8 @@ static void land(struct op *op)
     if (op->landed)
         return;
     op->landed = true;
+    for (size_t i = 0; op->puts && i < op->count; i++)
+        cache_drop(op->pump->env.machines.cache, &op->puts[i].key, 0);
     flights_land(op->pump->flights, &op->flight, status_of(op));
 }
 

@@ -100,6 +100,12 @@ static uint32_t choose(const struct reading *r, uint64_t put_id,
     return best;
 }
 
+static struct sums *new_sums(const struct reading_value *v, uint64_t payload_len)
+{
+    return v->sums_room ? sums_in(v->sums_room, v->sums_room_bytes, payload_len)
+                        : sums_new(payload_len);
+}
+
 int reading_next(struct reading *r, const struct reading_value *v,
                  const struct reading_choice *choice, struct fabric_req *copy)
 {
@@ -112,7 +118,7 @@ int reading_next(struct reading *r, const struct reading_value *v,
             r->seen |= SEEN_DOWN;
         return CENOTE_NOT_FOUND;
     }
-    if (v->sums && !(r->sums = sums_new(r->payload_len)))
+    if (v->sums && !(r->sums = new_sums(v, r->payload_len)))
         return CENOTE_NO_MEMORY;
 
     r->tried |= (uint8_t)(1u << i);
@@ -182,7 +188,8 @@ void reading_end(struct reading *r, const struct reading_value *v, const struct 
         r->accepted = true;
     else
         r->seen |= SEEN_BAD;
-    sums_free(r->sums);
+    if (!v->sums_room)
+        sums_free(r->sums);
     r->sums = NULL;
 }
 

@@ -23,6 +23,8 @@ struct reading_value {
     bool sums; /* compare roots */
     const struct cenote_buffer *buffers;
     size_t buffer_count;
+    void *sums_room; /* for the sums of a value of one stripe; NULL: they are allocated */
+    size_t sums_room_bytes;
 };
 
 struct reading {

@@ -5,7 +5,7 @@
 set -eu
 
 build="gcc cmake ninja-build pkg-config libevent-dev libmsgpack-dev liblmdb-dev libsodium-dev libxxhash-dev libjansson-dev"
-tests="$build g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind python3 python3-msgpack python3-xxhash git debootstrap"
+tests="$build g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3 python3-msgpack python3-xxhash git debootstrap"
 
 case "${1:-}" in
 build) want=$build ;;

@@ -151,6 +151,12 @@ static void on_store(void *arg)
     store_lmdb_dispatch(r->store);
 }
 
+static void on_turn(void *arg)
+{
+    struct meta_role *r = arg;
+    store_lmdb_hand_over(r->store);
+}
+
 static void on_tick(void *arg)
 {
     struct meta_role *r = arg;
@@ -190,6 +196,7 @@ static int open_store(struct meta_role *r)
     char dir[PATH_MAX];
     const struct options *o = r->options;
     struct store_lmdb_options store = {.map_size_bytes = o->meta_map_bytes,
+                                       .gathers = true,
                                        .durability =
                                            o->durability == 0 ? STORE_PROCESS : STORE_SYNC};
     if (o->data_dir)
@@ -227,6 +234,7 @@ static int make_loop(struct meta_role *r)
     int status = rpc_loop_watch(r->loop, store_lmdb_fd(r->store), on_store, r);
     if (status == CENOTE_OK)
         status = rpc_loop_every(r->loop, SERVICE_TICK_MS, on_tick, r);
+    rpc_loop_each_turn(r->loop, on_turn, r);
     return status;
 }
 

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/fabric_link.h"
 
+#include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "transport/base/clock.h"
+#include "transport/base/epoch.h"
 #include "transport/base/log.h"
 
 #define BUCKETS 256u
+#define DOORS   256u /* nodes that can be read from without the lock at the same time */
 
 /*
  * A node's generation changes with its peer and with the credentials. A link of an older one isn't
@@ -17,6 +21,14 @@
  * Locks: the fabric's for all tables, counts and lists, held for moments only; a node's connecting,
  * taken before it, for the time of a connect: one thread connects, the others then find its channel
  * or share its failure.
+ *
+ * Doors: warm reads take no lock. A published link of a transport that completes requests at once
+ * also stands in the door of its node (node ids are numbered, so that they rarely meet in one; of
+ * two that do, the later link stands there, and the other node is read from by way of the lock).
+ * A reader enters the epoch, takes what stands in the door, copies, and leaves; it is no user of
+ * the link. Hence a link that was taken off its node is closed only when the epoch has passed, and
+ * waits among the leaving ones until then. Nobody waits for it: a reader whose memory is slow to
+ * come (a page fault over a network, a debugger) delays the closing of a link, and no thread.
  */
 struct fabric_node {
     struct fabric_node *next; /* of the bucket */
@@ -37,6 +49,10 @@ struct fabric {
     struct xcopy_credentials who;
     uint64_t generations; /* given out */
     struct fabric_node *buckets[BUCKETS];
+    struct epoch *epoch;
+    _Atomic(struct fabric_link *) doors[DOORS];
+    struct fabric_link *leaving; /* to be closed when the epoch has passed their marks */
+    _Atomic size_t leaving_count;
 };
 
 /* ---- nodes; all under the lock --------------------------------------------------------------- */
@@ -64,12 +80,27 @@ static void collect(struct fabric_link **closing, struct fabric_link *link)
     *closing = link;
 }
 
-static void node_unpublish(struct fabric_node *n, struct fabric_link **closing)
+static _Atomic(struct fabric_link *) *door_of(struct fabric *f, uint64_t node)
+{
+    return &f->doors[node % DOORS];
+}
+
+static void node_publish(struct fabric *f, struct fabric_node *n, struct fabric_link *link)
+{
+    n->shared = link;
+    link->users++;
+    if (link->channel->transport->caps & XCOPY_CAP_IMMEDIATE)
+        atomic_store(door_of(f, link->channel->node), link);
+}
+
+static void node_unpublish(struct fabric *f, struct fabric_node *n, struct fabric_link **closing)
 {
     struct fabric_link *link = n->shared;
     if (link == NULL)
         return;
     n->shared = NULL;
+    if (atomic_load(door_of(f, link->channel->node)) == link)
+        atomic_store(door_of(f, link->channel->node), NULL);
     if (--link->users == 0)
         collect(closing, link);
 }
@@ -78,7 +109,7 @@ static void node_unpublish(struct fabric_node *n, struct fabric_link **closing)
 static void node_renew(struct fabric *f, struct fabric_node *n, struct fabric_link **closing)
 {
     n->generation = ++f->generations;
-    node_unpublish(n, closing);
+    node_unpublish(f, n, closing);
     while (n->idle != NULL) {
         struct fabric_link *link = n->idle;
         n->idle = link->next;
@@ -87,9 +118,41 @@ static void node_renew(struct fabric *f, struct fabric_node *n, struct fabric_li
     }
 }
 
+/* Off the leaving ones: a list of those that no reader can hold any more. */
+static struct fabric_link *take_passed(struct fabric *f)
+{
+    struct fabric_link *passed = NULL, **at = &f->leaving;
+    pthread_mutex_lock(&f->lock);
+    while (*at != NULL) {
+        struct fabric_link *link = *at;
+        if (!epoch_passed(f->epoch, link->mark)) {
+            at = &link->next;
+            continue;
+        }
+        *at = link->next;
+        collect(&passed, link);
+        atomic_fetch_sub(&f->leaving_count, 1);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return passed;
+}
+
+/* Closes the links, and those that left earlier, as far as nobody reads by them. */
 static void close_links(struct fabric *f, struct fabric_link *closing)
 {
+    if (closing == NULL && atomic_load(&f->leaving_count) == 0)
+        return;
+    uint64_t mark = epoch_mark(f->epoch);
+    pthread_mutex_lock(&f->lock);
     while (closing != NULL) {
+        struct fabric_link *next = closing->next;
+        closing->mark = mark;
+        collect(&f->leaving, closing);
+        atomic_fetch_add(&f->leaving_count, 1);
+        closing = next;
+    }
+    pthread_mutex_unlock(&f->lock);
+    for (closing = take_passed(f); closing != NULL;) {
         struct fabric_link *next = closing->next;
         closing->channel->transport->disconnect(closing->channel);
         pthread_mutex_lock(&f->lock);
@@ -107,6 +170,11 @@ struct fabric *fabric_new(enum cenote_transport allowed)
     struct fabric *f = calloc(1, sizeof *f);
     if (f == NULL)
         return NULL;
+    f->epoch = epoch_new();
+    if (f->epoch == NULL) {
+        free(f);
+        return NULL;
+    }
     f->allowed = allowed;
     pthread_mutex_init(&f->lock, NULL);
     return f;
@@ -119,6 +187,9 @@ void fabric_free(struct fabric *f)
     for (size_t i = 0; i < BUCKETS; i++)
         while (f->buckets[i] != NULL)
             fabric_drop_peer(f, f->buckets[i]->peer.node);
+    close_links(f, NULL);
+    assert(f->leaving == NULL);
+    epoch_free(f->epoch);
     pthread_mutex_destroy(&f->lock);
     free(f);
 }
@@ -131,14 +202,19 @@ static void link_abandon(struct fabric_link *link)
     free(link);
 }
 
+static void links_abandon(struct fabric_link *link)
+{
+    while (link != NULL) {
+        struct fabric_link *next = link->next;
+        link_abandon(link);
+        link = next;
+    }
+}
+
 static void node_abandon(struct fabric_node *n)
 {
     link_abandon(n->shared);
-    while (n->idle != NULL) {
-        struct fabric_link *link = n->idle;
-        n->idle = link->next;
-        link_abandon(link);
-    }
+    links_abandon(n->idle);
     free(n);
 }
 
@@ -153,6 +229,8 @@ void fabric_abandon(struct fabric *f)
             node_abandon(n);
         }
     }
+    links_abandon(f->leaving);
+    epoch_free(f->epoch);
     free(f);
 }
 
@@ -270,9 +348,8 @@ static struct fabric_link *adopt(struct fabric *f, struct fabric_node *n, uint64
     pthread_mutex_lock(&f->lock);
     n->users++;
     if (link->shared && generation == n->generation) {
-        node_unpublish(n, &closing);
-        n->shared = link;
-        link->users++;
+        node_unpublish(f, n, &closing);
+        node_publish(f, n, link);
     }
     pthread_mutex_unlock(&f->lock);
     close_links(f, closing);
@@ -392,7 +469,7 @@ void fabric_link_give(struct fabric *f, struct fabric_link *link, bool broken)
     pthread_mutex_lock(&f->lock);
     if (link->shared) {
         if (broken && n->shared == link)
-            node_unpublish(n, &closing);
+            node_unpublish(f, n, &closing);
         if (--link->users == 0)
             collect(&closing, link);
     } else if (!broken && link->generation == n->generation && n->idle_count < FABRIC_STREAMS_MAX) {
@@ -415,4 +492,18 @@ const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeou
     const char *name = link->channel->transport->name;
     fabric_link_give(f, link, !link->channel->transport->alive(link->channel));
     return name;
+}
+
+bool fabric_read_now(struct fabric *f, struct fabric_req *req)
+{
+    assert(req->x.op == XCOPY_READ);
+    unsigned ticket = epoch_enter(f->epoch);
+    struct fabric_link *link = atomic_load(door_of(f, req->node));
+    bool open = link != NULL && link->channel->node == req->node;
+    if (open) {
+        link->channel->transport->submit(link->channel, &req->x);
+        assert(req->x.status != XCOPY_IN_PROGRESS);
+    }
+    epoch_leave(f->epoch, ticket);
+    return open;
 }

@@ -44,6 +44,10 @@ struct fabric_req {
  * open and turns out to be dead before anything of a request was transferred is replaced once. */
 void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_t timeout_ms);
 
+/* Reads at once, without a lock, if an open channel to the node can: then true, and the request has
+ * its status. False: nothing was done; fabric_run() can. Any thread. */
+bool fabric_read_now(struct fabric *f, struct fabric_req *req);
+
 /* Name of the transport in use to a node, e.g. "shm"; connects if need be. NULL: not reachable. */
 const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeout_ms);
 

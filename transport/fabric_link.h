@@ -9,11 +9,12 @@ struct fabric_node;
 
 /* A channel in the fabric's keeping. */
 struct fabric_link {
-    struct fabric_link *next; /* idle ones of a node */
+    struct fabric_link *next; /* idle ones of a node, and those that are to be closed */
     struct fabric_node *node;
     struct xcopy_channel *channel;
     uint64_t generation; /* the node's, when it was opened */
     unsigned users;      /* of a shared one; its place at the node counts as one */
+    uint64_t mark;       /* readers up to it may still use it */
     bool shared;
 };
 

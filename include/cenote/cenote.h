@@ -21,6 +21,11 @@
  *     Fix: put replicas (CENOTE_PUT_REPLICAS), treat the pool as a cache, or keep the source.
  *   - Replicas that are lost with their node aren't made anew: each death may leave one less. Fix:
  *     watch cenote_stat(), and put again with CENOTE_PUT_REPLACE.
+ *   - A get remembers where it found a value, for as long as the service has leased it (5 s by
+ *     default), and the next get of the key on the same client reads there without asking. It
+ *     checks what it reads as ever: a get that begins after a replace or a remove was answered
+ *     never returns the older value. But it doesn't notice that the service is away, or that the
+ *     session has ended, before the lease has. Fix: if every get has to ask, cache_bytes = 1.
  *   - After a failed get the caller's buffers hold undefined bytes. Fix: look at the status first.
  *   - CENOTE_UNKNOWN from a changing call means that the answer was lost, and that asking for it
  *     again within the client's time-out was in vain. Fix: ask (cenote_exists), or put again: a put
@@ -84,6 +89,9 @@ struct cenote_options {
      * and one that isn't answered in time ends with CENOTE_UNKNOWN. */
     uint32_t timeout_ms;
     uint32_t replicas; /**< of puts whose flags don't say; 0: one */
+    /** Most memory of the lookup cache; 0: 16 MiB, for some 100,000 keys. 1: none, every get
+     * asks the service. */
+    uint64_t cache_bytes;
 };
 
 /** A key. */

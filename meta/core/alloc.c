@@ -285,6 +285,19 @@ int alloc_reserve(struct alloc *a, uint64_t offset, uint64_t size)
     return CENOTE_OK;
 }
 
+int alloc_reserve_behind(struct alloc *a, uint64_t offset, uint64_t size)
+{
+    if (offset < a->upto || size == 0 || size > a->length || offset > a->length - size) {
+        log_error("alloc", "%" PRIu64 " bytes at %" PRIu64 " don't lie behind %" PRIu64, size,
+                  offset, a->upto);
+        return CENOTE_BAD_RANGE;
+    }
+    int rc = alloc_extend(a, offset);
+    if (rc == CENOTE_OK)
+        a->upto = offset + size;
+    return rc;
+}
+
 int alloc_give(struct alloc *a, uint64_t offset, uint64_t size)
 {
     int rc = check_range(a, "give", offset, size);

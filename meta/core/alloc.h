@@ -61,6 +61,11 @@ int alloc_rebuild(struct alloc *a, struct alloc_range *used, uint64_t count, uin
  * or outside what is available; CENOTE_NO_MEMORY. */
 int alloc_reserve(struct alloc *a, uint64_t offset, uint64_t size);
 
+/* The same for a range that isn't available yet: everything before it becomes available, and it
+ * itself, used. Cheap where ranges follow each other. Its codes, and CENOTE_BAD_RANGE: a part of it
+ * is available already. */
+int alloc_reserve_behind(struct alloc *a, uint64_t offset, uint64_t size);
+
 /* Makes a used range free. It need not be exactly one that was taken, but all of it must be used.
  * CENOTE_OK; CENOTE_INVALID: a part of it is free already (freed twice); CENOTE_BAD_RANGE: as
  * above; CENOTE_NO_MEMORY: see the top. */

@@ -38,7 +38,7 @@ static bool same_pieces(struct object *o, const struct record *r)
 
 static bool same(struct object *o, const struct record *r)
 {
-    return o->state == r->state && o->session == r->session && o->len_bytes == r->len_bytes &&
+    return o->state == r->state && o->session == r->session && object_len(o) == r->len_bytes &&
            o->name_space == r->name_space && o->replace == r->replace && same_pieces(o, r) &&
            memcmp(&o->key_hash, &r->key_hash, sizeof(o->key_hash)) == 0;
 }

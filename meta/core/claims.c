@@ -48,6 +48,7 @@ void claims_free(struct claims *c)
         }
     }
     free(c->buckets);
+    pool_free(&c->pool);
     *c = (struct claims){0};
 }
 
@@ -69,7 +70,7 @@ struct claim *claims_get(struct claims *c, const struct hash128 *key_hash)
     /* A table that can't grow only gets slower. */
     if ((c->buckets == NULL || c->count > c->mask) && !grow(c) && c->buckets == NULL)
         return NULL;
-    claim = calloc(1, sizeof(*claim));
+    claim = pool_take(&c->pool, sizeof(*claim));
     if (claim == NULL)
         return NULL;
     claim->key_hash = *key_hash;
@@ -137,5 +138,5 @@ void claims_wake(struct claims *c, struct claim *claim)
         at = &(*at)->next;
     *at = claim->next;
     c->count--;
-    free(claim);
+    pool_give(&c->pool, claim, sizeof(*claim));
 }

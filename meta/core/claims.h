@@ -9,11 +9,14 @@
  * answered for before that: it waits here as the successor. Whoever looks the key up then waits
  * too, instead of being told that nothing is there. So does who looks up a key that was removed:
  * another reader may still find it by his lease. (What was lost with a node may be missed at once.)
+ * Whether a key is there can be told without waiting: what is unsettled still counts. Only after a
+ * restart it is not known whether it had settled, and its remove was answered, in the life before.
  */
 #ifndef CENOTE_META_CLAIMS_H
 #define CENOTE_META_CLAIMS_H
 
 #include "meta/core/list.h"
+#include "meta/core/pool.h"
 #include "meta/core/table.h"
 
 struct waiter {
@@ -29,6 +32,7 @@ struct claim {
     struct object *successor; /* durable, but not to be seen yet; NULL: none */
     uint32_t unsettled;       /* older objects */
     uint32_t missed;          /* of these, removed or replaced, not lost */
+    uint32_t recovered;       /* of these, from an earlier life, in which they may have settled */
     bool busy;
     bool waking, wake_again; /* private */
     struct list waiters;
@@ -39,6 +43,7 @@ struct claims {
     uint32_t mask;
     uint32_t count;
     uint32_t waiters;
+    struct pool pool;
 };
 
 void claims_free(struct claims *c);
@@ -54,6 +59,11 @@ void claims_wake(struct claims *c, struct claim *claim);
 static inline bool claim_hides(const struct claim *claim)
 {
     return claim->successor != NULL || claim->missed > 0;
+}
+/* Can't it be told yet whether anything is there? Who only asks for that waits no longer. */
+static inline bool claim_unsure(const struct claim *claim)
+{
+    return claim->successor == NULL && claim->missed > 0 && claim->recovered > 0;
 }
 /* For a waiter that goes away. */
 void claims_forget(struct claims *c, struct waiter *w);

@@ -49,4 +49,5 @@ void core_free(struct core *c)
     spaces_free(c);
     table_free(&c->table);
     changes_free(&c->changes);
+    pool_free(&c->small);
 }

@@ -19,6 +19,7 @@
 #include "meta/core/env.h"
 #include "meta/core/ids.h"
 #include "meta/core/members.h"
+#include "meta/core/pool.h"
 #include "meta/core/sessions.h"
 #include "meta/core/spaces.h"
 #include "meta/core/table.h"
@@ -53,6 +54,7 @@ struct core {
     uint64_t capacity_bytes;  /* sum of all incarnations */
     struct ids ids;
     struct hash_key pool_key;
+    struct pool small; /* puts, endings, calls */
     struct table table;
     struct claims claims;
     struct members members;

@@ -9,8 +9,9 @@
 #define INDEX_FIRST_SLOTS 1024u
 #define INDEX_SLOTS_MAX   (1u << 31)
 #define TOMBSTONE         INDEX_NONE
+#define HUGE_BYTES        ((size_t)2 << 20)
 /* Of the old table, given back to the kernel at once. */
-#define RELEASE_SLOTS     (1u << 16)
+#define RELEASE_SLOTS     (uint32_t)(HUGE_BYTES / sizeof(struct index_slot))
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -19,12 +20,30 @@ static size_t slots_bytes(const struct index_slots *s)
     return ((size_t)s->mask + 1) * sizeof(*s->slot);
 }
 
+/* In huge pages where it is large: a lookup among many objects would miss the TLB each time. */
+static void *map_aligned(size_t len)
+{
+    size_t slack = len >= HUGE_BYTES ? HUGE_BYTES : 0;
+    uint8_t *at =
+        mmap(NULL, len + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return NULL;
+    if (slack == 0)
+        return at;
+    size_t before = -(uintptr_t)at & (HUGE_BYTES - 1);
+    if (before > 0)
+        munmap(at, before);
+    if (before < slack)
+        munmap(at + before + len, slack - before);
+    (void)madvise(at + before, len, MADV_HUGEPAGE); /* or not: then it is slower */
+    return at + before;
+}
+
 static bool slots_make(struct index_slots *s, uint32_t count)
 {
     s->mask = count - 1;
-    void *at =
-        mmap(NULL, slots_bytes(s), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    s->slot = at == MAP_FAILED ? NULL : at;
+    s->shift = 32 - (uint32_t)__builtin_ctz(count);
+    s->slot = map_aligned(slots_bytes(s));
     return s->slot != NULL;
 }
 
@@ -37,18 +56,18 @@ static void slots_free(struct index_slots *s)
 
 /* ---- one table ------------------------------------------------------------------------------- */
 
-static void place(struct index_slots *s, uint64_t hash, struct index_slot slot)
+static void place(struct index_slots *s, struct index_slot slot)
 {
-    uint32_t at = index_home(s, hash);
+    uint32_t at = index_home(s, slot.tag);
     while (s->slot[at].entry != 0)
         at = (at + 1) & s->mask;
     s->slot[at] = slot;
 }
 
 /* Where the reference is; INDEX_NONE: not here. */
-static uint32_t find(const struct index_slots *s, uint64_t hash, uint32_t ref)
+static uint32_t find(const struct index_slots *s, uint32_t tag, uint32_t ref)
 {
-    uint32_t at = index_home(s, hash);
+    uint32_t at = index_home(s, tag);
     while (s->slot[at].entry != ref + 1) {
         if (s->slot[at].entry == 0)
             return INDEX_NONE;
@@ -67,8 +86,7 @@ static void take_out(struct index *x, uint32_t hole)
 {
     struct index_slots *s = &x->now;
     for (uint32_t at = (hole + 1) & s->mask; s->slot[at].entry != 0; at = (at + 1) & s->mask) {
-        uint64_t hash = x->hash_of(x->owner, s->slot[at].entry - 1);
-        if (fits_hole(s, index_home(s, hash), hole, at)) {
+        if (fits_hole(s, index_home(s, s->slot[at].tag), hole, at)) {
             s->slot[hole] = s->slot[at];
             hole = at;
         }
@@ -96,7 +114,7 @@ static void move(struct index *x, uint32_t count)
     for (; at <= old->mask && (at - from < count || old->slot[at].entry != 0); at++) {
         struct index_slot slot = old->slot[at];
         if (slot.entry != 0 && slot.entry != TOMBSTONE)
-            place(&x->now, x->hash_of(x->owner, slot.entry - 1), slot);
+            place(&x->now, slot);
         old->slot[at].entry = 0;
     }
     x->moved = at;
@@ -130,19 +148,19 @@ int index_reserve(struct index *x, uint32_t entries)
 void index_insert(struct index *x, uint64_t hash, uint32_t ref)
 {
     assert(x->now.slot != NULL && x->used < x->now.mask && ref < TOMBSTONE - 1);
-    place(&x->now, hash, (struct index_slot){.tag = (uint32_t)(hash >> 32), .entry = ref + 1});
+    place(&x->now, (struct index_slot){.tag = index_tag(hash), .entry = ref + 1});
     x->used++;
 }
 
 void index_remove(struct index *x, uint64_t hash, uint32_t ref)
 {
     assert(x->now.slot != NULL && x->used > 0);
-    uint32_t at = find(&x->now, hash, ref);
+    uint32_t tag = index_tag(hash), at = find(&x->now, tag, ref);
     if (at != INDEX_NONE) {
         take_out(x, at);
     } else {
-        assert(index_in_old(x, hash));
-        at = find(&x->old, hash, ref);
+        assert(index_in_old(x, tag));
+        at = find(&x->old, tag, ref);
         assert(at != INDEX_NONE);
         x->old.slot[at].entry = TOMBSTONE;
     }

@@ -59,7 +59,6 @@ static struct ending *dropped_new(struct put *p)
     d->key_hash = o->key_hash;
     d->session = o->session;
     d->name_space = o->name_space;
-    d->len_bytes = o->len_bytes;
     struct ending *e = ending_new(c, d);
     if (e == NULL) {
         table_delete(&c->table, d);
@@ -150,25 +149,20 @@ static void committed(struct change *ch, int status)
 }
 
 /* The record, the name, and the end of what it replaces: one change. */
-static int draft(struct put *p, struct object *older)
+static void draft(struct put *p, struct object *older)
 {
     struct core *c = p->core;
     struct object *o = p->object;
-    struct record r;
     struct names_key name;
     struct record_key id = record_key(o->put_id);
-    int status = objects_record(c, o, &r);
-    if (status != CENOTE_OK)
-        return status;
-    names_key_make(&name, o->name_space, r.key, r.key_len, &o->key_hash);
-    objects_draft(c, o, OBJECT_COMMITTED, false, c->env.wall_ms(c->env.arg), r.key, r.key_len);
+    names_key_make(&name, o->name_space, p->key, p->key_len, &o->key_hash);
+    objects_draft(c, o, OBJECT_COMMITTED, false, c->env.wall_ms(c->env.arg), p->key, p->key_len);
     change_put(&c->changes, STORE_NAMES, name.data, name.len, id.b, sizeof(id.b));
     if (p->dropped != NULL)
         objects_draft(c, p->dropped->object, OBJECT_ABORTING, put_needs_fence(p->dropped), 0, NULL,
                       0);
     if (older != NULL)
         objects_draft(c, older, OBJECT_REMOVED, false, 0, NULL, 0);
-    return CENOTE_OK;
 }
 
 static int submit(struct put *p, struct claim *claim, struct object *older)
@@ -176,10 +170,9 @@ static int submit(struct put *p, struct claim *claim, struct object *older)
     if (older != NULL && (p->older = ending_new(p->core, older)) == NULL)
         return CENOTE_NO_MEMORY;
     int status = drop(p);
-    if (status == CENOTE_OK)
-        status = draft(p, older);
     if (status != CENOTE_OK)
         return status;
+    draft(p, older);
     p->phase = PUT_COMMITTING;
     claim->busy = true;
     p->change.done = committed;
@@ -275,7 +268,7 @@ static int judge_stripe(const struct put *p, uint32_t stripe)
 
 static void take_roots(struct put *p, const struct put_end *end)
 {
-    p->object->sum_kind = (uint8_t)end->sum_kind;
+    p->object->sum_kind = end->sum_kind & OBJECT_SUM_KIND;
     for (uint32_t i = 0; i < object_extents(p->object); i++)
         object_piece(p->object, i)->root = end->roots[i / p->object->replicas];
 }

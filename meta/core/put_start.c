@@ -12,14 +12,18 @@
 /* Of one call, so that its answer fits a frame. */
 #define START_EXTENTS_MAX 65536u
 
-static struct put *put_new(struct core *c, struct object *o, struct session *s)
+static struct put *put_new(struct core *c, struct object *o, struct session *s, const void *key,
+                           size_t key_len)
 {
-    struct put *p = calloc(1, sizeof(*p));
+    struct put *p = pool_take(&c->small, sizeof(*p) + key_len);
     if (p == NULL)
         return NULL;
+    p->key_len = (uint16_t)key_len;
+    if (key_len > 0)
+        memcpy(p->key, key, key_len);
     p->ending = ending_new(c, o);
     if (p->ending == NULL) {
-        free(p);
+        pool_give(&c->small, p, sizeof(*p) + key_len);
         return NULL;
     }
     p->ending->session = s;
@@ -43,7 +47,7 @@ void put_forget(struct put *p)
     link_remove(&p->by_session);
     s->put_count--;
     c->pending--;
-    free(p);
+    pool_give(&c->small, p, sizeof(*p) + p->key_len);
 }
 
 void put_pend(struct put *p)
@@ -53,9 +57,10 @@ void put_pend(struct put *p)
     list_append(&p->core->puts, &p->by_age);
 }
 
-struct put *puts_recover(struct core *c, struct object *o, struct session *s)
+struct put *puts_recover(struct core *c, struct object *o, struct session *s, const void *key,
+                         uint32_t key_len)
 {
-    struct put *p = put_new(c, o, s);
+    struct put *p = put_new(c, o, s, key, key_len);
     if (p == NULL)
         return NULL;
     for (uint32_t i = 0; i < object_extents(o); i++) {
@@ -69,7 +74,7 @@ struct put *puts_recover(struct core *c, struct object *o, struct session *s)
 
 bool puts_recover_showing(struct core *c, struct object *o, struct session *s)
 {
-    struct put *p = put_new(c, o, s);
+    struct put *p = put_new(c, o, s, NULL, 0);
     if (p != NULL)
         p->phase = PUT_SHOWING;
     return p != NULL;
@@ -83,20 +88,25 @@ static int admit(const struct start *s)
     return CENOTE_OK;
 }
 
-static struct put *make(struct start *s, const struct placement *at, const struct hash128 *key_hash,
-                        uint64_t len_bytes, bool replace)
+struct value_key {
+    struct hash128 hash;
+    const void *data;
+    size_t len;
+};
+
+static struct put *make(struct start *s, const struct placement *at, const struct value_key *key,
+                        bool replace)
 {
     struct core *c = s->core;
     struct object *o = table_add(&c->table, ids_next(&c->ids), at->stripes, at->replicas);
     if (o == NULL)
         return NULL;
-    o->key_hash = *key_hash;
+    o->key_hash = key->hash;
     o->session = s->session->id;
     o->name_space = s->session->space->id;
-    o->len_bytes = len_bytes;
     o->replace = replace;
     memcpy(object_piece(o, 0), at->pieces, object_extents(o) * sizeof(at->pieces[0]));
-    struct put *p = put_new(c, o, s->session);
+    struct put *p = put_new(c, o, s->session, key->data, key->len);
     if (p == NULL)
         table_delete(&c->table, o);
     else
@@ -104,14 +114,13 @@ static struct put *make(struct start *s, const struct placement *at, const struc
     return p;
 }
 
-static int start_one(struct start *s, struct start_item *item, const void *key, size_t key_len,
+static int start_one(struct start *s, struct start_item *item, const struct value_key *key,
                      uint64_t len_bytes, bool replace)
 {
     struct core *c = s->core;
     struct placement at;
-    struct hash128 key_hash = space_hash(s->session->space, key, key_len);
-    const struct claim *claim = claims_find(&c->claims, &key_hash);
-    bool there = objects_find(c, &key_hash) != NULL || (claim != NULL && claim->successor != NULL);
+    const struct claim *claim = claims_find(&c->claims, &key->hash);
+    bool there = objects_find(c, &key->hash) != NULL || (claim != NULL && claim->successor != NULL);
     if (there && !replace)
         return CENOTE_EXISTS;
     int status = admit(s);
@@ -119,7 +128,7 @@ static int start_one(struct start *s, struct start_item *item, const void *key, 
         status = place_value(c, s->session, len_bytes, s->replicas, &at);
     if (status != CENOTE_OK)
         return status;
-    item->put = make(s, &at, &key_hash, len_bytes, replace);
+    item->put = make(s, &at, key, replace);
     if (item->put == NULL) {
         place_undo(c, at.pieces, at.stripes * at.replicas);
         return CENOTE_NO_MEMORY;
@@ -127,15 +136,16 @@ static int start_one(struct start *s, struct start_item *item, const void *key, 
     item->put_id = item->put->object->put_id;
     s->extents += (uint64_t)at.stripes * at.replicas;
     s->drafted++;
-    objects_draft(c, item->put->object, OBJECT_PENDING, false, 0, key, (uint32_t)key_len);
+    objects_draft(c, item->put->object, OBJECT_PENDING, false, 0, key->data, (uint32_t)key->len);
     return CENOTE_OK;
 }
 
 void puts_start(struct start *s, const void *key, size_t key_len, uint64_t len_bytes, bool replace)
 {
     struct start_item *item = &s->items[s->count++];
+    struct value_key named = {space_hash(s->session->space, key, key_len), key, key_len};
     *item = (struct start_item){0};
-    item->status = start_one(s, item, key, key_len, len_bytes, replace);
+    item->status = start_one(s, item, &named, len_bytes, replace);
 }
 
 /* The window's answer: statuses, and the first of the put ids. */

@@ -26,7 +26,7 @@
 #include "meta/core/core.h"
 #include "meta/core/reuse.h"
 
-/* Puts that aren't over, of all sessions: about 0.5 KiB each. */
+/* Puts that aren't over, of all sessions: about 0.5 KiB each, and the key. */
 #define PENDING_MAX (1u << 20)
 
 /* Ids that each put takes: its own, and the next one, under which a commit drops the extents that
@@ -57,6 +57,8 @@ struct put {
     struct outcomes outcomes; /* of commit or abort */
     int end_status;           /* ABORTING: for the outcomes */
     struct change change;
+    uint16_t key_len; /* SHOWING since the start: 0, it isn't needed any more */
+    uint8_t key[];
 };
 
 /* ---- starting: any number of puts in one change ---- */
@@ -107,7 +109,8 @@ void puts_abort_lost(struct put *p);
 void puts_tick(struct core *c);
 
 /* A PENDING record was read at the start. NULL: no memory. */
-struct put *puts_recover(struct core *c, struct object *o, struct session *s);
+struct put *puts_recover(struct core *c, struct object *o, struct session *s, const void *key,
+                         uint32_t key_len);
 /* One that is COMMITTED, but can't be shown yet. False: no memory. */
 bool puts_recover_showing(struct core *c, struct object *o, struct session *s);
 /* Older objects of the key have settled. */

@@ -2,6 +2,8 @@
 #include "meta/core/record.h"
 
 #include <assert.h>
+#include <endian.h>
+#include <string.h>
 
 #include "transport/base/bytes.h"
 
@@ -26,7 +28,7 @@ uint32_t record_encode(const struct object *o, uint8_t state, bool fence, uint64
     bytes_put_u8(&b, (uint8_t)((o->replace ? RECORD_REPLACE : 0) | (fence ? RECORD_FENCE : 0)));
     bytes_put_u32(&b, o->name_space);
     bytes_put_u64(&b, o->session);
-    bytes_put_u64(&b, o->len_bytes);
+    bytes_put_u64(&b, object_len(o));
     bytes_put_u64(&b, created_ms);
     bytes_put(&b, o->key_hash.b, sizeof(o->key_hash.b));
     bytes_put_u16(&b, o->stripes);
@@ -90,8 +92,8 @@ struct piece record_piece(const struct record *r, uint32_t i)
 struct record_key record_key(uint64_t id)
 {
     struct record_key k;
-    for (unsigned i = 0; i < sizeof(k.b); i++)
-        k.b[i] = (uint8_t)(id >> (56 - 8 * i));
+    uint64_t big_endian = htobe64(id);
+    memcpy(k.b, &big_endian, sizeof(k.b));
     return k;
 }
 

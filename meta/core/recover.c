@@ -53,9 +53,16 @@ static void write_u64(struct core *c, const char *name, uint64_t v)
 
 /* ---- objects ---- */
 
+/* Committed objects that are entered under their keys a little later, so that their slots come from
+ * memory while others are read. */
+#define SHOW_LATER 32u
+
 struct scan {
     struct core *core;
     struct list endings; /* begun when everything has been read */
+    struct object *later[SHOW_LATER];
+    uint32_t later_at, later_count;
+    uint64_t put_id; /* that is being recovered */
     int status;
 };
 
@@ -70,11 +77,13 @@ static int reserve(struct core *c, struct object *o)
         if (in == NULL)
             continue;
         uint64_t offset = p->gva.v - in->gva.v;
+        uint64_t upto = alloc_upto(in->alloc);
         int status = CENOTE_OK;
-        if (offset + size > alloc_upto(in->alloc))
+        if (offset < upto && offset + size > upto)
             status = alloc_extend(in->alloc, offset + size); /* it was populated once */
         if (status == CENOTE_OK)
-            status = alloc_reserve(in->alloc, offset, size);
+            status = offset < upto ? alloc_reserve(in->alloc, offset, size)
+                                   : alloc_reserve_behind(in->alloc, offset, size);
         if (status != CENOTE_OK)
             return status == CENOTE_NO_MEMORY ? status : CENOTE_IO;
     }
@@ -121,6 +130,8 @@ static int recover_removed(struct core *c, struct ending *e)
     claim->unsettled++;
     e->missed = !objects_lost(c, o);
     claim->missed += e->missed;
+    e->recovered = true;
+    claim->recovered++;
     e->claim = claim;
     e->lease_end_ms = reuse_lease_end(c, o);
     if (newer == NULL)
@@ -154,10 +165,11 @@ static int recover_ending(struct scan *scan, struct object *o, bool fence)
                                       : recover_aborting(scan->core, e, fence);
 }
 
-static int recover_pending(struct core *c, struct object *o)
+static int recover_pending(struct core *c, struct object *o, const struct record *r)
 {
     struct session *s = session_of(c, o);
-    return s != NULL && puts_recover(c, o, s) != NULL ? CENOTE_OK : CENOTE_NO_MEMORY;
+    return s != NULL && puts_recover(c, o, s, r->key, r->key_len) != NULL ? CENOTE_OK
+                                                                          : CENOTE_NO_MEMORY;
 }
 
 static struct object *add(struct core *c, uint64_t put_id, const struct record *r)
@@ -167,14 +179,37 @@ static struct object *add(struct core *c, uint64_t put_id, const struct record *
         return NULL;
     o->key_hash = r->key_hash;
     o->session = r->session;
-    o->len_bytes = r->len_bytes;
     o->name_space = r->name_space;
-    o->state = r->state;
-    o->sum_kind = r->sum_kind;
+    o->state = r->state & OBJECT_STATE;
+    o->sum_kind = r->sum_kind & OBJECT_SUM_KIND;
     o->replace = r->replace;
     for (uint32_t i = 0; i < object_extents(o); i++)
         *object_piece(o, i) = record_piece(r, i);
     return o;
+}
+
+/* Enters all but so many of the objects that wait for it, in their order. */
+static int show_down_to(struct scan *scan, uint32_t count)
+{
+    int status = CENOTE_OK;
+    while (status == CENOTE_OK && scan->later_count > count) {
+        struct object *o = scan->later[scan->later_at];
+        scan->later_at = (scan->later_at + 1) % SHOW_LATER;
+        scan->later_count--;
+        scan->put_id = o->put_id;
+        status = recover_committed(scan->core, o);
+    }
+    return status;
+}
+
+static int show_later(struct scan *scan, struct object *o)
+{
+    int status = show_down_to(scan, SHOW_LATER - 1);
+    if (status != CENOTE_OK)
+        return status;
+    table_prefetch(&scan->core->table, &o->key_hash);
+    scan->later[(scan->later_at + scan->later_count++) % SHOW_LATER] = o;
+    return CENOTE_OK;
 }
 
 static int recover_object(struct scan *scan, uint64_t put_id, const struct record *r)
@@ -186,14 +221,20 @@ static int recover_object(struct scan *scan, uint64_t put_id, const struct recor
     int status = reserve(c, o);
     if (status != CENOTE_OK)
         return status;
-    switch (r->state) {
-    case OBJECT_PENDING:
-        return recover_pending(c, o);
-    case OBJECT_COMMITTED:
-        return recover_committed(c, o);
-    default:
-        return recover_ending(scan, o, r->fence);
-    }
+    if (r->state == OBJECT_COMMITTED)
+        return show_later(scan, o);
+    status = show_down_to(scan, 0);
+    scan->put_id = put_id;
+    if (status != CENOTE_OK)
+        return status;
+    return r->state == OBJECT_PENDING ? recover_pending(c, o, r)
+                                      : recover_ending(scan, o, r->fence);
+}
+
+static void log_failure(const struct scan *scan)
+{
+    log_error("meta", "the record of put %llx can't be recovered: %s",
+              (unsigned long long)scan->put_id, cenote_status_text(scan->status));
 }
 
 static bool scan_object(void *arg, const void *key, uint32_t key_len, const void *value,
@@ -204,11 +245,11 @@ static bool scan_object(void *arg, const void *key, uint32_t key_len, const void
     uint64_t put_id = 0;
     scan->status =
         record_key_read(key, key_len, &put_id) ? record_decode(value, value_len, &r) : CENOTE_IO;
+    scan->put_id = put_id;
     if (scan->status == CENOTE_OK)
         scan->status = recover_object(scan, put_id, &r);
     if (scan->status != CENOTE_OK)
-        log_error("meta", "the record of put %llx can't be recovered: %s",
-                  (unsigned long long)put_id, cenote_status_text(scan->status));
+        log_failure(scan);
     return scan->status == CENOTE_OK;
 }
 
@@ -231,6 +272,11 @@ static int load_objects(struct core *c)
     int status = store->ops->scan(store, STORE_OBJECTS, "", 0, scan_object, &scan);
     if (status == CENOTE_OK)
         status = scan.status;
+    if (status == CENOTE_OK) {
+        status = scan.status = show_down_to(&scan, 0);
+        if (status != CENOTE_OK)
+            log_failure(&scan);
+    }
     begin_endings(&scan, status == CENOTE_OK);
     return status;
 }

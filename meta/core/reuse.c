@@ -12,9 +12,11 @@
 struct ending *ending_new(struct core *c, struct object *o)
 {
     uint32_t extents = object_extents(o);
-    struct ending *e = calloc(1, sizeof(*e) + extents * sizeof(struct extent_work));
+    size_t size = sizeof(struct ending) + extents * sizeof(struct extent_work);
+    struct ending *e = pool_take(&c->small, size);
     if (e == NULL)
         return NULL;
+    e->size = (uint32_t)size;
     e->core = c;
     e->object = o;
     list_append(&c->reuse.all, &e->all);
@@ -28,7 +30,7 @@ struct ending *ending_new(struct core *c, struct object *o)
 void ending_free(struct ending *e)
 {
     link_remove(&e->all);
-    free(e);
+    pool_give(&e->core->small, e, e->size);
 }
 
 void reuse_free(struct core *c)
@@ -152,6 +154,7 @@ static void settle(struct ending *e)
     assert(claim->unsettled > 0);
     claim->unsettled--;
     claim->missed -= e->missed;
+    claim->recovered -= e->recovered;
     struct outcomes outcomes = e->outcomes;
     e->outcomes.first = NULL;
     if (claim->unsettled == 0 && claim->successor != NULL)

@@ -47,8 +47,10 @@ struct ending {
     uint64_t lease_end_ms;
     uint32_t left;  /* extents that aren't done */
     uint32_t given; /* extents whose space is free again */
+    uint32_t size;  /* of this struct */
     bool deleted;   /* the record is */
     bool missed;    /* not lost: until it has settled, lookups of the key wait */
+    bool recovered; /* from an earlier life of the service */
     bool live_seal; /* of an extent that ended with its incarnation: a cut-off node may serve it */
     struct change change;
     struct extent_work extents[]; /* one for each piece */

@@ -168,7 +168,7 @@ static int load_answer(struct core *c, uint64_t id, uint32_t slot, uint32_t item
         return CENOTE_IO;
     if (s == NULL && (s = sessions_add_ended(c, id)) == NULL)
         return CENOTE_NO_MEMORY;
-    if (s->window == NULL && (s->window = window_new()) == NULL)
+    if (s->window == NULL && (s->window = window_new(&c->small)) == NULL)
         return CENOTE_NO_MEMORY;
     struct numbered *n;
     int status = window_recover(s->window, seq, kind, count, &n);

@@ -4,8 +4,15 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cenote/status.h>
+
+#define HUGE_BYTES    ((size_t)2 << 20)
+#define REGION_CHUNKS 128u
+#define REGION_BYTES  (REGION_CHUNKS * TABLE_CHUNK_OBJECTS * sizeof(struct object))
+
+_Static_assert(REGION_BYTES % HUGE_BYTES == 0, "a region is whole huge pages");
 
 static struct object *deref(const struct table *t, uint32_t ref)
 {
@@ -19,30 +26,17 @@ static uint64_t hash_of_key(const struct hash128 *key_hash)
     return h;
 }
 
-/* Put ids count up: spread them (the constant is 2^64 divided by the golden ratio). */
+/* Put ids count up, and each put takes two. Those of eight puts share a line of the index, the lines
+ * are spread (the constant is 2^64 divided by the golden ratio); the index goes by the upper half. */
 static uint64_t hash_of_put(uint64_t put_id)
 {
-    uint64_t h = put_id * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 32;
-}
-
-static uint64_t key_of_ref(const void *owner, uint32_t ref)
-{
-    return hash_of_key(&deref(owner, ref)->key_hash);
-}
-
-static uint64_t put_of_ref(const void *owner, uint32_t ref)
-{
-    return hash_of_put(deref(owner, ref)->put_id);
+    uint64_t line = (put_id >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+    return (line & ~UINT64_C(7)) << 32 | (put_id >> 1 & 7) << 32;
 }
 
 void table_init(struct table *t)
 {
-    *t = (struct table){
-        .free_ref = INDEX_NONE,
-        .by_key = {.hash_of = key_of_ref, .owner = t},
-        .by_put = {.hash_of = put_of_ref, .owner = t},
-    };
+    *t = (struct table){.free_ref = INDEX_NONE};
 }
 
 void table_free(struct table *t)
@@ -52,12 +46,23 @@ void table_free(struct table *t)
         if (o != NULL && object_extents(o) > 1)
             free(o->pieces);
     }
-    for (uint32_t i = 0; i < t->chunk_count; i++)
+    for (uint32_t i = 0; i < t->chunk_count; i += REGION_CHUNKS)
         free(t->chunks[i]);
     free(t->chunks);
     index_free(&t->by_key);
     index_free(&t->by_put);
     table_init(t);
+}
+
+/* Chunks lie side by side in regions, in huge pages. */
+static bool region_add(struct table *t)
+{
+    struct object *region = aligned_alloc(HUGE_BYTES, REGION_BYTES);
+    if (region == NULL)
+        return false;
+    (void)madvise(region, REGION_BYTES, MADV_HUGEPAGE); /* or not: then it is slower */
+    t->region = region;
+    return true;
 }
 
 static bool chunk_add(struct table *t)
@@ -70,9 +75,10 @@ static bool chunk_add(struct table *t)
         t->chunks = chunks;
         t->chunk_room = room;
     }
-    struct object *chunk = calloc(TABLE_CHUNK_OBJECTS, sizeof(*chunk));
-    if (chunk == NULL)
+    if (t->chunk_count % REGION_CHUNKS == 0 && !region_add(t))
         return false;
+    struct object *chunk = t->region + t->chunk_count % REGION_CHUNKS * TABLE_CHUNK_OBJECTS;
+    memset(chunk, 0, TABLE_CHUNK_OBJECTS * sizeof(*chunk));
     uint32_t first = t->chunk_count * TABLE_CHUNK_OBJECTS;
     t->chunks[t->chunk_count++] = chunk;
     for (uint32_t i = TABLE_CHUNK_OBJECTS; i-- > 0;) {

@@ -9,9 +9,12 @@
 
 #include "transport/base/testswitch.h"
 
-struct window *window_new(void)
+struct window *window_new(struct pool *pool)
 {
-    return calloc(1, sizeof(struct window));
+    struct window *w = calloc(1, sizeof(*w));
+    if (w != NULL)
+        w->pool = pool;
+    return w;
 }
 
 void window_free(struct window *w)
@@ -27,12 +30,15 @@ void window_free(struct window *w)
     free(w);
 }
 
-static struct numbered *numbered_new(uint64_t seq, enum numbered_kind kind, uint32_t count)
+static struct numbered *numbered_new(struct window *w, uint64_t seq, enum numbered_kind kind,
+                                     uint32_t count)
 {
-    struct numbered *n = malloc(sizeof(*n) + count);
+    struct numbered *n = pool_take(w->pool, sizeof(*n) + count);
     if (n == NULL)
         return NULL;
-    *n = (struct numbered){.seq = seq, .kind = (uint8_t)kind, .count = count};
+    n->seq = seq;
+    n->kind = (uint8_t)kind;
+    n->count = count;
     memset(n->statuses, NUMBERED_OPEN, count);
     return n;
 }
@@ -43,8 +49,8 @@ static void keep(struct window *w, struct numbered *n)
     struct numbered **slot = &w->slots[window_slot(n->seq)], *before = *slot;
     if (before != NULL && before->running)
         before->kept = false;
-    else
-        free(before);
+    else if (before != NULL)
+        pool_give(w->pool, before, sizeof(*before) + before->count);
     n->kept = true;
     *slot = n;
 }
@@ -93,7 +99,7 @@ int window_enter(struct window *w, uint64_t seq, enum numbered_kind kind, uint32
     bool by_put_id = kind == NUMBERED_COMMIT || kind == NUMBERED_ABORT;
     if (later && !by_put_id)
         return WINDOW_PASSED;
-    struct numbered *n = numbered_new(seq, kind, count);
+    struct numbered *n = numbered_new(w, seq, kind, count);
     if (n == NULL)
         return CENOTE_NO_MEMORY;
     if (!later)
@@ -119,7 +125,7 @@ int window_recover(struct window *w, uint64_t seq, enum numbered_kind kind, uint
     if (n != NULL && n->seq > seq)
         return CENOTE_OK;
     if (n == NULL || n->seq < seq) {
-        n = numbered_new(seq, kind, count);
+        n = numbered_new(w, seq, kind, count);
         if (n == NULL)
             return CENOTE_NO_MEMORY;
         n->whole = kind == NUMBERED_START;

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "meta/core/list.h"
+#include "meta/core/pool.h"
 #include "meta/stub/messages.h"
 
 #define WINDOW_CALLS PROTOCOL_WINDOW
@@ -53,6 +54,7 @@ struct window {
     struct numbered *slots[WINDOW_CALLS];
     uint16_t stored[WINDOW_CALLS]; /* records that a slot has in the store, at most */
     struct list running;
+    struct pool *pool; /* of calls */
 };
 
 enum window_found {
@@ -63,7 +65,7 @@ enum window_found {
 };
 
 /* NULL: no memory. */
-struct window *window_new(void);
+struct window *window_new(struct pool *pool);
 void window_free(struct window *w);
 
 /* A call has come: enum window_found; or CENOTE_NO_MEMORY; or CENOTE_INVALID: seq is 0, or the

@@ -73,7 +73,7 @@ static void entries_put(struct page *page, struct wire_buf *b)
         struct object *o = table_by_put(&page->core->table, page->put_ids[i]);
         struct record r;
         if (objects_record(page->core, o, &r) == CENOTE_OK)
-            list_entry_put(b, r.key, r.key_len, o->len_bytes, o->put_id);
+            list_entry_put(b, r.key, r.key_len, object_len(o), o->put_id);
         else
             b->failed = true;
     }

@@ -59,7 +59,7 @@ static struct lookup_item item_of(const struct object *o)
 {
     return (struct lookup_item){.status = CENOTE_OK,
                                 .put_id = o->put_id,
-                                .len_bytes = o->len_bytes,
+                                .len_bytes = object_len(o),
                                 .sum_kind = o->sum_kind,
                                 .stripe_count = o->stripes};
 }
@@ -118,23 +118,51 @@ static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
     }
 }
 
+/* What has not settled is there. */
+static bool is_there(struct service *s, const struct hash128 *hash)
+{
+    const struct claim *claim = claims_find(&s->core.claims, hash);
+    return objects_find(&s->core, hash) != NULL || (claim != NULL && claim_hides(claim));
+}
+
+static void answer_exists(struct service *s, uint32_t count, struct wire_buf *b)
+{
+    uint8_t bitmap[CENOTE_BATCH_MAX / 8] = {0};
+    uint32_t leading = 0;
+    bool gap = false;
+    for (uint32_t i = 0; i < count; i++) {
+        bool there = is_there(s, &s->hashes[i]);
+        bitmap[i / 8] = (uint8_t)(bitmap[i / 8] | (unsigned)there << (i % 8));
+        gap = gap || !there;
+        leading += !gap;
+    }
+    wire_put_array(b, 2);
+    wire_put_uint(b, leading);
+    wire_put_bin(b, bitmap, (count + 7) / 8);
+}
+
 /* ---- a key whose older object has not settled is waited for ---- */
+
+struct keys_method {
+    void (*answer)(struct service *s, uint32_t count, struct wire_buf *b);
+    bool (*waits)(const struct claim *claim);
+};
 
 struct keys_request {
     struct request request;
     struct waiter waiter;
-    void (*answer)(struct service *s, uint32_t count, struct wire_buf *b);
+    const struct keys_method *method;
     uint32_t count;
     struct hash128 hashes[];
 };
 
 /* A claim that one of the keys in the scratch must wait for; NULL: none. */
-static struct claim *blocked(struct service *s, uint32_t count)
+static struct claim *blocked(struct service *s, const struct keys_method *m, uint32_t count)
 {
     struct claims *claims = &s->core.claims;
     for (uint32_t i = 0; claims->count > 0 && i < count; i++) {
         struct claim *claim = claims_find(claims, &s->hashes[i]);
-        if (claim != NULL && claim_hides(claim))
+        if (claim != NULL && m->waits(claim))
             return claim;
     }
     return NULL;
@@ -145,35 +173,34 @@ static void try_keys(struct waiter *w)
     struct keys_request *r = container_of(w, struct keys_request, waiter);
     struct service *s = r->request.peer->service;
     memcpy(s->hashes, r->hashes, r->count * sizeof(r->hashes[0]));
-    struct claim *claim = blocked(s, r->count);
+    struct claim *claim = blocked(s, r->method, r->count);
     if (claim != NULL) {
         int status = claims_wait(&s->core.claims, claim, w);
         if (status != CENOTE_OK)
             request_fail(&r->request, status);
         return;
     }
-    struct wire_buf b = {0};
+    struct wire_buf b = answer_begin(s);
     request_result(&r->request, &b);
-    r->answer(s, r->count, &b);
+    r->method->answer(s, r->count, &b);
     request_end(&r->request, &b);
 }
 
 static int answer_keys(struct service_peer *p, uint32_t msgid, struct wire_value params,
-                       struct wire_buf *result,
-                       void (*answer)(struct service *s, uint32_t count, struct wire_buf *b))
+                       struct wire_buf *result, const struct keys_method *m)
 {
     struct service *s = p->service;
     uint32_t count;
     if (!hash_keys(p, params, &count))
         return keys_refusal(params, 0);
-    if (blocked(s, count) == NULL) {
-        answer(s, count, result);
+    if (blocked(s, m, count) == NULL) {
+        m->answer(s, count, result);
         return CENOTE_OK;
     }
-    struct keys_request *r = calloc(1, sizeof(*r) + count * sizeof(struct hash128));
+    struct keys_request *r = request_new(p->service, sizeof(*r) + count * sizeof(struct hash128));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
-    r->answer = answer;
+    r->method = m;
     r->count = count;
     memcpy(r->hashes, s->hashes, count * sizeof(r->hashes[0]));
     r->waiter.run = try_keys;
@@ -185,36 +212,21 @@ static int answer_keys(struct service_peer *p, uint32_t msgid, struct wire_value
 int method_lookup(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result)
 {
-    return answer_keys(p, msgid, params, result, answer_lookup);
+    static const struct keys_method m = {.answer = answer_lookup, .waits = claim_hides};
+    return answer_keys(p, msgid, params, result, &m);
 }
 
 int method_stat(struct service_peer *p, uint32_t msgid, struct wire_value params,
                 struct wire_buf *result)
 {
-    return answer_keys(p, msgid, params, result, answer_stat);
+    static const struct keys_method m = {.answer = answer_stat, .waits = claim_hides};
+    return answer_keys(p, msgid, params, result, &m);
 }
 
-/* Takes no lease, and so needn't wait: what has not settled is there. */
+/* Takes no lease, and so needn't wait for those of others. */
 int method_exists(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result)
 {
-    struct service *s = p->service;
-    uint8_t bitmap[CENOTE_BATCH_MAX / 8] = {0};
-    uint32_t count, leading = 0;
-    bool gap = false;
-    (void)msgid;
-    if (!hash_keys(p, params, &count))
-        return keys_refusal(params, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct claim *claim = claims_find(&s->core.claims, &s->hashes[i]);
-        bool there =
-            objects_find(&s->core, &s->hashes[i]) != NULL || (claim != NULL && claim_hides(claim));
-        bitmap[i / 8] = (uint8_t)(bitmap[i / 8] | (unsigned)there << (i % 8));
-        gap = gap || !there;
-        leading += !gap;
-    }
-    wire_put_array(result, 2);
-    wire_put_uint(result, leading);
-    wire_put_bin(result, bitmap, (count + 7) / 8);
-    return CENOTE_OK;
+    static const struct keys_method m = {.answer = answer_exists, .waits = claim_unsure};
+    return answer_keys(p, msgid, params, result, &m);
 }

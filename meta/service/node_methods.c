@@ -30,7 +30,7 @@ int method_node_join(struct service_peer *p, uint32_t msgid, struct wire_value p
     const struct node *other = members_of_peer(c, p);
     if (p->session != NULL || (other != NULL && strcmp(other->name, join.name) != 0))
         return CENOTE_INVALID; /* one connection, one role */
-    struct request *r = calloc(1, sizeof(*r));
+    struct request *r = request_new(p->service, sizeof(*r));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     request_begin(r, p, msgid);

@@ -92,7 +92,7 @@ static int answer_passed(enum numbered_kind kind, uint32_t count, struct wire_bu
 
 static int join(struct service_peer *p, uint32_t msgid, struct numbered *n)
 {
-    struct also *a = calloc(1, sizeof(*a));
+    struct also *a = request_new(p->service, sizeof(*a));
     if (a == NULL)
         return CENOTE_NO_MEMORY;
     request_begin(&a->request, p, msgid);
@@ -104,7 +104,7 @@ int numbered_begin(struct service_peer *p, uint32_t msgid, const struct numbered
                    struct wire_buf *result, struct numbered **out)
 {
     struct session *s = p->session;
-    if (s->window == NULL && (s->window = window_new()) == NULL)
+    if (s->window == NULL && (s->window = window_new(&p->service->core.small)) == NULL)
         return CENOTE_NO_MEMORY;
     int found = window_enter(s->window, params->seq, params->kind, params->count, out);
     switch (found) {
@@ -137,7 +137,7 @@ static void abort_unsent(struct core *c, const struct numbered *n)
  * its session ends. */
 static void answer(struct core *c, const struct numbered *n, struct request *r)
 {
-    struct wire_buf b = {0};
+    struct wire_buf b = answer_begin(r->peer->service);
     request_result(r, &b);
     put_answer(c, n, &b);
     if (b.failed && n->kind == NUMBERED_START && list_empty(&n->also))

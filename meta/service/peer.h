@@ -18,6 +18,7 @@ struct service {
     void *started_arg;
     struct list requests; /* not answered yet */
     struct list peers;
+    struct wire_buf spare; /* of the last answer; its memory is used again */
     /* of the batch being looked at */
     struct hash128 hashes[CENOTE_BATCH_MAX];
     struct object *found[CENOTE_BATCH_MAX];
@@ -32,18 +33,25 @@ struct service_peer {
     bool closed;
 };
 
-/* A request that is answered later lies at the beginning of what its method needs, malloced. */
+/* A request that is answered later lies at the beginning of what its method needs. */
 struct request {
     struct link link;
     struct service_peer *peer;
     uint32_t msgid;
+    uint32_t size; /* of it all */
 };
+
+/* Zero-filled, of this size; NULL: no memory. free() is for those that haven't begun. */
+void *request_new(struct service *s, size_t size);
+/* An empty buffer for an answer, and the end of one. */
+struct wire_buf answer_begin(struct service *s);
+void answer_end(struct service *s, struct wire_buf *b);
 
 void request_begin(struct request *r, struct service_peer *p, uint32_t msgid);
 /* Head of the answer. */
 void request_result(const struct request *r, struct wire_buf *b);
-/* Sends the answer (which may have failed for want of memory or room), frees the buffer and the
- * request. */
+/* Sends the answer (which may have failed for want of memory or room), ends the buffer and frees
+ * the request. */
 void request_end(struct request *r, struct wire_buf *b);
 /* The same with an error. */
 void request_fail(struct request *r, int status);

@@ -106,7 +106,8 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
         return CENOTE_INVALID;
     if (put_start_replicas(start.flags) > REPLICAS_MAX)
         return CENOTE_LIMIT;
-    struct start_request *r = calloc(1, sizeof(*r) + start.count * sizeof(struct start_item));
+    struct start_request *r =
+        request_new(p->service, sizeof(*r) + start.count * sizeof(struct start_item));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     struct numbered_params call = {start.seq, NUMBERED_START, start.count};
@@ -195,7 +196,8 @@ static int end_puts(struct service_peer *p, uint32_t msgid, struct wire_value pa
     struct put_end_params ends;
     if (!put_end_params_get(params, &ends) || ends.count == 0 || ends.count > CENOTE_BATCH_MAX)
         return CENOTE_MALFORMED;
-    struct end_request *r = calloc(1, sizeof(*r) + ends.count * sizeof(struct end_item));
+    struct end_request *r =
+        request_new(p->service, sizeof(*r) + ends.count * sizeof(struct end_item));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     struct numbered_params call = {ends.seq, kind, ends.count};

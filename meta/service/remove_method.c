@@ -38,7 +38,8 @@ int method_remove(struct service_peer *p, uint32_t msgid, struct wire_value para
     struct keys_params keys;
     if (!remove_params_get(params, &keys) || keys.count > CENOTE_BATCH_MAX)
         return keys_refusal(params, 1);
-    struct remove_request *r = calloc(1, sizeof(*r) + keys.count * sizeof(struct remove_item));
+    struct remove_request *r =
+        request_new(p->service, sizeof(*r) + keys.count * sizeof(struct remove_item));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     struct numbered_params call = {keys.seq, NUMBERED_REMOVE, keys.count};

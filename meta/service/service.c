@@ -8,6 +8,9 @@
 #include "meta/service/peer.h"
 #include "transport/base/log.h"
 
+/* Memory of answers up to this long is kept. */
+#define ANSWER_KEEP_BYTES (256u << 10)
+
 /* A remove may have to wait for it: well below the time-out of clients, 10 s. */
 #define LEASE_MS         5000u
 #define PUT_TIMEOUT_MS   60000u
@@ -78,6 +81,7 @@ void service_free(struct service *s)
         free(r);
     }
     core_free(&s->core);
+    wire_buf_free(&s->spare);
     free(s);
 }
 
@@ -119,7 +123,34 @@ void service_peer_closed(struct service_peer *p)
         free(p);
 }
 
+/* ---- answers ---- */
+
+struct wire_buf answer_begin(struct service *s)
+{
+    struct wire_buf b = s->spare;
+    s->spare = (struct wire_buf){0};
+    wire_buf_clear(&b);
+    return b;
+}
+
+void answer_end(struct service *s, struct wire_buf *b)
+{
+    if (s->spare.data == NULL && b->cap <= ANSWER_KEEP_BYTES)
+        s->spare = *b;
+    else
+        wire_buf_free(b);
+    *b = (struct wire_buf){0};
+}
+
 /* ---- requests ---- */
+
+void *request_new(struct service *s, size_t size)
+{
+    struct request *r = pool_take(&s->core.small, size);
+    if (r != NULL)
+        r->size = (uint32_t)size;
+    return r;
+}
 
 void request_begin(struct request *r, struct service_peer *p, uint32_t msgid)
 {
@@ -150,19 +181,20 @@ static void answer(struct service_peer *p, uint32_t msgid, struct wire_buf *b)
 void request_end(struct request *r, struct wire_buf *b)
 {
     struct service_peer *p = r->peer;
+    struct service *s = p->service;
     link_remove(&r->link);
     p->requests--;
     if (!p->closed)
         answer(p, r->msgid, b);
     else if (p->requests == 0)
         free(p);
-    wire_buf_free(b);
-    free(r);
+    answer_end(s, b);
+    pool_give(&s->core.small, r, r->size);
 }
 
 void request_fail(struct request *r, int status)
 {
-    struct wire_buf b = {0};
+    struct wire_buf b = answer_begin(r->peer->service);
     wire_put_error(&b, r->msgid, status, NULL);
     request_end(r, &b);
 }
@@ -184,9 +216,10 @@ static int run(struct service_peer *p, const struct wire_msg *m, struct wire_buf
 
 void service_peer_message(struct service_peer *p, const struct wire_msg *m)
 {
-    struct wire_buf b = {0};
+    struct service *s = p->service;
     if (m->kind == WIRE_RESPONSE)
         return;
+    struct wire_buf b = answer_begin(s);
     core_clock(&p->service->core);
     int status = run(p, m, &b);
     if (m->kind == WIRE_REQUEST && status != METHOD_LATER) {
@@ -197,5 +230,5 @@ void service_peer_message(struct service_peer *p, const struct wire_msg *m)
         }
         answer(p, m->msgid, &b);
     }
-    wire_buf_free(&b);
+    answer_end(s, &b);
 }

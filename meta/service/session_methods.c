@@ -62,7 +62,7 @@ int method_session_open(struct service_peer *p, uint32_t msgid, struct wire_valu
         return CENOTE_VERSION;
     if (p->session != NULL || !spaces_name_valid(open.name_space))
         return CENOTE_INVALID;
-    struct open_request *r = calloc(1, sizeof(*r));
+    struct open_request *r = request_new(p->service, sizeof(*r));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     r->params = open;

@@ -2,10 +2,78 @@
 #include "meta/store/change.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cenote/status.h>
+
+#define BLOCK_BYTES (64u << 10)
+
+struct change_block {
+    uint32_t live; /* changes in it */
+    size_t used_bytes;
+    _Alignas(max_align_t) uint8_t bytes[BLOCK_BYTES];
+};
+
+/* ---- blocks --------------------------------------------------------------------------------- */
+
+void change_room_free(struct change_room *room)
+{
+    assert(!room->filling || room->filling->live == 0);
+    free(room->filling);
+    free(room->spare);
+    *room = (struct change_room){0};
+}
+
+static bool block_next(struct change_room *room)
+{
+    struct change_block *b = room->spare ? room->spare : malloc(sizeof(*b));
+    if (!b)
+        return false;
+    b->live = 0;
+    b->used_bytes = 0;
+    room->spare = NULL;
+    room->filling = b;
+    return true;
+}
+
+static void *block_take(struct change_room *room, size_t size_bytes)
+{
+    size_t unit = _Alignof(max_align_t);
+    size_bytes = (size_bytes + unit - 1) / unit * unit;
+    struct change_block *b = room->filling;
+    if (b && b->live == 0)
+        b->used_bytes = 0;
+    if ((!b || BLOCK_BYTES - b->used_bytes < size_bytes) && !block_next(room))
+        return NULL;
+    b = room->filling;
+    void *at = b->bytes + b->used_bytes;
+    b->used_bytes += size_bytes;
+    b->live++;
+    return at;
+}
+
+static void block_give(struct change_room *room, struct change_block *b)
+{
+    assert(b->live > 0);
+    if (--b->live > 0 || b == room->filling)
+        return;
+    if (room->spare)
+        free(b);
+    else
+        room->spare = b;
+}
+
+void change_free(struct change_room *room, struct change *c)
+{
+    if (c->block)
+        block_give(room, c->block);
+    else
+        free(c);
+}
+
+/* ---- copies --------------------------------------------------------------------------------- */
 
 size_t change_size(const struct store_change *from)
 {
@@ -33,13 +101,15 @@ static const void *copy_bytes(uint8_t **at, const void *from, uint32_t len_bytes
     return to;
 }
 
-struct change *change_copy(const struct store_change *from)
+struct change *change_copy(struct change_room *room, const struct store_change *from)
 {
     size_t size = change_size(from);
-    struct change *c = malloc(size);
+    bool small = size <= CHANGE_SMALL_MAX;
+    struct change *c = small ? block_take(room, size) : malloc(size);
     if (!c)
         return NULL;
     change_begin(c, from);
+    c->block = small ? room->filling : NULL;
     c->size_bytes = size;
     c->count = from->count;
     uint8_t *at = (uint8_t *)(c->writes + c->count);

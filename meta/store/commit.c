@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Doing changes: the writer's side of db.h. */
 #include <errno.h>
+#include <string.h>
 
 #include <cenote/status.h>
 
@@ -21,13 +22,28 @@ static void writer_log(struct db *db, const char *what, const char *reason)
     log_error("store", "%s: %s: %s", db->path, what, reason);
 }
 
-static int write_one(MDB_txn *txn, MDB_dbi tree, const struct store_write *w)
+/* Put ids grow: nearly every new record goes behind the last one, where the tree needn't be searched
+ * and pages are filled to the end. */
+static int write_object(struct db *db, MDB_txn *txn, MDB_val *k, MDB_val *v)
+{
+    bool behind = k->mv_size == sizeof(db->last_object) &&
+                  memcmp(k->mv_data, db->last_object, sizeof(db->last_object)) > 0;
+    if (!behind)
+        return mdb_put(txn, db->trees[STORE_OBJECTS], k, v, 0);
+    memcpy(db->last_object, k->mv_data, sizeof(db->last_object));
+    int rc = mdb_put(txn, db->trees[STORE_OBJECTS], k, v, MDB_APPEND);
+    return rc == MDB_KEYEXIST ? mdb_put(txn, db->trees[STORE_OBJECTS], k, v, 0) : rc;
+}
+
+static int write_one(struct db *db, MDB_txn *txn, const struct store_write *w)
 {
     MDB_val k = {.mv_size = w->key_len, .mv_data = (void *)(uintptr_t)w->key};
     MDB_val v = {.mv_size = w->value_len, .mv_data = (void *)(uintptr_t)w->value};
+    if (!w->remove && w->tree == STORE_OBJECTS)
+        return write_object(db, txn, &k, &v);
     if (!w->remove)
-        return mdb_put(txn, tree, &k, &v, 0);
-    int rc = mdb_del(txn, tree, &k, NULL);
+        return mdb_put(txn, db->trees[w->tree], &k, &v, 0);
+    int rc = mdb_del(txn, db->trees[w->tree], &k, NULL);
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
@@ -35,7 +51,7 @@ static int write_all(struct db *db, MDB_txn *txn, const struct change *c)
 {
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < c->count; i++)
-        rc = write_one(txn, db->trees[c->writes[i].tree], &c->writes[i]);
+        rc = write_one(db, txn, &c->writes[i]);
     return rc;
 }
 
@@ -44,11 +60,11 @@ static int write_all(struct db *db, MDB_txn *txn, const struct change *c)
 static int fill(struct db *db, MDB_txn *txn, struct change *first, const struct change *end,
                 uint64_t *done)
 {
-    room_ahead(db);
+    room_begin(db, txn);
     for (struct change *c = first; c != end; c = c->next) {
         if (c->refused)
             continue;
-        if (!c->frees && !room_for(db, txn, c)) {
+        if (!room_for(db, txn, c)) {
             c->status = CENOTE_META_FULL;
             writer_log(db, "only changes that free space are taken",
                        db->disk_full ? "the disk is full" : "the map is full");
@@ -80,6 +96,7 @@ static int commit_range(struct db *db, struct change *first, const struct change
     MDB_txn *txn;
     uint64_t done = 0;
     int rc = sync_select(db, synced);
+    room_ahead(db);
     if (rc == 0)
         rc = mdb_txn_begin(db->env, NULL, 0, &txn);
     if (rc != 0)

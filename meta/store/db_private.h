@@ -20,6 +20,8 @@ struct db {
     uint64_t reserve_bytes;   /* of the map, for changes that free */
     uint64_t ahead_bytes;     /* of the disk, behind the last page */
     uint64_t allocated_bytes; /* of the file, as far as we have seen to it */
+    uint64_t bound_bytes;     /* at least what the transaction under way uses by now */
+    uint8_t last_object[8];   /* the highest key of STORE_OBJECTS that was appended */
     bool disk_full;           /* changes that don't free must do with what is allocated */
     uint64_t logged_ms;       /* a failing disk must not fill the log too */
 
@@ -38,7 +40,9 @@ void room_init(struct db *db);
 uint64_t room_used_bytes(struct db *db, MDB_txn *txn);
 /* Before a transaction: allocates disk blocks ahead, or finds that the disk is full. */
 void room_ahead(struct db *db);
-/* Does a change that doesn't free fit beside the reserve? */
+/* A transaction begins; each change of it is asked about before it is written. */
+void room_begin(struct db *db, MDB_txn *txn);
+/* Does the change fit: one that doesn't free, beside the reserve? */
 bool room_for(struct db *db, MDB_txn *txn, const struct change *c);
 
 #endif

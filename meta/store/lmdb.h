@@ -22,8 +22,11 @@
 #define STORE_MAP_DEFAULT_BYTES (UINT64_C(64) << 30)
 #define STORE_MAP_MIN_BYTES     (UINT64_C(1) << 20)
 #define STORE_FLUSH_DEFAULT_MS  1000u
-/* Copies of changes that wait for the writer; beyond it those without "frees" are refused. */
+/* Copies of changes that aren't over; beyond it those without "frees" are refused. */
 #define STORE_QUEUE_MAX_BYTES   (UINT64_C(256) << 20)
+
+/* Changes that are handed over without being asked: the writer shall begin while more come. */
+#define STORE_GATHER_MAX 64u
 
 enum store_durability { STORE_PROCESS = 0, STORE_SYNC = 1 };
 
@@ -32,6 +35,9 @@ struct store_lmdb_options {
     enum store_durability durability;
     uint32_t flush_ms;   /* STORE_PROCESS: from a change to its sync; 0: STORE_FLUSH_DEFAULT_MS */
     const char *boot_id; /* NULL: the kernel's (tests pretend a crash of the system) */
+    /* Changes wait for store_lmdb_hand_over(), or until there are STORE_GATHER_MAX: an owner that
+     * submits many in a row spares the writer small transactions, and both of them wake-ups. */
+    bool gathers;
 };
 
 /* Opens or creates the store in dir (made with mode 0700 if missing, not its parents). *out is only
@@ -51,6 +57,10 @@ int store_lmdb_fd(const struct store *s);
 
 /* Calls done() of what is finished. Owner's thread. done() may submit, get and scan. */
 void store_lmdb_dispatch(struct store *s);
+
+/* With "gathers": gives the writer what was submitted. Owner's thread, when nothing more comes for
+ * now. */
+void store_lmdb_hand_over(struct store *s);
 
 /* Waits until everything is finished and dispatched, also what the done()s submit meanwhile. */
 void store_lmdb_drain(struct store *s);

@@ -43,14 +43,25 @@ uint64_t room_used_bytes(struct db *db, MDB_txn *txn)
     return pages * db->page_bytes;
 }
 
+void room_begin(struct db *db, MDB_txn *txn)
+{
+    db->bound_bytes = room_used_bytes(db, txn);
+}
+
+/* Counting pages asks all trees: it is done only where the estimate says no. */
 bool room_for(struct db *db, MDB_txn *txn, const struct change *c)
 {
     uint64_t need = c->size_bytes + (uint64_t)c->count * PAGES_PER_WRITE * db->page_bytes;
     uint64_t usable = db->limit_bytes - db->reserve_bytes;
     if (db->disk_full)
         usable = least(usable, db->allocated_bytes - least(db->ahead_bytes, db->allocated_bytes));
+    db->bound_bytes += need;
+    if (c->frees || db->bound_bytes <= usable)
+        return true;
     uint64_t used = room_used_bytes(db, txn);
-    return used <= usable && need <= usable - used;
+    bool fits = used <= usable && need <= usable - used;
+    db->bound_bytes = fits ? used + need : used;
+    return fits;
 }
 
 void room_ahead(struct db *db)

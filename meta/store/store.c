@@ -2,9 +2,10 @@
 /*
  * The store's handle and its two threads.
  *
- *   owner    submit: copies the change into the queue; dispatch: calls done() of the finished
+ *   owner    submit: copies the change, and gathers; hand over: moves what gathered into the queue;
+ *            dispatch: calls done() of the finished
  *   writer   takes what is queued, makes one transaction of it, moves it to the finished; meanwhile
- *            the next group gathers (group commit)
+ *            the next group queues (group commit)
  *   flusher  STORE_PROCESS only: syncs some time after a commit, beside the writer
  *
  * A sync that fails leaves unknown what the disk holds (the kernel may drop the pages that it
@@ -44,8 +45,12 @@ struct store_lmdb {
     uint32_t flush_ms;
     int event_fd;
 
-    uint64_t in_flight;        /* owner: submitted, not dispatched */
-    struct change_list spares; /* owner: of no bytes; kept for refusals */
+    bool gathers;
+    struct change_room room;     /* owner */
+    struct change_list gathered; /* owner: not handed over */
+    uint32_t gathered_count;
+    uint64_t in_flight, in_flight_bytes; /* owner: submitted, not dispatched */
+    struct change_list spares;           /* owner: of no bytes; kept for refusals */
     uint32_t spare_count;
 
     _Atomic uint64_t used_bytes, commits, changes;
@@ -66,11 +71,12 @@ static struct store_lmdb *lmdb_of(const struct store *s)
 
 /* ---- writer --------------------------------------------------------------------------------- */
 
-static struct change_list group_take(struct change_list *queue)
+/* The first of what the writer has taken. */
+static struct change_list group_cut(struct change_list *taken)
 {
     struct change_list group = {0};
     for (uint32_t n = 0; n < GROUP_MAX_CHANGES && group.size_bytes < GROUP_MAX_BYTES; n++) {
-        struct change *c = change_pop(queue);
+        struct change *c = change_pop(taken);
         if (!c)
             break;
         change_append(&group, c);
@@ -115,14 +121,16 @@ static void owner_wake(struct store_lmdb *s)
 static void *writer_run(void *arg)
 {
     struct store_lmdb *s = arg;
+    struct change_list taken = {0};
     pthread_mutex_lock(&s->lock);
     for (;;) {
-        while (!s->queue.first && !s->stop)
+        while (!taken.first && !s->queue.first && !s->stop)
             pthread_cond_wait(&s->work, &s->lock);
-        if (!s->queue.first)
+        change_splice(&taken, &s->queue);
+        if (!taken.first)
             break;
-        struct change_list group = group_take(&s->queue);
         pthread_mutex_unlock(&s->lock);
+        struct change_list group = group_cut(&taken);
         group_commit(s, group.first);
         pthread_mutex_lock(&s->lock);
         if (!s->finished.first)
@@ -206,26 +214,38 @@ static struct change *refusal(struct store_lmdb *s, const struct store_change *c
     return c;
 }
 
+static void hand_over(struct store_lmdb *s)
+{
+    if (!s->gathered.first)
+        return;
+    pthread_mutex_lock(&s->lock);
+    bool idle = !s->queue.first;
+    change_splice(&s->queue, &s->gathered);
+    pthread_mutex_unlock(&s->lock);
+    s->gathered_count = 0;
+    if (idle)
+        pthread_cond_signal(&s->work);
+}
+
+void store_lmdb_hand_over(struct store *base)
+{
+    hand_over(lmdb_of(base));
+}
+
 static void store_submit(struct store *base, const struct store_change *change)
 {
     struct store_lmdb *s = lmdb_of(base);
-    assert(change->done);
-    pthread_mutex_lock(&s->lock);
-    size_t queued_bytes = s->queue.size_bytes;
-    pthread_mutex_unlock(&s->lock);
-
     struct change *c;
-    if (!change->frees && queued_bytes + change_size(change) > STORE_QUEUE_MAX_BYTES)
+    assert(change->done);
+    if (!change->frees && s->in_flight_bytes + change_size(change) > STORE_QUEUE_MAX_BYTES)
         c = refusal(s, change, CENOTE_META_FULL);
-    else if (!(c = change_copy(change)))
+    else if (!(c = change_copy(&s->room, change)))
         c = refusal(s, change, CENOTE_IO);
     s->in_flight++;
-
-    pthread_mutex_lock(&s->lock);
-    if (!s->queue.first)
-        pthread_cond_signal(&s->work);
-    change_append(&s->queue, c);
-    pthread_mutex_unlock(&s->lock);
+    s->in_flight_bytes += c->size_bytes;
+    change_append(&s->gathered, c);
+    if (!s->gathers || ++s->gathered_count >= STORE_GATHER_MAX)
+        hand_over(s);
 }
 
 static int store_get(struct store *base, enum store_tree tree, const void *key, uint32_t key_len,
@@ -278,10 +298,11 @@ void store_lmdb_dispatch(struct store *base)
 
     struct change *c;
     while ((c = change_pop(&finished))) {
-        assert(s->in_flight > 0);
+        assert(s->in_flight > 0 && s->in_flight_bytes >= c->size_bytes);
         s->in_flight--;
+        s->in_flight_bytes -= c->size_bytes;
         c->done(c->arg, c->status);
-        free(c);
+        change_free(&s->room, c);
     }
     spares_fill(s);
 }
@@ -349,6 +370,7 @@ static void store_free(struct store_lmdb *s)
     struct change *c;
     while ((c = change_pop(&s->spares)))
         free(c);
+    change_room_free(&s->room);
     sync_destroy(s);
     free(s);
 }
@@ -387,6 +409,7 @@ int store_lmdb_open(const char *path, const struct store_lmdb_options *options, 
         return CENOTE_NO_MEMORY;
     s->base.ops = &ops;
     s->durability = options->durability;
+    s->gathers = options->gathers;
     s->flush_ms = options->flush_ms ? options->flush_ms : STORE_FLUSH_DEFAULT_MS;
     int rc = sync_init(s);
     if (rc == CENOTE_OK && !spares_fill(s))
@@ -414,6 +437,7 @@ void store_lmdb_drain(struct store *base)
     struct store_lmdb *s = lmdb_of(base);
     struct pollfd p = {.fd = s->event_fd, .events = POLLIN};
     while (s->in_flight > 0) {
+        hand_over(s);
         poll(&p, 1, -1);
         store_lmdb_dispatch(&s->base);
     }

@@ -39,11 +39,17 @@ static void link_send(void *arg, const void *frames, size_t len, unsigned answer
 {
     struct end *e = arg;
     assert(answers == 1 && e->answer_count < END_ANSWERS);
-    struct answer *a = &e->answers[e->answer_count++];
-    a->frame = copy(frames, len);
-    assert(wire_scan(a->frame, len, WIRE_FRAME_MAX, NULL) == (int64_t)len);
-    int status = wire_parse(a->frame, len, &a->msg);
+    e->answers[e->answer_count++] = (struct answer){.frame = copy(frames, len), .len = len};
+}
+
+static void answer_read(struct answer *a)
+{
+    if (a->read)
+        return;
+    assert(wire_scan(a->frame, a->len, WIRE_FRAME_MAX, NULL) == (int64_t)a->len);
+    int status = wire_parse(a->frame, a->len, &a->msg);
     assert(status == CENOTE_OK && a->msg.kind == WIRE_RESPONSE);
+    a->read = true;
 }
 
 static void link_call(void *arg, const void *frame, size_t len, uint32_t timeout_ms,
@@ -254,15 +260,18 @@ void end_send(struct end *e, struct wire_buf *b)
 
 struct answer *end_answer(struct end *e, uint32_t msgid)
 {
-    for (unsigned i = 0; i < e->answer_count; i++)
+    for (unsigned i = 0; i < e->answer_count; i++) {
+        answer_read(&e->answers[i]);
         if (e->answers[i].msg.msgid == msgid)
             return &e->answers[i];
+    }
     return NULL;
 }
 
 void answer_drop(struct end *e, struct answer *a)
 {
     unsigned i = (unsigned)(a - e->answers);
+    answer_read(a);
     wire_msg_free(&a->msg);
     free(a->frame);
     memmove(a, a + 1, (--e->answer_count - i) * sizeof(*a));

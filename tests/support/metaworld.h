@@ -28,6 +28,8 @@ struct call {
 
 struct answer {
     uint8_t *frame;
+    size_t len;
+    bool read; /* only then there is a msg */
     struct wire_msg msg;
 };
 

@@ -42,7 +42,7 @@ THIRD_PARTY = (
     (r"(ub/|urma)", ("transport/ub",)),
     (r"cuda", ("transport",)),
     (r"event2/", ("transport/rpc", "transport/tcp", "server", "server/http")),
-    (r"lmdb\.h$", ("meta/store",)),
+    (r"lmdb\.h$", ("meta/store", "bench")),  # measured by itself, too
     (r"msgpack", ("transport/wire",)),
     (r"(xxhash|xxh_|xxh3|sodium)", ("transport/base",)),
     (r"jansson\.h$", ("client", "client/cli", "bench")),

@@ -7,6 +7,7 @@
 #ifndef CENOTE_BASE_BYTES_H
 #define CENOTE_BASE_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,21 +54,18 @@ static inline bool bytes_take(struct bytes *b, size_t len, uint8_t **at)
 static inline void bytes_put_n(struct bytes *b, uint64_t v, size_t n)
 {
     uint8_t *p;
-    if (!bytes_take(b, n, &p))
-        return;
-    for (size_t i = 0; i < n; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
+    uint64_t le = htole64(v);
+    if (bytes_take(b, n, &p))
+        memcpy(p, &le, n);
 }
 
 static inline uint64_t bytes_get_n(struct bytes *b, size_t n)
 {
     uint8_t *p;
-    uint64_t v = 0;
-    if (!bytes_take(b, n, &p))
-        return 0;
-    for (size_t i = 0; i < n; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
+    uint64_t le = 0;
+    if (bytes_take(b, n, &p))
+        memcpy(&le, p, n);
+    return le64toh(le);
 }
 
 static inline void bytes_put_u8(struct bytes *b, uint8_t v)

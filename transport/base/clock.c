@@ -25,6 +25,11 @@ uint64_t clock_now_ms(void)
     return clock_now_ns() / NS_PER_MS;
 }
 
+uint64_t clock_tick_ms(void)
+{
+    return read_ns(CLOCK_MONOTONIC_COARSE) / NS_PER_MS;
+}
+
 uint64_t clock_wall_ms(void)
 {
     return read_ns(CLOCK_REALTIME) / NS_PER_MS;

@@ -50,6 +50,11 @@ uint64_t hash_xxh3(const void *data, size_t len_bytes)
     return XXH3_64bits(data, len_bytes);
 }
 
+uint64_t hash_xxh3_seeded(const void *data, size_t len_bytes, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(data, len_bytes, seed);
+}
+
 void hash_random(void *out, size_t len_bytes)
 {
     if (len_bytes > 0) /* libsodium takes no NULL, however short */

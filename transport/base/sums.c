@@ -25,21 +25,33 @@ struct sums {
     uint64_t list_le[];
 };
 
-struct sums *sums_new(uint64_t payload_len)
-{
-    uint64_t chunks = sums_chunks(payload_len);
-    struct sums *s;
+static_assert(sizeof(struct sums) <= 512, "SUMS_ROOM_BYTES() counts with that");
 
+static size_t size_of(uint64_t chunks)
+{
+    return sizeof(struct sums) + (size_t)chunks * sizeof(uint64_t);
+}
+
+struct sums *sums_in(void *room, size_t room_bytes, uint64_t payload_len)
+{
+    struct sums *s = room;
+
+    assert(size_of(sums_chunks(payload_len)) <= room_bytes);
     hash_init();
-    if (chunks > SUMS_CHUNKS_MAX)
-        return NULL;
-    s = malloc(sizeof *s + (size_t)chunks * sizeof s->list_le[0]);
-    if (s == NULL)
-        return NULL;
     s->kernel = sums_kernel_in_use();
     s->payload_len = payload_len;
     s->fed = 0;
     return s;
+}
+
+struct sums *sums_new(uint64_t payload_len)
+{
+    uint64_t chunks = sums_chunks(payload_len);
+
+    if (chunks > SUMS_CHUNKS_MAX)
+        return NULL;
+    void *room = malloc(size_of(chunks));
+    return room == NULL ? NULL : sums_in(room, size_of(chunks), payload_len);
 }
 
 void sums_free(struct sums *s)

@@ -30,6 +30,9 @@ struct sums; /* one stripe being summed; one thread at a time */
 /* For a stripe of payload_len bytes. NULL: out of memory. */
 struct sums *sums_new(uint64_t payload_len);
 void sums_free(struct sums *s);
+/* The same in memory of the caller's (16-aligned, SUMS_ROOM_BYTES() of it), which isn't freed. */
+#define SUMS_ROOM_BYTES(payload_len) (512u + 8u * ((payload_len) / SUMS_CHUNK_BYTES + 1u))
+struct sums *sums_in(void *room, size_t room_bytes, uint64_t payload_len);
 /* Begin the same stripe again. */
 void sums_reset(struct sums *s);
 

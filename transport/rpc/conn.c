@@ -268,7 +268,7 @@ static bool conn_is_full(const struct rpc_conn *c)
 static void conn_take_frame(struct rpc_conn *c, const uint8_t *frame, size_t len_bytes)
 {
     struct wire_msg m;
-    int rc = wire_parse(frame, len_bytes, &m);
+    int rc = wire_parse_in(rpc_loop_arena(c->loop), frame, len_bytes, &m);
     if (rc == CENOTE_NO_MEMORY) {
         conn_fail(c, "cannot read a message", cenote_status_text(rc));
         return;
@@ -283,7 +283,6 @@ static void conn_take_frame(struct rpc_conn *c, const uint8_t *frame, size_t len
         c->in_flight += m.kind == WIRE_REQUEST;
         c->handler.message(c->spec.arg, c, &m);
     }
-    wire_msg_free(&m);
 }
 
 /* Handles what has arrived, as far as the limits allow, and reads on or not. */

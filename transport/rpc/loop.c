@@ -24,10 +24,13 @@ struct post {
 
 struct rpc_loop {
     struct event_base *base;
+    struct wire_arena *arena;
     struct event wake;
     int wake_fd;
     atomic_bool stop;
     bool freeing;
+    void (*turn_fn)(void *arg); /* NULL: none */
+    void *turn_arg;
     struct rpc_owned *owned; /* newest first */
     pthread_mutex_t posts_lock;
     struct post *posts, **posts_end;
@@ -101,9 +104,12 @@ struct rpc_loop *rpc_loop_new(void)
     if (!l)
         return NULL;
     l->posts_end = &l->posts;
+    l->arena = wire_arena_new();
+    if (!l->arena)
+        goto free_loop;
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (l->wake_fd < 0)
-        goto free_loop;
+        goto free_arena;
     l->base = base_new();
     if (!l->base)
         goto close_wake;
@@ -117,6 +123,8 @@ free_base:
     event_base_free(l->base);
 close_wake:
     close(l->wake_fd);
+free_arena:
+    wire_arena_free(l->arena);
 free_loop:
     free(l);
     return NULL;
@@ -124,8 +132,17 @@ free_loop:
 
 void rpc_loop_run(struct rpc_loop *l)
 {
-    while (!atomic_load(&l->stop))
-        event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    while (!atomic_load(&l->stop)) {
+        if (l->turn_fn)
+            l->turn_fn(l->turn_arg);
+        event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    }
+}
+
+void rpc_loop_each_turn(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
+{
+    l->turn_fn = fn;
+    l->turn_arg = arg;
 }
 
 void rpc_loop_stop(struct rpc_loop *l)
@@ -152,6 +169,7 @@ void rpc_loop_free(struct rpc_loop *l)
     event_del(&l->wake);
     event_base_free(l->base);
     close(l->wake_fd);
+    wire_arena_free(l->arena);
     pthread_mutex_destroy(&l->posts_lock);
     free(l);
 }
@@ -175,6 +193,11 @@ bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
 struct event_base *rpc_loop_base(struct rpc_loop *l)
 {
     return l->base;
+}
+
+struct wire_arena *rpc_loop_arena(struct rpc_loop *l)
+{
+    return l->arena;
 }
 
 bool rpc_loop_own(struct rpc_loop *l, struct rpc_owned *o, void (*destroy)(struct rpc_owned *o))

@@ -67,6 +67,10 @@ int rpc_loop_every(struct rpc_loop *l, uint32_t period_ms, void (*fn)(void *arg)
 /* Runs fn whenever fd is readable (level-triggered). */
 int rpc_loop_watch(struct rpc_loop *l, int fd, void (*fn)(void *arg), void *arg);
 
+/* Runs fn whenever the loop is about to wait: all that had arrived is handled. One function a loop,
+ * set before it runs. */
+void rpc_loop_each_turn(struct rpc_loop *l, void (*fn)(void *arg), void *arg);
+
 /* Listens; bound (may be NULL) gets the real address; limits NULL: the defaults. Status, errno
  * kept. */
 int rpc_listen(struct rpc_loop *l, const struct endpoint *e, const struct rpc_limits *limits,

@@ -27,7 +27,7 @@
 #include "transport/shm/slots.h"
 #include "transport/transports.h"
 
-#define ALIVE_CHECK_MS 2     /* how long the news of a node's death may take to be noticed */
+#define ALIVE_CHECK_MS 2     /* the news of a node's death may take as long, and a tick more */
 #define SLOT_WAIT_MS   10000 /* for one of 256 memcpys to end */
 
 struct shm_channel {
@@ -36,7 +36,7 @@ struct shm_channel {
     uint64_t boot, session;
     struct slots *slots;
     _Atomic bool broken;
-    _Atomic uint64_t checked_ms; /* when the socket was looked at */
+    _Atomic uint64_t checked_ms; /* when the socket was looked at, by the clock of ticks */
     pthread_mutex_t lock;        /* for receiving further segments */
     struct map maps[XCOPY_SEGMENTS_MAX];
     _Atomic size_t map_count; /* maps below it don't change any more */
@@ -115,7 +115,7 @@ static bool peer_gone(int fd)
 
 static bool channel_usable(struct shm_channel *ch)
 {
-    uint64_t now_ms = clock_now_ms();
+    uint64_t now_ms = clock_tick_ms();
     if (atomic_load_explicit(&ch->broken, memory_order_relaxed))
         return false;
     if (now_ms - atomic_load_explicit(&ch->checked_ms, memory_order_relaxed) < ALIVE_CHECK_MS)

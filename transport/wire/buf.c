@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing: msgpack-c's packer over a growing, bounded buffer. */
+/* Writing: the smallest encoding of each value, into a growing, bounded buffer. (msgpack-c reads. Its
+ * packer would call back for every head and every body.) */
 #include <assert.h>
-#include <msgpack.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,26 +29,54 @@ static bool buf_reserve(struct wire_buf *b, size_t more_bytes)
     return true;
 }
 
-/* msgpack-c's write callback. */
-static int buf_write(void *arg, const char *data, size_t len_bytes)
+/* Where len_bytes more are to be written; NULL: failed. */
+static uint8_t *buf_take(struct wire_buf *b, size_t len_bytes)
 {
-    struct wire_buf *b = arg;
     assert(b->len <= WIRE_FRAME_MAX);
-    if (b->failed || !buf_reserve(b, len_bytes)) {
+    if (b->failed || (len_bytes > b->cap - b->len && !buf_reserve(b, len_bytes)) ||
+        len_bytes > WIRE_FRAME_MAX - b->len) {
         b->failed = true;
-        return -1;
+        return NULL;
     }
-    if (len_bytes > 0)
-        memcpy(b->data + b->len, data, len_bytes);
+    uint8_t *at = b->data + b->len;
     b->len += len_bytes;
-    return 0;
+    return at;
 }
 
-static msgpack_packer packer_over(struct wire_buf *b)
+static void put_byte(struct wire_buf *b, uint8_t byte)
 {
-    msgpack_packer pk;
-    msgpack_packer_init(&pk, b, buf_write);
-    return pk;
+    uint8_t *at = buf_take(b, 1);
+    if (at)
+        at[0] = byte;
+}
+
+/* A first byte and a big-endian number of 1, 2, 4 or 8 bytes. */
+static void put_number(struct wire_buf *b, uint8_t tag, uint64_t v, unsigned size_bytes)
+{
+    uint8_t *at = buf_take(b, 1 + size_bytes);
+    if (!at)
+        return;
+    uint64_t big_endian = htobe64(v << (64 - 8 * size_bytes));
+    at[0] = tag;
+    memcpy(at + 1, &big_endian, size_bytes);
+}
+
+/* The head of bytes or of a container; 8-bit counts exist where tag8 isn't 0. */
+static void put_count(struct wire_buf *b, uint64_t count, uint8_t tag8, uint8_t tag16)
+{
+    if (tag8 != 0 && count <= UINT8_MAX)
+        put_number(b, tag8, count, 1);
+    else if (count <= UINT16_MAX)
+        put_number(b, tag16, count, 2);
+    else
+        put_number(b, (uint8_t)(tag16 + 1), count, 4);
+}
+
+static void put_bytes(struct wire_buf *b, const void *data, size_t len_bytes)
+{
+    uint8_t *at = buf_take(b, len_bytes);
+    if (at && len_bytes > 0)
+        memcpy(at, data, len_bytes);
 }
 
 void wire_buf_free(struct wire_buf *b)
@@ -64,69 +93,90 @@ void wire_buf_clear(struct wire_buf *b)
 
 void wire_put_nil(struct wire_buf *b)
 {
-    msgpack_packer pk = packer_over(b);
-    msgpack_pack_nil(&pk);
+    put_byte(b, 0xc0);
 }
 
 void wire_put_bool(struct wire_buf *b, bool v)
 {
-    msgpack_packer pk = packer_over(b);
-    if (v)
-        msgpack_pack_true(&pk);
-    else
-        msgpack_pack_false(&pk);
+    put_byte(b, v ? 0xc3 : 0xc2);
 }
 
 void wire_put_uint(struct wire_buf *b, uint64_t v)
 {
-    msgpack_packer pk = packer_over(b);
-    msgpack_pack_uint64(&pk, v);
+    if (v < 0x80)
+        put_byte(b, (uint8_t)v);
+    else if (v <= UINT8_MAX)
+        put_number(b, 0xcc, v, 1);
+    else if (v <= UINT16_MAX)
+        put_number(b, 0xcd, v, 2);
+    else if (v <= UINT32_MAX)
+        put_number(b, 0xce, v, 4);
+    else
+        put_number(b, 0xcf, v, 8);
 }
 
 void wire_put_int(struct wire_buf *b, int64_t v)
 {
-    msgpack_packer pk = packer_over(b);
-    msgpack_pack_int64(&pk, v);
+    if (v >= 0)
+        wire_put_uint(b, (uint64_t)v);
+    else if (v >= -32)
+        put_byte(b, (uint8_t)v);
+    else if (v >= INT8_MIN)
+        put_number(b, 0xd0, (uint64_t)v, 1);
+    else if (v >= INT16_MIN)
+        put_number(b, 0xd1, (uint64_t)v, 2);
+    else if (v >= INT32_MIN)
+        put_number(b, 0xd2, (uint64_t)v, 4);
+    else
+        put_number(b, 0xd3, (uint64_t)v, 8);
 }
 
 void wire_put_str(struct wire_buf *b, const char *text)
 {
-    msgpack_packer pk = packer_over(b);
     size_t len_bytes = strlen(text);
-    if (len_bytes > WIRE_FRAME_MAX)
+    if (len_bytes > WIRE_FRAME_MAX) {
         b->failed = true;
+        return;
+    }
+    if (len_bytes < 32)
+        put_byte(b, (uint8_t)(0xa0 | len_bytes));
     else
-        msgpack_pack_str_with_body(&pk, text, len_bytes);
+        put_count(b, len_bytes, 0xd9, 0xda);
+    put_bytes(b, text, len_bytes);
 }
 
 void wire_put_bin(struct wire_buf *b, const void *data, size_t len_bytes)
 {
-    msgpack_packer pk = packer_over(b);
-    if (len_bytes > WIRE_FRAME_MAX)
+    if (len_bytes > WIRE_FRAME_MAX) {
         b->failed = true;
-    else
-        msgpack_pack_bin_with_body(&pk, data, len_bytes);
+        return;
+    }
+    put_count(b, len_bytes, 0xc4, 0xc5);
+    put_bytes(b, data, len_bytes);
 }
 
 void wire_put_array(struct wire_buf *b, uint32_t count)
 {
-    msgpack_packer pk = packer_over(b);
-    msgpack_pack_array(&pk, count);
+    if (count < 16)
+        put_byte(b, (uint8_t)(0x90 | count));
+    else
+        put_count(b, count, 0, 0xdc);
 }
 
 void wire_put_map(struct wire_buf *b, uint32_t count)
 {
-    msgpack_packer pk = packer_over(b);
-    msgpack_pack_map(&pk, count);
+    if (count < 16)
+        put_byte(b, (uint8_t)(0x80 | count));
+    else
+        put_count(b, count, 0, 0xde);
 }
 
 void wire_put_request(struct wire_buf *b, uint32_t msgid, const char *method)
 {
-    msgpack_packer pk = packer_over(b);
+    uint8_t *at = buf_take(b, WIRE_REQUEST_HEAD);
     assert(strlen(method) < WIRE_METHOD_MAX);
-    msgpack_pack_array(&pk, 4);
-    wire_put_uint(b, WIRE_REQUEST);
-    msgpack_pack_fix_uint32(&pk, msgid);
+    if (at)
+        wire_request_head(at, msgid);
     wire_put_str(b, method);
 }
 

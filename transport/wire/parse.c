@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading messages: msgpack-c's tree in a zone, with strings and bins left in the frame. */
 #include <msgpack.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "transport/wire/wire.h"
@@ -97,6 +98,54 @@ int wire_parse(const uint8_t *frame, size_t len_bytes, struct wire_msg *out)
     *out = m;
     return CENOTE_OK;
 }
+
+/* ---- in an arena ----------------------------------------------------------------------------- */
+
+/* Of the part that is kept; longer messages get more for their time. */
+#define ARENA_BYTES 16384u
+
+struct wire_arena {
+    msgpack_zone *zone;
+};
+
+struct wire_arena *wire_arena_new(void)
+{
+    struct wire_arena *a = malloc(sizeof(*a));
+    if (!a)
+        return NULL;
+    a->zone = msgpack_zone_new(ARENA_BYTES);
+    if (a->zone)
+        return a;
+    free(a);
+    return NULL;
+}
+
+void wire_arena_free(struct wire_arena *a)
+{
+    if (!a)
+        return;
+    msgpack_zone_free(a->zone);
+    free(a);
+}
+
+int wire_parse_in(struct wire_arena *a, const uint8_t *frame, size_t len_bytes,
+                  struct wire_msg *out)
+{
+    msgpack_object root;
+    struct wire_msg m = {.memory = NULL};
+    size_t used_bytes = 0;
+    msgpack_zone_clear(a->zone);
+    /* The scan has passed the frame, and found its end: nothing but memory can be missing. */
+    if (msgpack_unpack((const char *)frame, len_bytes, &used_bytes, a->zone, &root) !=
+        MSGPACK_UNPACK_SUCCESS)
+        return CENOTE_NO_MEMORY;
+    if (!take_message(&root, &m))
+        return CENOTE_MALFORMED;
+    *out = m;
+    return CENOTE_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------- */
 
 void wire_msg_free(struct wire_msg *m)
 {

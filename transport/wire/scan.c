@@ -12,9 +12,9 @@ enum shape { SHAPE_SCALAR, SHAPE_BYTES, SHAPE_ARRAY, SHAPE_MAP, SHAPE_REFUSED };
 
 /* What a value's first byte says. */
 struct tag {
-    enum shape shape;
-    uint32_t size_bytes; /* big-endian bytes of a length or count that follow the first byte */
-    uint32_t fixed;      /* the length or count itself where size_bytes is 0 */
+    uint8_t shape;      /* enum shape */
+    uint8_t size_bytes; /* big-endian bytes of a length or count that follow the first byte */
+    uint8_t fixed;      /* the length or count itself where size_bytes is 0 */
 };
 
 /* What the head of a value says. */
@@ -25,52 +25,49 @@ struct head {
     bool container;
 };
 
-static struct tag tag_above_c0(uint8_t byte)
-{
-    static const struct tag tags[32] = {
-        [0x00] = {SHAPE_SCALAR, 0, 0},                                /* nil */
-        [0x01] = {SHAPE_REFUSED, 0, 0},                               /* never used */
-        [0x02] = {SHAPE_SCALAR, 0, 0},                                /* false, true */
-        [0x03] = {SHAPE_SCALAR, 0, 0},  [0x04] = {SHAPE_BYTES, 1, 0}, /* bin */
-        [0x05] = {SHAPE_BYTES, 2, 0},   [0x06] = {SHAPE_BYTES, 4, 0},
-        [0x07] = {SHAPE_REFUSED, 0, 0}, /* ext */
-        [0x08] = {SHAPE_REFUSED, 0, 0}, [0x09] = {SHAPE_REFUSED, 0, 0},
-        [0x0a] = {SHAPE_REFUSED, 0, 0}, /* float32 */
-        [0x0b] = {SHAPE_SCALAR, 0, 8},  /* float64 */
-        [0x0c] = {SHAPE_SCALAR, 0, 1},  /* unsigned */
-        [0x0d] = {SHAPE_SCALAR, 0, 2},  [0x0e] = {SHAPE_SCALAR, 0, 4},
-        [0x0f] = {SHAPE_SCALAR, 0, 8},  [0x10] = {SHAPE_SCALAR, 0, 1}, /* signed */
-        [0x11] = {SHAPE_SCALAR, 0, 2},  [0x12] = {SHAPE_SCALAR, 0, 4},
-        [0x13] = {SHAPE_SCALAR, 0, 8},  [0x14] = {SHAPE_REFUSED, 0, 0}, /* fixext */
-        [0x15] = {SHAPE_REFUSED, 0, 0}, [0x16] = {SHAPE_REFUSED, 0, 0},
-        [0x17] = {SHAPE_REFUSED, 0, 0}, [0x18] = {SHAPE_REFUSED, 0, 0},
-        [0x19] = {SHAPE_BYTES, 1, 0}, /* str */
-        [0x1a] = {SHAPE_BYTES, 2, 0},   [0x1b] = {SHAPE_BYTES, 4, 0},
-        [0x1c] = {SHAPE_ARRAY, 2, 0},   [0x1d] = {SHAPE_ARRAY, 4, 0},
-        [0x1e] = {SHAPE_MAP, 2, 0},     [0x1f] = {SHAPE_MAP, 4, 0},
-    };
-    return tags[byte - 0xc0];
-}
+#define TAG_ARRAY(n) [0x90 + (n)] = {SHAPE_ARRAY, 0, n}, [0x80 + (n)] = {SHAPE_MAP, 0, n}
+#define TAG_TEXT(n)  [0xa0 + (n)] = {SHAPE_BYTES, 0, n}, [0xb0 + (n)] = {SHAPE_BYTES, 0, 16 + (n)}
+#define TAGS_16(tag)                                                                               \
+    tag(0), tag(1), tag(2), tag(3), tag(4), tag(5), tag(6), tag(7), tag(8), tag(9), tag(10),       \
+        tag(11), tag(12), tag(13), tag(14), tag(15)
 
-static struct tag tag_of(uint8_t byte)
-{
-    if (byte < 0x80 || byte >= 0xe0)
-        return (struct tag){SHAPE_SCALAR, 0, 0};
-    if (byte < 0x90)
-        return (struct tag){SHAPE_MAP, 0, byte & 0x0f};
-    if (byte < 0xa0)
-        return (struct tag){SHAPE_ARRAY, 0, byte & 0x0f};
-    if (byte < 0xc0)
-        return (struct tag){SHAPE_BYTES, 0, byte & 0x1f};
-    return tag_above_c0(byte);
-}
+static const struct tag tags[256] = {
+    [0x00 ... 0x7f] = {SHAPE_SCALAR, 0, 0},
+    TAGS_16(TAG_ARRAY),
+    TAGS_16(TAG_TEXT),
+    [0xc0] = {SHAPE_SCALAR, 0, 0},          /* nil */
+    [0xc1] = {SHAPE_REFUSED, 0, 0},         /* never used */
+    [0xc2 ... 0xc3] = {SHAPE_SCALAR, 0, 0}, /* false, true */
+    [0xc4] = {SHAPE_BYTES, 1, 0},           /* bin */
+    [0xc5] = {SHAPE_BYTES, 2, 0},
+    [0xc6] = {SHAPE_BYTES, 4, 0},
+    [0xc7 ... 0xca] = {SHAPE_REFUSED, 0, 0}, /* ext, float32 */
+    [0xcb] = {SHAPE_SCALAR, 0, 8},           /* float64 */
+    [0xcc] = {SHAPE_SCALAR, 0, 1},           /* unsigned */
+    [0xcd] = {SHAPE_SCALAR, 0, 2},
+    [0xce] = {SHAPE_SCALAR, 0, 4},
+    [0xcf] = {SHAPE_SCALAR, 0, 8},
+    [0xd0] = {SHAPE_SCALAR, 0, 1}, /* signed */
+    [0xd1] = {SHAPE_SCALAR, 0, 2},
+    [0xd2] = {SHAPE_SCALAR, 0, 4},
+    [0xd3] = {SHAPE_SCALAR, 0, 8},
+    [0xd4 ... 0xd8] = {SHAPE_REFUSED, 0, 0}, /* fixext */
+    [0xd9] = {SHAPE_BYTES, 1, 0},            /* str */
+    [0xda] = {SHAPE_BYTES, 2, 0},
+    [0xdb] = {SHAPE_BYTES, 4, 0},
+    [0xdc] = {SHAPE_ARRAY, 2, 0},
+    [0xdd] = {SHAPE_ARRAY, 4, 0},
+    [0xde] = {SHAPE_MAP, 2, 0},
+    [0xdf] = {SHAPE_MAP, 4, 0},
+    [0xe0 ... 0xff] = {SHAPE_SCALAR, 0, 0},
+};
 
 /* 1, 0 (the head is incomplete) or CENOTE_MALFORMED. */
 static int head_read(const uint8_t *at, size_t len_bytes, struct head *out)
 {
     if (len_bytes == 0)
         return 0;
-    struct tag tag = tag_of(at[0]);
+    struct tag tag = tags[at[0]];
     if (tag.shape == SHAPE_REFUSED)
         return CENOTE_MALFORMED;
     if (len_bytes - 1 < tag.size_bytes)
@@ -78,7 +75,7 @@ static int head_read(const uint8_t *at, size_t len_bytes, struct head *out)
     uint64_t size = tag.fixed;
     for (uint32_t i = 0; i < tag.size_bytes; i++)
         size = size << 8 | at[1 + i];
-    *out = (struct head){.head_bytes = 1 + tag.size_bytes};
+    *out = (struct head){.head_bytes = 1u + tag.size_bytes};
     switch (tag.shape) {
     case SHAPE_ARRAY:
     case SHAPE_MAP:
@@ -103,6 +100,14 @@ static int head_check(const struct wire_progress *p, const struct head *h, size_
     return 1;
 }
 
+/* Closes the containers that a value has filled. True: it was the frame's last one. */
+static inline bool leave(struct wire_progress *p)
+{
+    while (p->depth > 0 && p->left[p->depth] == 0)
+        p->depth--;
+    return p->left[p->depth] == 0;
+}
+
 /* Steps over a value whose bytes are all there. True: it was the frame's last one. */
 static bool step(struct wire_progress *p, const struct head *h)
 {
@@ -114,9 +119,25 @@ static bool step(struct wire_progress *p, const struct head *h)
     p->left[p->depth]--;
     if (h->children > 0)
         p->left[++p->depth] = h->children;
-    while (p->depth > 0 && p->left[p->depth] == 0)
-        p->depth--;
-    return p->left[p->depth] == 0;
+    return leave(p);
+}
+
+/* The same for most values: numbers, whose length their first byte tells. The number of values was
+ * checked with their container. False: it is none, or not all there, or too much. */
+static inline bool step_scalar(struct wire_progress *p, const uint8_t *at, size_t len_bytes,
+                               size_t frame_max, bool *last)
+{
+    if (len_bytes == 0 || tags[*at].shape != SHAPE_SCALAR)
+        return false;
+    size_t size = 1u + tags[*at].fixed;
+    if (size > len_bytes || p->scanned + size + p->missing - 1 > frame_max)
+        return false;
+    p->scanned += size;
+    p->values++;
+    p->missing--;
+    p->left[p->depth]--;
+    *last = leave(p);
+    return true;
 }
 
 int64_t wire_scan(const uint8_t *data, size_t len_bytes, size_t frame_max,
@@ -130,6 +151,12 @@ int64_t wire_scan(const uint8_t *data, size_t len_bytes, size_t frame_max,
     }
     for (;;) {
         struct head h;
+        bool last;
+        if (step_scalar(p, data + p->scanned, len_bytes - p->scanned, frame_max, &last)) {
+            if (last)
+                return (int64_t)p->scanned;
+            continue;
+        }
         assert(p->scanned <= len_bytes && p->depth <= WIRE_DEPTH_MAX);
         int rc = head_read(data + p->scanned, len_bytes - p->scanned, &h);
         if (rc > 0)

@@ -102,6 +102,14 @@ struct wire_msg {
 int wire_parse(const uint8_t *frame, size_t len_bytes, struct wire_msg *out);
 void wire_msg_free(struct wire_msg *m);
 
+/* The same for who reads many, one after another: the message lies in memory that is used again, so
+ * it is valid until the next one is parsed there, and wire_msg_free() needn't be called. */
+struct wire_arena;
+struct wire_arena *wire_arena_new(void); /* NULL: no memory */
+void wire_arena_free(struct wire_arena *a);
+int wire_parse_in(struct wire_arena *a, const uint8_t *frame, size_t len_bytes,
+                  struct wire_msg *out);
+
 /* One bare value instead of a message, e.g. in tests and for JSON; same rules. */
 int wire_parse_value(const uint8_t *data, size_t len_bytes, struct wire_msg *holder,
                      struct wire_value *out);

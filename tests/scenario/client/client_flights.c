@@ -46,8 +46,10 @@ static const char *key_text(unsigned key)
 
 static void open_client(void)
 {
-    const struct cenote_options o = {
-        .meta = service.where, .transport = CENOTE_TRANSPORT_TCP, .timeout_ms = 5000};
+    const struct cenote_options o = {.meta = service.where,
+                                     .transport = CENOTE_TRANSPORT_TCP,
+                                     .timeout_ms = 5000,
+                                     .cache_bytes = 1}; /* every get asks */
     CHECK_EQ(cenote_open(&o, &client), CENOTE_OK);
 }
 
@@ -226,7 +228,7 @@ int main(void)
     static uint8_t bytes[BYTES];
     char path[48];
 
-    snprintf(path, sizeof path, "/tmp/cenote-flights-%ld.sock", (long)getpid());
+    snprintf(path, sizeof path, "@cenote-flights-%ld", (long)getpid());
     service_begin(&service, path);
     open_client();
     for (unsigned i = 0; i < KEYS; i++) {

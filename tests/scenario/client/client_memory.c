@@ -51,6 +51,8 @@ static void begin(void)
     fake_begin(&f);
     f.replicas = 2;
     f.stripe_bytes = 2 * SUMS_CHUNK_BYTES;
+    f.cache = cache_new(CACHE_BYTES_DEFAULT);
+    CHECK(f.cache);
     made = 0;
 }
 
@@ -88,6 +90,25 @@ static bool get_once(unsigned number)
     return reached;
 }
 
+/* One that begins with what the cache knows. */
+static bool get_known_once(unsigned number)
+{
+    begin();
+    CHECK(fake_put(&f, "k", value, sizeof value, 0) == CENOTE_OK);
+    CHECK(fake_get(&f, "k", got, sizeof got, NULL) == CENOTE_OK);
+    memset(got, 0, sizeof got);
+    made = f.lookups = 0;
+    failing = number;
+    int status = fake_get(&f, "k", got, sizeof got, NULL);
+    bool reached = made >= number;
+    failing = 0;
+    CHECK(f.lookups == 0);
+    CHECK(status == CENOTE_OK || (reached && status == CENOTE_NO_MEMORY));
+    CHECK(status != CENOTE_OK || memcmp(got, value, sizeof value) == 0);
+    fake_end(&f);
+    return reached;
+}
+
 static void sweep(const char *what, bool (*once)(unsigned number))
 {
     unsigned number = 1;
@@ -105,5 +126,6 @@ int main(void)
     fake_fill(value, sizeof value, 4);
     sweep("put", put_once);
     sweep("get", get_once);
+    sweep("get of a known key", get_known_once);
     return 0;
 }

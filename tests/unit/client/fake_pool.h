@@ -7,6 +7,7 @@
 #define CENOTE_TESTS_FAKE_POOL_H
 
 #include "client/machine.h"
+#include "client/warm.h"
 
 #define FAKE_NODES      3u
 #define FAKE_NODE_BYTES (4u << 20)
@@ -31,6 +32,8 @@ struct fake {
     uint64_t now_ms;
     struct locate *map;
     struct slow *slow;
+    struct cache *cache; /* NULL, unless a test makes one; fake_end() frees it */
+    bool warm;           /* fake_get() tries the warm get first */
     bool nodes_on_map[FAKE_NODES];
     uint8_t *memory[FAKE_NODES];
     uint64_t used[FAKE_NODES];
@@ -64,6 +67,9 @@ void fake_run(struct fake *f, struct machine *m);
 /* The same in single steps. */
 void fake_next(struct fake *f, struct machine *m, struct step *out);
 void fake_carry_out(struct fake *f, struct machine *m, const struct step *step);
+
+/* What warm gets are made with; arg: the pool. */
+extern const struct warm_ops fake_warm;
 
 /* Whole operations. */
 int fake_put(struct fake *f, const char *key, const void *data, size_t len, unsigned flags);

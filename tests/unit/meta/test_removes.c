@@ -206,6 +206,28 @@ Test(removes, exists_and_stat_take_no_lease)
     cr_assert_eq(client_remove(alice, "k"), CENOTE_OK);
 }
 
+/* In the life before, the remove was answered: its key is not there, and whoever asks is told so as
+ * soon as that is known again. */
+Test(removes, exists__does_not_come_back_with_a_restart)
+{
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    node->holds_calls = true;
+    cr_assert_eq(client_remove(alice, "k"), CENOTE_OK); /* not looked up: there is no lease */
+    cr_assert_not(client_exists(bob, "k"));
+    rig_restart(1);
+    node->holds_calls = true;
+    struct wire_buf b;
+    uint32_t msgid = end_request(bob, &b, METHOD_EXISTS);
+    keys_params_put(&b, 1);
+    wire_put_bin(&b, "k", 1);
+    end_send(bob, &b);
+    world_run(world);
+    cr_assert_null(end_answer(bob, msgid));
+    cr_assert(end_reply(node, METHOD_VOID, CENOTE_OK));
+    world_run(world);
+    cr_assert_not(client_exists(bob, "k"));
+}
+
 /* The other seals become void all the same. */
 Test(removes, void__of_one_extent_is_refused_for_ever)
 {

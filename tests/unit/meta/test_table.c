@@ -73,7 +73,7 @@ Test(record, round_trip)
     struct piece pieces[6] = {{65536, 1, {GVA_FIRST}}, {65536, 1, {GVA_FIRST + 77}},
                               {65536, 2, {0}},         {65536, 2, {GVA_FIRST + 99}},
                               {5, 3, {GVA_FIRST + 1}}, {5, 3, {0}}};
-    struct object o = {.session = 9, .len_bytes = 131077, .name_space = 4, .stripes = 3};
+    struct object o = {.session = 9, .name_space = 4, .stripes = 3};
     o.replicas = 2;
     o.pieces = pieces;
     o.sum_kind = 1;

@@ -20,7 +20,8 @@ Test(change, copy__is_independent_of_the_original)
     };
     struct store_change from = {
         .writes = writes, .count = 2, .frees = true, .done = never, .arg = writes};
-    struct change *c = change_copy(&from);
+    struct change_room room = {0};
+    struct change *c = change_copy(&room, &from);
     memset(key, 0, sizeof(key));
     memset(value, 0, sizeof(value));
     cr_assert(c);
@@ -31,14 +32,44 @@ Test(change, copy__is_independent_of_the_original)
     cr_assert_eq(memcmp(c->writes[0].value, "value", 5), 0);
     cr_assert_eq(memcmp(c->writes[1].key, "value", 5), 0);
     cr_assert(c->writes[1].remove && c->writes[1].value_len == 0);
-    free(c);
+    change_free(&room, c);
+    change_room_free(&room);
 }
 
 Test(change, copy__of_no_writes)
 {
-    struct change *c = change_copy(&(struct store_change){.done = never});
+    struct change_room room = {0};
+    struct change *c = change_copy(&room, &(struct store_change){.done = never});
     cr_assert(c && c->count == 0);
-    free(c);
+    change_free(&room, c);
+    change_room_free(&room);
+}
+
+/* Freed in another order than made, a few blocks full, with large ones in between. */
+Test(change, copy__many)
+{
+    enum { COUNT = 3000 };
+    static struct change *changes[COUNT];
+    static uint8_t value[CHANGE_SMALL_MAX];
+    struct change_room room = {0};
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < COUNT; i++) {
+            memset(value, (int)(i & 0xff), sizeof(value));
+            struct store_write w = {.tree = STORE_META, .key = value, .key_len = 8, .value = value};
+            w.value_len = i % 100 == 0 ? CHANGE_SMALL_MAX : i % 200;
+            struct store_change from = {.writes = &w, .count = 1, .done = never};
+            changes[i] = change_copy(&room, &from);
+            cr_assert(changes[i]);
+        }
+        for (uint32_t i = 0; i < COUNT; i++) {
+            struct change *c = changes[i * 7 % COUNT];
+            const uint8_t *bytes = c->writes[0].value;
+            for (uint32_t k = 0; k < c->writes[0].value_len; k++)
+                cr_assert_eq(bytes[k], (i * 7 % COUNT) & 0xff);
+            change_free(&room, c);
+        }
+    }
+    change_room_free(&room);
 }
 
 Test(change, refuse__keeps_whom_to_tell)

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One operation of libcenote, many times on one thread, to be counted.
+ * Usage: cost_client ENDPOINT shm|tcp get|put|exists TIMES
+ */
+#include <cenote/cenote.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/cost/measured.h"
+
+#define VALUE_BYTES 4096u
+#define WARM_TURNS  32u
+#define KEY         "cost/of/a/client"
+
+struct client {
+    struct cenote *handle;
+    unsigned number; /* of keys that were put */
+    uint8_t value[VALUE_BYTES];
+};
+
+static void must(int status)
+{
+    if (status == CENOTE_OK)
+        return;
+    fprintf(stderr, "cost_client: %s\n", cenote_status_text(status));
+    exit(2);
+}
+
+static void get(void *arg)
+{
+    struct client *c = arg;
+    must(cenote_get(c->handle, KEY, sizeof KEY - 1, c->value, sizeof c->value, NULL));
+}
+
+static void put(void *arg)
+{
+    struct client *c = arg;
+    char key[32];
+    int len = snprintf(key, sizeof key, "cost/%08d/%08u", (int)getpid(), c->number++);
+    must(cenote_put(c->handle, key, (size_t)len, c->value, sizeof c->value, 0));
+}
+
+static void exists(void *arg)
+{
+    struct client *c = arg;
+    const struct cenote_key key = {KEY, sizeof KEY - 1};
+    must(cenote_exists(c->handle, &key, 1, NULL, NULL));
+}
+
+static void (*turn_of(const char *name))(void *arg)
+{
+    if (strcmp(name, "get") == 0)
+        return get;
+    return strcmp(name, "put") == 0 ? put : strcmp(name, "exists") == 0 ? exists : NULL;
+}
+
+int main(int argc, char **argv)
+{
+    static struct client c;
+    void (*turn)(void *arg) = argc == 5 ? turn_of(argv[3]) : NULL;
+
+    if (!turn) {
+        fprintf(stderr, "usage: cost_client ENDPOINT shm|tcp get|put|exists TIMES\n");
+        return 2;
+    }
+    const struct cenote_options options = {
+        .meta = argv[1],
+        .transport = strcmp(argv[2], "shm") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP,
+        .timeout_ms = 60000};
+    must(cenote_open(&options, &c.handle));
+    memset(c.value, 0x5a, sizeof c.value);
+    must(cenote_put(c.handle, KEY, sizeof KEY - 1, c.value, sizeof c.value, CENOTE_PUT_REPLACE));
+    for (unsigned i = 0; i < WARM_TURNS; i++)
+        turn(&c);
+    measure(turn, &c, strtoull(argv[4], NULL, 10));
+    cenote_close(&c.handle);
+    return 0;
+}

@@ -1,0 +1,173 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Counts what an operation costs: instructions (callgrind), allocations, and calls of the kernel
+(strace), on the thread that does it. tests/cost/counts.json says what they were: 5 % more fail; 5 %
+less ask for --update, which writes them down.
+
+    lookup, lookup_batch   the service's answer to a request, without sockets; lookup_batch: for
+                           each of its 128 keys
+    commit                 the service and its store in memory, not LMDB, and the codec on both ends
+    get, put ...           libcenote's function with 4 KiB, against a pool
+
+The counts hold for one compiler and one kernel of the checksums (valgrind has no AVX-512, so that
+any machine with AVX2 has the same): others skip.
+
+Usage: test_cost.py [--update]
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+from pool import BIN, MIB, Pool, check, run_cases, skip
+
+COUNTS = pathlib.Path(os.environ.get("CENOTE_SOURCE", ".")) / "tests/cost/counts.json"
+TOLERANCE = 0.05
+TIMES = 128
+TRIES = 3
+MARK = re.compile(r"getpgid\((-471[12])\)")
+# name, operations in a turn, the function that is counted
+SERVICE = (("lookup", 1, "service_peer_message"), ("lookup_batch", 128, "service_peer_message"),
+           ("commit", 1, "measured"))
+CLIENT = ("shm get", "tcp get", "shm put", "tcp put")
+
+
+def run(command):
+    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120, check=False)
+    check(done.returncode == 0, f"{' '.join(map(str, command))}: ended with {done.returncode}:\n"
+          f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def works(*command):
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def fixed(command):
+    """Without randomly chosen addresses, where that is allowed."""
+    return ["setarch", "-R", *command] if works("setarch", "-R", "true") else command
+
+
+def counted(command, directory, times, function):
+    """(instructions, allocations of a turn, surroundings)"""
+    out = directory / "callgrind.out"
+    text = run(fixed(["valgrind", "--tool=callgrind", f"--toggle-collect={function}",
+                      f"--callgrind-out-file={out}", *command, times]))
+    allocated, kernel, compiler = re.search(r"allocations (\d+) kernel (\w+) compiler (.*)",
+                                            text).groups()
+    total = int(re.search(r"^(?:totals|summary): (\d+)", out.read_text(), re.M)[1])
+    return total, int(allocated) / times, {"kernel": kernel, "compiler": compiler}
+
+
+def service_call(name, function, turn, directory):
+    """Of one turn: the difference that twice as many make, whatever the program does before."""
+    command = [BIN / "cost_service", name]
+    once, _, surroundings = counted(command, directory, TIMES, function)
+    twice, _, _ = counted(command, directory, 2 * TIMES, function)
+    check(twice > once, f"callgrind doesn't find {function}")
+    return {"instructions": round((twice - once) / TIMES / turn)}, surroundings
+
+
+def kernel_calls(command, directory, times):
+    """Of the thread that calls measured()."""
+    out = directory / "strace.out"
+    run(["strace", "-f", "-o", out, *command, times])
+    thread, calls, inside = None, 0, False
+    for line in out.read_text().splitlines():
+        task, text = line.split(None, 1)
+        mark = MARK.match(text)
+        if mark:
+            thread, inside = task, mark[1] == "-4711"
+        elif inside and task == thread and "resumed>" not in text:
+            calls += 1
+    check(thread is not None, "strace saw no mark")
+    return calls / times
+
+
+def client_call(command, directory):
+    total, allocated, surroundings = counted(command, directory, TIMES, "measured")
+    check(total > TIMES, "callgrind doesn't find measured")
+    entry = {"instructions": round(total / TIMES), "allocations": round(allocated, 1)}
+    if works("strace", "-o", "/dev/null", "true"):
+        entry["kernel_calls"] = round(kernel_calls(command, directory, TIMES), 1)
+    else:
+        print("  strace may not trace here: calls of the kernel are not counted", flush=True)
+    return entry, surroundings
+
+
+def methods(p):
+    """{name: what counts it}"""
+    found = {name: lambda n=name, t=turn, f=function: service_call(n, f, t, p.dir)
+             for name, turn, function in SERVICE}
+    for name in CLIENT:
+        command = [BIN / "cost_client", p.meta_endpoint, *name.split()]
+        found[name] = lambda c=command: client_call(c, p.dir)
+    return found
+
+
+def lowest(count, known):
+    """Waiting for an answer costs a little more or less. What is too much is counted again."""
+    best, surroundings = count()
+    for _ in range(TRIES - 1):
+        if not faults_of(known, best):
+            break
+        again, _ = count()
+        best = {what: min(value, again[what]) for what, value in best.items()}
+    return best, surroundings
+
+
+def count_all(known):
+    found, surroundings = {}, {}
+    # What was looked up stays good under valgrind.
+    with Pool(nodes=1, dram=64 * MIB, meta_options=["--lease=600s"]) as p:
+        for name, count in methods(p).items():
+            found[name], surroundings = lowest(count, known.get(name, {}))
+            print(f"  {name}: {found[name]}", flush=True)
+    return {**surroundings, "counts": found}
+
+
+def slack(what, before):
+    """When a thread has to wait for an answer is a matter of luck; where it never has, it isn't."""
+    return before * TOLERANCE + (1.5 if what == "kernel_calls" and before >= 1 else 0.1)
+
+
+def faults_of(known, found):
+    return [f"{value} {what}, were {known.get(what)}" for what, value in found.items()
+            if what not in known or value > known[what] + slack(what, known[what])]
+
+
+def costs():
+    known = json.loads(COUNTS.read_text())
+    found = count_all(known["counts"])
+    for what in ("kernel", "compiler"):
+        if found[what] != known[what]:
+            skip(f"counted with {what} {known[what]}, this is {found[what]}")
+    faults = []
+    for name, entry in found["counts"].items():
+        before = known["counts"].get(name, {})
+        faults += [f"{name}: {fault}" for fault in faults_of(before, entry)]
+        for what, value in entry.items():
+            if value < before.get(what, 0) - slack(what, before.get(what, 0)):
+                print(f"  cheaper: {name}: {value} {what}, were {before[what]}: tighten it with "
+                      "--update", flush=True)
+    check(not faults, "it costs more (or --update is due):\n  " + "\n  ".join(faults))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", action="store_true")
+    if parser.parse_args().update:
+        COUNTS.write_text(json.dumps(count_all({}), indent=1) + "\n")
+    else:
+        run_cases([costs])
+
+
+if __name__ == "__main__":
+    main()
