@@ -125,7 +125,7 @@ class Installed(unittest.TestCase):
         found -= {name for name in found if name.startswith("cenote-") and name.endswith(".cmake")}
         self.assertEqual(found, {"cenoted", "cenote", "cenote-bench", "libcenote.a", "libcenote.so",
                                  "libcenote.so.0", f"libcenote.so.{version}", "cenote.h",
-                                 "status.h", "cenote.pc"})
+                                 "async.h", "status.h", "cenote.pc"})
 
     def test_pages(self):
         self.assertEqual(options.differing(BIN), [], "run doc/man/options.py build/bin")
