@@ -26,12 +26,17 @@
 #define SMALL       4096u
 #define LARGE       (512u << 10)
 #define THREADS_MAX 6u /* main, the pump, and those that connect */
-#define FETCH       256u
-#define PATTERN     0x5a
-#define PATIENCE    20000u /* for what must come soon */
-#define STALL_KEYS  16u
-#define STALL_MS    200u
-#define STORM_OPS   64u /* of a thread, at a time */
+#ifdef __SANITIZE_THREAD__
+#define SANITIZERS 1u /* a thread of its own, which comes with the first one of ours */
+#else
+#define SANITIZERS 0u
+#endif
+#define FETCH      256u
+#define PATTERN    0x5a
+#define PATIENCE   20000u /* for what must come soon */
+#define STALL_KEYS 16u
+#define STALL_MS   200u
+#define STORM_OPS  64u /* of a thread, at a time */
 
 static struct cenote_options options;
 static size_t threads_before;
