@@ -13,11 +13,9 @@ static int fail_puts(struct cenote_put_item *items, size_t count, int status)
 
 int client_check_puts(const struct cenote_put_item *items, size_t count, unsigned flags)
 {
-    const unsigned known = CENOTE_PUT_REPLACE | CENOTE_PUT_REPLICAS_MASK;
-
-    if (count > CENOTE_BATCH_MAX || (count > 0 && !items) || (flags & ~known))
+    if (count > CENOTE_BATCH_MAX || (count > 0 && !items))
         return CENOTE_INVALID;
-    if ((flags & CENOTE_PUT_REPLICAS_MASK) > CENOTE_PUT_REPLICAS(CENOTE_REPLICAS_MAX))
+    if (client_check_put_flags(flags) != CENOTE_OK)
         return CENOTE_INVALID;
     for (size_t i = 0; i < count; i++) {
         int status = client_check_key(&items[i].key);

@@ -178,6 +178,17 @@ int client_check_buffers(const struct cenote_buffer *buffers, size_t count)
     return CENOTE_OK;
 }
 
+int client_check_put_flags(unsigned flags)
+{
+    const unsigned known = CENOTE_PUT_REPLACE | CENOTE_PUT_REPLICAS_MASK;
+
+    if (flags & ~known)
+        return CENOTE_INVALID;
+    return (flags & CENOTE_PUT_REPLICAS_MASK) > CENOTE_PUT_REPLICAS(CENOTE_REPLICAS_MAX)
+               ? CENOTE_INVALID
+               : CENOTE_OK;
+}
+
 const char *cenote_version(void)
 {
     return CENOTE_VERSION_TEXT;

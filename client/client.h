@@ -22,5 +22,7 @@ int client_check_buffers(const struct cenote_buffer *buffers, size_t count);
 /* Of whole batches; CENOTE_INVALID too for more than CENOTE_BATCH_MAX, and for unknown flags. */
 int client_check_gets(const struct cenote_get_item *items, size_t count);
 int client_check_puts(const struct cenote_put_item *items, size_t count, unsigned flags);
+/* CENOTE_OK or CENOTE_INVALID. */
+int client_check_put_flags(unsigned flags);
 
 #endif

@@ -238,6 +238,16 @@ int drive_refresh(struct drive *d)
     return status;
 }
 
+int drive_register(struct drive *d, void *addr, size_t len_bytes, uint64_t *id)
+{
+    return fabric_register(d->fabric, addr, len_bytes, MEMORY_HOST, id);
+}
+
+int drive_unregister(struct drive *d, uint64_t id)
+{
+    return fabric_unregister(d->fabric, id);
+}
+
 struct way_list {
     struct drive_way *ways; /* NULL: no memory */
     uint32_t count;

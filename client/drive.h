@@ -49,6 +49,10 @@ int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer
 int drive_change(struct drive *d, uint64_t seq, const struct wire_buf *request,
                  struct rpc_answer *answer, bool *lost);
 
+/* Registered memory, as in cenote/buffer.h. */
+int drive_register(struct drive *d, void *addr, size_t len_bytes, uint64_t *id);
+int drive_unregister(struct drive *d, uint64_t id);
+
 /* Brings the map up to date. */
 int drive_refresh(struct drive *d);
 /* Nodes that don't answer are given up after so long, when only the way to them is asked for. */

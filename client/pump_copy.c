@@ -11,6 +11,7 @@
 
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
+#include "transport/registry.h"
 
 #define RUNNING_FIRST 64u
 
@@ -101,6 +102,13 @@ static void lane_begin(struct pump *p, struct op *op, struct transfer_lane *l)
     node_due(p, n);
 }
 
+static void copy_over(struct op *op)
+{
+    registry_unpin(fabric_registry(op->pump->env.fabric), op->step.copies, op->step.copy_count,
+                   op->ticket);
+    op_done(op, CENOTE_OK, (struct wire_value){NULL});
+}
+
 /* Goes on with nodes for which there was no lane; or the step is carried out. */
 static void copy_goes_on(struct op *op)
 {
@@ -110,7 +118,7 @@ static void copy_goes_on(struct op *op)
         if (t->lanes[i].state != LANE_OVER)
             return;
     if (!transfer_goes_on(t)) {
-        op_done(op, CENOTE_OK, (struct wire_value){NULL});
+        copy_over(op);
         return;
     }
     for (size_t i = 0; i < t->lane_count; i++)
@@ -319,6 +327,7 @@ void copy_begin(struct op *op)
     struct transfer *t = &op->transfer;
 
     make_room(op);
+    op->ticket = registry_pin(fabric_registry(p->env.fabric), op->step.copies, op->step.copy_count);
     transfer_begin(t, p->env.fabric, op->step.copies, op->step.copy_count, op->lanes,
                    op->lanes == &op->lane ? 1 : TRANSFER_LANES_MAX);
     t->slice_bytes = PUMP_SLICE_BYTES;
@@ -347,7 +356,7 @@ void copy_cancel(struct op *op, int status)
             lane_stop(p, l);
     }
     transfer_cancel(t, CENOTE_CANCELLED);
-    op_done(op, CENOTE_OK, (struct wire_value){NULL});
+    copy_over(op);
 }
 
 /* ---- turns ----------------------------------------------------------------------------------- */

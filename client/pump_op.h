@@ -76,6 +76,7 @@ struct op {
     struct op *next_answered;
 
     struct transfer transfer;
+    uint64_t ticket;                   /* of registered buffers */
     struct transfer_lane lane, *lanes; /* lanes: &lane, or more */
 };
 

@@ -27,6 +27,7 @@
 #define STATE        "state"
 #define STATE_NEW    "state.new"
 #define SLOTS        "slots"
+#define DIRECTORY    "directory"
 #define PRIVATE_MODE 0600
 
 struct memdir {
@@ -146,6 +147,7 @@ static void clear_files(struct memdir *d)
 {
     d->named = false;
     remove_files(d->state_dir, STATE);
+    remove_files(d->state_dir, DIRECTORY);
     remove_files(d->dir, PREFIX);
     remove_files(d->slots_dir, "");
 }
@@ -393,6 +395,21 @@ int memdir_segment(const struct memdir *d, uint32_t segment)
         log_error("node", "cannot open segment %u in %s: %s", (unsigned)segment, d->path,
                   strerror(errno));
     return fd;
+}
+
+int memdir_directory(const struct memdir *d)
+{
+    struct stat st;
+    int fd =
+        openat(d->state_dir, DIRECTORY, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, PRIVATE_MODE);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+        (st.st_mode & 077) == 0)
+        return fd;
+    log_error("node", "cannot use " DIRECTORY " beside %s: %s", d->path,
+              fd < 0 ? strerror(errno) : "not a file of this user alone");
+    if (fd >= 0)
+        close(fd);
+    return CENOTE_IO;
 }
 
 int memdir_name(struct memdir *d, const struct memdir_state *state)

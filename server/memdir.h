@@ -4,6 +4,7 @@
  *
  *   MEMORY-DIR/segment-RANDOM    one file a segment, on tmpfs or hugetlbfs
  *   STATE-DIR/state              what the files hold, written anew as a whole and renamed
+ *   STATE-DIR/directory          of the extents (node/directory.h)
  *   STATE-DIR/slots/             who may still be writing (transport/shm/keep.h)
  *
  * STATE-DIR is MEMORY-DIR unless that is a hugetlbfs, where files can't be written to.
@@ -64,6 +65,10 @@ int memdir_recall(struct memdir *d, const uint64_t *lens_bytes, uint32_t count,
 int memdir_renew(struct memdir *d, const uint64_t *lens_bytes, uint32_t count);
 /* A descriptor of a segment's file; it is the caller's. CENOTE_IO: there is none; logged. */
 int memdir_segment(const struct memdir *d, uint32_t segment);
+
+/* A descriptor of the directory's file, which goes with the contents; it is the caller's.
+ * CENOTE_IO: there is none; logged. */
+int memdir_directory(const struct memdir *d);
 
 /* What a pool said: from now on the contents can be taken over. CENOTE_OK or CENOTE_IO, logged. */
 int memdir_name(struct memdir *d, const struct memdir_state *state);

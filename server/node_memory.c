@@ -19,6 +19,8 @@ struct node_memory {
     uint32_t made;
     bool kept;
     struct memdir_state state; /* as it was taken over */
+    struct directory *directory;
+    int directory_file; /* -1: it has no name */
     struct node *node;
     pthread_t populator;
     bool ending; /* atomic */
@@ -102,6 +104,43 @@ static int find_files(struct node_memory *m, bool keep)
     return m->kept ? CENOTE_OK : memdir_renew(o->memdir, o->lens_bytes, o->count);
 }
 
+static uint64_t directory_limit(const struct node_memory_options *o)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < o->count; i++)
+        total += o->lens_bytes[i];
+    return total > DIRECTORY_BYTES_MIN ? total : DIRECTORY_BYTES_MIN;
+}
+
+/* Touching what the machine doesn't have would bring on the kernel's OOM killer. */
+static bool is_spare(void *arg, uint64_t bytes)
+{
+    struct machine_memory machine;
+    (void)arg;
+    machine_memory(&machine);
+    return machine.available_bytes >= bytes + MEMORY_STEP_BYTES;
+}
+
+/* A directory that can't be taken over is begun anew: the service knows what belongs there. */
+static int make_directory(struct node_memory *m)
+{
+    struct directory_range ranges[SEGMENTS_MAX];
+    uint32_t count = m->kept ? m->made : 0;
+    for (uint32_t i = 0; i < count; i++)
+        ranges[i] =
+            (struct directory_range){m->state.segments[i].gva, m->state.segments[i].len_bytes};
+    if (m->options.memdir) {
+        m->directory_file = memdir_directory(m->options.memdir);
+        if (m->directory_file < 0)
+            return m->directory_file;
+    }
+    int status = directory_open(m->directory_file, directory_limit(&m->options), ranges, count,
+                                &m->directory);
+    if (status == CENOTE_OK)
+        directory_ask(m->directory, is_spare, NULL);
+    return status;
+}
+
 int node_memory_make(const struct node_memory_options *o, bool keep, struct node_memory **out)
 {
     struct node_memory *m = calloc(1, sizeof *m);
@@ -109,12 +148,15 @@ int node_memory_make(const struct node_memory_options *o, bool keep, struct node
         return CENOTE_NO_MEMORY;
     m->options = *o;
     m->ops = memory_ops_of(MEMORY_HOST);
+    m->directory_file = -1;
     int status = find_files(m, keep);
     while (status == CENOTE_OK && m->made < o->count) {
         status = make_segment(m, m->made);
         if (status == CENOTE_OK)
             m->made++;
     }
+    if (status == CENOTE_OK)
+        status = make_directory(m);
     if (status == CENOTE_OK)
         *out = m;
     else
@@ -126,6 +168,9 @@ void node_memory_free(struct node_memory *m)
 {
     for (uint32_t i = 0; i < m->made; i++)
         m->ops->destroy(&m->segments[i]);
+    directory_close(m->directory);
+    if (m->directory_file >= 0)
+        close(m->directory_file);
     free(m);
 }
 
@@ -142,6 +187,7 @@ uint64_t node_memory_reign(const struct node_memory *m)
 void node_memory_give(const struct node_memory *m, struct node *n)
 {
     struct hash128 pool;
+    node_set_directory(n, m->directory);
     for (uint32_t i = 0; i < m->made; i++) {
         const struct memdir_segment *s = &m->state.segments[i];
         node_add_memory(n, &m->segments[i]);

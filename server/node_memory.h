@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory of one life of a node: its segments, new ones or (named memory) those of an earlier
- * life, and the thread that populates them.
+ * life, the directory of what lies in them, and the thread that populates them.
  */
 #ifndef CENOTE_SERVER_NODE_MEMORY_H
 #define CENOTE_SERVER_NODE_MEMORY_H
@@ -36,7 +36,7 @@ void node_memory_free(struct node_memory *m);
 bool node_memory_kept(const struct node_memory *m);
 /* The highest reign that it knows of; 0: none. */
 uint64_t node_memory_reign(const struct node_memory *m);
-/* Gives the segments to the node, with what they hold. */
+/* Gives the segments to the node, with what they hold, and the directory. */
 void node_memory_give(const struct node_memory *m, struct node *n);
 
 /* Begins to touch all of it, and to tell the node how much may be used. CENOTE_OK,

@@ -48,6 +48,7 @@ struct fabric {
     pthread_mutex_t lock;
     struct xcopy_credentials who;
     uint64_t generations; /* given out */
+    struct registry *registry;
     struct fabric_node *buckets[BUCKETS];
     struct epoch *epoch;
     _Atomic(struct fabric_link *) doors[DOORS];
@@ -170,8 +171,13 @@ struct fabric *fabric_new(enum cenote_transport allowed)
     struct fabric *f = calloc(1, sizeof *f);
     if (f == NULL)
         return NULL;
+    f->registry = registry_new(xcopy_transports);
     f->epoch = epoch_new();
-    if (f->epoch == NULL) {
+    if (f->registry == NULL || f->epoch == NULL) {
+        if (f->registry != NULL)
+            registry_free(f->registry);
+        if (f->epoch != NULL)
+            epoch_free(f->epoch);
         free(f);
         return NULL;
     }
@@ -190,6 +196,7 @@ void fabric_free(struct fabric *f)
     close_links(f, NULL);
     assert(f->leaving == NULL);
     epoch_free(f->epoch);
+    registry_free(f->registry);
     pthread_mutex_destroy(&f->lock);
     free(f);
 }
@@ -231,7 +238,24 @@ void fabric_abandon(struct fabric *f)
     }
     links_abandon(f->leaving);
     epoch_free(f->epoch);
+    registry_abandon(f->registry);
     free(f);
+}
+
+struct registry *fabric_registry(struct fabric *f)
+{
+    return f->registry;
+}
+
+int fabric_register(struct fabric *f, void *addr, size_t len_bytes, enum memory_kind kind,
+                    uint64_t *id)
+{
+    return registry_add(f->registry, addr, len_bytes, kind, id);
+}
+
+int fabric_unregister(struct fabric *f, uint64_t id)
+{
+    return registry_drop(f->registry, id);
 }
 
 static bool same_credentials(const struct xcopy_credentials *a, const struct xcopy_credentials *b)
@@ -497,6 +521,7 @@ const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeou
 bool fabric_read_now(struct fabric *f, struct fabric_req *req)
 {
     assert(req->x.op == XCOPY_READ);
+    uint64_t pins = registry_pin(f->registry, req, 1);
     unsigned ticket = epoch_enter(f->epoch);
     struct fabric_link *link = atomic_load(door_of(f, req->node));
     bool open = link != NULL && link->channel->node == req->node;
@@ -505,5 +530,6 @@ bool fabric_read_now(struct fabric *f, struct fabric_req *req)
         assert(req->x.status != XCOPY_IN_PROGRESS);
     }
     epoch_leave(f->epoch, ticket);
+    registry_unpin(f->registry, req, 1, pins);
     return open;
 }

@@ -47,6 +47,10 @@ void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_
 /* Reads at once, without a lock, if an open channel to the node can: then true, and the request has
  * its status. False: nothing was done; fabric_run() can. Any thread. */
 bool fabric_read_now(struct fabric *f, struct fabric_req *req);
+/* Registered memory, as cenote_buffer_register() and cenote_buffer_unregister(). Any thread. */
+int fabric_register(struct fabric *f, void *addr, size_t len_bytes, enum memory_kind kind,
+                    uint64_t *id);
+int fabric_unregister(struct fabric *f, uint64_t id);
 
 /* Name of the transport in use to a node, e.g. "shm"; connects if need be. NULL: not reachable. */
 const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeout_ms);

@@ -4,6 +4,7 @@
 #define CENOTE_TRANSPORT_FABRIC_LINK_H
 
 #include "transport/fabric.h"
+#include "transport/registry.h"
 
 struct fabric_node;
 
@@ -30,5 +31,8 @@ int fabric_link_take(struct fabric *f, uint64_t node, enum fabric_want want, uin
                      struct fabric_link **out, bool *reused);
 /* Gives it back; one that is broken is not kept. */
 void fabric_link_give(struct fabric *f, struct fabric_link *link, bool broken);
+
+/* The memory that is registered with it. */
+struct registry *fabric_registry(struct fabric *f);
 
 #endif

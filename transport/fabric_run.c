@@ -95,6 +95,7 @@ void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_
 {
     struct transfer_lane lanes[TRANSFER_LANES_MAX];
     struct transfer t;
+    uint64_t ticket = registry_pin(fabric_registry(f), reqs, count);
     transfer_begin(&t, f, reqs, count, lanes, TRANSFER_LANES_MAX);
     while (transfer_goes_on(&t)) {
         lend_open(&t, timeout_ms);
@@ -102,4 +103,5 @@ void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_
         connect_waiting(&t, timeout_ms);
         drive(&t, timeout_ms);
     }
+    registry_unpin(fabric_registry(f), reqs, count, ticket);
 }

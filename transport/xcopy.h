@@ -127,6 +127,12 @@ struct xcopy_transport {
      * unmapped (it isn't mapped here). */
     void (*abandon)(struct xcopy_channel *c);
 
+    /* Memory was registered that requests will use, on any channel; *handle is the transport's.
+     * CENOTE_OK, CENOTE_NO_MEMORY, CENOTE_NOT_SUPPORTED. Any thread. Both NULL: the transport takes
+     * memory as it comes. */
+    int (*register_memory)(void *addr, uint64_t len_bytes, enum memory_kind kind, void **handle);
+    void (*forget_memory)(void *handle);
+
     /* Takes a request; sets its status (in progress, done or failed). Requests of one channel
      * complete in order. A failed request may break the channel: alive() tells. */
     void (*submit)(struct xcopy_channel *c, struct xcopy_req *req);

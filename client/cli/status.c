@@ -93,6 +93,8 @@ static void print_node(const json_t *pool, const json_t *n)
     printf("  shm %s, tcp %s\n", text(n, "shm"), text(n, "tcp"));
     printf("  %-18s %-5s %11s %11s %11s\n", "segment", "kind", "length", "used", "populated");
     json_array_foreach(json_object_get(n, "segments"), i, s) print_segment(s);
+    printf("  directory: %" PRIu64 " extents, %" PRIu64 " not yet told\n",
+           number(n, "directory_extents"), number(n, "directory_lag"));
 }
 
 static void print_pool(const json_t *pool)

@@ -16,6 +16,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = "doc/man"
 MADE = '.\\" Made by doc/man/generate.py from include/cenote/: change the headers instead.'
 COLUMNS = 72
+MAIN = "cenote/cenote.h"
+# Headers with an overview of their own, beside the main one.
+PARTS = (("cenote/buffer.h", "cenote_buffers", "registered memory"),
+         ("cenote/range.h", "cenote_ranges", "parts of values"))
 LINK = "Compile and link with \\fIpkg\\-config \\-\\-cflags \\-\\-libs cenote\\fP."
 
 
@@ -29,9 +33,9 @@ def _sentence(text):
     return text[:1].upper() + text[1:]
 
 
-def _paragraph(declared, name):
-    """A paragraph "Name: ..." of a header's opening comment."""
-    about = "\n\n".join(declared.about.values())
+def _paragraph(declared, name, header):
+    """A paragraph "Name: ..." of a header's opening comment, or else of the main header's."""
+    about = declared.about[header] + "\n\n" + declared.about[MAIN]
     found = re.search(rf"^{name}: (.*?)(?:\n\n|\Z)", about, re.S | re.M)
     return troff.prose(_sentence(troff.fill(found.group(1)))) if found else ""
 
@@ -100,14 +104,15 @@ def _errors(declared, function):
     lines = [troff.item(f".B {s.name}", troff.escape(_sentence(s.text) + "."))
              for s in declared.statuses if s.name in named and s.number != 0]
     if function.code.startswith("int "):
-        lines.append(".PP\n" + _paragraph(declared, "Errors"))
+        lines.append(".PP\n" + _paragraph(declared, "Errors", function.header))
     return lines
 
 
 def _threads(declared, function):
     """The rule of the function itself, or else the header's."""
     own = re.search(r"Any thread\.|No other call[^.]*\.", function.comment)
-    return troff.fill(own.group()) if own else _paragraph(declared, "Threads")
+    return troff.fill(own.group()) if own else _paragraph(declared, "Threads",
+                                                                function.header)
 
 
 def _section(name, lines):
@@ -185,15 +190,14 @@ def _statuses(declared):
 
 
 def overview_page(declared):
-    name = "cenote/cenote.h"
     limits = [troff.item(f".BR {c.name} \" = {troff.literal(c.value)}\"",
                          troff.prose(troff.fill(c.comment))) for c in declared.constants]
     functions = [troff.item(f".BR {f.name} (3)", _sentence(_summary(f.comment)) + ".")
                  for f in declared.functions]
     lines = [troff.LICENCE, MADE, troff.title("cenote", 7, "Miscellaneous"),
              troff.heading("NAME"), "cenote \\- a pool of donated memory with a key/value store",
-             troff.heading("SYNOPSIS"), ".nf", f".B #include <{name}>", ".fi", ".PP", LINK]
-    lines += _about(declared.about[name])
+             troff.heading("SYNOPSIS"), ".nf", f".B #include <{MAIN}>", ".fi", ".PP", LINK]
+    lines += _about(declared.about[MAIN])
     lines += _section("FUNCTIONS", functions)
     lines += _section("LIMITS", limits)
     lines += _section("STATUS CODES", _statuses(declared))

@@ -210,6 +210,30 @@ static void check_extents(struct check *k)
     free(used);
 }
 
+/* ---- what the nodes must have in their directories ---- */
+
+static void check_directories(struct check *k)
+{
+    struct core *c = k->core;
+    for (uint32_t i = 0; i < c->members.range_count; i++) {
+        const struct incarnation *in = c->members.ranges[i];
+        struct directory_sum sum = {0};
+        for (uint32_t ref = 0; ref < table_refs(&c->table); ref++) {
+            struct object *o = table_at(&c->table, ref);
+            for (uint32_t n = 0; o != NULL && n < object_extents(o); n++) {
+                const struct piece *p = object_piece(o, n);
+                if (o->state == OBJECT_COMMITTED && piece_there(p) &&
+                    gva_covers(in->gva, in->len_bytes, p->gva, p->payload_len))
+                    directory_sum_add(&sum, p->gva, o->put_id);
+            }
+        }
+        if (sum.entries != in->directory.entries || sum.digest != in->directory.digest)
+            FAULT(k, "at %llx there are %llu committed extents, not %llu",
+                  (unsigned long long)in->gva.v, (unsigned long long)sum.entries,
+                  (unsigned long long)in->directory.entries);
+    }
+}
+
 unsigned core_check(struct core *c)
 {
     struct check k = {.core = c};
@@ -223,5 +247,6 @@ unsigned core_check(struct core *c)
     check_sessions(&k);
     check_table(&k);
     check_extents(&k);
+    check_directories(&k);
     return k.faults;
 }

@@ -37,6 +37,7 @@ void core_tick(struct core *c)
     puts_tick(c);
     objects_sweep(c);
     reuse_tick(c);
+    directory_tick(c);
 }
 
 void core_free(struct core *c)

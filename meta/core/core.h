@@ -16,6 +16,7 @@
 
 #include "meta/core/change.h"
 #include "meta/core/claims.h"
+#include "meta/core/directory.h"
 #include "meta/core/env.h"
 #include "meta/core/ids.h"
 #include "meta/core/members.h"
@@ -58,6 +59,7 @@ struct core {
     struct table table;
     struct claims claims;
     struct members members;
+    struct directory_work directory;
     struct sessions sessions;
     struct spaces spaces;
     struct list puts; /* struct put, PENDING, by age */

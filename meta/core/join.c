@@ -184,6 +184,7 @@ static void take_connection(struct join *j)
     n->peer = j->peer;
     n->line = j->line;
     n->again_ms = 0;
+    directory_joined(j->core, n);
     n->state = NODE_SUSPECT;
     members_heartbeat(j->core, n);
 }

@@ -59,8 +59,10 @@ struct node *members_add(struct core *c, uint64_t id, const char *name)
 
 void node_release(struct node *n)
 {
-    if (n->gone && n->calls == 0)
-        free(n);
+    if (!n->gone || n->calls > 0)
+        return;
+    directory_free(n);
+    free(n);
 }
 
 static void node_remove(struct core *c, struct node *n)
@@ -137,6 +139,7 @@ int members_populated(struct core *c, struct node *n, const struct node_heartbea
         if (p->populated_bytes[i] > alloc_upto(a))
             (void)alloc_extend(a, p->populated_bytes[i]);
     }
+    directory_heard(c, n, p);
     return CENOTE_OK;
 }
 
@@ -178,6 +181,7 @@ void members_free(struct core *c)
             alloc_free_all(n->segments[i]->alloc);
             free(n->segments[i]);
         }
+        directory_free(n);
         free(n);
     }
     free(c->members.ranges);

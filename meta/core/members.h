@@ -16,6 +16,7 @@
 
 #include "meta/core/alloc.h"
 #include "meta/core/change.h"
+#include "meta/core/directory.h"
 #include "meta/core/env.h"
 #include "meta/core/list.h"
 #include "meta/stub/messages.h"
@@ -35,8 +36,9 @@ struct incarnation {
     uint32_t kind; /* enum segment_kind */
     struct node *node;
     struct alloc *alloc;
-    struct list voids;   /* struct extent_work: seals to be overwritten */
-    struct list voiding; /* likewise, on the way to the node */
+    struct list voids;              /* struct extent_work: seals to be overwritten */
+    struct list voiding;            /* likewise, on the way to the node */
+    struct directory_sum directory; /* of its committed extents */
 };
 
 struct node {
@@ -63,7 +65,8 @@ struct node {
     bool leaving;          /* it said so: it closes the connection itself
                              */
     bool gone;             /* no member any more; freed with its last call */
-    struct join *join;     /* on the way to the store */
+    struct node_directory directory;
+    struct join *join; /* on the way to the store */
     struct change death;
 };
 

@@ -74,6 +74,7 @@ void objects_retire(struct ending *e, struct claim *claim)
     if (e->object->visible)
         table_hide(&c->table, e->object);
     e->object->state = OBJECT_REMOVED;
+    directory_retired(c, e->object);
     e->lease_end_ms = reuse_lease_end(c, e->object);
     e->claim = claim;
     e->missed = !objects_lost(c, e->object);

@@ -134,6 +134,7 @@ static void committed(struct change *ch, int status)
         p->older = NULL;
         p->phase = PUT_SHOWING;
         p->object->state = OBJECT_COMMITTED;
+        directory_committed(c, p->object);
         claim->successor = p->object;
         begin_dropped(p);
         if (older != NULL)

@@ -114,6 +114,7 @@ static int recover_committed(struct core *c, struct object *o)
     if (table_by_key(&c->table, &o->key_hash) != NULL ||
         (claim != NULL && claim->successor != NULL))
         return CENOTE_IO; /* two objects of one key */
+    directory_recovered(c, o);
     if (claim != NULL)
         return hide(c, claim, o);
     table_show(&c->table, o);

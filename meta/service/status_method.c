@@ -49,7 +49,7 @@ static void put_segment(const struct incarnation *i, struct wire_buf *b)
 static void put_node(const struct core *c, const struct node *n, struct wire_buf *b)
 {
     static const char *const states[] = {"alive", "suspect", "dead"};
-    wire_put_map(b, 11);
+    wire_put_map(b, 14);
     put_number(b, "node", n->id);
     put_text(b, "name", n->name);
     put_text(b, "state", states[n->state]);
@@ -61,6 +61,9 @@ static void put_node(const struct core *c, const struct node *n, struct wire_buf
     put_text(b, "shm", n->shm);
     put_text(b, "tcp", n->tcp);
     put_number(b, "heartbeat_age_ms", c->patient_ms - n->heard_ms);
+    put_number(b, "directory_extents", directory_extents(n));
+    put_number(b, "directory_entries", n->directory.told.entries);
+    put_number(b, "directory_lag", directory_lag(n));
     wire_put_str(b, "segments");
     wire_put_array(b, n->segment_count);
     for (uint32_t i = 0; i < n->segment_count; i++)

@@ -15,6 +15,7 @@
 
 #include <cenote/cenote.h>
 
+#include "meta/stub/directory.h"
 #include "transport/base/extent.h"
 #include "transport/base/grant.h"
 #include "transport/base/gva.h"
@@ -290,10 +291,13 @@ bool node_join_params_get(struct wire_value v, struct node_join_params *p);
 void node_join_result_put(struct wire_buf *b, const struct node_join_result *r);
 bool node_join_result_get(struct wire_value v, struct node_join_result *r);
 
-/* node_heartbeat [[bytes populated of each segment]] -> [reign]; node_leave [] -> nil. */
+/* node_heartbeat [[bytes populated of each segment], sum of the directory | nil] -> [reign]; nil:
+ * the node keeps none. node_leave [] -> nil. */
 struct node_heartbeat_params {
     uint32_t segment_count;
     uint64_t populated_bytes[SEGMENTS_MAX];
+    bool has_directory;
+    struct directory_sum directory;
 };
 void node_heartbeat_params_put(struct wire_buf *b, const struct node_heartbeat_params *p);
 bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params *p);

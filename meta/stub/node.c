@@ -96,10 +96,14 @@ bool node_join_result_get(struct wire_value v, struct node_join_result *r)
 void node_heartbeat_params_put(struct wire_buf *b, const struct node_heartbeat_params *p)
 {
     assert(p->segment_count <= SEGMENTS_MAX);
-    wire_put_array(b, 1);
+    wire_put_array(b, 2);
     wire_put_array(b, p->segment_count);
     for (uint32_t i = 0; i < p->segment_count; i++)
         wire_put_uint(b, p->populated_bytes[i]);
+    if (p->has_directory)
+        directory_sum_put(b, &p->directory);
+    else
+        wire_put_nil(b);
 }
 
 bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params *p)
@@ -110,6 +114,8 @@ bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params
         p->populated_bytes[i] = fields_uint(&populated);
         fields_require(&f, fields_ok(&populated));
     }
+    p->has_directory = !fields_nil(&f);
+    fields_require(&f, !p->has_directory || directory_sum_get(wire_at(v, 1), &p->directory));
     return fields_ok(&f);
 }
 

@@ -287,6 +287,22 @@ static void serve_void(struct member *m, const struct wire_msg *msg)
     answer(m, msg->msgid, status);
 }
 
+static void serve_directory(struct member *m, const struct wire_msg *msg,
+                            int (*serve)(struct node *n, struct wire_value params,
+                                         struct wire_buf *result))
+{
+    struct wire_buf b = {0};
+    wire_put_result(&b, msg->msgid);
+    int status = serve(m->node, msg->params, &b);
+    if (status == CENOTE_OK && b.failed)
+        status = CENOTE_NO_MEMORY;
+    if (status == CENOTE_OK)
+        m->env.answer(m->env.arg, b.data, b.len);
+    else
+        answer(m, msg->msgid, status);
+    wire_buf_free(&b);
+}
+
 void member_message(struct member *m, const struct wire_msg *msg)
 {
     if (msg->kind != WIRE_REQUEST)
@@ -297,6 +313,10 @@ void member_message(struct member *m, const struct wire_msg *msg)
         serve_fence(m, msg);
     else if (strcmp(msg->method, METHOD_VOID) == 0)
         serve_void(m, msg);
+    else if (strcmp(msg->method, METHOD_DIRECTORY) == 0)
+        serve_directory(m, msg, node_directory);
+    else if (strcmp(msg->method, METHOD_DIRECTORY_READ) == 0)
+        serve_directory(m, msg, node_directory_read);
     else
         answer(m, msg->msgid, CENOTE_NO_METHOD);
 }

@@ -41,6 +41,7 @@ struct node {
     struct hash128 expected_pool;
     struct segment segments[SEGMENTS_MAX];
     uint32_t segment_count;
+    struct directory *directory; /* NULL: none */
     struct xcopy_exporter *exporters[NODE_EXPORTERS_MAX];
     uint32_t exporter_count;
     struct fence *fences;
@@ -151,6 +152,17 @@ void node_take_over_pool(struct node *n, const struct hash128 *pool)
     n->expected_pool = *pool;
 }
 
+void node_set_directory(struct node *n, struct directory *directory)
+{
+    assert(!n->joined);
+    n->directory = directory;
+}
+
+struct directory *node_directory_of(const struct node *n)
+{
+    return n->directory;
+}
+
 void node_set_populated(struct node *n, uint32_t segment, uint64_t bytes)
 {
     assert(segment < n->segment_count && bytes <= n->segments[segment].x.memory.len_bytes);
@@ -191,6 +203,9 @@ void node_heartbeat_params(const struct node *n, struct node_heartbeat_params *o
     out->segment_count = n->segment_count;
     for (uint32_t i = 0; i < n->segment_count; i++)
         out->populated_bytes[i] = populated_of(&n->segments[i]);
+    out->has_directory = n->directory != NULL;
+    if (n->directory)
+        out->directory = directory_sum(n->directory);
 }
 
 /* Two pools may have given the same incarnations. */
@@ -385,11 +400,22 @@ static const struct segment *segment_of(const struct node *n, struct gva gva, ui
     return NULL;
 }
 
+static const struct segment *segment_of_extent(const struct node *n, struct gva gva,
+                                               uint64_t payload_len)
+{
+    if (payload_len > EXTENT_PAYLOAD_MAX || gva.v % EXTENT_ALIGN != 0)
+        return NULL;
+    return segment_of(n, gva, extent_size(payload_len));
+}
+
+bool node_has_extent(const struct node *n, struct gva gva, uint64_t payload_len)
+{
+    return segment_of_extent(n, gva, payload_len) != NULL;
+}
+
 int node_void(struct node *n, struct gva gva, uint64_t payload_len)
 {
-    const struct segment *s = NULL;
-    if (payload_len <= EXTENT_PAYLOAD_MAX && gva.v % EXTENT_ALIGN == 0)
-        s = segment_of(n, gva, extent_size(payload_len));
+    const struct segment *s = segment_of_extent(n, gva, payload_len);
     if (!s) {
         log_error("node", "void of 0x%llx, payload of %llu bytes: not an extent of this node",
                   (unsigned long long)gva.v, (unsigned long long)payload_len);
@@ -402,5 +428,7 @@ int node_void(struct node *n, struct gva gva, uint64_t payload_len)
      * node that looks for holds after the void, must not miss each other. */
     __atomic_store_n((uint32_t *)(void *)((uint8_t *)s->x.memory.base + state_at),
                      htole32(SEAL_STATE_VOID), __ATOMIC_SEQ_CST);
+    if (n->directory)
+        directory_drop(n->directory, gva);
     return CENOTE_OK;
 }

@@ -14,6 +14,7 @@
 #define CENOTE_SERVER_NODE_NODE_H
 
 #include "meta/stub/messages.h"
+#include "server/node/directory.h"
 #include "transport/xcopy.h"
 
 #define NODE_EXPORTERS_MAX 4u
@@ -46,6 +47,8 @@ void node_add_exporter(struct node *n, struct xcopy_exporter *exporter);
  * pool (node_pool()): its join must confirm all of it. */
 void node_take_over(struct node *n, uint32_t segment, uint64_t incarnation, struct gva gva);
 void node_take_over_pool(struct node *n, const struct hash128 *pool);
+/* The directory of extents; it stays the caller's. Without one the node keeps none. */
+void node_set_directory(struct node *n, struct directory *directory);
 /* How much of a segment may be used. Any thread. */
 void node_set_populated(struct node *n, uint32_t segment, uint64_t bytes);
 uint64_t node_populated(const struct node *n);
@@ -77,7 +80,17 @@ void node_forget_tags(struct node *n);
 /* Reports the fences that have been done meanwhile. */
 void node_poll(struct node *n);
 
-/* Makes one extent's seal void. CENOTE_OK or CENOTE_BAD_RANGE. */
+/* Makes one extent's seal void, and drops its entry in the directory. CENOTE_OK or
+ * CENOTE_BAD_RANGE. */
 int node_void(struct node *n, struct gva gva, uint64_t payload_len);
+
+/* The directory's calls (directory_calls.c): CENOTE_OK, and result has its answer; or what is
+ * answered instead. */
+int node_directory(struct node *n, struct wire_value params, struct wire_buf *result);
+int node_directory_read(struct node *n, struct wire_value params, struct wire_buf *result);
+/* NULL: there is none. */
+struct directory *node_directory_of(const struct node *n);
+/* Does the extent lie in this node's memory? */
+bool node_has_extent(const struct node *n, struct gva gva, uint64_t payload_len);
 
 #endif

@@ -10,6 +10,9 @@
     X(scattered)                                                                                   \
     X(ranges)                                                                                      \
     X(write_in_parts)                                                                              \
+    X(parts_by_many)                                                                               \
+    X(part_and_list)                                                                               \
+    X(unmapped)                                                                                    \
     X(pipelined)                                                                                   \
     X(bad_requests)                                                                                \
     X(out_of_range)                                                                                \

@@ -107,13 +107,76 @@ int world_start(struct world *w)
     return w->started;
 }
 
+/* ---- what a node with a directory does ---- */
+
+static int take_entries(struct end *e, struct wire_value params)
+{
+    struct directory_params p;
+    struct directory_entry entry;
+    bool good = directory_params_get(params, &p);
+    assert(good && p.reign == e->joined.reign);
+    e->directory_calls++;
+    if (p.part == DIRECTORY_FIRST)
+        directory_round_begin(e->directory);
+    for (uint32_t i = 0; i < p.count; i++) {
+        good = directory_entry_get(wire_at(p.entries, i), &entry);
+        assert(good);
+        int status = directory_set(e->directory, &entry);
+        if (status != CENOTE_OK)
+            return status;
+    }
+    if (p.part == DIRECTORY_LAST)
+        directory_round_end(e->directory);
+    return CENOTE_OK;
+}
+
+static void drop_entries(struct end *e, struct wire_value params)
+{
+    uint64_t reign, payload_len;
+    uint32_t count;
+    struct wire_value extents;
+    struct gva gva;
+    bool good = void_params_get(params, &reign, &count, &extents);
+    for (uint32_t i = 0; good && i < count; i++) {
+        good = void_extent_get(wire_at(extents, i), &gva, &payload_len);
+        directory_drop(e->directory, gva);
+    }
+    assert(good);
+}
+
+/* The effect, and the result. */
+static int perform(struct end *e, const struct call *call, struct wire_buf *result)
+{
+    bool is_directory = strcmp(call->method, METHOD_DIRECTORY) == 0;
+    if (is_directory && e->directory_refusal != CENOTE_OK)
+        return e->directory_refusal;
+    if (e->directory != NULL && strcmp(call->method, METHOD_VOID) == 0)
+        drop_entries(e, call->msg.params);
+    int status = is_directory ? take_entries(e, call->msg.params) : CENOTE_OK;
+    if (e->answers_garbage) {
+        wire_put_uint(result, 42);
+    } else if (is_directory && status == CENOTE_OK) {
+        struct directory_sum sum = directory_sum(e->directory);
+        directory_sum_put(result, &sum);
+    } else {
+        wire_put_nil(result);
+    }
+    return status;
+}
+
 static void call_drop(struct end *e, unsigned i, int status)
 {
-    static const uint8_t nil = 0xc0, forty_two = 42;
+    static const uint8_t nil = 0xc0;
     struct call call = e->calls[i];
     struct wire_msg holder = {0};
     struct wire_value result;
-    int parsed = wire_parse_value(e->answers_garbage ? &forty_two : &nil, 1, &holder, &result);
+    struct wire_buf b = {0};
+    if (status == CENOTE_OK)
+        status = perform(e, &call, &b);
+    if (status == CENOTE_OK && b.failed)
+        status = CENOTE_NO_MEMORY;
+    int parsed = wire_parse_value(status == CENOTE_OK ? b.data : &nil,
+                                  status == CENOTE_OK ? b.len : 1, &holder, &result);
     assert(parsed == CENOTE_OK);
     memmove(&e->calls[i], &e->calls[i + 1], (--e->call_count - i) * sizeof(call));
     if (status == CENOTE_OK && e->world->replied != NULL)
@@ -122,6 +185,7 @@ static void call_drop(struct end *e, unsigned i, int status)
     free(call.frame);
     call.done(call.arg, status, status == CENOTE_OK ? result : (struct wire_value){NULL});
     wire_msg_free(&holder);
+    wire_buf_free(&b);
 }
 
 static void end_free(struct end *e)
@@ -537,10 +601,19 @@ struct end *node_join(struct world *w, const struct node_join_params *p, int *st
     return e;
 }
 
+int node_heartbeat_with(struct end *e, uint32_t segments, uint64_t populated, struct directory *d)
+{
+    e->directory = d;
+    return node_heartbeat(e, segments, populated);
+}
+
 int node_heartbeat(struct end *e, uint32_t segments, uint64_t populated)
 {
     struct wire_buf b;
-    struct node_heartbeat_params p = {.segment_count = segments};
+    struct node_heartbeat_params p = {.segment_count = segments,
+                                      .has_directory = e->directory != NULL};
+    if (e->directory != NULL)
+        p.directory = directory_sum(e->directory);
     for (uint32_t i = 0; i < segments; i++)
         p.populated_bytes[i] = populated;
     uint32_t msgid = end_request(e, &b, METHOD_NODE_HEARTBEAT);

@@ -10,6 +10,7 @@
 
 #include "meta/service/service.h"
 #include "meta/stub/messages.h"
+#include "server/node/directory.h"
 #include "tests/support/memstore.h"
 
 #define END_ANSWERS 512u
@@ -50,6 +51,9 @@ struct end {
     struct session_open_result session;
     /* nodes */
     struct node_join_result joined;
+    struct directory *directory; /* the test's; NULL: the node keeps none */
+    unsigned directory_calls;
+    int directory_refusal; /* instead of the calls' effect */
 };
 
 struct world {
@@ -125,6 +129,8 @@ struct node_join_params node_params(const char *name, uint64_t boot, uint32_t se
 /* Joins over a connection of its own; *status tells how it ended, e->joined the result. */
 struct end *node_join(struct world *w, const struct node_join_params *p, int *status);
 int node_heartbeat(struct end *e, uint32_t segments, uint64_t populated);
+/* The same from a node that keeps a directory, which is the test's. */
+int node_heartbeat_with(struct end *e, uint32_t segments, uint64_t populated, struct directory *d);
 /* A node with fully populated segments. */
 struct end *node_up(struct world *w, const char *name, uint64_t boot, uint32_t segments,
                     uint64_t len_bytes);

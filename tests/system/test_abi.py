@@ -29,7 +29,7 @@ HELP = (f"The interface has changed. Applications that are installed break when 
 
 def layout_program(declared):
     """C that prints sizes, offsets and values, a line for each."""
-    lines = ["#include <cenote/async.h>", "#include <cenote/cenote.h>", "#include <stdio.h>",
+    lines = [*(f"#include <{name}>" for name in sorted(declared.about)), "#include <stdio.h>",
              "int main(void)", "{"]
 
     def say(text, value):

@@ -317,7 +317,8 @@ class Cases:
             return Pool(nodes=1, split=True, dram=48 * MIB, options=SHORT)
 
         def populate(one):
-            one.add_client("one/", "shm", keys=1, size="4K", pause=5000)
+            for transport in ("shm", "tcp"):
+                one.add_client("one/", transport, keys=1, size="4K", pause=4000)
             one.add_reader("one/", rest_s=0, keys=1)
         self.play(make, 1, populate, lambda one: (lambda: None,))
 

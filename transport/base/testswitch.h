@@ -19,6 +19,7 @@ enum test_switch {
     TEST_KEEP,    /* a node forgets the slots of its earlier life */
     TEST_RETRY,   /* the service keeps no answers: a repeated call is done again */
     TEST_CANCEL,  /* an operation completes while its copy is still under way */
+    TEST_ENTRIES, /* a node drops no entry of its directory */
     TEST_VOID,    /* a node says that a seal is void, and leaves it alive */
     TEST_SWITCHES /* their number */
 };

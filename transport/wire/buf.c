@@ -171,6 +171,14 @@ void wire_put_map(struct wire_buf *b, uint32_t count)
         put_count(b, count, 0, 0xde);
 }
 
+void wire_put_encoded(struct wire_buf *b, const struct wire_buf *values)
+{
+    uint8_t *at = values->failed ? NULL : buf_take(b, values->len);
+    b->failed |= values->failed;
+    if (at != NULL && values->len > 0)
+        memcpy(at, values->data, values->len);
+}
+
 void wire_put_request(struct wire_buf *b, uint32_t msgid, const char *method)
 {
     uint8_t *at = buf_take(b, WIRE_REQUEST_HEAD);

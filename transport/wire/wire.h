@@ -48,6 +48,8 @@ void wire_put_str(struct wire_buf *b, const char *text); /* NUL-terminated */
 void wire_put_bin(struct wire_buf *b, const void *data, size_t len_bytes);
 void wire_put_array(struct wire_buf *b, uint32_t count); /* the elements follow */
 void wire_put_map(struct wire_buf *b, uint32_t count);   /* key, value, key, value ... follow */
+/* Values that another buffer holds already; one that failed makes this one fail. */
+void wire_put_encoded(struct wire_buf *b, const struct wire_buf *values);
 
 /* The heads of messages; params or result follow as the next value written. A request's msgid is
  * always written as 32 bits, so that the head of every request has the same length. */

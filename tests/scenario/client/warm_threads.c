@@ -20,11 +20,11 @@
 #define KEYS         6u
 #define WRITERS      2u
 #define GETTERS      4u
-#define REPLACES     300u /* of each writer */
+#define REPLACES     120u /* of each writer */
 #define LEASE_MS     6u
 #define LEASED_EVERY 10u /* replaces that wait for the lease, for want of a void */
 #define GETS_BETWEEN 20u
-#define BETWEEN_MS   50u
+#define BETWEEN_MS   20u
 #define VALUE_BYTES  3000u
 #define WARM_LEAST   1000u
 #define TRIES_MAX    1000u

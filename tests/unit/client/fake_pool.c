@@ -95,9 +95,9 @@ static void copy_payload(struct xcopy_req *x, uint8_t *extent)
         if (n == 0)
             continue;
         if (x->op == XCOPY_WRITE)
-            memcpy(extent + at, local, n);
+            memcpy(extent + x->offset + at, local, n);
         else
-            memcpy(local, extent + at, n);
+            memcpy(local, extent + x->offset + at, n);
         if (x->sums)
             sums_update(x->sums, local, n);
         at += n;
@@ -118,10 +118,13 @@ static void copy_run(struct fake *f, struct fabric_req *r)
         x->status = status;
         return;
     }
+    assert(x->offset <= x->payload_len && x->len_bytes <= x->payload_len - x->offset);
     copy_payload(x, extent);
     if (x->op == XCOPY_WRITE) {
-        x->seal_it(x);
-        memcpy(extent + size - x->tail_len, x->tail, x->tail_len);
+        if (x->seal_it)
+            x->seal_it(x);
+        if (x->tail_len > 0)
+            memcpy(extent + size - x->tail_len, x->tail, x->tail_len);
     } else {
         memcpy(x->tail, extent + size - x->tail_len, x->tail_len);
     }
@@ -359,6 +362,7 @@ static int serve_lookup(struct fake *f, struct wire_value params, struct wire_bu
     if (!keys_params_get(params, &p))
         assert(!"malformed lookup");
     f->lookups++;
+    f->keys_asked += p.count;
     if (f->answer_max && p.count > f->answer_max)
         return CENOTE_FRAME_SIZE;
     wire_put_array(out, 2);

@@ -42,7 +42,7 @@ struct fake {
     uint64_t next_put, seq, started_seq;
     bool repeating;   /* the last put_start came again */
     uint64_t session; /* that the next call is answered to */
-    unsigned calls, lookups, starts, commits, aborts, copies, refreshes, waits;
+    unsigned calls, lookups, keys_asked, starts, commits, aborts, copies, refreshes, waits;
 
     uint64_t stripe_bytes; /* how the service cuts values; 0: not at all */
     uint32_t replicas;     /* that it makes when it isn't told */

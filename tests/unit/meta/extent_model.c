@@ -139,6 +139,8 @@ void model_replied(struct extent_model *m, const struct end *node, const struct 
         }
         return;
     }
+    if (strcmp(call->method, METHOD_VOID) != 0)
+        return;
     bool good = void_params_get(call->msg.params, &reign, &count, &extents);
     assert(good);
     for (uint32_t k = 0; k < count; k++) {

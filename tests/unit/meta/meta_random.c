@@ -8,7 +8,9 @@
  *   - no extent is granted again before its writer is done, its seal void and its lease over;
  *   - what was acknowledged is found, what was removed isn't, as long as the node lives;
  *   - a remove or a replace is answered when no reader accepts what was there before;
- *   - store, table and allocators agree whenever nothing is in flight.
+ *   - store, table and allocators agree whenever nothing is in flight;
+ *   - a node whose directory is said to be up to date has exactly the entries that it must have,
+ *     and that is so some time after the last disturbance.
  *
  * Usage: meta_random [seed [steps]]
  */
@@ -62,6 +64,7 @@ struct machine {
     unsigned boot;
     bool beats;
     struct node_join_params params;
+    struct directory *directory; /* as long as its memory */
 };
 
 static struct {
@@ -375,6 +378,15 @@ static void resume(unsigned c)
 
 /* ---- what nodes do ---- */
 
+static void new_memory(struct machine *m)
+{
+    for (uint32_t i = 0; i < m->params.segment_count; i++)
+        m->params.segments[i].incarnation = 0;
+    directory_close(m->directory);
+    int status = directory_open(-1, 64 * MIB, NULL, 0, &m->directory);
+    assert(status == CENOTE_OK);
+}
+
 static void join(struct machine *m)
 {
     int status;
@@ -385,16 +397,14 @@ static void join(struct machine *m)
         m->beats = true;
         for (uint32_t i = 0; i < m->params.segment_count; i++)
             m->params.segments[i].incarnation = m->end->joined.segments[i].incarnation;
-        status = node_heartbeat(m->end, m->params.segment_count, SEGMENT);
+        status = node_heartbeat_with(m->end, m->params.segment_count, SEGMENT, m->directory);
         EXPECT(status == CENOTE_OK, "heartbeat refused: %d", status);
         return;
     }
     end_close(m->end);
     m->end = NULL;
-    if (status == CENOTE_NODE_UNKNOWN) {
-        for (uint32_t i = 0; i < m->params.segment_count; i++)
-            m->params.segments[i].incarnation = 0;
-    }
+    if (status == CENOTE_NODE_UNKNOWN)
+        new_memory(m);
 }
 
 static void do_node(void)
@@ -421,8 +431,7 @@ static void do_node(void)
         end_close(m->end);
         m->end = NULL;
         m->params.boot++;
-        for (uint32_t i = 0; i < m->params.segment_count; i++)
-            m->params.segments[i].incarnation = 0;
+        new_memory(m);
         break;
     case 3:
         m->beats = draw(2) == 0;
@@ -467,6 +476,52 @@ static void do_crash(void)
         resume(c);
 }
 
+static bool is_owed_voids(const struct node *n)
+{
+    for (uint32_t i = 0; i < n->segment_count; i++)
+        if (!list_empty(&n->segments[i]->voids) || !list_empty(&n->segments[i]->voiding))
+            return true;
+    return false;
+}
+
+static void check_directory(struct core *c, const struct node *n, struct directory *d)
+{
+    uint64_t extents = 0;
+    for (uint32_t ref = 0; ref < table_refs(&c->table); ref++) {
+        struct object *o = table_at(&c->table, ref);
+        for (uint32_t i = 0; o != NULL && i < object_extents(o); i++) {
+            const struct piece *p = object_piece(o, i);
+            const struct incarnation *in = members_find(c, p->gva, p->payload_len);
+            struct directory_entry e;
+            if (o->state != OBJECT_COMMITTED || !piece_there(p) || in == NULL || in->node != n)
+                continue;
+            extents++;
+            EXPECT(directory_find(d, p->gva, &e) && e.put_id == o->put_id && e.root == p->root &&
+                       e.payload_len == p->payload_len,
+                   "%s has no entry of put %llx", n->name, (unsigned long long)o->put_id);
+        }
+    }
+    uint64_t entries = directory_sum(d).entries;
+    EXPECT(is_owed_voids(n) || entries == extents, "%s has %llu entries of %llu extents", n->name,
+           (unsigned long long)entries, (unsigned long long)extents);
+}
+
+static void check_directories(bool late)
+{
+    struct core *c = &t.world->service->core;
+    list_each(&c->members.nodes, l)
+    {
+        const struct node *n = container_of(l, struct node, link);
+        const struct machine *m = &t.machines[n->name[1] - '0'];
+        if (m->end == NULL || m->end->peer == NULL || n->peer != m->end->peer)
+            continue;
+        if (n->directory.kept && directory_lag(n) == 0)
+            check_directory(c, n, m->directory);
+        else
+            EXPECT(!late, "the directory of %s isn't up to date", n->name);
+    }
+}
+
 static void quiesce(void)
 {
     for (unsigned i = 0; i < NODES; i++)
@@ -476,6 +531,7 @@ static void quiesce(void)
     collect();
     unsigned faults = service_check(t.world->service);
     EXPECT(faults == 0, "%u faults", faults);
+    check_directories(false);
 }
 
 static void one_step(void)
@@ -528,6 +584,7 @@ static void life(uint64_t seed, unsigned steps)
         char name[8];
         snprintf(name, sizeof(name), "n%u", i);
         t.machines[i].params = node_params(name, 100 * (i + 1), 2, SEGMENT);
+        new_memory(&t.machines[i]);
         join(&t.machines[i]);
     }
     for (unsigned c = 0; c < CLIENTS; c++)
@@ -535,11 +592,17 @@ static void life(uint64_t seed, unsigned steps)
     for (t.step = 0; t.step < steps && t.faults == 0 && t.model.faults == 0; t.step++)
         one_step();
     quiesce();
+    for (unsigned i = 0; i < NODES; i++)
+        t.machines[i].beats = true;
+    pass(DIRECTORY_LIST_PAUSE_MS + 1000);
+    check_directories(true);
     t.faults += t.model.faults;
     printf("seed %llu: %u steps, %llu extents reused, %u calls repeated, %u faults\n",
            (unsigned long long)seed, t.step, (unsigned long long)t.model.reuses, t.repeated,
            t.faults);
     world_free(t.world);
+    for (unsigned i = 0; i < NODES; i++)
+        directory_close(t.machines[i].directory);
     free(t.model.extents);
 }
 

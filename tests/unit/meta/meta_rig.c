@@ -34,9 +34,11 @@ static void rejoin(void)
     struct node_join_params p = node_params("n1", 7, 1, RIG_SEGMENT);
     p.segments[0].incarnation = node->joined.segments[0].incarnation;
     bool holds = node->holds_calls;
+    struct directory *directory = node->directory;
     end_close(node);
     node = node_join(world, &p, &status);
     node->holds_calls = holds;
+    node->directory = directory;
     cr_assert_eq(status, CENOTE_OK);
     cr_assert_eq(node_heartbeat(node, 1, RIG_SEGMENT), CENOTE_OK);
 }

@@ -2,12 +2,14 @@
 #include <criterion/criterion.h>
 
 #include "server/node/member.h"
+#include "tests/unit/server/entries.h"
 #include "tests/unit/server/fake_node.h"
 
 /* The service's side: what the member sent, and the call it waits for. */
 static struct {
     struct fake_node node;
     struct member *member;
+    struct directory *directory; /* NULL: none */
     uint64_t now_ms;
     unsigned connects, closes, answers, joins;
     struct wire_msg answer; /* the last one */
@@ -91,6 +93,7 @@ static void end(void)
     member_disconnected(t.member);
     member_free(t.member);
     fake_node_free(&t.node);
+    directory_close(t.directory);
     wire_msg_free(&t.call);
     wire_msg_free(&t.answer);
     free(t.call_frame);
@@ -404,6 +407,155 @@ Test(member, void__one_bad_extent_does_not_keep_the_others)
     cr_assert_eq(memcmp(at + 4096 + SEAL_STATE_OFFSET, "VOID", 4), 0);
     request_void(74, FAKE_REIGN, gva, 1);
     cr_assert_eq(t.answer.error, CENOTE_OK);
+}
+
+/* ---- the directory ---- */
+
+static void with_directory(void)
+{
+    cr_assert_eq(directory_open(-1, DIRECTORY_BYTES_MIN, NULL, 0, &t.directory), CENOTE_OK);
+    node_set_directory(t.node.node, t.directory);
+    node_set_populated(t.node.node, 0, FAKE_LEN);
+    join();
+}
+
+static struct directory_entry entry_at(unsigned i)
+{
+    struct directory_entry e = entry_make(i, 50 + i);
+    e.gva = gva_make(FAKE_GVA + i * 4096);
+    return e;
+}
+
+/* Entries of these numbers, or of a foreign address. */
+static void request_directory(uint32_t msgid, uint64_t reign, enum directory_part part,
+                              const unsigned *numbers, uint32_t count)
+{
+    struct wire_buf b = {0};
+    wire_put_request(&b, msgid, METHOD_DIRECTORY);
+    directory_params_put(&b, reign, part, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct directory_entry e = entry_at(numbers[i]);
+        directory_entry_put(&b, &e);
+    }
+    request(&b);
+}
+
+static void expect_sum(uint64_t entries)
+{
+    struct directory_sum sum, real = directory_sum(t.directory);
+    cr_assert_eq(t.answer.error, CENOTE_OK);
+    cr_assert(directory_sum_get(t.answer.result, &sum));
+    cr_assert_eq(sum.entries, entries);
+    cr_assert(sum.entries == real.entries && sum.digest == real.digest);
+}
+
+Test(member, directory__news_and_lists)
+{
+    with_directory();
+    request_directory(80, FAKE_REIGN, DIRECTORY_NEWS, (const unsigned[]){1, 2, 3}, 3);
+    expect_sum(3);
+    request_directory(81, FAKE_REIGN, DIRECTORY_FIRST, (const unsigned[]){2, 4}, 2);
+    expect_sum(4);
+    request_directory(82, FAKE_REIGN, DIRECTORY_LAST, (const unsigned[]){5}, 1);
+    expect_sum(3);
+    struct directory_entry e, found;
+    for (unsigned i = 1; i < 6; i++) {
+        e = entry_at(i);
+        cr_assert_eq(directory_find(t.directory, e.gva, &found), i == 2 || i >= 4);
+    }
+}
+
+Test(member, directory__heartbeats_tell_the_sum)
+{
+    struct node_heartbeat_params p;
+    with_directory();
+    request_directory(80, FAKE_REIGN, DIRECTORY_NEWS, (const unsigned[]){1, 2}, 2);
+    pass(1000);
+    cr_assert_str_eq(t.call.method, METHOD_NODE_HEARTBEAT);
+    cr_assert(node_heartbeat_params_get(t.call.params, &p) && p.has_directory);
+    cr_assert_eq(p.directory.entries, 2);
+    cr_assert_eq(p.directory.digest, directory_sum(t.directory).digest);
+}
+
+Test(member, directory__void_drops)
+{
+    uint64_t gva = FAKE_GVA + 4096;
+    with_directory();
+    request_directory(80, FAKE_REIGN, DIRECTORY_NEWS, (const unsigned[]){1, 2}, 2);
+    request_void(81, FAKE_REIGN, &gva, 1);
+    cr_assert_eq(t.answer.error, CENOTE_OK);
+    cr_assert_eq(directory_sum(t.directory).entries, 1);
+}
+
+Test(member, directory__foreign_extents_are_refused_the_others_taken)
+{
+    with_directory();
+    request_directory(80, FAKE_REIGN, DIRECTORY_NEWS, (const unsigned[]){1, 16, 2, 1000}, 4);
+    cr_assert_eq(t.answer.error, CENOTE_BAD_RANGE);
+    cr_assert_eq(directory_sum(t.directory).entries, 2);
+}
+
+Test(member, directory__refused)
+{
+    struct wire_buf b = {0};
+    with_directory();
+    request_directory(80, FAKE_REIGN - 1, DIRECTORY_NEWS, (const unsigned[]){1}, 1);
+    cr_assert_eq(t.answer.error, CENOTE_OLD_REIGN);
+    wire_put_request(&b, 81, METHOD_DIRECTORY);
+    directory_params_put(&b, FAKE_REIGN, DIRECTORY_NEWS, 1);
+    wire_put_nil(&b);
+    request(&b);
+    cr_assert_eq(t.answer.error, CENOTE_PROTOCOL);
+    cr_assert_eq(directory_sum(t.directory).entries, 0);
+}
+
+Test(member, directory__none)
+{
+    struct node_heartbeat_params p;
+    node_set_populated(t.node.node, 0, FAKE_LEN);
+    join();
+    request_directory(80, FAKE_REIGN, DIRECTORY_NEWS, (const unsigned[]){1}, 1);
+    cr_assert_eq(t.answer.error, CENOTE_NOT_SUPPORTED);
+    pass(1000);
+    cr_assert(node_heartbeat_params_get(t.call.params, &p) && !p.has_directory);
+}
+
+static void request_read(uint32_t msgid, uint64_t cursor, uint32_t limit,
+                         struct directory_read_result *r)
+{
+    struct wire_buf b = {0};
+    struct directory_read_params p = {.reign = FAKE_REIGN, .cursor = cursor, .limit = limit};
+    wire_put_request(&b, msgid, METHOD_DIRECTORY_READ);
+    directory_read_params_put(&b, &p);
+    request(&b);
+    cr_assert_eq(t.answer.error, CENOTE_OK);
+    cr_assert(directory_read_result_get(t.answer.result, r));
+    cr_assert_eq(r->sum.digest, directory_sum(t.directory).digest);
+}
+
+Test(member, directory_read__page_by_page)
+{
+    struct directory_read_result r = {0};
+    unsigned seen[16] = {0}, pages = 0;
+    with_directory();
+    for (unsigned i = 0; i < 15; i++)
+        request_directory(90 + i, FAKE_REIGN, DIRECTORY_NEWS, &i, 1);
+    do {
+        request_read(200 + pages++, r.cursor, 4, &r);
+        for (uint32_t i = 0; i < r.count; i++) {
+            struct directory_entry e;
+            cr_assert(directory_entry_get(wire_at(r.entries, i), &e));
+            unsigned number = (unsigned)((e.gva.v - FAKE_GVA) / 4096);
+            struct directory_entry as = entry_at(number);
+            cr_assert(entry_equal(&e, &as));
+            seen[number]++;
+        }
+    } while (r.cursor != 0);
+    for (unsigned i = 0; i < 15; i++)
+        cr_assert_eq(seen[i], 1);
+    cr_assert_eq(pages, 4);
+    request_read(300, UINT64_MAX, 1, &r);
+    cr_assert(r.count == 0 && r.cursor == 0);
 }
 
 Test(member, void__old_reign)

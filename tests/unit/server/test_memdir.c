@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/memdir_state.h"
@@ -193,4 +194,32 @@ Test(memdir, state__nonsense_that_sums_up)
     }
     memset(bytes, 0, sizeof bytes);
     cr_assert_eq(memdir_state_decode(bytes, &owner, &read), CENOTE_CORRUPT);
+}
+
+/* The directory of extents goes with the contents. */
+Test(memdir, directory)
+{
+    char path[128];
+    struct memdir_state s;
+    struct stat st;
+    fill();
+    int fd = memdir_directory(d);
+    cr_assert(fd >= 0);
+    cr_assert_eq(write(fd, "entries", 7), 7);
+    close(fd);
+    reopen();
+    cr_assert_eq(recall(&s), CENOTE_OK);
+    fd = memdir_directory(d);
+    cr_assert(fd >= 0 && fstat(fd, &st) == 0 && st.st_size == 7 && (st.st_mode & 077) == 0);
+    close(fd);
+    memdir_clear(d);
+    snprintf(path, sizeof path, "%s/directory", dir);
+    cr_assert_neq(access(path, F_OK), 0);
+    fill();
+    fd = memdir_directory(d);
+    cr_assert(fd >= 0 && fstat(fd, &st) == 0 && st.st_size == 0, "a new one is empty");
+    close(fd);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(symlink("/dev/null", path), 0);
+    cr_assert_eq(memdir_directory(d), CENOTE_IO);
 }

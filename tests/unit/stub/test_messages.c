@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -250,4 +251,50 @@ Test(messages, node_join__full)
     memset(p.host, 'h', TEXT_MAX - 1);
     node_join_params_put(&b, &p);
     cr_assert(judge_buf(&b, join_ok));
+}
+
+/* ---- vectors of doc/PROTOCOL.md ---- */
+
+static void check_hex(struct wire_buf *b, const char *expected)
+{
+    cr_assert(!b->failed && strlen(expected) == 2 * b->len);
+    for (size_t i = 0; i < b->len; i++) {
+        char hex[3];
+        snprintf(hex, sizeof(hex), "%02x", b->data[i]);
+        cr_assert_eq(strncmp(hex, expected + 2 * i, 2), 0, "byte %zu", i);
+    }
+    wire_buf_free(b);
+}
+
+Test(messages, vectors__directory)
+{
+    struct wire_buf b = {0};
+    struct node_heartbeat_params beat = {
+        .segment_count = 1, .populated_bytes = {1 << 20}, .has_directory = true};
+    struct directory_entry e = {.gva = gva_make(GVA_FIRST + 4096),
+                                .payload_len = 6,
+                                .put_id = UINT64_C(0x200000007),
+                                .name_space = 3,
+                                .space_name = "default",
+                                .key = (const uint8_t *)"a",
+                                .key_len = 1,
+                                .len_bytes = 6,
+                                .sum_kind = 1,
+                                .created_ms = UINT64_C(1700000000000),
+                                .stripes = 1,
+                                .replicas = 1,
+                                .root = UINT64_C(0x6960f7d8c3c80d0b)};
+    for (unsigned i = 0; i < sizeof(e.key_hash.b); i++)
+        e.key_hash.b[i] = (uint8_t)(0x10 + i);
+    directory_sum_add(&beat.directory, e.gva, e.put_id);
+    wire_put_request(&b, 4, METHOD_NODE_HEARTBEAT);
+    node_heartbeat_params_put(&b, &beat);
+    check_hex(&b, "9400ce00000004ae6e6f64655f6865617274626561749291ce001000009201cf93e7ff60"
+                  "1d66f9bf");
+    wire_put_request(&b, 5, METHOD_DIRECTORY);
+    directory_params_put(&b, 2, DIRECTORY_NEWS, 1);
+    directory_entry_put(&b, &e);
+    check_hex(&b, "9400ce00000005a96469726563746f7279930200919bcf100000000000100006cf000000"
+                  "02000000079203a764656661756c74c40161c410101112131415161718191a1b1c1d1e1f"
+                  "0601cf0000018bcfe56800009500010100cf6960f7d8c3c80d0b");
 }

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the service calls about the directory. */
+#include "server/node/node.h"
+#include "transport/base/log.h"
+
+/* The first thing that went wrong is told. What can be kept is kept all the same, unless there is
+ * no room: then the service sends all of it again. */
+static int set_entries(struct node *n, const struct directory_params *p)
+{
+    int told = CENOTE_OK;
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct directory_entry e;
+        int status = CENOTE_PROTOCOL;
+        if (directory_entry_get(wire_at(p->entries, i), &e))
+            status = node_has_extent(n, e.gva, e.payload_len)
+                         ? directory_set(node_directory_of(n), &e)
+                         : CENOTE_BAD_RANGE;
+        if (status == CENOTE_BAD_RANGE)
+            log_error("node", "directory: 0x%llx is not an extent of this node",
+                      (unsigned long long)e.gva.v);
+        else if (status != CENOTE_OK)
+            return status;
+        told = told == CENOTE_OK ? status : told;
+    }
+    return told;
+}
+
+int node_directory(struct node *n, struct wire_value params, struct wire_buf *result)
+{
+    struct directory_params p;
+    struct directory *d = node_directory_of(n);
+    if (!directory_params_get(params, &p))
+        return CENOTE_PROTOCOL;
+    int status = node_see_reign(n, p.reign);
+    if (status == CENOTE_OK && !d)
+        status = CENOTE_NOT_SUPPORTED;
+    if (status != CENOTE_OK)
+        return status;
+    if (p.part == DIRECTORY_FIRST)
+        directory_round_begin(d);
+    status = set_entries(n, &p);
+    if (status != CENOTE_OK)
+        return status;
+    if (p.part == DIRECTORY_LAST)
+        directory_round_end(d);
+    struct directory_sum sum = directory_sum(d);
+    directory_sum_put(result, &sum);
+    return CENOTE_OK;
+}
+
+int node_directory_read(struct node *n, struct wire_value params, struct wire_buf *result)
+{
+    struct directory_read_params p;
+    struct directory *d = node_directory_of(n);
+    struct directory_entry e;
+    struct wire_buf entries = {0};
+    uint32_t count = 0;
+    if (!directory_read_params_get(params, &p))
+        return CENOTE_PROTOCOL;
+    int status = node_see_reign(n, p.reign);
+    if (status == CENOTE_OK && !d)
+        status = CENOTE_NOT_SUPPORTED;
+    if (status != CENOTE_OK)
+        return status;
+    bool more = true;
+    while (count < p.limit && (more = directory_next(d, &p.cursor, &e))) {
+        directory_entry_put(&entries, &e);
+        count++;
+    }
+    struct directory_sum sum = directory_sum(d);
+    directory_read_result_begin(result, count);
+    wire_put_encoded(result, &entries);
+    directory_read_result_end(result, more ? p.cursor : 0, &sum);
+    wire_buf_free(&entries);
+    return CENOTE_OK;
+}
