@@ -13,7 +13,7 @@ static int fail_puts(struct cenote_put_item *items, size_t count, int status)
     return status;
 }
 
-static int check_puts(const struct cenote_put_item *items, size_t count, unsigned flags)
+int client_check_puts(const struct cenote_put_item *items, size_t count, unsigned flags)
 {
     if (count > CENOTE_BATCH_MAX || (count > 0 && !items))
         return CENOTE_INVALID;
@@ -110,7 +110,7 @@ int cenote_put_batch(struct cenote *client, struct cenote_put_item *items, size_
     int status = client_enter_shards(client, &s);
 
     if (status == CENOTE_OK)
-        status = check_puts(items, count, flags);
+        status = client_check_puts(items, count, flags);
     if (status != CENOTE_OK || count == 0)
         return fail_puts(items, count, status);
     only = shards_only(s);
@@ -146,7 +146,7 @@ static int fail_gets(struct cenote_get_item *items, size_t count, int status)
     return status;
 }
 
-static int check_gets(const struct cenote_get_item *items, size_t count)
+int client_check_gets(const struct cenote_get_item *items, size_t count)
 {
     if (count > CENOTE_BATCH_MAX || (count > 0 && !items))
         return CENOTE_INVALID;
@@ -245,7 +245,7 @@ int cenote_get_batch(struct cenote *client, struct cenote_get_item *items, size_
     int status = client_enter_shards(client, &s);
 
     if (status == CENOTE_OK)
-        status = check_gets(items, count);
+        status = client_check_gets(items, count);
     if (status != CENOTE_OK || count == 0)
         return fail_gets(items, count, status);
     only = shards_only(s);

@@ -21,6 +21,9 @@ int client_check_keys(const struct cenote_key *keys, size_t count);
 /* CENOTE_OK, CENOTE_INVALID (a NULL piece that isn't empty), CENOTE_VALUE_SIZE (more than a value
  * can ever have). */
 int client_check_buffers(const struct cenote_buffer *buffers, size_t count);
+/* Of whole batches; CENOTE_INVALID too for more than CENOTE_BATCH_MAX, and for unknown flags. */
+int client_check_gets(const struct cenote_get_item *items, size_t count);
+int client_check_puts(const struct cenote_put_item *items, size_t count, unsigned flags);
 /* CENOTE_OK or CENOTE_INVALID. */
 int client_check_put_flags(unsigned flags);
 

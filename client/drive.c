@@ -25,6 +25,8 @@ struct drive {
     pthread_mutex_t refreshing; /* one refresh at a time */
     _Atomic uint64_t refreshes; /* begun */
     int refreshed;              /* how the last one ended */
+    pthread_mutex_t opening;    /* of the pump */
+    struct pump *pump;          /* NULL: nobody has asked for it */
     enum cenote_verify verify;
     uint32_t timeout_ms, replicas;
     uint64_t session_id; /* that was greeted last; connected()'s own */
@@ -79,6 +81,7 @@ int drive_open(const struct drive_options *options, struct drive **out)
     if (status != CENOTE_OK)
         goto free_views;
     pthread_mutex_init(&d->refreshing, NULL);
+    pthread_mutex_init(&d->opening, NULL);
     *out = d;
     return CENOTE_OK;
 
@@ -99,6 +102,11 @@ free_drive:
 
 void drive_close(struct drive *d)
 {
+    if (d->pump) {
+        pump_stop(d->pump);
+        session_stop(d->session);
+        pump_free(d->pump);
+    }
     session_close(d->session);
     views_free(d->views);
     fabric_free(d->fabric);
@@ -106,11 +114,14 @@ void drive_close(struct drive *d)
     slow_free(d->slow);
     locate_free(d->map);
     pthread_mutex_destroy(&d->refreshing);
+    pthread_mutex_destroy(&d->opening);
     free(d);
 }
 
 void drive_abandon(struct drive *d)
 {
+    if (d->pump)
+        pump_abandon(d->pump);
     session_abandon(d->session);
     views_abandon(d->views);
     fabric_abandon(d->fabric);
@@ -301,6 +312,36 @@ struct machine_env drive_env(struct drive *d)
 struct views *drive_views(const struct drive *d)
 {
     return d->views;
+}
+
+/* The pump asks whether a number may be taken before it begins a step. */
+static uint64_t number(void *arg)
+{
+    struct drive *d = arg;
+    return session_number(d->session);
+}
+
+static int refresh_for_pump(void *arg)
+{
+    return drive_refresh(arg);
+}
+
+int drive_pump(struct drive *d, struct pump **out)
+{
+    struct pump_env env = {.session = d->session,
+                           .fabric = d->fabric,
+                           .machines = drive_env(d),
+                           .refresh = refresh_for_pump,
+                           .arg = d};
+    int status = CENOTE_OK;
+
+    env.machines.next_seq = number;
+    pthread_mutex_lock(&d->opening);
+    if (!d->pump)
+        status = pump_open(&env, &d->pump);
+    *out = d->pump;
+    pthread_mutex_unlock(&d->opening);
+    return status;
 }
 
 static void run_call(struct drive *d, struct machine *m, const struct step *step)

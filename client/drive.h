@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The driver: wires machines and single calls to the session, the fabric and the clock. Everything
- * happens on the calling thread. Thread-safe.
+ * happens on the calling thread, but for what the pump does (pump.h). Thread-safe.
  */
 #ifndef CENOTE_CLIENT_DRIVE_H
 #define CENOTE_CLIENT_DRIVE_H
 
 #include "client/machine.h"
+#include "client/pump.h"
 #include "client/session.h"
 #include "client/view.h"
 #include "client/views.h"
@@ -28,6 +29,10 @@ int drive_open(const struct drive_options *options, struct drive **out);
 void drive_close(struct drive *d);
 /* In a forked child, instead of closing: gives back what is the child's own. */
 void drive_abandon(struct drive *d);
+
+/* The pump that carries out operations in the background; opened when it is asked for first.
+ * CENOTE_OK or CENOTE_NO_MEMORY. */
+int drive_pump(struct drive *d, struct pump **out);
 
 /* What machines are begun with. */
 struct machine_env drive_env(struct drive *d);

@@ -79,8 +79,10 @@ struct get {
 
 static void get_next(struct machine *m, uint64_t now_ms, struct step *out);
 static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
+static bool get_cancel(struct machine *m, int status, bool sent);
 
-static const struct machine_ops get_ops = {.next = get_next, .done = get_done};
+static const struct machine_ops get_ops = {
+    .next = get_next, .done = get_done, .cancel = get_cancel};
 
 static struct get *begin(const struct machine_env *env, size_t count)
 {
@@ -644,4 +646,20 @@ static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire
     case STEP_DONE:
         assert(!"the machine was not asked for a step");
     }
+}
+
+/* Nothing of a get is the service's business: its leases run out. */
+static bool get_cancel(struct machine *m, int status, bool sent)
+{
+    struct get *g = (struct get *)m;
+    (void)sent;
+
+    for (uint32_t i = 0; i < g->value_count; i++) {
+        if (g->values[i].state != VALUE_DONE)
+            value_finish(&g->values[i], status);
+    }
+    for (; g->begun < g->count; g->begun++)
+        g->items[g->begun].status = status;
+    g->calling = g->map_wanted = false;
+    return false;
 }

@@ -54,6 +54,12 @@ struct machine_ops {
      *   CENOTE_NO_SESSION   this time it had no effect, and its number is worth nothing any more;
      *                       a new session is there for the next call */
     void (*done)(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
+    /* Ends the work before its time: every item that has no status yet gets this one (or
+     * CENOTE_UNKNOWN, if it may take effect all the same), and from now on the machine touches
+     * neither items nor what they point at. Comes between steps, or instead of a call's done();
+     * sent tells whether the call is under way. True: the service is still to be told, by that call
+     * and by further steps, all of them calls or waits. False: that's all; the call is dropped. */
+    bool (*cancel)(struct machine *m, int status, bool sent);
 };
 
 struct machine {

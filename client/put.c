@@ -14,8 +14,10 @@ struct put {
 
 static void put_next(struct machine *m, uint64_t now_ms, struct step *out);
 static void put_done(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
+static bool put_cancel(struct machine *m, int status, bool sent);
 
-static const struct machine_ops put_ops = {.next = put_next, .done = put_done};
+static const struct machine_ops put_ops = {
+    .next = put_next, .done = put_done, .cancel = put_cancel};
 
 struct put *put_begin(const struct machine_env *env, struct cenote_put_item *items, size_t count,
                       unsigned flags)
@@ -89,4 +91,13 @@ static void put_done(struct machine *m, uint64_t now_ms, int status, struct wire
     struct put *p = (struct put *)m;
 
     putting_done(&p->putting, now_ms, status, result);
+}
+
+static bool put_cancel(struct machine *m, int status, bool sent)
+{
+    struct put *p = (struct put *)m;
+
+    for (; p->begun < p->count; p->begun++)
+        p->items[p->begun].status = status;
+    return putting_cancel(&p->putting, status, sent);
 }

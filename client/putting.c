@@ -34,6 +34,8 @@ void putting_end(struct putting *p)
     wire_buf_free(&p->request);
     free(p->copies);
     free(p->writings);
+    free(p->roots);
+    free(p->states);
 }
 
 void putting_values(struct putting *p, uint32_t count)
@@ -46,7 +48,8 @@ void putting_values(struct putting *p, uint32_t count)
 
 static void value_finish(struct putting_value *v, int status)
 {
-    *v->status = status;
+    if (v->status)
+        *v->status = status;
     v->state = PUTTING_DONE;
 }
 
@@ -124,6 +127,23 @@ static int begin_stripe(struct putting *p, struct putting_value *v, uint32_t ind
     return CENOTE_OK;
 }
 
+/* Room to encode the end of a value with so many extents. */
+static bool ends_fit(struct putting *p, uint32_t extents)
+{
+    uint64_t *roots;
+    uint8_t *states;
+
+    if (extents <= p->ends_room)
+        return true;
+    roots = realloc(p->roots, extents * sizeof *roots);
+    p->roots = roots ? roots : p->roots;
+    states = realloc(p->states, extents * sizeof *states);
+    p->states = states ? states : p->states;
+    if (roots && states)
+        p->ends_room = extents;
+    return roots && states;
+}
+
 static int begin_stripes(struct putting *p, struct putting_value *v,
                          const struct put_start_item *granted)
 {
@@ -142,6 +162,8 @@ static int begin_stripes(struct putting *p, struct putting_value *v,
         offset += s.payload_len;
         status = begin_stripe(p, v, i, &s);
     }
+    if (status == CENOTE_OK && !ends_fit(p, v->writings))
+        status = CENOTE_NO_MEMORY;
     return status == CENOTE_OK && offset != len ? CENOTE_PROTOCOL : status;
 }
 
@@ -317,6 +339,7 @@ static void settle_written(struct putting *p)
             continue;
         v->state = value_readable(p, v, &why) ? PUTTING_COMMIT : PUTTING_ABORT;
         v->failure = putting_failure(why);
+        v->fenced = why == CENOTE_FENCED;
     }
 }
 
@@ -371,33 +394,37 @@ static void commit_failed(struct putting *p, int status)
     finish_asked(p, status);
 }
 
+/* Another node, or the node's next life, may take it; and a fence that was meant for another put of
+ * ours, which was given up in the middle, has hit this one if the service still had it. */
+static bool begins_again(const struct putting *p, const struct putting_value *v, int answer)
+{
+    if (p->cancelled || v->rounds >= PUT_ROUNDS_MAX)
+        return false;
+    return v->failure == CENOTE_NODE_DOWN || (v->fenced && answer == CENOTE_OK);
+}
+
 /* Whether or not the abort arrived: the service ends by itself what it doesn't hear of. */
-static void abort_done(struct putting *p)
+static void abort_done(struct putting *p, struct wire_value result)
 {
     for (uint32_t k = 0; k < p->asked_count; k++) {
         struct putting_value *v = &p->values[p->asked[k]];
+        int answer = CENOTE_UNKNOWN;
 
-        if (v->failure != CENOTE_NODE_DOWN || v->rounds >= PUT_ROUNDS_MAX) {
+        wire_i32(wire_at(wire_at(result, 0), k), &answer);
+        if (!begins_again(p, v, answer)) {
             value_finish(v, v->failure);
             continue;
         }
-        v->state = PUTTING_START; /* another node, or the node's next life, may take it */
+        v->state = PUTTING_START;
         p->map_wanted = true;
     }
 }
 
-static void call_done(struct putting *p, uint64_t now_ms, int status, struct wire_value result)
+static void call_ended(struct putting *p, enum putting_call call, int status,
+                       struct wire_value result)
 {
-    enum putting_call call = p->calling;
-    bool ended = status == CENOTE_NO_SESSION; /* a call is numbered for its own session only */
-
-    if (call != CALL_ABORT && !ended && retry_again(&p->retry, now_ms, status))
-        return;
-    p->calling = CALL_NONE;
-    if (call == CALL_START && ended && p->sessions++ < RETRY_SESSIONS_MAX)
-        return; /* begin again, in the new session */
     if (call == CALL_ABORT)
-        abort_done(p);
+        abort_done(p, result);
     else if (call == CALL_START && status == CENOTE_OK)
         take_grants(p, result);
     else if (call == CALL_START)
@@ -406,6 +433,35 @@ static void call_done(struct putting *p, uint64_t now_ms, int status, struct wir
         take_commits(p, result);
     else
         commit_failed(p, status);
+}
+
+/* After a call that was under way when the put was cancelled: what was granted has to be given
+ * back, and nothing begins any more. */
+static void give_back(struct putting *p)
+{
+    for (uint32_t i = 0; i < p->value_count; i++) {
+        struct putting_value *v = &p->values[i];
+
+        if (v->state == PUTTING_START)
+            value_finish(v, CENOTE_CANCELLED);
+        else if (v->state == PUTTING_WRITE)
+            v->state = PUTTING_ABORT;
+    }
+}
+
+static void call_done(struct putting *p, uint64_t now_ms, int status, struct wire_value result)
+{
+    enum putting_call call = p->calling;
+    bool ended = status == CENOTE_NO_SESSION; /* a call is numbered for its own session only */
+
+    if (call != CALL_ABORT && !ended && !p->cancelled && retry_again(&p->retry, now_ms, status))
+        return;
+    p->calling = CALL_NONE;
+    if (call == CALL_START && ended && !p->cancelled && p->sessions++ < RETRY_SESSIONS_MAX)
+        return; /* begin again, in the new session */
+    call_ended(p, call, status, result);
+    if (p->cancelled)
+        give_back(p);
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -471,4 +527,44 @@ void putting_done(struct putting *p, uint64_t now_ms, int status, struct wire_va
     case STEP_DONE:
         assert(!"the machine was not asked for a step");
     }
+}
+
+/* ---- cancelling ------------------------------------------------------------------------------ */
+
+static void cancel_value(struct putting_value *v, enum putting_call calling, bool asked, int status)
+{
+    bool committing = calling == CALL_COMMIT && asked;
+
+    *v->status = committing ? CENOTE_UNKNOWN : status;
+    v->status = NULL;
+    v->failure = status;
+    if (v->state == PUTTING_START && !asked)
+        v->state = PUTTING_DONE;
+    else if (v->state == PUTTING_WRITE || (v->state == PUTTING_COMMIT && !committing))
+        v->state = PUTTING_ABORT;
+}
+
+bool putting_cancel(struct putting *p, int status, bool sent)
+{
+    uint32_t k = 0; /* asked[] is in order */
+
+    p->cancelled = true;
+    if (!sent && !p->retry.lost)
+        p->calling = CALL_NONE; /* the service has never heard of it */
+    for (uint32_t i = 0; i < p->value_count; i++) {
+        struct putting_value *v = &p->values[i];
+        bool asked;
+
+        while (k < p->asked_count && p->asked[k] < i)
+            k++;
+        asked = p->calling != CALL_NONE && k < p->asked_count && p->asked[k] == i;
+        if (v->state != PUTTING_DONE)
+            cancel_value(v, p->calling, asked, status);
+    }
+    p->map_wanted = false;
+    for (uint32_t i = 0; i < p->value_count; i++) {
+        if (p->values[i].state != PUTTING_DONE)
+            return true;
+    }
+    return false;
 }

@@ -33,11 +33,12 @@ struct putting_value {
     enum putting_state state;
     uint32_t rounds; /* puts begun so far */
     const struct cenote_key *key;
-    int *status; /* out */
+    int *status; /* out; NULL: it has been told that the put was cancelled */
     struct writing_value common;
     size_t first_writing;
     uint32_t writings, left; /* all extents, not yet done */
     int failure;             /* the answer, if it has to be aborted */
+    bool fenced;             /* and why */
 };
 
 enum putting_call { CALL_NONE, CALL_START, CALL_COMMIT, CALL_ABORT };
@@ -70,9 +71,11 @@ struct putting {
     uint32_t sessions; /* begun anew with these values */
     bool map_wanted;   /* a node is not where the map says */
     bool map_fresh;    /* refreshed since extents were granted */
+    bool cancelled;    /* statuses and keys are not ours any more */
 
-    uint64_t roots[STRIPES_MAX]; /* of the value being encoded */
-    uint8_t states[STRIPES_MAX * REPLICAS_MAX];
+    uint64_t *roots; /* of the value being encoded; has room for any of them */
+    uint8_t *states;
+    uint32_t ends_room; /* extents */
 };
 
 /* *p is zeroed. flags: enum cenote_put_flags. values: room for as many as will be there at once. */
@@ -85,6 +88,9 @@ void putting_values(struct putting *p, uint32_t count);
 /* The next step; STEP_DONE when no value has one: they are done, or held. */
 void putting_next(struct putting *p, uint64_t now_ms, struct step *out);
 void putting_done(struct putting *p, uint64_t now_ms, int status, struct wire_value result);
+
+/* As machine_ops.cancel(). */
+bool putting_cancel(struct putting *p, int status, bool sent);
 
 /* What a put answers that could not be written, by the reason why an extent could not. */
 int putting_failure(int why);

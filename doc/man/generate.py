@@ -125,6 +125,10 @@ def _see_also(function):
     return "\n".join(links)
 
 
+# Headers with an overview of their own, beside cenote.h.
+PARTS = (("cenote/async.h", "cenote_async", "operations in the background"),)
+
+
 def function_page(declared, function):
     comment = Comment(function.comment)
     texts = [troff.prose(text) for _, text in comment.of("text")]

@@ -42,7 +42,8 @@
  *     (same user). Fix: run strangers under other users, or with CENOTE_TRANSPORT_TCP.
  *
  * Threads: all functions may be called from any thread at once on one client, except
- * cenote_close(), which must be the last call. A call uses the calling thread only.
+ * cenote_close(), which must be the last call. A call uses the calling thread only; async.h has
+ * those that go on in the background.
  *
  * Errors: functions return 0 or a negative enum cenote_status. Outputs are written on success only,
  * unless a function says otherwise.
@@ -193,7 +194,9 @@ enum cenote_put_flags {
 CENOTE_API int cenote_open(const struct cenote_options *options, struct cenote **out);
 
 /**
- * Ends the session, closes the connections and frees the client.
+ * Ends the session, closes the connections and frees the client. Operations in the background are
+ * cancelled before it returns; their completions are lost, their items have a status, and nothing
+ * touches their buffers any more.
  * @param client  pointer to the handle; set to NULL. NULL and a NULL handle are accepted.
  * No other call on the client may be running or follow.
  */

@@ -22,6 +22,7 @@ OUTPUT = {
             + "4 keys, 2097152 bytes\n",
     "prefix": '0 of 6 blocks are known: "You are a helpful poet. Write a poem about rivers."\n'
               '4 of 6 blocks are known: "You are a helpful poet. Write a tale about wells."\n',
+    "async": "32 blocks were put and fetched in the background\n",
 }
 FLAGS = ["-Wall", "-Wextra", "-Werror"] + ([f"-fsanitize={SANITIZED}"] if SANITIZED else [])
 

@@ -239,6 +239,7 @@ static void start_one(struct fake *f, struct wire_value v, const struct put_star
     o->replace = p->flags & PUT_START_REPLACE;
     o->seq = p->seq;
     o->put_id = f->next_put++;
+    o->session = f->session;
     o->len_bytes = value_len;
     if (replicas > 1)
         f->replicas = replicas;
@@ -311,6 +312,10 @@ static int end_one(struct fake *f, struct wire_value v, bool commit)
     }
     if (commit)
         return commit_one(f, o, &item);
+    if (o->session != f->session)
+        return CENOTE_DENIED;
+    if (o->state == FAKE_ABORTED)
+        return CENOTE_NO_SUCH_PUT;
     o->state = FAKE_ABORTED;
     return CENOTE_OK;
 }
@@ -556,24 +561,29 @@ static int take_step(struct fake *f, const struct step *step)
     }
 }
 
+void fake_next(struct fake *f, struct machine *m, struct step *out)
+{
+    f->in_machine = true;
+    m->ops->next(m, f->now_ms, out);
+    f->in_machine = false;
+}
+
+void fake_carry_out(struct fake *f, struct machine *m, const struct step *step)
+{
+    if (step->kind == STEP_CALL)
+        call(f, m, step->request);
+    else
+        tell(f, m, take_step(f, step), (struct wire_value){NULL});
+}
+
 void fake_run(struct fake *f, struct machine *m)
 {
-    const struct wire_value nothing = {NULL};
     struct step step;
     unsigned steps = 0;
 
-    for (;;) {
-        f->in_machine = true;
-        m->ops->next(m, f->now_ms, &step);
-        f->in_machine = false;
+    for (fake_next(f, m, &step); step.kind != STEP_DONE; fake_next(f, m, &step)) {
         assert(steps++ < STEPS_MAX);
-        if (step.kind == STEP_DONE)
-            return;
-        if (step.kind == STEP_CALL) {
-            call(f, m, step.request);
-            continue;
-        }
-        tell(f, m, take_step(f, &step), nothing);
+        fake_carry_out(f, m, &step);
     }
 }
 

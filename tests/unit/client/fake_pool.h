@@ -21,6 +21,7 @@
 struct fake_object {
     char key[32];
     uint64_t put_id, len_bytes, seq; /* of its put_start */
+    uint64_t session;
     enum { FAKE_NONE, FAKE_PENDING, FAKE_COMMITTED, FAKE_ABORTED } state;
     bool replace;
     uint32_t stripe_count, replicas;
@@ -67,6 +68,9 @@ void fake_end(struct fake *f);
 struct machine_env fake_env(struct fake *f);
 /* Drives a machine until it is done; fails the test if it goes on for too long. */
 void fake_run(struct fake *f, struct machine *m);
+/* The same in single steps. */
+void fake_next(struct fake *f, struct machine *m, struct step *out);
+void fake_carry_out(struct fake *f, struct machine *m, const struct step *step);
 
 /* What warm gets and views are made with; arg: the pool. */
 extern const struct warm_ops fake_warm;
