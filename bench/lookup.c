@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lookups in batches among many objects: how many keys a second does the service answer? The objects
- * are made by protocol only (commit.c): what they hold doesn't matter to it. */
+/* Lookups in batches among many objects: how many keys a second does the service answer? The
+ * objects are made by protocol only (commit.c): what they hold doesn't matter to it. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,68 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The listing: one call to the service for each page. */
+/*
+ * The listing: a stream of pages from each service, merged by the bytes of the keys.
+ *
+ * A page of the listing ends where a stream whose service has more runs out of entries: what is
+ * handed out lies in the answers of the services, and those stay until the next call. With a single
+ * service its pages are the listing's.
+ */
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/client.h"
 #include "transport/base/log.h"
 
-#define MODULE "client"
+#define MODULE      "client"
+#define STREAMS_MAX (SHARDS_MAX + 1)
 
-/* Between two pages; the entries point into the answer. */
-struct listing {
+/* The pages of one service; the entries point into the answer. */
+struct stream {
+    struct shard *shard;
     struct rpc_answer answer;
     bool answered;
-    bool finished;
+    bool finished;   /* no page comes behind this one */
     uint8_t *cursor; /* NULL: the first page is next */
     size_t cursor_len;
     struct cenote_list_entry entries[LIST_LIMIT_MAX];
+    uint32_t at, count; /* next to be handed out; all */
 };
 
-static struct listing *listing_of(struct cenote_list *list)
+struct listing {
+    struct stream *streams[STREAMS_MAX];
+    uint32_t stream_count;
+    struct cenote_list_entry merged[LIST_LIMIT_MAX];
+};
+
+/* ---- one stream ------------------------------------------------------------------------------ */
+
+static void forget_page(struct stream *t)
 {
-    if (!list->private_)
-        list->private_ = calloc(1, sizeof(struct listing));
-    return list->private_;
+    if (t->answered)
+        rpc_answer_free(&t->answer);
+    t->answered = false;
+    t->at = t->count = 0;
 }
 
-static void forget_page(struct cenote_list *list, struct listing *l)
-{
-    if (l->answered)
-        rpc_answer_free(&l->answer);
-    l->answered = false;
-    list->entries = NULL;
-    list->count = 0;
-    list->more = false;
-}
-
-static int read_cursor(struct listing *l, struct wire_value v)
+static int read_cursor(struct stream *t, struct wire_value v)
 {
     const uint8_t *at;
     uint8_t *copy;
     size_t len;
 
-    l->finished = wire_is_nil(v);
-    if (l->finished)
+    t->finished = wire_is_nil(v);
+    if (t->finished)
         return CENOTE_OK;
     if (!wire_bin(v, &at, &len) || len == 0)
         return CENOTE_PROTOCOL;
-    copy = realloc(l->cursor, len);
+    copy = realloc(t->cursor, len);
     if (!copy)
         return CENOTE_NO_MEMORY;
     memcpy(copy, at, len);
-    l->cursor = copy;
-    l->cursor_len = len;
+    t->cursor = copy;
+    t->cursor_len = len;
     return CENOTE_OK;
 }
 
-static int read_page(struct listing *l, uint32_t *count)
+static int read_page(struct stream *t)
 {
-    struct wire_value entries = wire_at(l->answer.msg.result, 0);
+    struct wire_value entries = wire_at(t->answer.msg.result, 0);
+    uint32_t count;
 
-    if (!wire_array(entries, count) || *count > LIST_LIMIT_MAX)
+    if (!wire_array(entries, &count) || count > LIST_LIMIT_MAX)
         return CENOTE_PROTOCOL;
-    for (uint32_t i = 0; i < *count; i++) {
-        struct cenote_list_entry *e = &l->entries[i];
+    for (uint32_t i = 0; i < count; i++) {
+        struct cenote_list_entry *e = &t->entries[i];
         const uint8_t *key;
 
         if (!list_entry_get(wire_at(entries, i), &key, &e->key.len_bytes, &e->len_bytes,
@@ -70,43 +79,145 @@ static int read_page(struct listing *l, uint32_t *count)
             return CENOTE_PROTOCOL;
         e->key.data = key;
     }
-    return read_cursor(l, wire_at(l->answer.msg.result, 1));
+    t->count = count;
+    return read_cursor(t, wire_at(t->answer.msg.result, 1));
 }
 
-static int next_page(struct drive *d, const void *prefix, size_t prefix_len,
-                     struct cenote_list *list, struct listing *l)
+/* The next page of a service, which also tells by which map it goes, unless it is alone. */
+static int next_page(struct drive *d, const struct cenote_key *prefix, struct stream *t,
+                     uint64_t *epoch)
 {
     struct wire_buf request = {0};
-    uint32_t count;
     int status;
 
+    forget_page(t);
     wire_put_request(&request, 0, METHOD_LIST);
-    list_params_put(&request, &(struct list_params){.prefix = prefix,
-                                                    .prefix_len = prefix_len,
-                                                    .cursor = l->cursor,
-                                                    .cursor_len = l->cursor_len,
+    list_params_put(&request, &(struct list_params){.prefix = prefix->data,
+                                                    .prefix_len = prefix->len_bytes,
+                                                    .cursor = t->cursor,
+                                                    .cursor_len = t->cursor_len,
                                                     .limit = LIST_LIMIT_MAX});
-    status = drive_ask(d, &request, &l->answer);
+    status = drive_ask(d, &request, &t->answer);
     wire_buf_free(&request);
     if (status != CENOTE_OK)
         return status;
-    l->answered = true;
-    status = read_page(l, &count);
-    if (status != CENOTE_OK) {
-        log_error(MODULE, "list's answer not taken: %s", cenote_status_text(status));
-        return status;
+    t->answered = true;
+    (void)wire_uint(wire_at(t->answer.msg.result, 2), epoch);
+    status = read_page(t);
+    if (status == CENOTE_OK)
+        return CENOTE_OK;
+    forget_page(t);
+    log_error(MODULE, "list's answer not taken: %s", cenote_status_text(status));
+    return status;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+static bool has_stream(const struct listing *l, const struct shard *shard)
+{
+    for (uint32_t i = 0; i < l->stream_count; i++) {
+        if (l->streams[i]->shard == shard)
+            return true;
     }
-    list->entries = l->entries;
-    list->count = count;
-    list->more = !l->finished;
+    return false;
+}
+
+/* A stream for each service of the map. One that comes when the listing is under way brings its
+ * keys as late as that. */
+static int add_streams(struct shards *s, struct listing *l)
+{
+    struct shards_entry services[SHARDS_MAX + 1];
+    uint64_t epoch;
+    uint32_t count = shards_list(s, services, &epoch);
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (has_stream(l, services[i].shard))
+            continue;
+        if (l->stream_count == STREAMS_MAX)
+            return CENOTE_LIMIT;
+        struct stream *t = calloc(1, sizeof *t);
+        if (!t)
+            return CENOTE_NO_MEMORY;
+        t->shard = services[i].shard;
+        l->streams[l->stream_count++] = t;
+    }
     return CENOTE_OK;
+}
+
+/* Every stream has an entry, or is at its end for now. */
+static int fill_streams(struct shards *s, const struct cenote_key *prefix, struct listing *l)
+{
+    int status = add_streams(s, l);
+
+    for (uint32_t i = 0; status == CENOTE_OK && i < l->stream_count; i++) {
+        struct stream *t = l->streams[i];
+        uint64_t epoch = 0;
+        struct drive *d;
+
+        if (t->at < t->count || t->finished)
+            continue;
+        status = shards_drive(s, t->shard, &d);
+        if (status == CENOTE_OK)
+            status = next_page(d, prefix, t, &epoch);
+        if (status != CENOTE_OK)
+            break;
+        shards_learn(s, d, epoch);
+        status = add_streams(s, l);
+    }
+    return status;
+}
+
+static int compare(const struct cenote_key *a, const struct cenote_key *b)
+{
+    size_t shorter = a->len_bytes < b->len_bytes ? a->len_bytes : b->len_bytes;
+    int order = memcmp(a->data, b->data, shorter);
+
+    return order != 0 ? order : (a->len_bytes > b->len_bytes) - (a->len_bytes < b->len_bytes);
+}
+
+/* The stream with the smallest key; NULL: none has any, or one that has more to come must be asked
+ * first. */
+static struct stream *smallest(const struct listing *l)
+{
+    struct stream *first = NULL;
+
+    for (uint32_t i = 0; i < l->stream_count; i++) {
+        struct stream *t = l->streams[i];
+        if (t->at == t->count && !t->finished)
+            return NULL;
+        if (t->at < t->count &&
+            (!first || compare(&t->entries[t->at].key, &first->entries[first->at].key) < 0))
+            first = t;
+    }
+    return first;
+}
+
+static void merge(struct cenote_list *list, struct listing *l)
+{
+    struct stream *t;
+
+    if (l->stream_count == 1) {
+        t = l->streams[0];
+        list->entries = t->entries;
+        list->count = t->count;
+        t->at = t->count;
+    } else {
+        list->entries = l->merged;
+        while (list->count < LIST_LIMIT_MAX && (t = smallest(l)) != NULL)
+            l->merged[list->count++] = t->entries[t->at++];
+    }
+    for (uint32_t i = 0; i < l->stream_count; i++) {
+        t = l->streams[i];
+        list->more = list->more || t->at < t->count || !t->finished;
+    }
 }
 
 int cenote_list(struct cenote *client, const void *prefix, size_t prefix_len_bytes,
                 struct cenote_list *list)
 {
-    struct drive *d;
-    int status = client_enter(client, &d);
+    const struct cenote_key begin = {prefix, prefix_len_bytes};
+    struct shards *s;
+    int status = client_enter_shards(client, &s);
 
     if (status != CENOTE_OK)
         return status;
@@ -114,11 +225,18 @@ int cenote_list(struct cenote *client, const void *prefix, size_t prefix_len_byt
         return CENOTE_INVALID;
     if (prefix_len_bytes > CENOTE_KEY_MAX)
         return CENOTE_KEY_SIZE;
-    struct listing *l = listing_of(list);
+    if (!list->private_)
+        list->private_ = calloc(1, sizeof(struct listing));
+    struct listing *l = list->private_;
     if (!l)
         return CENOTE_NO_MEMORY;
-    forget_page(list, l);
-    return l->finished ? CENOTE_OK : next_page(d, prefix, prefix_len_bytes, list, l);
+    list->entries = NULL;
+    list->count = 0;
+    list->more = false;
+    status = fill_streams(s, &begin, l);
+    if (status == CENOTE_OK)
+        merge(list, l);
+    return status;
 }
 
 void cenote_list_free(struct cenote_list *list)
@@ -127,8 +245,11 @@ void cenote_list_free(struct cenote_list *list)
 
     if (!l)
         return;
-    forget_page(list, l);
-    free(l->cursor);
+    for (uint32_t i = 0; i < l->stream_count; i++) {
+        forget_page(l->streams[i]);
+        free(l->streams[i]->cursor);
+        free(l->streams[i]);
+    }
     free(l);
-    list->private_ = NULL;
+    *list = (struct cenote_list){0};
 }

@@ -50,7 +50,8 @@ static int read_places(const struct locate *map, const struct lookup_item *found
     return CENOTE_OK;
 }
 
-static int ask_places(struct drive *d, const struct cenote_key *key, struct places *out)
+static int ask_places(struct drive *d, const struct cenote_key *key, struct places *out,
+                      uint64_t *epoch)
 {
     struct wire_buf request = {0};
     struct rpc_answer answer = {0};
@@ -65,6 +66,7 @@ static int ask_places(struct drive *d, const struct cenote_key *key, struct plac
     wire_buf_free(&request);
     if (status != CENOTE_OK)
         return status;
+    *epoch = wrong_shard_epoch(wire_at(answer.msg.result, 0));
     if (!stat_item_get(wire_at(answer.msg.result, 0), &found))
         status = CENOTE_PROTOCOL;
     else if (found.status != CENOTE_OK)
@@ -79,27 +81,40 @@ static int ask_places(struct drive *d, const struct cenote_key *key, struct plac
     return status;
 }
 
+struct places_call {
+    const struct cenote_key *key;
+    struct places found;
+};
+
+static int places_one(void *arg, struct drive *d, uint64_t *epoch)
+{
+    struct places_call *c = arg;
+    int status = ask_places(d, c->key, &c->found, epoch);
+
+    if (status == CENOTE_OK && c->found.unnamed) {
+        /* The map is older than the value. Without a newer one the name stays empty. */
+        free(c->found.list);
+        (void)drive_refresh(d);
+        status = ask_places(d, c->key, &c->found, epoch);
+    }
+    return status;
+}
+
 int cenote_places(struct cenote *client, const void *key, size_t key_len_bytes,
                   struct cenote_place **places, size_t *count)
 {
     const struct cenote_key one = {key, key_len_bytes};
-    struct places found;
-    struct drive *d;
-    int status = client_enter(client, &d);
+    struct places_call call = {.key = &one};
+    struct shards *s;
+    int status = client_enter_shards(client, &s);
 
     if (status == CENOTE_OK)
         status = places && count ? client_check_key(&one) : CENOTE_INVALID;
     if (status == CENOTE_OK)
-        status = ask_places(d, &one, &found);
-    if (status == CENOTE_OK && found.unnamed) {
-        /* The map is older than the value. Without a newer one the name stays empty. */
-        free(found.list);
-        (void)drive_refresh(d);
-        status = ask_places(d, &one, &found);
-    }
+        status = shards_one(s, &one, places_one, &call);
     if (status != CENOTE_OK)
         return status;
-    *places = found.list;
-    *count = found.count;
+    *places = call.found.list;
+    *count = call.found.count;
     return CENOTE_OK;
 }

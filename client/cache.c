@@ -21,8 +21,9 @@
 
 /*
  * A table of chains. An entry is written before it can be found and doesn't change afterwards, but
- * for three words: its place in the chain, whether it was used, and the notes of cache_verify().
- * Another answer about the key is another entry.
+ * for four words: its place in the chain, whether it was used, the notes of cache_verify(), and
+ * that it was found when its lease had ended: for good then, whatever clocks do. Another answer
+ * about the key is another entry.
  *
  * Readers enter the epoch, walk a chain, copy the answer out, and leave. Changes are made under one
  * of LOCKS locks, by bucket: a new entry is put before the others, then an older one of its key is
@@ -37,6 +38,7 @@ struct entry {
     _Atomic(struct entry *) next;
     _Atomic uint32_t used;
     _Atomic uint32_t verified;
+    _Atomic uint32_t ended; /* the lease has; only its notes are of use */
     uint64_t hash;
     uint64_t put_id, len_bytes, lease_end_ms;
     uint32_t sum_kind, stripe_count;
@@ -257,27 +259,47 @@ static struct entry *search(struct cache *c, uint64_t hash, const struct cenote_
     return e;
 }
 
-static void forget(struct cache *c, uint64_t hash, const struct cenote_key *key, uint64_t put_id);
-
 bool cache_find(struct cache *c, const struct cenote_key *key, uint64_t now_ms,
                 struct cache_found *out)
 {
-    uint64_t hash = hash_of(c, key), ended = 0;
+    uint64_t hash = hash_of(c, key);
     unsigned ticket = epoch_enter(c->epoch);
     struct entry *e = search(c, hash, key);
-    bool good = e && (now_ms < e->lease_end_ms || test_off(TEST_LEASE));
+    bool good =
+        e && ((now_ms < e->lease_end_ms && !atomic_load(&e->ended)) || test_off(TEST_LEASE));
 
     if (good) {
         copy_out(e, out);
         if (!atomic_load_explicit(&e->used, memory_order_relaxed))
             atomic_store_explicit(&e->used, 1, memory_order_relaxed);
     } else if (e) {
-        ended = e->put_id;
+        atomic_store(&e->ended, 1);
     }
     epoch_leave(c->epoch, ticket);
-    if (ended)
-        forget(c, hash, key, ended);
     return good;
+}
+
+/* Does it name this put, and does its first stripe lie there? */
+static bool lies_there(const struct entry *e, const struct cache_found *found)
+{
+    const struct stripe *s = &found->stripes[0];
+    bool same = e->put_id == found->put_id && e->words[0] == s->payload_len &&
+                e->words[1] == s->root && e->words[2] == s->replicas;
+
+    for (uint32_t i = 0; same && i < s->replicas; i++)
+        same = e->words[3 + i] == s->gva[i].v;
+    return same;
+}
+
+uint32_t cache_verified(struct cache *c, const struct cenote_key *key,
+                        const struct cache_found *found)
+{
+    unsigned ticket = epoch_enter(c->epoch);
+    const struct entry *e = search(c, hash_of(c, key), key);
+    uint32_t bits = e && lies_there(e, found) ? atomic_load(&e->verified) : 0;
+
+    epoch_leave(c->epoch, ticket);
+    return bits;
 }
 
 void cache_verify(struct cache *c, const struct cenote_key *key, uint64_t put_id, uint32_t bits)
@@ -402,7 +424,7 @@ static bool make_room(struct cache *c, uint64_t size_bytes)
 /* Put ids grow, and so does what the service promises about one of them. */
 static bool supersedes(const struct entry *fresh, const struct entry *old)
 {
-    return fresh->put_id > old->put_id ||
+    return fresh->put_id > old->put_id || atomic_load(&old->ended) ||
            (fresh->put_id == old->put_id && fresh->lease_end_ms > old->lease_end_ms);
 }
 

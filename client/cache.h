@@ -7,8 +7,8 @@
  * root, the lease's end by a clock read after the transfer), and where it fails drops the entry and
  * asks. So an entry may be out of date at any time and does no harm: a value that was replaced or
  * removed has a void seal, or its lease has run out, before the replace or the remove is answered.
- * An answer whose lease has ended is never given out; it leaves when it is asked for, or by
- * eviction.
+ * An answer whose lease has ended is never given out; it leaves when a newer one comes, or by
+ * eviction, and until then only what was noted of it counts.
  *
  * Looking up takes no lock. Thread-safe.
  */
@@ -59,5 +59,9 @@ void cache_clear(struct cache *c);
  * stripe have been summed by this client where replica i lies. A newer answer about the same put
  * and the same replicas keeps the notes. */
 void cache_verify(struct cache *c, const struct cenote_key *key, uint64_t put_id, uint32_t bits);
+/* The notes of an answer that has just come, from when the same put was known at the same places,
+ * with whatever lease. */
+uint32_t cache_verified(struct cache *c, const struct cenote_key *key,
+                        const struct cache_found *found);
 
 #endif

@@ -18,7 +18,7 @@
 #define TIMEOUT_DEFAULT_MS 10000u
 
 struct cenote {
-    struct drive *drive;
+    struct shards *shards;
     volatile const unsigned char *owned; /* reads 1; the kernel wipes it in a forked child */
     size_t owned_bytes;
 };
@@ -105,7 +105,7 @@ int cenote_open(const struct cenote_options *options, struct cenote **out)
     status = mark_owner(c);
     if (status != CENOTE_OK)
         goto free_client;
-    status = drive_open(&d, &c->drive);
+    status = shards_open(&d, &c->shards);
     if (status != CENOTE_OK)
         goto unmark;
     *out = c;
@@ -126,21 +126,31 @@ void cenote_close(struct cenote **client)
         return;
     *client = NULL;
     if (*c->owned)
-        drive_close(c->drive);
+        shards_close(c->shards);
     else
-        drive_abandon(c->drive);
+        shards_abandon(c->shards);
     unmark_owner(c);
     free(c);
 }
 
-int client_enter(struct cenote *client, struct drive **out)
+int client_enter_shards(struct cenote *client, struct shards **out)
 {
     if (!client)
         return CENOTE_INVALID;
     if (!*client->owned)
         return CENOTE_FORKED;
-    *out = client->drive;
+    *out = client->shards;
     return CENOTE_OK;
+}
+
+int client_enter(struct cenote *client, struct drive **out)
+{
+    struct shards *s;
+    int status = client_enter_shards(client, &s);
+
+    if (status == CENOTE_OK)
+        *out = shards_home(s);
+    return status;
 }
 
 int client_check_key(const struct cenote_key *key)
@@ -176,6 +186,17 @@ int client_check_buffers(const struct cenote_buffer *buffers, size_t count)
         sum += buffers[i].len_bytes;
     }
     return CENOTE_OK;
+}
+
+int client_check_put_flags(unsigned flags)
+{
+    const unsigned known = CENOTE_PUT_REPLACE | CENOTE_PUT_REPLICAS_MASK;
+
+    if (flags & ~known)
+        return CENOTE_INVALID;
+    return (flags & CENOTE_PUT_REPLICAS_MASK) > CENOTE_PUT_REPLICAS(CENOTE_REPLICAS_MAX)
+               ? CENOTE_INVALID
+               : CENOTE_OK;
 }
 
 const char *cenote_version(void)

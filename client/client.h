@@ -7,10 +7,12 @@
 
 #include <cenote/cenote.h>
 
-#include "client/drive.h"
+#include "client/shards.h"
 
-/* CENOTE_OK and the driver; CENOTE_INVALID for NULL; CENOTE_FORKED in a child of the process that
+/* CENOTE_OK and the services; CENOTE_INVALID for NULL; CENOTE_FORKED in a child of the process that
  * opened the client. */
+int client_enter_shards(struct cenote *client, struct shards **out);
+/* The same, and the driver of the client's home, for what isn't about a key. */
 int client_enter(struct cenote *client, struct drive **out);
 
 /* CENOTE_OK or CENOTE_KEY_SIZE; CENOTE_INVALID for a NULL. */
@@ -19,5 +21,10 @@ int client_check_keys(const struct cenote_key *keys, size_t count);
 /* CENOTE_OK, CENOTE_INVALID (a NULL piece that isn't empty), CENOTE_VALUE_SIZE (more than a value
  * can ever have). */
 int client_check_buffers(const struct cenote_buffer *buffers, size_t count);
+/* Of whole batches; CENOTE_INVALID too for more than CENOTE_BATCH_MAX, and for unknown flags. */
+int client_check_gets(const struct cenote_get_item *items, size_t count);
+int client_check_puts(const struct cenote_put_item *items, size_t count, unsigned flags);
+/* CENOTE_OK or CENOTE_INVALID. */
+int client_check_put_flags(unsigned flags);
 
 #endif

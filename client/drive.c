@@ -9,6 +9,7 @@
 
 #include "client/retry.h"
 #include "client/warm.h"
+#include "client/warm_view.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
@@ -20,9 +21,12 @@ struct drive {
     struct slow *slow;
     struct cache *cache;
     struct fabric *fabric;
+    struct views *views;
     pthread_mutex_t refreshing; /* one refresh at a time */
     _Atomic uint64_t refreshes; /* begun */
     int refreshed;              /* how the last one ended */
+    pthread_mutex_t opening;    /* of the pump */
+    struct pump *pump;          /* NULL: nobody has asked for it */
     enum cenote_verify verify;
     uint32_t timeout_ms, replicas;
     uint64_t session_id; /* that was greeted last; connected()'s own */
@@ -68,15 +72,21 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->fabric = fabric_new(options->transport);
     if (!d->fabric)
         goto free_cache;
+    d->views = views_new(d->fabric);
+    if (!d->views)
+        goto free_fabric;
     session.connected = connected;
     session.arg = d;
     status = session_open(&session, &d->session);
     if (status != CENOTE_OK)
-        goto free_fabric;
+        goto free_views;
     pthread_mutex_init(&d->refreshing, NULL);
+    pthread_mutex_init(&d->opening, NULL);
     *out = d;
     return CENOTE_OK;
 
+free_views:
+    views_free(d->views);
 free_fabric:
     fabric_free(d->fabric);
 free_cache:
@@ -92,18 +102,28 @@ free_drive:
 
 void drive_close(struct drive *d)
 {
+    if (d->pump) {
+        pump_stop(d->pump);
+        session_stop(d->session);
+        pump_free(d->pump);
+    }
     session_close(d->session);
+    views_free(d->views);
     fabric_free(d->fabric);
     cache_free(d->cache);
     slow_free(d->slow);
     locate_free(d->map);
     pthread_mutex_destroy(&d->refreshing);
+    pthread_mutex_destroy(&d->opening);
     free(d);
 }
 
 void drive_abandon(struct drive *d)
 {
+    if (d->pump)
+        pump_abandon(d->pump);
     session_abandon(d->session);
+    views_abandon(d->views);
     fabric_abandon(d->fabric);
     cache_free(d->cache);
     slow_free(d->slow);
@@ -227,6 +247,16 @@ int drive_refresh(struct drive *d)
     return status;
 }
 
+int drive_register(struct drive *d, void *addr, size_t len_bytes, uint64_t *id)
+{
+    return fabric_register(d->fabric, addr, len_bytes, MEMORY_HOST, id);
+}
+
+int drive_unregister(struct drive *d, uint64_t id)
+{
+    return fabric_unregister(d->fabric, id);
+}
+
 struct way_list {
     struct drive_way *ways; /* NULL: no memory */
     uint32_t count;
@@ -279,6 +309,41 @@ struct machine_env drive_env(struct drive *d)
                                 .arg = d};
 }
 
+struct views *drive_views(const struct drive *d)
+{
+    return d->views;
+}
+
+/* The pump asks whether a number may be taken before it begins a step. */
+static uint64_t number(void *arg)
+{
+    struct drive *d = arg;
+    return session_number(d->session);
+}
+
+static int refresh_for_pump(void *arg)
+{
+    return drive_refresh(arg);
+}
+
+int drive_pump(struct drive *d, struct pump **out)
+{
+    struct pump_env env = {.session = d->session,
+                           .fabric = d->fabric,
+                           .machines = drive_env(d),
+                           .refresh = refresh_for_pump,
+                           .arg = d};
+    int status = CENOTE_OK;
+
+    env.machines.next_seq = number;
+    pthread_mutex_lock(&d->opening);
+    if (!d->pump)
+        status = pump_open(&env, &d->pump);
+    *out = d->pump;
+    pthread_mutex_unlock(&d->opening);
+    return status;
+}
+
 static void run_call(struct drive *d, struct machine *m, const struct step *step)
 {
     struct rpc_answer answer = {0};
@@ -293,11 +358,29 @@ static void run_call(struct drive *d, struct machine *m, const struct step *step
         rpc_answer_free(&answer);
 }
 
+static int run_step(struct drive *d, const struct step *step)
+{
+    switch (step->kind) {
+    case STEP_COPY:
+        fabric_run(d->fabric, step->copies, step->copy_count, d->timeout_ms);
+        return CENOTE_OK;
+    case STEP_HOLD:
+        return fabric_hold(d->fabric, step->hold, d->timeout_ms);
+    case STEP_UNHOLD:
+        fabric_unhold(d->fabric, step->hold->link, step->hold->x.slot);
+        return CENOTE_OK;
+    case STEP_REFRESH_MAP:
+        return drive_refresh(d);
+    default:
+        sleep_until(step->until_ms);
+        return CENOTE_OK;
+    }
+}
+
 void drive_run(struct drive *d, struct machine *m)
 {
     const struct wire_value nothing = {NULL};
     struct step step;
-    int status = CENOTE_OK;
 
     for (m->ops->next(m, clock_now_ms(), &step); step.kind != STEP_DONE;
          m->ops->next(m, clock_now_ms(), &step)) {
@@ -305,18 +388,12 @@ void drive_run(struct drive *d, struct machine *m)
             run_call(d, m, &step);
             continue;
         }
-        if (step.kind == STEP_COPY)
-            fabric_run(d->fabric, step.copies, step.copy_count, d->timeout_ms);
-        else if (step.kind == STEP_REFRESH_MAP)
-            status = drive_refresh(d);
-        else
-            sleep_until(step.until_ms);
+        int status = run_step(d, &step);
         m->ops->done(m, clock_now_ms(), status, nothing);
-        status = CENOTE_OK;
     }
 }
 
-/* ---- the warm get ---------------------------------------------------------------------------- */
+/* ---- without a machine ----------------------------------------------------------------------- */
 
 static bool read_now(void *arg, struct fabric_req *req)
 {
@@ -336,6 +413,27 @@ bool drive_get_warm(struct drive *d, struct cenote_get_item *item)
     struct machine_env env = drive_env(d);
 
     return warm_get(&env, &ops, d, item);
+}
+
+static bool hold_now(void *arg, struct fabric_hold *hold, int *status)
+{
+    struct drive *d = arg;
+    return fabric_hold_now(d->fabric, hold, status);
+}
+
+static void unhold(void *arg, const struct fabric_hold *hold)
+{
+    struct drive *d = arg;
+    fabric_unhold(d->fabric, hold->link, hold->x.slot);
+}
+
+bool drive_view_warm(struct drive *d, const struct cenote_key *key, uint32_t slot,
+                     struct view_result *out)
+{
+    static const struct warm_view_ops ops = {.hold = hold_now, .unhold = unhold, .now_ms = now_ms};
+    struct machine_env env = drive_env(d);
+
+    return warm_view(&env, &ops, d, key, slot, out);
 }
 
 void drive_forget(struct drive *d, const struct cenote_key *key)

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The driver: wires machines and single calls to the session, the fabric and the clock. Everything
- * happens on the calling thread. Thread-safe.
+ * happens on the calling thread, but for what the pump does (pump.h). Thread-safe.
  */
 #ifndef CENOTE_CLIENT_DRIVE_H
 #define CENOTE_CLIENT_DRIVE_H
 
 #include "client/machine.h"
+#include "client/pump.h"
 #include "client/session.h"
+#include "client/view.h"
+#include "client/views.h"
 #include "transport/fabric.h"
 
 struct drive;
@@ -22,9 +25,14 @@ struct drive_options {
 
 /* As session_open(); CENOTE_NO_MEMORY. */
 int drive_open(const struct drive_options *options, struct drive **out);
+/* Ends all views. */
 void drive_close(struct drive *d);
 /* In a forked child, instead of closing: gives back what is the child's own. */
 void drive_abandon(struct drive *d);
+
+/* The pump that carries out operations in the background; opened when it is asked for first.
+ * CENOTE_OK or CENOTE_NO_MEMORY. */
+int drive_pump(struct drive *d, struct pump **out);
 
 /* What machines are begun with. */
 struct machine_env drive_env(struct drive *d);
@@ -35,6 +43,11 @@ void drive_run(struct drive *d, struct machine *m);
 bool drive_get_warm(struct drive *d, struct cenote_get_item *item);
 /* This client has changed the key: what is known of it is out of date. */
 void drive_forget(struct drive *d, const struct cenote_key *key);
+/* The view that needs no machine (client/warm_view.h). False: one is needed. */
+bool drive_view_warm(struct drive *d, const struct cenote_key *key, uint32_t slot,
+                     struct view_result *out);
+/* What this client looks at. */
+struct views *drive_views(const struct drive *d);
 
 /* One call that may be repeated (reads only), until it is answered or retry.h gives up. */
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer);
@@ -43,6 +56,10 @@ int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer
  * had no effect and needs a new number. */
 int drive_change(struct drive *d, uint64_t seq, const struct wire_buf *request,
                  struct rpc_answer *answer, bool *lost);
+
+/* Registered memory, as in cenote/buffer.h. */
+int drive_register(struct drive *d, void *addr, size_t len_bytes, uint64_t *id);
+int drive_unregister(struct drive *d, uint64_t id);
 
 /* Brings the map up to date. */
 int drive_refresh(struct drive *d);

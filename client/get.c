@@ -2,18 +2,17 @@
 #include "client/get.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/reading.h"
 #include "client/retry.h"
+#include "client/wanted.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
 
 #define MODULE "get"
-
-/* What the reader's clock may lose against the service's, in a lease: 1/128, and one tick. */
-#define LEASE_DRIFT_PART 128u
 
 /*
  * The life of one value:
@@ -37,21 +36,24 @@ struct value {
     enum value_state state;
     uint32_t rounds; /* lookups of this put so far */
     uint64_t begun_ms;
-    struct cenote_get_item *item;
+    struct wanted want;
     struct reading_value common;
     uint64_t lease_end_ms;
     uint32_t sum_kind;
     bool cached; /* read by an answer from the cache */
     bool late;   /* the nodes that it named were silent for a whole time-out */
     size_t first_reading;
-    uint32_t stripes, left; /* all, not yet accepted */
+    uint32_t first_stripe;  /* that is wanted */
+    uint32_t stripes, left; /* that are wanted, of these not yet accepted */
+    uint32_t all_stripes;   /* of the value */
 };
 
 struct get {
     struct machine machine;
     struct machine_env env;
     struct cenote_get_item *items;
-    size_t count, begun; /* items; those in this or an earlier window */
+    struct cenote_range_item *ranges; /* instead of items */
+    size_t count, begun;              /* items; those in this or an earlier window */
 
     struct value *values; /* the window */
     uint32_t value_count;
@@ -63,27 +65,34 @@ struct get {
     struct wire_buf request;
     struct retry retry;
     uint64_t asked_ms; /* before the request was sent */
-    uint32_t asked[GET_WINDOW], asked_count, ask_max;
+    uint32_t asked_count, ask_max;
 
     enum step_kind doing;
     bool calling;    /* the request waits to be sent (again) */
     bool map_wanted; /* an address is unknown, or a node is not where the map says */
     bool map_fresh;  /* refreshed since the last lookup */
+
+    /* The first asked_count are set; not cleared at the beginning, which would cost a short get. */
+    uint32_t asked[GET_WINDOW];
+    uint32_t asking[GET_WINDOW]; /* values from asked[] on that share the question */
 };
 
 static void get_next(struct machine *m, uint64_t now_ms, struct step *out);
 static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
+static bool get_cancel(struct machine *m, int status, bool sent);
 
-static const struct machine_ops get_ops = {.next = get_next, .done = get_done};
+static const struct machine_ops get_ops = {
+    .next = get_next, .done = get_done, .cancel = get_cancel};
 
-struct get *get_begin(const struct machine_env *env, struct cenote_get_item *items, size_t count)
+static struct get *begin(const struct machine_env *env, size_t count)
 {
     size_t window = count < GET_WINDOW ? count : GET_WINDOW;
-    struct get *g = calloc(1, sizeof *g);
+    struct get *g = malloc(sizeof *g);
 
     assert(count > 0 && count <= CENOTE_BATCH_MAX);
     if (!g)
         return NULL;
+    memset(g, 0, offsetof(struct get, asked));
     g->values = calloc(window, sizeof *g->values);
     if (!g->values) {
         free(g);
@@ -91,10 +100,28 @@ struct get *get_begin(const struct machine_env *env, struct cenote_get_item *ite
     }
     g->machine.ops = &get_ops;
     g->env = *env;
-    g->items = items;
     g->count = count;
     g->ask_max = GET_WINDOW;
     g->doing = STEP_DONE;
+    return g;
+}
+
+struct get *get_begin(const struct machine_env *env, struct cenote_get_item *items, size_t count)
+{
+    struct get *g = begin(env, count);
+
+    if (g)
+        g->items = items;
+    return g;
+}
+
+struct get *get_begin_ranges(const struct machine_env *env, struct cenote_range_item *items,
+                             size_t count)
+{
+    struct get *g = begin(env, count);
+
+    if (g)
+        g->ranges = items;
     return g;
 }
 
@@ -116,7 +143,7 @@ void get_free(struct get *g)
 
 static void value_finish(struct value *v, int status)
 {
-    v->item->status = status;
+    *v->want.status = status;
     v->state = VALUE_DONE;
 }
 
@@ -124,8 +151,8 @@ static void value_finish(struct value *v, int status)
  * copied elsewhere. Nodes that don't answer are waited for only once. */
 static void value_ask_again(struct get *g, struct value *v, int failure, uint64_t now_ms)
 {
-    if (v->cached && failure != CENOTE_NO_MEMORY) {
-        cache_drop(g->env.cache, &v->item->key, v->common.put_id);
+    if (v->cached && failure != CENOTE_NO_MEMORY && failure != CENOTE_BAD_ADDRESS) {
+        cache_drop(g->env.cache, v->want.key, v->common.put_id);
         v->cached = false;
         v->late = failure == CENOTE_TIMED_OUT;
         v->begun_ms = now_ms;
@@ -136,8 +163,8 @@ static void value_ask_again(struct get *g, struct value *v, int failure, uint64_
 
     bool late = failure == CENOTE_NODE_DOWN && now_ms >= v->begun_ms + g->env.timeout_ms;
 
-    if (failure == CENOTE_TIMED_OUT || failure == CENOTE_NO_MEMORY || late ||
-        v->rounds >= GET_ROUNDS_MAX) {
+    if (failure == CENOTE_TIMED_OUT || failure == CENOTE_NO_MEMORY ||
+        failure == CENOTE_BAD_ADDRESS || late || v->rounds >= GET_ROUNDS_MAX) {
         value_finish(v, failure);
         return;
     }
@@ -148,27 +175,56 @@ static void value_ask_again(struct get *g, struct value *v, int failure, uint64_
 
 /* ---- lookup ---------------------------------------------------------------------------------- */
 
+/* How many values from i on ask for the same key. */
+static uint32_t run_at(const struct get *g, uint32_t i)
+{
+    uint32_t n = 1;
+
+    while (g->ranges && i + n < g->value_count && g->values[i + n].state == VALUE_ASK &&
+           wanted_same_key(&g->values[i].want, &g->values[i + n].want))
+        n++;
+    return n;
+}
+
+static void asked_finish(struct get *g, int status)
+{
+    for (uint32_t k = 0; k < g->asked_count; k++) {
+        for (uint32_t i = 0; i < g->asking[k]; i++)
+            value_finish(&g->values[g->asked[k] + i], status);
+    }
+}
+
+static bool collect(struct get *g)
+{
+    uint32_t n;
+
+    g->asked_count = 0;
+    for (uint32_t i = 0; i < g->value_count && g->asked_count < g->ask_max; i += n) {
+        n = 1;
+        if (g->values[i].state != VALUE_ASK)
+            continue;
+        n = run_at(g, i);
+        g->asking[g->asked_count] = n;
+        g->asked[g->asked_count++] = i;
+    }
+    return g->asked_count > 0;
+}
+
 /* Encodes the next lookup of the window. False: nothing to ask. */
 static bool ask(struct get *g, uint64_t now_ms)
 {
-    g->asked_count = 0;
-    for (uint32_t i = 0; i < g->value_count && g->asked_count < g->ask_max; i++) {
-        if (g->values[i].state == VALUE_ASK)
-            g->asked[g->asked_count++] = i;
-    }
-    if (g->asked_count == 0)
+    if (!collect(g))
         return false;
 
     wire_buf_clear(&g->request);
     wire_put_request(&g->request, 0, METHOD_LOOKUP);
     keys_params_put(&g->request, g->asked_count);
     for (uint32_t k = 0; k < g->asked_count; k++) {
-        const struct cenote_key *key = &g->values[g->asked[k]].item->key;
+        const struct cenote_key *key = g->values[g->asked[k]].want.key;
         wire_put_bin(&g->request, key->data, key->len_bytes);
     }
     if (g->request.failed) {
-        for (uint32_t k = 0; k < g->asked_count; k++)
-            value_finish(&g->values[g->asked[k]], CENOTE_NO_MEMORY);
+        asked_finish(g, CENOTE_NO_MEMORY);
         return true;
     }
     retry_begin(&g->retry, now_ms, g->env.timeout_ms, false);
@@ -189,14 +245,6 @@ static struct reading *new_reading(struct get *g)
     return &g->readings[g->reading_count++];
 }
 
-static uint64_t capacity_of(const struct cenote_get_item *item)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < item->buffer_count; i++)
-        sum += item->buffers[i].len_bytes;
-    return sum;
-}
-
 /* Reads stripe i of an answer; it must go on at *offset, which moves behind it. */
 static bool stripe_at(const struct lookup_item *found, uint32_t i, uint64_t *offset,
                       struct stripe *out)
@@ -209,14 +257,21 @@ static bool stripe_at(const struct lookup_item *found, uint32_t i, uint64_t *off
     return true;
 }
 
-static int begin_stripe(struct get *g, struct value *v, const struct stripe *s)
+/* The part of a stripe that is wanted; nothing is allocated where none is. */
+static int begin_stripe(struct get *g, struct value *v, uint32_t i, const struct stripe *s)
 {
-    struct reading *r = new_reading(g);
+    struct wanted_part part;
+    struct reading *r;
 
-    if (!r)
+    if (!wanted_of_stripe(&v->want, s, &part))
+        return CENOTE_OK;
+    if (!(r = new_reading(g)))
         return CENOTE_NO_MEMORY;
-    reading_begin(r, (uint32_t)(v - g->values), (uint16_t)v->stripes, s);
-    v->stripes++;
+    reading_begin(r, (uint32_t)(v - g->values), (uint16_t)i, s);
+    if (part.len_bytes > 0)
+        reading_narrow(r, part.at, part.len_bytes, part.skip_bytes);
+    if (v->stripes++ == 0)
+        v->first_stripe = i;
     v->left++;
     return CENOTE_OK;
 }
@@ -230,10 +285,11 @@ static int begin_stripes(struct get *g, struct value *v, const struct lookup_ite
     v->first_reading = g->reading_count;
     v->stripes = v->left = 0;
     for (uint32_t i = 0; i < found->stripe_count && status == CENOTE_OK; i++)
-        status = stripe_at(found, i, &offset, &s) ? begin_stripe(g, v, &s) : CENOTE_PROTOCOL;
+        status = stripe_at(found, i, &offset, &s) ? begin_stripe(g, v, i, &s) : CENOTE_PROTOCOL;
+    v->all_stripes = found->stripe_count;
     if (status != CENOTE_OK)
         return status;
-    return v->stripes > 0 && offset == found->len_bytes ? CENOTE_OK : CENOTE_PROTOCOL;
+    return found->stripe_count > 0 && offset == found->len_bytes ? CENOTE_OK : CENOTE_PROTOCOL;
 }
 
 static int confirm_stripes(struct get *g, struct value *v, const struct lookup_item *found)
@@ -241,12 +297,16 @@ static int confirm_stripes(struct get *g, struct value *v, const struct lookup_i
     uint64_t offset = 0;
     struct stripe s;
 
-    if (found->stripe_count != v->stripes)
+    if (found->stripe_count < v->first_stripe + v->stripes)
         return CENOTE_PROTOCOL;
     v->left = 0;
-    for (uint32_t i = 0; i < v->stripes; i++) {
-        struct reading *r = &g->readings[v->first_reading + i];
-        if (!stripe_at(found, i, &offset, &s) || !reading_again(r, &s))
+    for (uint32_t i = 0; i < v->first_stripe + v->stripes; i++) {
+        if (!stripe_at(found, i, &offset, &s))
+            return CENOTE_PROTOCOL;
+        if (i < v->first_stripe)
+            continue;
+        struct reading *r = &g->readings[v->first_reading + i - v->first_stripe];
+        if (!reading_again(r, &s))
             return CENOTE_PROTOCOL;
         v->left += !r->accepted;
     }
@@ -258,8 +318,8 @@ static void begin_reading(struct get *g, struct value *v, uint64_t put_id, uint3
     v->common =
         (struct reading_value){.put_id = put_id,
                                .sums = g->env.verify == CENOTE_VERIFY_FULL && sum_kind != SUM_NONE,
-                               .buffers = v->item->buffers,
-                               .buffer_count = v->item->buffer_count};
+                               .buffers = v->want.buffers,
+                               .buffer_count = v->want.buffer_count};
     v->sum_kind = sum_kind;
     v->state = VALUE_READ;
 }
@@ -268,13 +328,14 @@ static void begin_reading(struct get *g, struct value *v, uint64_t put_id, uint3
 static void value_remember(struct get *g, const struct value *v)
 {
     struct cache_found found = {.put_id = v->common.put_id,
-                                .len_bytes = v->item->len_bytes,
+                                .len_bytes = *v->want.value_len_bytes,
                                 .lease_end_ms = v->lease_end_ms,
                                 .sum_kind = v->sum_kind,
                                 .stripe_count = v->stripes};
 
-    if (!g->env.cache || v->cached || v->stripes > CACHE_STRIPES_MAX)
-        return;
+    if (!g->env.cache || v->cached || v->stripes != v->all_stripes ||
+        v->stripes > CACHE_STRIPES_MAX)
+        return; /* of a range's value all stripes are known where it touches all */
     for (uint32_t i = 0; i < v->stripes; i++) {
         const struct reading *r = &g->readings[v->first_reading + i];
         struct stripe *s = &found.stripes[i];
@@ -284,7 +345,7 @@ static void value_remember(struct get *g, const struct value *v)
                              .replicas = r->replicas};
         memcpy(s->gva, r->gva, sizeof s->gva);
     }
-    cache_add(g->env.cache, &v->item->key, &found);
+    cache_add(g->env.cache, v->want.key, &found);
 }
 
 static void value_complete(struct get *g, struct value *v)
@@ -296,7 +357,6 @@ static void value_complete(struct get *g, struct value *v)
 static void value_found(struct get *g, struct value *v, const struct lookup_item *found,
                         uint64_t now_ms)
 {
-    uint64_t margin_ms = found->lease_ms / LEASE_DRIFT_PART + 1;
     bool same = v->stripes > 0 && v->common.put_id == found->put_id;
     int status;
 
@@ -307,9 +367,9 @@ static void value_found(struct get *g, struct value *v, const struct lookup_item
             return;
         }
     }
-    v->item->len_bytes = found->len_bytes;
-    if (found->len_bytes > capacity_of(v->item)) {
-        value_finish(v, CENOTE_BUFFER_SIZE);
+    status = wanted_fits(&v->want, found->put_id, found->len_bytes);
+    if (status != CENOTE_OK) {
+        value_finish(v, status);
         return;
     }
     if (same && v->late) { /* once is enough */
@@ -317,8 +377,7 @@ static void value_found(struct get *g, struct value *v, const struct lookup_item
         return;
     }
     begin_reading(g, v, found->put_id, found->sum_kind);
-    v->lease_end_ms = g->asked_ms + found->lease_ms;
-    v->lease_end_ms -= found->lease_ms > margin_ms ? margin_ms : found->lease_ms;
+    v->lease_end_ms = reading_lease_end(g->asked_ms, found->lease_ms);
 
     status = same ? confirm_stripes(g, v, found) : begin_stripes(g, v, found);
     if (status != CENOTE_OK)
@@ -329,6 +388,16 @@ static void value_found(struct get *g, struct value *v, const struct lookup_item
         value_complete(g, v);
 }
 
+static void value_answered(struct get *g, struct value *v, int status,
+                           const struct lookup_item *found, uint64_t now_ms)
+{
+    v->rounds++;
+    if (status == CENOTE_OK)
+        value_found(g, v, found, now_ms);
+    else
+        value_finish(v, status);
+}
+
 static void take_answer(struct get *g, struct wire_value result, uint64_t now_ms)
 {
     struct wire_value list = wire_at(result, 1);
@@ -336,18 +405,16 @@ static void take_answer(struct get *g, struct wire_value result, uint64_t now_ms
     bool sound = wire_array(list, &count) && count == g->asked_count;
 
     for (uint32_t k = 0; k < g->asked_count; k++) {
-        struct value *v = &g->values[g->asked[k]];
-        struct lookup_item found;
+        struct lookup_item found = {.status = CENOTE_PROTOCOL};
 
-        v->rounds++;
         if (!sound || !lookup_item_get(wire_at(list, k), &found)) {
             log_error(MODULE, "lookup's answer is malformed");
-            value_finish(v, CENOTE_PROTOCOL);
-        } else if (found.status != CENOTE_OK) {
-            value_finish(v, found.status);
+            found.status = CENOTE_PROTOCOL;
         } else {
-            value_found(g, v, &found, now_ms);
+            machine_note_refusal(&g->machine, wire_at(list, k));
         }
+        for (uint32_t i = 0; i < g->asking[k]; i++)
+            value_answered(g, &g->values[g->asked[k] + i], found.status, &found, now_ms);
     }
     g->map_fresh = false;
 }
@@ -368,8 +435,7 @@ static void lookup_done(struct get *g, uint64_t now_ms, int status, struct wire_
         return;
     if (status == CENOTE_UNKNOWN || status == CENOTE_NO_SESSION)
         status = CENOTE_UNAVAILABLE;
-    for (uint32_t k = 0; k < g->asked_count; k++)
-        value_finish(&g->values[g->asked[k]], status);
+    asked_finish(g, status);
 }
 
 /* ---- cache ----------------------------------------------------------------------------------- */
@@ -379,20 +445,24 @@ static void value_recall(struct get *g, struct value *v, uint64_t now_ms)
 {
     struct cache_found found;
 
-    if (!g->env.cache || !cache_find(g->env.cache, &v->item->key, now_ms, &found))
+    if (!g->env.cache || !cache_find(g->env.cache, v->want.key, now_ms, &found))
         return;
-    v->item->len_bytes = found.len_bytes;
-    if (found.len_bytes > capacity_of(v->item))
-        return; /* what is too small has to be said of the newest value */
+    if (wanted_fits(&v->want, found.put_id, found.len_bytes) != CENOTE_OK)
+        return; /* what doesn't fit has to be said of the newest value */
     begin_reading(g, v, found.put_id, found.sum_kind);
     v->lease_end_ms = found.lease_end_ms;
     v->cached = true;
     v->first_reading = g->reading_count;
+    v->all_stripes = found.stripe_count;
     for (uint32_t i = 0; i < found.stripe_count; i++) {
-        int status = begin_stripe(g, v, &found.stripes[i]);
+        int status = begin_stripe(g, v, i, &found.stripes[i]);
         if (status != CENOTE_OK)
             return value_finish(v, status);
     }
+    if (v->left > 0)
+        return;
+    v->cached = false; /* an empty range reads no seal: only the service knows */
+    v->state = VALUE_ASK;
 }
 
 /* ---- copy ------------------------------------------------------------------------------------ */
@@ -451,10 +521,17 @@ static void add_copy(struct get *g, struct reading *r, uint64_t now_ms)
 
 static void gather_copies(struct get *g, uint64_t now_ms)
 {
+    uint64_t memory = 0;
+
     g->copy_count = 0;
     for (size_t i = 0; i < g->reading_count && g->copy_count < GET_COPIES_MAX; i++) {
-        if (is_open(g, &g->readings[i]))
-            add_copy(g, &g->readings[i], now_ms);
+        struct reading *r = &g->readings[i];
+        if (!is_open(g, r))
+            continue;
+        memory += reading_memory(r, &value_of(g, r)->common);
+        if (memory > GET_PARTS_BYTES_MAX && g->copy_count > 0)
+            break;
+        add_copy(g, r, now_ms);
     }
 }
 
@@ -504,12 +581,13 @@ static bool next_window(struct get *g, uint64_t now_ms)
     g->value_count = (uint32_t)(left < GET_WINDOW ? left : GET_WINDOW);
     g->reading_count = 0;
     g->ask_max = GET_WINDOW;
-    for (uint32_t i = 0; i < g->value_count; i++) {
-        g->values[i] =
-            (struct value){.state = VALUE_ASK, .item = &g->items[g->begun + i], .begun_ms = now_ms};
+    for (uint32_t i = 0; i < g->value_count; i++, g->begun++) {
+        g->values[i] = (struct value){.state = VALUE_ASK,
+                                      .want = g->ranges ? wanted_range(&g->ranges[g->begun])
+                                                        : wanted_whole(&g->items[g->begun]),
+                                      .begun_ms = now_ms};
         value_recall(g, &g->values[i], now_ms);
     }
-    g->begun += g->value_count;
     return g->value_count > 0;
 }
 
@@ -563,7 +641,25 @@ static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire
         break;
     case STEP_WAIT:
         break;
+    case STEP_HOLD:
+    case STEP_UNHOLD:
     case STEP_DONE:
         assert(!"the machine was not asked for a step");
     }
+}
+
+/* Nothing of a get is the service's business: its leases run out. */
+static bool get_cancel(struct machine *m, int status, bool sent)
+{
+    struct get *g = (struct get *)m;
+    (void)sent;
+
+    for (uint32_t i = 0; i < g->value_count; i++) {
+        if (g->values[i].state != VALUE_DONE)
+            value_finish(&g->values[i], status);
+    }
+    for (; g->begun < g->count; g->begun++)
+        g->items[g->begun].status = status;
+    g->calling = g->map_wanted = false;
+    return false;
 }

@@ -111,3 +111,13 @@ void lost_wait(struct lost *l, uint64_t seq)
     }
     pthread_mutex_unlock(&l->lock);
 }
+
+bool lost_is_free(struct lost *l, uint64_t seq)
+{
+    if (atomic_load(&l->count) == 0)
+        return true;
+    pthread_mutex_lock(&l->lock);
+    bool is_free = in_the_way(l, seq) == l->count;
+    pthread_mutex_unlock(&l->lock);
+    return is_free;
+}

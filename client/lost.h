@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Beyond that many nobody waits for the others. */
@@ -39,5 +40,7 @@ void lost_again(struct lost *l, uint64_t seq);
 void lost_forget(struct lost *l, uint64_t seq);
 /* Before a new number is taken, somewhere from seq on. */
 void lost_wait(struct lost *l, uint64_t seq);
+/* Would that not wait? */
+bool lost_is_free(struct lost *l, uint64_t seq);
 
 #endif

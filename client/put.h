@@ -7,16 +7,11 @@
 #ifndef CENOTE_CLIENT_PUT_H
 #define CENOTE_CLIENT_PUT_H
 
-#include "client/machine.h"
+#include "client/putting.h"
 
-/* Values of one put_start, and bytes of their replicas (one value may be larger): a put has to be
- * finished in its time, so a large batch must not wait behind itself. */
-#define PUT_WINDOW       256u
+/* Bytes of the replicas of one put_start (one value may be larger): a put has to be finished in its
+ * time, so a large batch must not wait behind itself. */
 #define PUT_WINDOW_BYTES (UINT64_C(1) << 30)
-/* Puts begun for one value until it fails. */
-#define PUT_ROUNDS_MAX   3u
-/* Extents written in one step. */
-#define PUT_COPIES_MAX   1024u
 
 struct put;
 

@@ -10,12 +10,22 @@
 
 #define MODULE "get"
 
+/* What the reader's clock may lose against the service's, in a lease: 1/128, and one tick. */
+#define LEASE_DRIFT_PART 128u
+
 enum reading_seen {
-    SEEN_BAD = 1,      /* arrived, and failed verification */
-    SEEN_DOWN = 2,     /* not reachable */
-    SEEN_LATE = 4,     /* no progress in time */
-    SEEN_NO_MEMORY = 8 /* this process */
+    SEEN_BAD = 1,       /* arrived, and failed verification */
+    SEEN_DOWN = 2,      /* not reachable */
+    SEEN_LATE = 4,      /* no progress in time */
+    SEEN_NO_MEMORY = 8, /* this process */
+    SEEN_ADDRESS = 16   /* the caller's memory isn't there */
 };
+
+uint64_t reading_lease_end(uint64_t asked_ms, uint64_t lease_ms)
+{
+    uint64_t margin_ms = lease_ms / LEASE_DRIFT_PART + 1;
+    return asked_ms + lease_ms - (lease_ms > margin_ms ? margin_ms : lease_ms);
+}
 
 void reading_begin(struct reading *r, uint32_t owner, uint16_t index, const struct stripe *s)
 {
@@ -24,8 +34,18 @@ void reading_begin(struct reading *r, uint32_t owner, uint16_t index, const stru
                           .offset = s->offset,
                           .payload_len = s->payload_len,
                           .root = s->root,
+                          .len_bytes = s->payload_len,
+                          .skip_bytes = s->offset,
                           .replicas = s->replicas};
     memcpy(r->gva, s->gva, sizeof r->gva);
+}
+
+void reading_narrow(struct reading *r, uint64_t at, uint64_t len_bytes, uint64_t skip_bytes)
+{
+    assert(len_bytes > 0 && at <= r->payload_len && len_bytes <= r->payload_len - at);
+    r->at = at;
+    r->len_bytes = len_bytes;
+    r->skip_bytes = skip_bytes;
 }
 
 static bool is_replica(const struct stripe *s, struct gva gva)
@@ -106,19 +126,64 @@ static struct sums *new_sums(const struct reading_value *v, uint64_t payload_len
                         : sums_new(payload_len);
 }
 
+static struct part_want part_of(const struct reading *r, const struct reading_value *v)
+{
+    return (struct part_want){.payload_len = r->payload_len,
+                              .at = r->at,
+                              .len_bytes = r->len_bytes,
+                              .buffers = {.pieces = v->buffers,
+                                          .count = v->buffer_count,
+                                          .skip_bytes = r->skip_bytes,
+                                          .kind = MEMORY_HOST}};
+}
+
+static bool is_whole(const struct reading *r)
+{
+    return r->len_bytes == r->payload_len;
+}
+
+uint64_t reading_memory(const struct reading *r, const struct reading_value *v)
+{
+    struct part_want want = part_of(r, v);
+    return v->sums && !is_whole(r) ? part_memory(&want) : 0;
+}
+
+/* What the bytes are verified by. */
+static bool make_sums(struct reading *r, const struct reading_value *v)
+{
+    struct part_want want = part_of(r, v);
+
+    if (!v->sums)
+        return true;
+    if (is_whole(r))
+        r->sums = new_sums(v, r->payload_len);
+    else
+        r->part = part_new(&want);
+    return r->sums || r->part;
+}
+
+static void free_sums(struct reading *r, const struct reading_value *v)
+{
+    if (!v->sums_room)
+        sums_free(r->sums);
+    part_free(r->part);
+    r->sums = NULL;
+    r->part = NULL;
+}
+
 int reading_next(struct reading *r, const struct reading_value *v,
                  const struct reading_choice *choice, struct fabric_req *copy)
 {
     struct location at = {0};
     uint32_t i = choose(r, v->put_id, choice, &at);
 
-    assert(!r->accepted && !r->sums);
+    assert(!r->accepted && !r->sums && !r->part);
     if (i == r->replicas) { /* what is left is on no map */
         if (!all_tried(r))
             r->seen |= SEEN_DOWN;
         return CENOTE_NOT_FOUND;
     }
-    if (v->sums && !(r->sums = new_sums(v, r->payload_len)))
+    if (!make_sums(r, v))
         return CENOTE_NO_MEMORY;
 
     r->tried |= (uint8_t)(1u << i);
@@ -129,17 +194,44 @@ int reading_next(struct reading *r, const struct reading_value *v,
                                       .gva = r->from,
                                       .payload_len = r->payload_len,
                                       .put_id = v->put_id,
-                                      .offset = 0,
-                                      .len_bytes = r->payload_len,
+                                      .offset = r->at,
+                                      .len_bytes = r->len_bytes,
                                       .local = {.pieces = v->buffers,
                                                 .count = v->buffer_count,
-                                                .skip_bytes = r->offset,
+                                                .skip_bytes = r->skip_bytes,
                                                 .kind = MEMORY_HOST},
                                       .sums = r->sums,
                                       .tail = r->seal,
                                       .tail_len = SEAL_BYTES,
                                       .status = XCOPY_IN_PROGRESS}};
+    if (r->part)
+        part_request(r->part, &copy->x);
     return CENOTE_OK;
+}
+
+static bool verified(const struct reading *r)
+{
+    if (test_off(TEST_SUMS))
+        return true;
+    if (r->part)
+        return part_verified(r->part, r->root);
+    return !r->sums || sums_root(r->sums) == r->root;
+}
+
+void reading_waive_sums(struct reading *r, const struct reading_value *v, struct fabric_req *copy)
+{
+    free_sums(r, v);
+    copy->x.sums = NULL;
+}
+
+uint32_t reading_replica(const struct reading *r)
+{
+    uint32_t i = 0;
+
+    while (i < r->replicas && r->gva[i].v != r->from.v)
+        i++;
+    assert(i < r->replicas);
+    return i;
 }
 
 /* Only here bytes become a value. */
@@ -152,12 +244,12 @@ static bool acceptable(const struct reading *r, const struct reading_value *v)
                                    .stripe = r->stripe};
     struct seal seal;
 
-    if (seal_check(r->seal, &want, &seal) != CENOTE_OK) {
+    if (seal_check(r->part ? part_seal(r->part) : r->seal, &want, &seal) != CENOTE_OK) {
         log_info(MODULE, "put %" PRIu64 " stripe %u at %#" PRIx64 ": seal is void or another's",
                  v->put_id, r->stripe, r->from.v);
         return false;
     }
-    if (r->sums && sums_root(r->sums) != r->root && !test_off(TEST_SUMS)) {
+    if (!verified(r)) {
         log_error(MODULE, "put %" PRIu64 " stripe %u at %#" PRIx64 ": bytes don't have their sum",
                   v->put_id, r->stripe, r->from.v);
         return false;
@@ -174,6 +266,8 @@ static uint8_t seen_by(int status)
         return SEEN_LATE;
     case CENOTE_NO_MEMORY:
         return SEEN_NO_MEMORY;
+    case CENOTE_BAD_ADDRESS:
+        return SEEN_ADDRESS;
     default:
         return SEEN_DOWN;
     }
@@ -188,13 +282,15 @@ void reading_end(struct reading *r, const struct reading_value *v, const struct 
         r->accepted = true;
     else
         r->seen |= SEEN_BAD;
-    if (!v->sums_room)
-        sums_free(r->sums);
-    r->sums = NULL;
+    if (r->seen & SEEN_ADDRESS) /* no replica helps */
+        r->tried = (uint8_t)((1u << r->replicas) - 1);
+    free_sums(r, v);
 }
 
 int reading_failure(const struct reading *r)
 {
+    if (r->seen & SEEN_ADDRESS)
+        return CENOTE_BAD_ADDRESS;
     if (r->seen & SEEN_NO_MEMORY)
         return CENOTE_NO_MEMORY;
     if (r->seen & SEEN_DOWN)

@@ -1,52 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/session.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/hello.h"
-#include "client/lost.h"
+#include "client/session_link.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
 #define MODULE              "session"
-#define SESSION_META_MAX    256u
 /* How long a closing client waits for the service. */
 #define SESSION_FAREWELL_MS 1000u
 
-/* A connection with the calls that use it; the last of them closes it. */
-struct link {
-    struct rpc_client *rpc;
-    struct xcopy_credentials who; /* greeted as */
-    uint64_t first_seq;           /* earlier numbers belong to an earlier session */
-    unsigned users;               /* calls, and the session itself while it is the current one */
-};
-
-struct session {
-    pthread_mutex_t lock; /* link, users, backoff; never held while anything blocks */
-    struct link *link;    /* NULL: none */
-    uint64_t not_before_ms;
-    uint32_t backoff_ms;
-
-    pthread_mutex_t connecting; /* held by the one who makes a connection; guards hello */
-    struct hello hello;
-    uint64_t first_seq; /* of the session in hello; likewise guarded */
-
-    _Atomic uint64_t seq;
-    struct lost lost;
-    char meta[SESSION_META_MAX];
-    uint32_t timeout_ms;
-    void (*connected)(void *arg, const struct xcopy_credentials *who);
-    void *arg;
-};
-
 /* ---- links ----------------------------------------------------------------------------------- */
 
-static struct link *link_take(struct session *s)
+struct link *link_take(struct session *s)
 {
     pthread_mutex_lock(&s->lock);
     struct link *l = s->link;
@@ -58,7 +27,7 @@ static struct link *link_take(struct session *s)
     return l;
 }
 
-static void link_drop(struct session *s, struct link *l)
+void link_drop(struct session *s, struct link *l)
 {
     pthread_mutex_lock(&s->lock);
     assert(l->users > 0);
@@ -94,12 +63,34 @@ static void link_unset(struct session *s, struct link *l)
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
+/* False: the session is closing. */
+static bool begin_greeting(struct session *s, struct rpc_client *rpc)
+{
+    pthread_mutex_lock(&s->lock);
+    bool go_on = !s->closing;
+    if (go_on)
+        s->greeting = rpc;
+    if (s->disowned == s->hello.who.session)
+        s->hello.open = false;
+    pthread_mutex_unlock(&s->lock);
+    return go_on;
+}
+
+static void end_greeting(struct session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->greeting = NULL;
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* Greets until the service knows us: a resume that comes too late is followed by an open. */
 static int greet(struct session *s, struct rpc_client *rpc)
 {
     struct wire_buf request = {0};
     int status = CENOTE_NO_SESSION;
 
+    if (!begin_greeting(s, rpc))
+        return CENOTE_CLOSED;
     for (int i = 0; i < 2 && status == CENOTE_NO_SESSION; i++) {
         struct rpc_answer answer = {0};
 
@@ -117,6 +108,7 @@ static int greet(struct session *s, struct rpc_client *rpc)
         if (status == CENOTE_NO_SESSION)
             log_info(MODULE, "the session has ended meanwhile: a new one begins");
     }
+    end_greeting(s);
     wire_buf_free(&request);
     return status;
 }
@@ -168,12 +160,16 @@ free_link:
     return away(status);
 }
 
-static bool in_backoff(struct session *s)
+int link_possible(struct session *s)
 {
+    int status = CENOTE_OK;
     pthread_mutex_lock(&s->lock);
-    bool yes = clock_now_ms() < s->not_before_ms;
+    if (s->closing)
+        status = CENOTE_CLOSED;
+    else if (clock_now_ms() < s->not_before_ms)
+        status = CENOTE_UNAVAILABLE;
     pthread_mutex_unlock(&s->lock);
-    return yes;
+    return status;
 }
 
 static void note_connect(struct session *s, bool worked)
@@ -195,10 +191,10 @@ static void note_connect(struct session *s, bool worked)
 static int reconnect(struct session *s)
 {
     struct link *fresh = NULL;
-    int status;
+    int status = link_possible(s);
 
-    if (in_backoff(s))
-        return CENOTE_UNAVAILABLE;
+    if (status != CENOTE_OK)
+        return status;
     status = link_make(s, &fresh);
     note_connect(s, status == CENOTE_OK);
     if (status == CENOTE_OK)
@@ -223,13 +219,12 @@ static int link_get(struct session *s, struct link **out)
     return status;
 }
 
-/* The service answered that it doesn't know the session of this link. */
-static void link_disowned(struct session *s, struct link *l)
+/* Noted only: somebody may be connecting, and that takes long. */
+void link_disowned(struct session *s, struct link *l)
 {
-    pthread_mutex_lock(&s->connecting);
-    if (s->hello.who.session == l->who.session)
-        s->hello.open = false;
-    pthread_mutex_unlock(&s->connecting);
+    pthread_mutex_lock(&s->lock);
+    s->disowned = l->who.session;
+    pthread_mutex_unlock(&s->lock);
     link_unset(s, l);
 }
 
@@ -286,11 +281,23 @@ static void say_farewell(struct session *s)
     link_drop(s, l);
 }
 
+void session_stop(struct session *s)
+{
+    say_farewell(s);
+    pthread_mutex_lock(&s->lock);
+    s->closing = true;
+    if (s->greeting)
+        rpc_client_interrupt(s->greeting);
+    if (s->link)
+        rpc_client_interrupt(s->link->rpc);
+    pthread_mutex_unlock(&s->lock);
+}
+
 void session_close(struct session *s)
 {
     if (!s)
         return;
-    say_farewell(s);
+    session_stop(s);
     link_set(s, NULL);
     lost_destroy(&s->lost);
     pthread_mutex_destroy(&s->connecting);
@@ -307,9 +314,8 @@ void session_abandon(struct session *s)
     free(s);
 }
 
-/* Did this try of a numbered call leave it without an answer? One that wasn't sent at all is lost
- * only if an earlier try was. */
-static void note_lost(struct session *s, uint64_t seq, int status)
+/* One that wasn't sent at all is lost only if an earlier try was. */
+void session_note_lost(struct session *s, uint64_t seq, int status)
 {
     if (seq == 0)
         return;
@@ -343,12 +349,26 @@ int session_call(struct session *s, uint64_t seq, const struct wire_buf *request
             link_disowned(s, l);
         link_drop(s, l);
     }
-    note_lost(s, seq, status);
+    session_note_lost(s, seq, status);
     return status;
+}
+
+int session_connect(struct session *s)
+{
+    struct link *l;
+    int status = link_get(s, &l);
+    if (status == CENOTE_OK)
+        link_drop(s, l);
+    return status;
+}
+
+uint64_t session_number(struct session *s)
+{
+    return atomic_fetch_add(&s->seq, 1) + 1;
 }
 
 uint64_t session_next_seq(struct session *s)
 {
     lost_wait(&s->lost, atomic_load(&s->seq) + 1);
-    return atomic_fetch_add(&s->seq, 1) + 1;
+    return session_number(s);
 }

@@ -53,4 +53,13 @@ bool writing_next(struct writing *w, const struct writing_value *v, const struct
                   struct fabric_req *copy);
 void writing_end(struct writing *w, const struct fabric_req *copy);
 
+/* The same for extents that are written range by range. A range at an offset of the payload; the
+ * copy's sums and its end are the caller's affair. False: no place; nothing has changed. */
+bool writing_range(const struct writing *w, const struct writing_value *v, const struct locate *map,
+                   uint64_t offset, const struct cenote_buffer *piece, struct fabric_req *copy);
+/* All ranges are written, and these are the sums of the chunks, encoded: what closes the extent. As
+ * writing_next(). */
+bool writing_seal(struct writing *w, const struct writing_value *v, const struct locate *map,
+                  const uint64_t *sums_le, struct fabric_req *copy);
+
 #endif

@@ -13,6 +13,7 @@
 #include "meta/service/service.h"
 #include "meta/store/lmdb.h"
 #include "server/machine.h"
+#include "server/slot_list.h"
 #include "transport/base/clock.h"
 #include "transport/base/hash.h"
 #include "transport/base/log.h"
@@ -215,6 +216,8 @@ static int make_service(struct meta_role *r)
                                       .session_grace_ms = (uint32_t)o->session_grace_ms,
                                       .heartbeat_ms = (uint32_t)o->heartbeat_ms,
                                       .suspect_ms = (uint32_t)o->suspect_ms,
+                                      .slots = o->slot_list ? &o->slot_list->map : NULL,
+                                      .shard = o->slot_list ? o->slot_list->shard : 0,
                                       .dead_ms = (uint32_t)o->dead_ms,
                                       .stripe_bytes =
                                           o->stripe_bytes - o->stripe_bytes % SUMS_CHUNK_BYTES};

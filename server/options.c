@@ -10,6 +10,7 @@
 #include <cenote/status.h>
 
 #include "meta/stub/messages.h"
+#include "server/slot_list.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/sums.h"
 #include "transport/memory.h"
@@ -93,6 +94,17 @@ static const struct config_option table[] = {
      "A node silent for so long gets no new values.", NULL, 10, HOUR_MS},
     {"dead", CONFIG_MS, FIELD(dead_ms), "30s", "TIME",
      "A node silent for so long has lost its contents.", NULL, 10, HOUR_MS},
+    {"slots", CONFIG_LIST, FIELD(slots), "", "SLOTS",
+     "The slots of keys that this service owns, FIRST-LAST or none, where several share a pool; "
+     "repeatable.",
+     NULL, 0, 0},
+    {"shards", CONFIG_LIST, FIELD(shards), "", "SLOTS=ENDPOINT",
+     "Which service of the pool owns which slots, 0 to 16383, the same list for all; repeatable. "
+     "Services are numbered as they come: append new ones.",
+     NULL, 0, 0},
+    {"shard-epoch", CONFIG_COUNT, FIELD(shard_epoch), "1", "NUMBER",
+     "Number of the list of --shards: every change of it needs a higher one.", NULL, 1,
+     UINT64_C(1) << 62},
     {"insecure", CONFIG_BOOL, FIELD(insecure), NULL, NULL,
      "Allow plaintext on addresses that other machines can reach.", NULL, 0, 0},
     {"log-level", CONFIG_CHOICE, FIELD(log_level), "info", "LEVEL", "What is logged to stderr.",
@@ -223,11 +235,30 @@ static int check_node(struct options *o, char *error, size_t error_size)
     return check_endpoint(o, "data-listen", o->data_listen, error, error_size);
 }
 
+static int read_slots(struct options *o, char *error, size_t error_size)
+{
+    bool slots = o->slots.count > 0, shards = o->shards.count > 0;
+    if (slots != shards) {
+        snprintf(error, error_size, "--slots and --shards go together");
+        return CENOTE_INVALID;
+    }
+    if (!shards)
+        return CENOTE_OK;
+    o->slot_list = calloc(1, sizeof *o->slot_list);
+    if (!o->slot_list) {
+        snprintf(error, error_size, "out of memory");
+        return CENOTE_NO_MEMORY;
+    }
+    return slot_list_parse(&o->shards, &o->slots, o->shard_epoch, o->slot_list, error, error_size);
+}
+
 static int check(struct options *o, char *error, size_t error_size)
 {
     int status = CENOTE_OK;
     if (options_has_meta(o)) {
         status = check_times(o, error, error_size);
+        if (status == CENOTE_OK)
+            status = read_slots(o, error, error_size);
         if (status == CENOTE_OK && o->listen.count > OPTIONS_LISTEN_MAX) {
             snprintf(error, error_size, "--listen: at most %u endpoints", OPTIONS_LISTEN_MAX);
             status = CENOTE_INVALID;
@@ -255,6 +286,8 @@ int options_parse(struct options *o, int argc, char **argv, char *error, size_t 
 
 void options_free(struct options *o)
 {
+    free(o->slot_list);
+    o->slot_list = NULL;
     config_free(&spec, o);
 }
 

@@ -8,6 +8,8 @@
 #define OPTIONS_LISTEN_MAX   16u
 #define OPTIONS_SEGMENTS_MAX 64u
 
+struct slot_list;
+
 /* Index of the choices of --roles. */
 enum roles { ROLES_BOTH, ROLES_META, ROLES_NODE };
 
@@ -34,6 +36,9 @@ struct options {
     char *numa;
     int numa_node; /* -1: any */
     uint64_t meta_map_bytes, stripe_bytes;
+    struct config_list slots, shards;
+    uint64_t shard_epoch;
+    struct slot_list *slot_list; /* what these three say; NULL: there are no other services */
     uint64_t lease_ms, put_timeout_ms, session_grace_ms;
     uint64_t heartbeat_ms, suspect_ms, dead_ms;
 };

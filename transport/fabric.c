@@ -27,8 +27,10 @@
  * two that do, the later link stands there, and the other node is read from by way of the lock).
  * A reader enters the epoch, takes what stands in the door, copies, and leaves; it is no user of
  * the link. Hence a link that was taken off its node is closed only when the epoch has passed, and
- * waits among the leaving ones until then. Nobody waits for it: a reader whose memory is slow to
- * come (a page fault over a network, a debugger) delays the closing of a link, and no thread.
+ * waits among the leaving ones until then, and until nothing is held by it any more (holds begin at
+ * an open door, or by a link that was lent, and end whenever they like). Nobody waits for it: a
+ * reader whose memory is slow to come (a page fault over a network, a debugger) delays the closing
+ * of a link, and no thread.
  */
 struct fabric_node {
     struct fabric_node *next; /* of the bucket */
@@ -48,6 +50,7 @@ struct fabric {
     pthread_mutex_t lock;
     struct xcopy_credentials who;
     uint64_t generations; /* given out */
+    struct registry *registry;
     struct fabric_node *buckets[BUCKETS];
     struct epoch *epoch;
     _Atomic(struct fabric_link *) doors[DOORS];
@@ -125,7 +128,7 @@ static struct fabric_link *take_passed(struct fabric *f)
     pthread_mutex_lock(&f->lock);
     while (*at != NULL) {
         struct fabric_link *link = *at;
-        if (!epoch_passed(f->epoch, link->mark)) {
+        if (!epoch_passed(f->epoch, link->mark) || atomic_load(&link->holds) > 0) {
             at = &link->next;
             continue;
         }
@@ -170,8 +173,13 @@ struct fabric *fabric_new(enum cenote_transport allowed)
     struct fabric *f = calloc(1, sizeof *f);
     if (f == NULL)
         return NULL;
+    f->registry = registry_new(xcopy_transports);
     f->epoch = epoch_new();
-    if (f->epoch == NULL) {
+    if (f->registry == NULL || f->epoch == NULL) {
+        if (f->registry != NULL)
+            registry_free(f->registry);
+        if (f->epoch != NULL)
+            epoch_free(f->epoch);
         free(f);
         return NULL;
     }
@@ -190,6 +198,7 @@ void fabric_free(struct fabric *f)
     close_links(f, NULL);
     assert(f->leaving == NULL);
     epoch_free(f->epoch);
+    registry_free(f->registry);
     pthread_mutex_destroy(&f->lock);
     free(f);
 }
@@ -231,7 +240,24 @@ void fabric_abandon(struct fabric *f)
     }
     links_abandon(f->leaving);
     epoch_free(f->epoch);
+    registry_abandon(f->registry);
     free(f);
+}
+
+struct registry *fabric_registry(struct fabric *f)
+{
+    return f->registry;
+}
+
+int fabric_register(struct fabric *f, void *addr, size_t len_bytes, enum memory_kind kind,
+                    uint64_t *id)
+{
+    return registry_add(f->registry, addr, len_bytes, kind, id);
+}
+
+int fabric_unregister(struct fabric *f, uint64_t id)
+{
+    return registry_drop(f->registry, id);
 }
 
 static bool same_credentials(const struct xcopy_credentials *a, const struct xcopy_credentials *b)
@@ -375,6 +401,20 @@ static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeou
     return status;
 }
 
+bool fabric_may_hold(struct fabric *f, uint64_t node)
+{
+    bool may = false;
+    pthread_mutex_lock(&f->lock);
+    const struct fabric_node *n = *node_place(f, node);
+    for (size_t i = 0; n != NULL && xcopy_transports[i] != NULL && !may; i++) {
+        const struct xcopy_transport *t = xcopy_transports[i];
+        may = (f->allowed == CENOTE_TRANSPORT_AUTO || t->id == f->allowed) && xcopy_holds(t) &&
+              t->reaches(&n->peer);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return may || n == NULL;
+}
+
 /* ---- lending --------------------------------------------------------------------------------- */
 
 /* An open link, or NULL; under the lock. */
@@ -494,16 +534,37 @@ const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeou
     return name;
 }
 
+struct fabric_link *fabric_door_enter(struct fabric *f, uint64_t node, unsigned *ticket)
+{
+    *ticket = epoch_enter(f->epoch);
+    struct fabric_link *link = atomic_load(door_of(f, node));
+    if (link != NULL && link->channel->node == node)
+        return link;
+    epoch_leave(f->epoch, *ticket);
+    return NULL;
+}
+
+void fabric_door_leave(struct fabric *f, unsigned ticket)
+{
+    epoch_leave(f->epoch, ticket);
+}
+
+void fabric_close_left(struct fabric *f)
+{
+    close_links(f, NULL);
+}
+
 bool fabric_read_now(struct fabric *f, struct fabric_req *req)
 {
+    unsigned ticket;
     assert(req->x.op == XCOPY_READ);
-    unsigned ticket = epoch_enter(f->epoch);
-    struct fabric_link *link = atomic_load(door_of(f, req->node));
-    bool open = link != NULL && link->channel->node == req->node;
-    if (open) {
+    uint64_t pins = registry_pin(f->registry, req, 1);
+    struct fabric_link *link = fabric_door_enter(f, req->node, &ticket);
+    if (link != NULL) {
         link->channel->transport->submit(link->channel, &req->x);
         assert(req->x.status != XCOPY_IN_PROGRESS);
+        fabric_door_leave(f, ticket);
     }
-    epoch_leave(f->epoch, ticket);
-    return open;
+    registry_unpin(f->registry, req, 1, pins);
+    return link != NULL;
 }

@@ -16,7 +16,7 @@ struct fabric;
 
 /* NULL: no memory. */
 struct fabric *fabric_new(enum cenote_transport allowed);
-/* No call may be running. */
+/* No call may be running, nothing may be held. */
 void fabric_free(struct fabric *f);
 
 /* In a forked child, instead of fabric_free(): gives back what is the child's own. Connections and
@@ -47,6 +47,28 @@ void fabric_run(struct fabric *f, struct fabric_req *reqs, size_t count, uint32_
 /* Reads at once, without a lock, if an open channel to the node can: then true, and the request has
  * its status. False: nothing was done; fabric_run() can. Any thread. */
 bool fabric_read_now(struct fabric *f, struct fabric_req *req);
+/* Registered memory, as cenote_buffer_register() and cenote_buffer_unregister(). Any thread. */
+int fabric_register(struct fabric *f, void *addr, size_t len_bytes, enum memory_kind kind,
+                    uint64_t *id);
+int fabric_unregister(struct fabric *f, uint64_t id);
+
+/* A hold, and what keeps it. */
+struct fabric_link;
+struct fabric_hold {
+    uint64_t node;
+    struct xcopy_hold x;      /* no two holds of a fabric at a time have the same slot */
+    struct fabric_link *link; /* out */
+};
+
+/* Holds an extent at its node, as xcopy_hold(). The link stays open until fabric_unhold(), so that
+ * the extent stays mapped whatever becomes of the node, the peer and the credentials. CENOTE_OK;
+ * CENOTE_NOT_SUPPORTED: only by transports that move bytes; CENOTE_NODE_DOWN, or why connecting
+ * failed. */
+int fabric_hold(struct fabric *f, struct fabric_hold *hold, uint32_t timeout_ms);
+/* The same at once, without a lock, if an open channel to the node can: then true, and *status. */
+bool fabric_hold_now(struct fabric *f, struct fabric_hold *hold, int *status);
+/* No lock either, unless a link waits to be closed. */
+void fabric_unhold(struct fabric *f, struct fabric_link *link, uint32_t slot);
 
 /* Name of the transport in use to a node, e.g. "shm"; connects if need be. NULL: not reachable. */
 const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeout_ms);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fabric's channels: what fabric.c keeps and fabric_run.c uses. */
+/* The fabric's channels: what fabric.c keeps, fabric_run.c and fabric_hold.c use. */
 #ifndef CENOTE_TRANSPORT_FABRIC_LINK_H
 #define CENOTE_TRANSPORT_FABRIC_LINK_H
 
+#include <stdatomic.h>
+
 #include "transport/fabric.h"
+#include "transport/registry.h"
 
 struct fabric_node;
 
@@ -12,9 +15,10 @@ struct fabric_link {
     struct fabric_link *next; /* idle ones of a node, and those that are to be closed */
     struct fabric_node *node;
     struct xcopy_channel *channel;
-    uint64_t generation; /* the node's, when it was opened */
-    unsigned users;      /* of a shared one; its place at the node counts as one */
-    uint64_t mark;       /* readers up to it may still use it */
+    uint64_t generation;    /* the node's, when it was opened */
+    unsigned users;         /* of a shared one; its place at the node counts as one */
+    uint64_t mark;          /* readers up to it may still use it */
+    _Atomic uint32_t holds; /* it isn't closed while there are any */
     bool shared;
 };
 
@@ -28,7 +32,19 @@ enum fabric_want {
  * connecting failed. */
 int fabric_link_take(struct fabric *f, uint64_t node, enum fabric_want want, uint32_t timeout_ms,
                      struct fabric_link **out, bool *reused);
+/* Lends the link in the node's door, without a lock; it must be given back with the ticket in a
+ * moment. NULL: there is none. */
+struct fabric_link *fabric_door_enter(struct fabric *f, uint64_t node, unsigned *ticket);
+void fabric_door_leave(struct fabric *f, unsigned ticket);
+/* Closes links that left and waited for those who used them. */
+void fabric_close_left(struct fabric *f);
+
+/* Could a transport to this node hold anything? Unknown nodes: yes, and taking a link tells. */
+bool fabric_may_hold(struct fabric *f, uint64_t node);
 /* Gives it back; one that is broken is not kept. */
 void fabric_link_give(struct fabric *f, struct fabric_link *link, bool broken);
+
+/* The memory that is registered with it. */
+struct registry *fabric_registry(struct fabric *f);
 
 #endif

@@ -24,26 +24,24 @@ void xcopy_this_host(char out[XCOPY_HOST_MAX])
     out[strcspn(out, "\n")] = '\0';
 }
 
-struct xcopy_cursor xcopy_cursor_of(const struct xcopy_local *local)
+int xcopy_hold(struct xcopy_channel *c, struct xcopy_hold *hold)
 {
-    return (struct xcopy_cursor){
-        .piece = local->pieces, .left = local->count, .skip_bytes = local->skip_bytes};
+    if (!xcopy_holds(c->transport))
+        return CENOTE_NOT_SUPPORTED;
+    if (hold->payload_len > EXTENT_PAYLOAD_MAX || hold->gva.v % EXTENT_ALIGN != 0 ||
+        hold->slot >= XCOPY_HOLDS_MAX)
+        return CENOTE_BAD_RANGE;
+    return c->transport->hold(c, hold);
 }
 
-size_t xcopy_cursor_next(struct xcopy_cursor *cursor, size_t want, uint8_t **part)
+void xcopy_unhold(struct xcopy_channel *c, uint32_t slot)
 {
-    while (cursor->left > 0 && cursor->skip_bytes >= cursor->piece->len_bytes) {
-        cursor->skip_bytes -= cursor->piece->len_bytes;
-        cursor->piece++;
-        cursor->left--;
-    }
-    if (cursor->left == 0 || want == 0)
-        return 0;
-    size_t here = cursor->piece->len_bytes - (size_t)cursor->skip_bytes;
-    size_t n = here < want ? here : want;
-    *part = (uint8_t *)cursor->piece->addr + cursor->skip_bytes;
-    cursor->skip_bytes += n;
-    return n;
+    c->transport->unhold(c, slot);
+}
+
+bool xcopy_holds(const struct xcopy_transport *t)
+{
+    return t->hold != NULL;
 }
 
 int xcopy_admit_read(const struct xcopy_segment *segments, size_t count, uint32_t name_space,

@@ -7,6 +7,9 @@
  *   xcopy_exporter    the side whose memory is copied: a node
  * Generic code sees only this header; transports are found in the table xcopy_transports[].
  *
+ * A node that shares its memory also lets a client look at an extent where it lies (a hold): nobody
+ * reuses it as long as it is held.
+ *
  * A request names one extent (address and payload length: base/extent.h gives the layout), a part
  * of the payload, the local pieces, and a tail, which is the end of the extent: the seal, with the
  * list of chunk sums before it or without. The order that everything rests on:
@@ -69,6 +72,20 @@ struct xcopy_req {
                     * failed request that hasn't may be sent again as it is */
 };
 
+/* Holds of one channel at a time. */
+#define XCOPY_HOLDS_MAX 4096u
+
+/* A mark on an extent that somebody looks at where it lies. */
+struct xcopy_hold {
+    struct gva gva;       /* of the extent */
+    uint64_t payload_len; /* of the whole extent */
+    uint64_t put_id;
+    uint32_t slot; /* below XCOPY_HOLDS_MAX, and in use by no other hold of this channel */
+
+    const void *data;         /* out: the payload */
+    uint8_t seal[SEAL_BYTES]; /* out */
+};
+
 /* Who a client is, towards nodes. */
 struct xcopy_credentials {
     uint64_t session;
@@ -119,13 +136,19 @@ struct xcopy_transport {
      * transport), CENOTE_NO_MEMORY. */
     int (*connect)(const struct xcopy_peer *peer, const struct xcopy_credentials *who,
                    uint32_t timeout_ms, struct xcopy_channel **out);
-    /* Nothing may be in flight: cancel() first. */
+    /* Nothing may be in flight: cancel() first; and nothing may be held. */
     void (*disconnect)(struct xcopy_channel *c);
 
     /* In a forked child, instead of disconnect(): gives back what is the child's own memory and
      * descriptors. The parent goes on: nothing is sent, and shared memory isn't touched, not even
      * unmapped (it isn't mapped here). */
     void (*abandon)(struct xcopy_channel *c);
+
+    /* Memory was registered that requests will use, on any channel; *handle is the transport's.
+     * CENOTE_OK, CENOTE_NO_MEMORY, CENOTE_NOT_SUPPORTED. Any thread. Both NULL: the transport takes
+     * memory as it comes. */
+    int (*register_memory)(void *addr, uint64_t len_bytes, enum memory_kind kind, void **handle);
+    void (*forget_memory)(void *handle);
 
     /* Takes a request; sets its status (in progress, done or failed). Requests of one channel
      * complete in order. A failed request may break the channel: alive() tells. */
@@ -138,7 +161,21 @@ struct xcopy_transport {
      * no buffer is touched any more. */
     void (*cancel)(struct xcopy_channel *c, int status);
     bool (*alive)(const struct xcopy_channel *c);
+
+    /* Both or none; any thread. Call them by xcopy_hold() and xcopy_unhold(). Publishes the hold,
+     * then reads the seal. If that is live and the right one, which the caller judges, the payload
+     * stays as it is until unhold(), whatever becomes of the object, the channel and the node; else
+     * the caller ends the hold at once. CENOTE_OK; otherwise nothing is held: CENOTE_BAD_RANGE,
+     * CENOTE_NODE_DOWN, CENOTE_OLD_BOOT, CENOTE_NO_MEMORY; where nodes check, CENOTE_STALE and
+     * CENOTE_DENIED. */
+    int (*hold)(struct xcopy_channel *c, struct xcopy_hold *hold);
+    void (*unhold)(struct xcopy_channel *c, uint32_t slot);
 };
+
+/* As the ops; CENOTE_NOT_SUPPORTED by transports that move bytes. */
+int xcopy_hold(struct xcopy_channel *c, struct xcopy_hold *hold);
+void xcopy_unhold(struct xcopy_channel *c, uint32_t slot);
+bool xcopy_holds(const struct xcopy_transport *t);
 
 /* This machine, as xcopy_peer.host names it: the same text in every process on this kernel. Empty
  * when the kernel doesn't say. */
@@ -203,9 +240,28 @@ struct xcopy_exporter_ops {
      * that holds the slots is proven dead. May take for ever; stop() drops what is pending. */
     void (*fence)(struct xcopy_exporter *e, uint64_t session, uint64_t horizon,
                   void (*done)(void *arg), void *arg);
-    /* Stops serving, joins the threads, frees. The memory isn't touched any more. */
+    /* The seals of these extents, in ascending order, are void already. Sets held[i] where somebody
+     * may still look at extents[i], who found its seal live; leaves the others as they are. Any
+     * thread. NULL: nobody can, by this transport. Call it by xcopy_held(). */
+    void (*held)(struct xcopy_exporter *e, const struct gva *extents, size_t count, bool *held);
+    /* How many holds there are; NULL: none. Call it by xcopy_hold_count(). */
+    uint32_t (*hold_count)(struct xcopy_exporter *e);
+    /* Stops serving, joins the threads, frees. The memory isn't touched any more, but by those who
+     * hold a part of it. */
     void (*stop)(struct xcopy_exporter *e);
 };
+
+static inline void xcopy_held(struct xcopy_exporter *e, const struct gva *extents, size_t count,
+                              bool *held)
+{
+    if (e->ops->held != NULL)
+        e->ops->held(e, extents, count, held);
+}
+
+static inline uint32_t xcopy_hold_count(struct xcopy_exporter *e)
+{
+    return e->ops->hold_count != NULL ? e->ops->hold_count(e) : 0;
+}
 
 extern const struct xcopy_exporter_ops xcopy_loop_exporter;
 extern const struct xcopy_exporter_ops xcopy_shm_exporter;

@@ -36,6 +36,8 @@ static const struct config_option options[] = {
      "put: take the place of an older value", NULL, 0, 0},
     {"replicas", CONFIG_COUNT, offsetof(struct cli, replicas), "1", "N",
      "put: copies of the value, on different nodes", NULL, 1, CENOTE_REPLICAS_MAX},
+    {"range", CONFIG_STRING, offsetof(struct cli, range), NULL, "FROM:LENGTH",
+     "get: that many bytes from there on, not all of the value", NULL, 0, 0},
     {"json", CONFIG_BOOL, offsetof(struct cli, json), NULL, NULL, "results as JSON", NULL, 0, 0},
     {"verbose", CONFIG_BOOL, offsetof(struct cli, verbose), NULL, NULL,
      "tell on stderr what happens", NULL, 0, 0},

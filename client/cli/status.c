@@ -52,6 +52,9 @@ static void print_quarantine(const json_t *pool)
 
     printf("quarantine  %" PRIu64 " extents, %s\n", number(q, "extents"),
            text_size(number(q, "bytes"), size));
+    if (number(q, "held_extents") > 0)
+        printf("            views: %" PRIu64 " extents, %s\n", number(q, "held_extents"),
+               text_size(number(q, "held_bytes"), size));
     json_array_foreach(json_object_get(q, "sessions"), i, s)
         printf("            session %" PRIu64 ": %" PRIu64 " extents, %s\n", number(s, "session"),
                number(s, "extents"), text_size(number(s, "bytes"), size));
@@ -97,15 +100,51 @@ static void print_node(const json_t *pool, const json_t *n)
            number(n, "directory_extents"), number(n, "directory_lag"));
 }
 
-static void print_pool(const json_t *pool)
+static void print_slots(const json_t *pool)
+{
+    const json_t *s = json_object_get(pool, "service");
+
+    if (number(s, "epoch") > 0)
+        printf("            shard %" PRIu64 ", %" PRIu64 " slots, epoch %" PRIu64 "\n",
+               number(s, "shard"), number(s, "slots"), number(s, "epoch"));
+}
+
+static void print_one(const json_t *pool)
 {
     const json_t *n;
     size_t i;
 
     print_service(pool);
+    print_slots(pool);
     print_capacity(pool);
     print_quarantine(pool);
     json_array_foreach(json_object_get(pool, "nodes"), i, n) print_node(pool, n);
+}
+
+/* One service of several, or why it doesn't answer. */
+static void print_shard(const json_t *shard)
+{
+    printf("\nshard %" PRIu64 " at %s: %" PRIu64 " slots\n", number(shard, "shard"),
+           text(shard, "endpoint"), number(shard, "slots"));
+    if (json_object_get(shard, "error"))
+        printf("%s\n", text(shard, "error"));
+    else
+        print_one(shard);
+}
+
+static void print_pool(const json_t *pool)
+{
+    const json_t *shards = json_object_get(pool, "shards"), *shard;
+    size_t i;
+
+    if (!shards) {
+        print_one(pool);
+        return;
+    }
+    printf("pool        %zu services, slots of epoch %" PRIu64 "\n", json_array_size(shards),
+           number(pool, "epoch"));
+    print_capacity(pool);
+    json_array_foreach(shards, i, shard) print_shard(shard);
 }
 
 int cli_status(struct cli *cli)

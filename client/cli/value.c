@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that move a value: put and get. */
+#include <cenote/range.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,9 +11,12 @@
 #include "client/cli/sink.h"
 #include "client/cli/source.h"
 #include "client/cli/text.h"
+#include "transport/base/config.h"
 
 /* A value may grow between the look at its length and the get. */
-#define GET_TRIES_MAX 4
+#define GET_TRIES_MAX  4
+/* Longest offset in a --range. */
+#define RANGE_TEXT_MAX 32
 
 static int report_put(const struct cli *cli, const char *key, uint64_t len, int status)
 {
@@ -71,6 +75,42 @@ static int fetch(struct cli *cli, const char *key, struct sink *sink, uint64_t *
     return status == CENOTE_OK ? CENOTE_BUFFER_SIZE : status;
 }
 
+/* "4096:1MiB". */
+static bool parse_range(const char *text, uint64_t *offset, uint64_t *len)
+{
+    const char *colon = strchr(text, ':');
+    char from[RANGE_TEXT_MAX];
+
+    if (!colon || (size_t)(colon - text) >= sizeof from)
+        return false;
+    snprintf(from, sizeof from, "%.*s", (int)(colon - text), text);
+    return config_parse_size(from, offset) && config_parse_size(colon + 1, len) && *len <= SIZE_MAX;
+}
+
+/* As fetch(), of a range. */
+static int fetch_range(struct cli *cli, const char *key, struct sink *sink, uint64_t offset,
+                       uint64_t len)
+{
+    struct cenote_buffer piece;
+    struct cenote_range_item item = {
+        .key = {key, strlen(key)}, .offset = offset, .buffers = &piece, .buffer_count = 1};
+
+    /* Whoever asks for more than there is gets no room for it first. */
+    struct cenote_stat stat;
+    int status = cenote_stat(cli->client, key, strlen(key), &stat);
+    if (status != CENOTE_OK)
+        return status;
+    if (offset > stat.len_bytes || len > stat.len_bytes - offset)
+        return CENOTE_BAD_RANGE;
+    if (sink_resize(sink, len) != 0)
+        return CENOTE_IO;
+    piece = (struct cenote_buffer){sink->data, (size_t)len};
+    struct progress *p = progress_begin("getting", len);
+    cenote_get_ranges(cli->client, &item, 1);
+    progress_end(p);
+    return item.status;
+}
+
 static int report_get(const struct cli *cli, const char *key, const char *path, uint64_t len)
 {
     json_t *o;
@@ -89,16 +129,21 @@ int cli_get(struct cli *cli)
     const char *key = cli->args[0];
     const char *path = cli->arg_count > 1 ? cli->args[1] : "-";
     struct sink sink;
-    uint64_t len = 0;
+    uint64_t len = 0, offset = 0;
     int status, code;
 
+    if (cli->range && !parse_range(cli->range, &offset, &len)) {
+        fprintf(stderr, "cenote: get: --range wants FROM:LENGTH, e.g. 0:64KiB, not %s\n",
+                cli->range);
+        return EXIT_USAGE;
+    }
     if (cli->json && strcmp(path, "-") == 0) {
         fprintf(stderr, "cenote: get: --json needs a FILE: standard output is the value's\n");
         return EXIT_USAGE;
     }
     if (sink_open(path, &sink) != 0)
         return cli_complain_errno(cli, path);
-    status = fetch(cli, key, &sink, &len);
+    status = cli->range ? fetch_range(cli, key, &sink, offset, len) : fetch(cli, key, &sink, &len);
     if (status == CENOTE_IO)
         code = cli_complain_errno(cli, sink.name);
     else if (status != CENOTE_OK)

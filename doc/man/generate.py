@@ -16,6 +16,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = "doc/man"
 MADE = '.\\" Made by doc/man/generate.py from include/cenote/: change the headers instead.'
 COLUMNS = 72
+MAIN = "cenote/cenote.h"
+# Headers with an overview of their own, beside the main one.
+PARTS = (("cenote/buffer.h", "cenote_buffers", "registered memory"),
+         ("cenote/range.h", "cenote_ranges", "parts of values"))
 LINK = "Compile and link with \\fIpkg\\-config \\-\\-cflags \\-\\-libs cenote\\fP."
 
 
@@ -29,9 +33,9 @@ def _sentence(text):
     return text[:1].upper() + text[1:]
 
 
-def _paragraph(declared, name):
-    """A paragraph "Name: ..." of a header's opening comment."""
-    about = "\n\n".join(declared.about.values())
+def _paragraph(declared, name, header):
+    """A paragraph "Name: ..." of a header's opening comment, or else of the main header's."""
+    about = declared.about[header] + "\n\n" + declared.about[MAIN]
     found = re.search(rf"^{name}: (.*?)(?:\n\n|\Z)", about, re.S | re.M)
     return troff.prose(_sentence(troff.fill(found.group(1)))) if found else ""
 
@@ -100,14 +104,15 @@ def _errors(declared, function):
     lines = [troff.item(f".B {s.name}", troff.escape(_sentence(s.text) + "."))
              for s in declared.statuses if s.name in named and s.number != 0]
     if function.code.startswith("int "):
-        lines.append(".PP\n" + _paragraph(declared, "Errors"))
+        lines.append(".PP\n" + _paragraph(declared, "Errors", function.header))
     return lines
 
 
 def _threads(declared, function):
     """The rule of the function itself, or else the header's."""
     own = re.search(r"Any thread\.|No other call[^.]*\.", function.comment)
-    return troff.fill(own.group()) if own else _paragraph(declared, "Threads")
+    return troff.fill(own.group()) if own else _paragraph(declared, "Threads",
+                                                                function.header)
 
 
 def _section(name, lines):
@@ -118,6 +123,10 @@ def _see_also(function):
     named = sorted(set(re.findall(r"\b(cenote_\w+)\(\)", function.comment)) - {function.name})
     links = [f".BR {name} (3)," for name in named] + [".BR cenote (7)"]
     return "\n".join(links)
+
+
+# Headers with an overview of their own, beside cenote.h.
+PARTS = (("cenote/async.h", "cenote_async", "operations in the background"),)
 
 
 def function_page(declared, function):
@@ -154,8 +163,8 @@ def _list_items(body):
             for term, text in items]
 
 
-def _about(text):
-    """Sections of a header's opening comment; the first is the description."""
+def _about(text, described=True):
+    """Sections of a header's opening comment; the first is the description, if it is wanted."""
     lines = []
     for block in text.split("\n\n"):
         first, _, rest = block.partition("\n")
@@ -164,7 +173,7 @@ def _about(text):
             lines += _section(first.upper(), _list_items(rest))
         elif named:
             lines += _section(named[1].upper(), [troff.prose(_sentence(troff.fill(named[2])))])
-        else:
+        elif described:
             lines += _section("DESCRIPTION", [troff.prose(troff.fill(block))])
     return lines
 
@@ -181,15 +190,14 @@ def _statuses(declared):
 
 
 def overview_page(declared):
-    name = "cenote/cenote.h"
     limits = [troff.item(f".BR {c.name} \" = {troff.literal(c.value)}\"",
                          troff.prose(troff.fill(c.comment))) for c in declared.constants]
     functions = [troff.item(f".BR {f.name} (3)", _sentence(_summary(f.comment)) + ".")
                  for f in declared.functions]
     lines = [troff.LICENCE, MADE, troff.title("cenote", 7, "Miscellaneous"),
              troff.heading("NAME"), "cenote \\- a pool of donated memory with a key/value store",
-             troff.heading("SYNOPSIS"), ".nf", f".B #include <{name}>", ".fi", ".PP", LINK]
-    lines += _about(declared.about[name])
+             troff.heading("SYNOPSIS"), ".nf", f".B #include <{MAIN}>", ".fi", ".PP", LINK]
+    lines += _about(declared.about[MAIN])
     lines += _section("FUNCTIONS", functions)
     lines += _section("LIMITS", limits)
     lines += _section("STATUS CODES", _statuses(declared))
@@ -197,10 +205,26 @@ def overview_page(declared):
     return "\n".join(lines) + "\n"
 
 
+def part_page(declared, name, page, summary):
+    """Of a further header."""
+    functions = [troff.item(f".BR {f.name} (3)", _sentence(_summary(f.comment)) + ".")
+                 for f in declared.functions if f.header == name]
+    lines = [troff.LICENCE, MADE, troff.title(page, 7, "Miscellaneous"),
+             troff.heading("NAME"), f"{page} \\- {summary}",
+             troff.heading("SYNOPSIS"), ".nf", f".B #include <{name}>", ".fi", ".PP", LINK]
+    lines += _about(declared.about[name])
+    lines += _section("FUNCTIONS", functions)
+    lines += _section("SEE ALSO", [".BR cenote (7)"])
+    return "\n".join(lines) + "\n"
+
+
 def pages(declared):
     """{file name: text} of all generated pages."""
     found = {f"{f.name}.3": function_page(declared, f) for f in declared.functions}
     found["cenote.7"] = overview_page(declared)
+    for name, page, summary in PARTS:
+        if name in declared.about:
+            found[f"{page}.7"] = part_page(declared, name, page, summary)
     return found
 
 

@@ -4,8 +4,10 @@
  * The client's interface to a Cenote pool: put, get and remove of immutable values.
  *
  * Concepts
- *   pool       memory donated by many nodes, with one metadata service that knows what lies where.
- *   client     struct cenote: one session with the service, and this process's data connections.
+ *   pool       memory donated by many nodes, with a metadata service that knows what lies where,
+ *              or several, each for some of the keys.
+ *   client     struct cenote: one session with each service, and this process's data connections.
+ *              It is told of one service, and finds the others when it needs them.
  *   namespace  named when a client is opened; keys of different namespaces never meet.
  *   key        1 to 1024 bytes of any kind.
  *   value      0 bytes to the size of the pool, immutable. A put of a key that is there changes
@@ -30,13 +32,18 @@
  *   - CENOTE_UNKNOWN from a changing call means that the answer was lost, and that asking for it
  *     again within the client's time-out was in vain. Fix: ask (cenote_exists), or put again: a put
  *     of a key that is there changes nothing. Every other error means that nothing was changed.
+ *   - In a pool with several services one that is away takes its keys with it: their calls answer
+ *     CENOTE_UNAVAILABLE, cenote_list() and cenote_exists() as a whole. CENOTE_WRONG_SHARD means
+ *     that the services don't agree on who owns a key: while the operator moves slots, or by
+ *     mistake. Fix: try again later.
  *   - After fork() a handle is dead in the child: every call answers CENOTE_FORKED, except
  *     cenote_close(). Fix: open a client of its own in the child.
  *   - The shm transport maps the nodes' memory: a process that may use it is trusted like the node
  *     (same user). Fix: run strangers under other users, or with CENOTE_TRANSPORT_TCP.
  *
  * Threads: all functions may be called from any thread at once on one client, except
- * cenote_close(), which must be the last call. A call uses the calling thread only.
+ * cenote_close(), which must be the last call. A call uses the calling thread only; async.h has
+ * those that go on in the background.
  *
  * Errors: functions return 0 or a negative enum cenote_status. Outputs are written on success only,
  * unless a function says otherwise.
@@ -125,7 +132,7 @@ struct cenote_get_item {
 /** What is known of a value. */
 struct cenote_stat {
     uint64_t len_bytes;
-    uint64_t put_id;     /**< names this value of the key; never reused */
+    uint64_t put_id;     /**< names this value of the key; never reused by its service */
     uint64_t created_ms; /**< service's wall clock at commit, since 1970; for people only */
     uint32_t stripes;
     uint32_t replicas; /**< that live, of the stripe with the fewest; see cenote_places() */
@@ -187,7 +194,9 @@ enum cenote_put_flags {
 CENOTE_API int cenote_open(const struct cenote_options *options, struct cenote **out);
 
 /**
- * Ends the session, closes the connections and frees the client.
+ * Ends the session, closes the connections and frees the client. Operations in the background are
+ * cancelled before it returns; their completions are lost, their items have a status, and nothing
+ * touches their buffers any more.
  * @param client  pointer to the handle; set to NULL. NULL and a NULL handle are accepted.
  * No other call on the client may be running or follow.
  */
@@ -269,7 +278,8 @@ CENOTE_API int cenote_places(struct cenote *client, const void *key, size_t key_
 
 /**
  * Fetches the next page of the keys that begin with a prefix, in the order of their bytes (keys
- * that agree in their first 491 bytes come in no particular order among themselves).
+ * that agree in their first 491 bytes come in no particular order among themselves; so do, among
+ * the others, keys of a service that comes into the pool meanwhile).
  * @param prefix  may be NULL with length 0; the same at every call on one listing.
  * @param list    zero-filled before the first call; afterwards this call's to reuse.
  * @return CENOTE_OK; list->more says whether to call again.
@@ -283,6 +293,8 @@ CENOTE_API void cenote_list_free(struct cenote_list *list);
 
 /**
  * The state of the pool as a JSON text: service, nodes, segments, transports, capacity, quarantine.
+ * With several services: epoch, capacity of all, and "shards" with such an object for each, its
+ * number, slots and endpoint, and an "error" instead where it doesn't answer.
  * @param[out] json  the text, NUL-terminated; the caller frees it with free().
  * @return CENOTE_OK or an error.
  */

@@ -46,6 +46,8 @@ extern "C" {
     X(CLOSED, -21, "the handle is closed")                                                         \
     X(FORKED, -22, "the handle belongs to the parent process")                                     \
     X(INTERNAL, -23, "internal error")                                                             \
+    X(BAD_ADDRESS, -24, "the memory given is not mapped, or not for this use")                     \
+    X(CANCELLED, -25, "the operation was cancelled")                                               \
     /* The connection to the service is lost or unusable. */                                       \
     X(UNAVAILABLE, -40, "the metadata service cannot be reached")                                  \
     X(PROTOCOL, -41, "the peer broke the protocol")                                                \

@@ -5,6 +5,7 @@
  *   table      objects                        claims    keys with something under way
  *   members    nodes, incarnations, ranges    sessions  clients, their puts and fences
  *   puts       from put_start to commit       reuse     from "not wanted" to free space
+ *   shard      the keys that are ours
  *
  * Two times: now is the monotonic clock, leases are counted in it. Patient time stands still while
  * the service itself is not running (a gap between two calls longer than CORE_GAP_MAX_MS counts as
@@ -22,6 +23,7 @@
 #include "meta/core/members.h"
 #include "meta/core/pool.h"
 #include "meta/core/sessions.h"
+#include "meta/core/shard.h"
 #include "meta/core/spaces.h"
 #include "meta/core/table.h"
 
@@ -37,12 +39,13 @@
 
 /* What doesn't depend on a single object of reuse. */
 struct reuse {
-    struct list leased[LEASE_SLOTS]; /* struct ending, by the end of its lease */
-    uint64_t slot;                   /* the last one looked at */
-    struct list retry;               /* struct ending: the store refused, or memory ran out ... */
-    uint64_t retry_ms;               /* ... and then they are tried again */
-    struct list all;                 /* struct ending, begun or not */
-    uint64_t bytes, extents;         /* in quarantine */
+    struct list leased[LEASE_SLOTS];   /* struct ending, by the end of its lease */
+    uint64_t slot;                     /* the last one looked at */
+    struct list retry;                 /* struct ending: the store refused, or memory ran out ... */
+    uint64_t retry_ms;                 /* ... and then they are tried again */
+    struct list all;                   /* struct ending, begun or not */
+    uint64_t bytes, extents;           /* in quarantine ... */
+    uint64_t held_bytes, held_extents; /* ... and of these, void and looked at */
 };
 
 struct core {
@@ -55,6 +58,7 @@ struct core {
     uint64_t capacity_bytes;  /* sum of all incarnations */
     struct ids ids;
     struct hash_key pool_key;
+    struct shard shard;
     struct pool small; /* puts, endings, calls */
     struct table table;
     struct claims claims;

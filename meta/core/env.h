@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "meta/core/store.h"
+#include "meta/stub/slots.h"
 #include "transport/wire/wire.h"
 
 /* A connection, as seen by the service. */
@@ -26,13 +27,15 @@ struct service_link {
 };
 
 struct service_options {
-    uint32_t lease_ms;         /* of a lookup; 0: 10,000 */
-    uint32_t put_timeout_ms;   /* a put that isn't finished is fenced; 0: 60,000 */
-    uint32_t session_grace_ms; /* a session without connection ends; 0: 15,000 */
-    uint32_t heartbeat_ms;     /* 0: 1,000 */
-    uint32_t suspect_ms;       /* a node without heartbeat gets no new extents; 0: 4,000 */
-    uint32_t dead_ms;          /* ... and has lost its contents; 0: 30,000 */
-    uint64_t stripe_bytes;     /* longer values are spread over nodes; whole chunks; 0: 64 MiB */
+    uint32_t lease_ms;            /* of a lookup; 0: 10,000 */
+    uint32_t put_timeout_ms;      /* a put that isn't finished is fenced; 0: 60,000 */
+    uint32_t session_grace_ms;    /* a session without connection ends; 0: 15,000 */
+    uint32_t heartbeat_ms;        /* 0: 1,000 */
+    uint32_t suspect_ms;          /* a node without heartbeat gets no new extents; 0: 4,000 */
+    uint32_t dead_ms;             /* ... and has lost its contents; 0: 30,000 */
+    const struct slot_map *slots; /* copied; NULL: one service owns all ... */
+    uint32_t shard;               /* ... otherwise this is the service's number */
+    uint64_t stripe_bytes;        /* longer values are spread over nodes; whole chunks; 0: 64 MiB */
 };
 
 struct service_env {

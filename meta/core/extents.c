@@ -8,14 +8,34 @@
 /* After a node has refused: how long it is left alone. */
 #define CALL_RETRY_MS 1000u
 
+static struct gva extent_gva(const struct extent_work *x)
+{
+    return object_piece(x->ending->object, x->piece)->gva;
+}
+
+static uint64_t extent_bytes(const struct extent_work *x)
+{
+    return alloc_rounding(object_piece(x->ending->object, x->piece)->payload_len).size;
+}
+
+/* Its seal is of no interest any more. */
+static void extent_is_void(struct extent_work *x)
+{
+    assert(x->is_void || x->ending->live > 0);
+    x->ending->live -= !x->is_void;
+    x->is_void = true;
+}
+
+/* It may free the ending. */
 static void extent_done(struct extent_work *x)
 {
     struct ending *e = x->ending;
     assert(x->step != EXTENT_DONE && e->left > 0);
     link_remove(&x->link);
     x->step = EXTENT_DONE;
+    extent_is_void(x);
     e->left--;
-    if (e->left == 0)
+    if (e->left == 0 || e->live == 0)
         ending_consider(e);
 }
 
@@ -38,7 +58,9 @@ void extent_begin(struct extent_work *x)
     struct incarnation *i = extent_incarnation(x);
     if (i == NULL) {
         x->step = EXTENT_DONE;
+        x->is_void = true;
         e->left--;
+        e->live--;
         e->live_seal |= piece_there(object_piece(e->object, x->piece));
     } else if (x->may_write) {
         struct fence *f = sessions_fence(e->core, e->session, i->node);
@@ -60,7 +82,7 @@ static void refused(struct node *n, const char *method, int status)
     n->again_ms = n->core->now_ms + CALL_RETRY_MS;
 }
 
-/* Nothing but nil says that it is done. */
+/* Nothing but nil says that a fence is done. */
 static int answered(int status, struct wire_value result)
 {
     return status == CENOTE_OK && !wire_is_nil(result) ? CENOTE_PROTOCOL : status;
@@ -118,6 +140,72 @@ static void send_fence(struct fence *f)
     wire_buf_free(&b);
 }
 
+/* ---- holds ---- */
+
+static void count_held(struct node *n, const struct extent_work *x, int sign)
+{
+    n->held_extents += (uint32_t)sign;
+    n->core->reuse.held_extents += (uint64_t)sign;
+    n->core->reuse.held_bytes += extent_bytes(x) * (uint64_t)sign;
+}
+
+static void extent_let_go(struct node *n, struct extent_work *x)
+{
+    if (x->asked_held == 0)
+        return;
+    x->asked_held = 0;
+    count_held(n, x, -1);
+}
+
+/* The node said so. */
+static void extent_held(struct node *n, struct extent_work *x)
+{
+    uint32_t k = x->asked_held < HELD_PAUSES ? x->asked_held : HELD_PAUSES - 1;
+    struct held *h = &n->held[k];
+    struct ending *e = x->ending;
+    bool first = !x->is_void;
+    if (x->asked_held == 0)
+        count_held(n, x, 1);
+    if (x->asked_held < HELD_PAUSES)
+        x->asked_held++;
+    link_remove(&x->link);
+    x->step = EXTENT_HELD;
+    if (list_empty(&h->extents))
+        h->again_ms = n->core->now_ms + (HELD_FIRST_MS << k);
+    list_append(&h->extents, &x->link);
+    extent_is_void(x);
+    if (first && e->live == 0)
+        ending_consider(e);
+}
+
+static void ask_held(struct core *c, struct node *n)
+{
+    for (uint32_t k = 0; k < HELD_PAUSES; k++) {
+        struct link *l;
+        if (c->now_ms < n->held[k].again_ms)
+            continue;
+        while ((l = list_first(&n->held[k].extents)) != NULL) {
+            struct extent_work *x = container_of(l, struct extent_work, link);
+            extent_void(x, extent_incarnation(x));
+        }
+    }
+}
+
+/* Those of one incarnation, which has ended. */
+static void held_ended(struct node *n, const struct incarnation *i, struct list *over)
+{
+    for (uint32_t k = 0; k < HELD_PAUSES; k++) {
+        list_each_safe(&n->held[k].extents, l, after)
+        {
+            struct extent_work *x = container_of(l, struct extent_work, link);
+            if (!gva_covers(i->gva, i->len_bytes, extent_gva(x), 1))
+                continue;
+            link_remove(&x->link);
+            list_append(over, &x->link);
+        }
+    }
+}
+
 /* ---- voids ---- */
 
 /* One extent that the node doesn't take must not keep the others for ever: they are tried in ever
@@ -142,7 +230,9 @@ static void voided(void *arg, int status, struct wire_value result)
         node_release(n);
         return;
     }
-    status = answered(status, result);
+    bool held[VOID_BATCH_MAX];
+    if (status == CENOTE_OK && !void_result_get(result, held, n->void_count))
+        status = CENOTE_PROTOCOL;
     if (status != CENOTE_OK)
         refused(n, METHOD_VOID, status);
     void_sizes(n, status);
@@ -151,8 +241,15 @@ static void voided(void *arg, int status, struct wire_value result)
         list_move_all(status == CENOTE_OK ? &over : &n->segments[k]->voids,
                       &n->segments[k]->voiding);
     struct link *l;
-    while ((l = list_first(&over)) != NULL)
-        extent_done(container_of(l, struct extent_work, link));
+    while ((l = list_first(&over)) != NULL) {
+        struct extent_work *x = container_of(l, struct extent_work, link);
+        if (held[x->call_index]) {
+            extent_held(n, x);
+            continue;
+        }
+        extent_let_go(n, x);
+        extent_done(x);
+    }
     if (status == CENOTE_OK)
         reuse_drive(c, n);
 }
@@ -171,6 +268,7 @@ static uint32_t collect_voids(struct node *n, struct wire_buf *extents)
             struct extent_work *x = container_of(list_pop(&i->voids), struct extent_work, link);
             const struct piece *p = object_piece(x->ending->object, x->piece);
             list_append(&i->voiding, &x->link);
+            x->call_index = (uint16_t)count;
             void_extent_put(extents, p->gva, p->payload_len);
             count++;
         }
@@ -201,6 +299,7 @@ static void send_voids(struct core *c, struct node *n)
     uint32_t collected = collect_voids(n, &b);
     assert(collected == count);
     n->void_in_flight = true;
+    n->void_count = count;
     n->calls++;
     if (b.failed) {
         voided(n, CENOTE_NO_MEMORY, (struct wire_value){NULL});
@@ -222,6 +321,7 @@ void reuse_drive(struct core *c, struct node *n)
         if (!list_empty(&f->waiting))
             send_fence(f);
     }
+    ask_held(c, n);
     if (!n->void_in_flight)
         send_voids(c, n);
 }
@@ -230,6 +330,7 @@ void reuse_incarnation_ended(struct core *c, struct incarnation *i)
 {
     struct list over = {0};
     (void)c;
+    held_ended(i->node, i, &over);
     list_move_all(&over, &i->voids);
     list_move_all(&over, &i->voiding);
     list_each(&i->node->fences, l)
@@ -238,8 +339,7 @@ void reuse_incarnation_ended(struct core *c, struct incarnation *i)
         list_each_safe(&f->waiting, w, after)
         {
             struct extent_work *x = container_of(w, struct extent_work, link);
-            const struct piece *p = object_piece(x->ending->object, x->piece);
-            if (!gva_covers(i->gva, i->len_bytes, p->gva, 1))
+            if (!gva_covers(i->gva, i->len_bytes, extent_gva(x), 1))
                 continue;
             link_remove(&x->link);
             list_append(&over, &x->link);
@@ -248,7 +348,8 @@ void reuse_incarnation_ended(struct core *c, struct incarnation *i)
     struct link *l;
     while ((l = list_first(&over)) != NULL) {
         struct extent_work *x = container_of(l, struct extent_work, link);
-        x->ending->live_seal = true;
+        x->ending->live_seal |= !x->is_void;
+        extent_let_go(i->node, x);
         extent_done(x);
     }
 }

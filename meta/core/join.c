@@ -103,7 +103,7 @@ static int make_fresh(struct join *j, uint32_t k)
     struct core *c = j->core;
     const struct node_segment *s = &j->params.segments[k];
     uint64_t room = room_of(s->len_bytes);
-    if (room > GVA_END - c->members.gva_next) {
+    if (room > c->members.gva_end - c->members.gva_next) {
         log_error("meta", "the global address space is used up");
         return CENOTE_NO_SPACE;
     }

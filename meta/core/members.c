@@ -133,6 +133,7 @@ int members_populated(struct core *c, struct node *n, const struct node_heartbea
         if (p->populated_bytes[i] > n->segments[i]->len_bytes)
             return CENOTE_INVALID;
     members_heartbeat(c, n);
+    n->holds = p->holds;
     for (uint32_t i = 0; i < p->segment_count; i++) {
         struct alloc *a = n->segments[i]->alloc;
         /* Without memory for it the next heartbeat extends it. */

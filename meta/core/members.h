@@ -41,6 +41,16 @@ struct incarnation {
     struct directory_sum directory; /* of its committed extents */
 };
 
+/* Extents that somebody looks at: when a node is asked for them again. An extent begins in the
+ * first list and moves on with each answer that it is held still. */
+#define HELD_FIRST_MS 50u
+#define HELD_PAUSES   5u /* each twice the one before: the last is 800 ms */
+
+struct held {
+    struct list extents; /* struct extent_work */
+    uint64_t again_ms;
+};
+
 struct node {
     struct link link; /* in members.nodes */
     struct core *core;
@@ -58,7 +68,11 @@ struct node {
     struct list fences; /* struct fence: all, ... */
     struct list due;    /* ... and those to be called */
     bool void_in_flight;
-    uint32_t void_batch;   /* extents of one call at most */
+    struct held held[HELD_PAUSES];
+    uint32_t held_extents;
+    uint64_t holds;        /* as its last heartbeat told */
+    uint32_t void_count;   /* extents of the call in flight */
+    uint32_t void_batch;   /* ... of one call at most */
     uint32_t void_segment; /* where the next call begins to collect them */
     uint64_t again_ms;     /* after a refusal: no call before */
     uint32_t calls;        /* in flight: each holds a pointer to the node */
@@ -78,7 +92,8 @@ struct members {
     struct incarnation **ranges; /* in order of addresses */
     uint32_t range_count, range_room, range_promised;
     uint32_t place_at; /* the range that placement looked at last */
-    uint64_t gva_next; /* high-water mark of the addresses */
+    uint64_t gva_next; /* high-water mark of the addresses ... */
+    uint64_t gva_end;  /* ... which end here */
     uint64_t map_version;
     bool sweeping, sweep_again;
     uint32_t sweep_at; /* next reference of the table to look at */

@@ -66,6 +66,13 @@ void objects_draft(struct core *c, const struct object *o, uint8_t state, bool f
     change_put(&c->changes, STORE_OBJECTS, id.b, sizeof(id.b), value, len);
 }
 
+/* Where there are other services, a removed value must be known by its slot to the end. */
+void objects_draft_removed(struct core *c, const struct object *o, const void *key,
+                           uint32_t key_len)
+{
+    objects_draft(c, o, OBJECT_REMOVED, false, 0, key, c->shard.all ? 0 : key_len);
+}
+
 /* ---- removal ---- */
 
 void objects_retire(struct ending *e, struct claim *claim)
@@ -122,7 +129,7 @@ static int remove_object(struct core *c, struct object *o, struct claim *claim,
         session_record_removed(c, asked->session, asked->call, asked->item);
     }
     change_remove(&c->changes, STORE_NAMES, name.data, name.len);
-    objects_draft(c, o, OBJECT_REMOVED, false, 0, NULL, 0);
+    objects_draft_removed(c, o, r.key, r.key_len);
     e->change.done = removed;
     change_submit(&c->changes, &e->change, CHANGE_FREES);
     return CENOTE_OK;
@@ -136,8 +143,12 @@ static void remove_again(struct waiter *w)
 void objects_remove(struct removal *r)
 {
     struct core *c = r->core;
-    struct claim *claim = claims_get(&c->claims, &r->key_hash);
     struct outcome *told = r->outcome;
+    if (!shard_owns(c, r->slot)) {
+        told->done(told, CENOTE_WRONG_SHARD);
+        return;
+    }
+    struct claim *claim = claims_get(&c->claims, &r->key_hash);
     if (claim == NULL) {
         told->done(told, CENOTE_NO_MEMORY);
         return;

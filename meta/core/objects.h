@@ -27,6 +27,10 @@ int objects_record(struct core *c, const struct object *o, struct record *out);
 void objects_draft(struct core *c, const struct object *o, uint8_t state, bool fence,
                    uint64_t created_ms, const void *key, uint32_t key_len);
 
+/* As REMOVED. */
+void objects_draft_removed(struct core *c, const struct object *o, const void *key,
+                           uint32_t key_len);
+
 /* A key to be removed. */
 struct removal {
     struct core *core;
@@ -34,13 +38,14 @@ struct removal {
     struct numbered *call; /* of the session's window */
     uint32_t item;         /* the key's place in it */
     struct hash128 key_hash;
+    uint32_t slot;
     struct waiter waiter;
     struct outcome *outcome;
 };
 
 /* Told when the object is no longer found and none of its readers accepts it any more; what was
- * lost with its node is removed as well, and told as CENOTE_NOT_FOUND. r lives until then; perhaps
- * told from inside. */
+ * lost with its node is removed as well, and told as CENOTE_NOT_FOUND. CENOTE_WRONG_SHARD: the key
+ * isn't ours. r lives until then; perhaps told from inside. */
 void objects_remove(struct removal *r);
 /* For a key that the call has removed before a restart: told when no reader accepts any more what
  * was there. Nothing is removed. */

@@ -163,11 +163,22 @@ static void draft(struct put *p, struct object *older)
         objects_draft(c, p->dropped->object, OBJECT_ABORTING, put_needs_fence(p->dropped), 0, NULL,
                       0);
     if (older != NULL)
-        objects_draft(c, older, OBJECT_REMOVED, false, 0, NULL, 0);
+        objects_draft_removed(c, older, p->key, p->key_len);
+}
+
+/* The key may have gone to another service since the put began, in a restart. */
+static bool is_ours(const struct put *p)
+{
+    const struct core *c = p->core;
+    const struct space *space = c->shard.all ? NULL : spaces_by_id(c, p->object->name_space);
+    return c->shard.all ||
+           (space != NULL && shard_owns(c, shard_slot(c, space, p->key, p->key_len)));
 }
 
 static int submit(struct put *p, struct claim *claim, struct object *older)
 {
+    if (!is_ours(p))
+        return CENOTE_WRONG_SHARD;
     if (older != NULL && (p->older = ending_new(p->core, older)) == NULL)
         return CENOTE_NO_MEMORY;
     int status = drop(p);
@@ -207,7 +218,10 @@ static void try(struct put *p)
         status = submit(p, claim, there);
         if (status == CENOTE_OK)
             return;
-        refused(p, status);
+        if (status == CENOTE_WRONG_SHARD)
+            put_abort(p, status); /* it can't become visible here any more */
+        else
+            refused(p, status);
     }
     claims_wake(&c->claims, claim);
 }

@@ -119,6 +119,8 @@ static int start_one(struct start *s, struct start_item *item, const struct valu
 {
     struct core *c = s->core;
     struct placement at;
+    if (!shard_owns(c, shard_slot(c, s->session->space, key->data, key->len)))
+        return CENOTE_WRONG_SHARD;
     const struct claim *claim = claims_find(&c->claims, &key->hash);
     bool there = objects_find(c, &key->hash) != NULL || (claim != NULL && claim->successor != NULL);
     if (there && !replace)

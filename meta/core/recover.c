@@ -219,6 +219,7 @@ static int recover_object(struct scan *scan, uint64_t put_id, const struct recor
     struct object *o = add(c, put_id, r);
     if (o == NULL)
         return CENOTE_NO_MEMORY;
+    shard_count(c, o, r->key, r->key_len);
     int status = reserve(c, o);
     if (status != CENOTE_OK)
         return status;
@@ -284,6 +285,13 @@ static int load_objects(struct core *c)
 
 /* ---- the start ---- */
 
+/* Nothing has been answered by it yet, and nothing in the store contradicts it. */
+static void shard_durable(struct change *ch, int status)
+{
+    struct recover *r = container_of(ch, struct recover, change);
+    r->done(r, status);
+}
+
 static void durable(struct change *ch, int status)
 {
     struct recover *r = container_of(ch, struct recover, change);
@@ -296,8 +304,16 @@ static void durable(struct change *ch, int status)
         status = members_load(c);
     if (status == CENOTE_OK)
         status = load_objects(c);
+    if (status == CENOTE_OK)
+        status = shard_check_objects(c);
     c->members.sweeping = true; /* what was lost before the start */
-    r->done(r, status);
+    if (status != CENOTE_OK || !c->shard.changed) {
+        r->done(r, status);
+        return;
+    }
+    shard_record(c);
+    r->change.done = shard_durable;
+    change_submit(&c->changes, &r->change, CHANGE_SYNC);
 }
 
 static int check_format(struct core *c)
@@ -337,19 +353,26 @@ static int longest_lease(struct core *c)
     return CENOTE_OK;
 }
 
+/* 0: no address was ever given. */
+static bool gva_mark_sane(const struct core *c)
+{
+    uint64_t next = c->members.gva_next;
+    return next == 0 || (next >= GVA_FIRST && next <= GVA_END);
+}
+
 static int read_meta(struct core *c)
 {
-    c->members.gva_next = GVA_FIRST;
     int status = check_format(c);
     if (status == CENOTE_OK)
         status = read_u64(c, "reign", &c->ids.reign);
     if (status == CENOTE_OK)
         status = read_u64(c, "gva", &c->members.gva_next);
-    if (status == CENOTE_OK && (c->ids.reign >= IDS_REIGN_MAX || c->members.gva_next < GVA_FIRST ||
-                                c->members.gva_next > GVA_END)) {
+    if (status == CENOTE_OK && (c->ids.reign >= IDS_REIGN_MAX || !gva_mark_sane(c))) {
         log_error("meta", "the store's counters are used up or damaged");
         status = CENOTE_IO;
     }
+    if (status == CENOTE_OK)
+        status = shard_check(c);
     if (status == CENOTE_OK)
         status = pool_key(c);
     return status == CENOTE_OK ? longest_lease(c) : status;

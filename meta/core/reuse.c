@@ -167,7 +167,7 @@ static void settle(struct ending *e)
 void ending_consider(struct ending *e)
 {
     bool leased = e->lease_end_ms > e->core->now_ms;
-    if (!leased || (e->left == 0 && !e->live_seal))
+    if (!leased || (e->live == 0 && !e->live_seal))
         settle(e);
     if (leased) {
         if (!link_used(&e->link))
@@ -204,7 +204,7 @@ void reuse_begin(struct ending *e)
 {
     struct core *c = e->core;
     uint32_t extents = object_extents(e->object);
-    e->left = extents;
+    e->left = e->live = extents;
     count(e, 1);
     for (uint32_t k = 0; k < extents; k++)
         extent_begin(&e->extents[k]);

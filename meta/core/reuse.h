@@ -7,15 +7,18 @@
  *
  *   FENCING   a writer may still write to it: waits until the node has fenced its session
  *   VOIDING   its seal may be live: waits until the node says that it is void
- *   DONE      neither; or its incarnation has ended, and with it all of this
+ *   HELD      its seal is void, and somebody still looks at the bytes: the node is asked again,
+ *             after ever longer pauses, until it says that nobody does
+ *   DONE      none of these; or its incarnation has ended, and with it all of this
  *
- * Nodes that are away are waited for, without end: time proves nothing about a writer. Only when
- * all extents are done and the lease of the object has run out is the record deleted, and when that
- * is durable the space is free. After a restart everything begins again from the records: fencing
- * and voiding twice do no harm.
+ * Nodes that are away are waited for, without end: time proves nothing about a writer, nor about
+ * whoever holds an extent. Only when all extents are done and the lease of the object has run out
+ * is the record deleted, and when that is durable the space is free. After a restart everything
+ * begins again from the records: fencing and voiding twice do no harm.
  *
  * Apart from that an ending object settles: when all seals are void or the lease has run out, no
- * reader accepts it any more, and a newer object of the key may be shown.
+ * reader accepts it any more, and a newer object of the key may be shown. Whoever holds it doesn't
+ * delay that: a view began before.
  */
 #ifndef CENOTE_META_REUSE_H
 #define CENOTE_META_REUSE_H
@@ -24,15 +27,18 @@
 
 struct claim;
 
-enum extent_step { EXTENT_IDLE, EXTENT_FENCING, EXTENT_VOIDING, EXTENT_DONE };
+enum extent_step { EXTENT_IDLE, EXTENT_FENCING, EXTENT_VOIDING, EXTENT_HELD, EXTENT_DONE };
 
 struct extent_work {
-    struct link link; /* in a fence, or in an incarnation's voids or voiding */
+    struct link link; /* in a fence, in an incarnation's voids or voiding, or in a node's held */
     struct ending *ending;
     uint32_t piece;
-    uint8_t step;   /* enum extent_step */
-    bool may_write; /* a write may still land */
-    bool visible;   /* of a put that is to be committed: written, and to be kept */
+    uint16_t call_index; /* among the extents of the call that it is in */
+    uint8_t step;        /* enum extent_step */
+    uint8_t asked_held;  /* HELD: how often in a row, up to HELD_PAUSES */
+    bool is_void;        /* the seal, as the node said */
+    bool may_write;      /* a write may still land */
+    bool visible;        /* of a put that is to be committed: written, and to be kept */
 };
 
 /* Made while an error can still be answered, used when none can. */
@@ -45,7 +51,8 @@ struct ending {
     struct claim *claim;      /* not settled yet; NULL: settled, or never visible */
     struct outcomes outcomes; /* told when it has settled */
     uint64_t lease_end_ms;
-    uint32_t left;  /* extents that aren't done */
+    uint32_t left;  /* extents that aren't done ... */
+    uint32_t live;  /* ... and those of them whose seals may be live */
     uint32_t given; /* extents whose space is free again */
     uint32_t size;  /* of this struct */
     bool deleted;   /* the record is */

@@ -54,6 +54,7 @@ static struct space *add(struct core *c, uint32_t id, const char *name)
     s->id = id;
     s->core = c;
     strncpy(s->name, name, sizeof(s->name) - 1);
+    s->slot_seed = slot_seed(s->name);
     list_append(&c->spaces.list, &s->link);
     c->spaces.count++;
     return s;

@@ -19,6 +19,7 @@ struct space {
     uint32_t id;
     char name[CENOTE_NAMESPACE_MAX + 1];
     struct hash_key key;
+    uint64_t slot_seed;
     bool durable;
     struct change change;
     struct core *core;

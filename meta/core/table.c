@@ -26,8 +26,9 @@ static uint64_t hash_of_key(const struct hash128 *key_hash)
     return h;
 }
 
-/* Put ids count up, and each put takes two. Those of eight puts share a line of the index, the lines
- * are spread (the constant is 2^64 divided by the golden ratio); the index goes by the upper half. */
+/* Put ids count up, and each put takes two. Those of eight puts share a line of the index, the
+ * lines are spread (the constant is 2^64 divided by the golden ratio); the index goes by the upper
+ * half. */
 static uint64_t hash_of_put(uint64_t put_id)
 {
     uint64_t line = (put_id >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 32;

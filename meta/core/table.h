@@ -8,10 +8,10 @@
  * store shows here when it is done.
  *
  * Objects lie in chunks and never move; a reference (32 bits) leads to one. With both indexes an
- * object with one stripe takes about 107 bytes at 10^7 (101 to 123: before and after a doubling); the
- * full key is in the store only. Growing is spread over the additions: none of 6.5 million took longer than 0.5 ms. A
- * key hash is the key's name here: it is keyed with a secret of the namespace, and 128 bits of it
- * don't meet.
+ * object with one stripe takes about 107 bytes at 10^7 (101 before a doubling, 123 after it); the
+ * full key is in the store only. Growing is spread over the additions, a few slots each. A key hash
+ * is the key's name here: it is keyed with a secret of the namespace, and 128 bits of it don't
+ * meet.
  */
 #ifndef CENOTE_META_TABLE_H
 #define CENOTE_META_TABLE_H

@@ -102,17 +102,20 @@ static int page_begin(struct page *page, const struct space *space)
 static int page_make(struct page *page, const struct space *space, struct wire_buf *result)
 {
     struct store *store = page->core->changes.store;
+    const struct shard *shard = &page->core->shard;
     int status = page_begin(page, space);
     if (status == CENOTE_OK)
         status = store->ops->scan(store, STORE_NAMES, page->from.data, page->from.len, visit, page);
     if (status != CENOTE_OK || page->failed)
         return status != CENOTE_OK ? status : CENOTE_IO;
-    wire_put_array(result, 2);
+    wire_put_array(result, shard->all ? 2 : 3);
     status = entries_put(page, result);
     if (page->more)
         wire_put_bin(result, page->at.data + 4, page->at.len - 4);
     else
         wire_put_nil(result);
+    if (!shard->all)
+        wire_put_uint(result, shard->map.epoch);
     return status;
 }
 

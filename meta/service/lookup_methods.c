@@ -21,6 +21,7 @@ static bool hash_keys(struct service_peer *p, struct wire_value params, uint32_t
         if (!wire_bin(wire_at(keys.keys, i), &key, &len))
             return false;
         s->hashes[i] = space_hash(p->session->space, key, len);
+        s->slots[i] = (uint16_t)shard_slot(&s->core, p->session->space, key, len);
         table_prefetch(&s->core.table, &s->hashes[i]);
     }
     *count = keys.count;
@@ -65,10 +66,11 @@ static struct lookup_item item_of(const struct object *o)
 }
 
 /* CENOTE_OK: it may be answered for. */
-static int admit(const struct object *o, uint32_t *extents)
+static int admit(const struct service *s, uint32_t i, uint32_t *extents)
 {
+    const struct object *o = s->found[i];
     if (o == NULL)
-        return CENOTE_NOT_FOUND;
+        return shard_owns(&s->core, s->slots[i]) ? CENOTE_NOT_FOUND : CENOTE_WRONG_SHARD;
     if (*extents + object_extents(o) > ANSWER_EXTENTS_MAX)
         return CENOTE_LIMIT;
     *extents += object_extents(o);
@@ -83,9 +85,9 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
     wire_put_array(b, count);
     for (uint32_t i = 0; i < count; i++) {
         struct object *o = s->found[i];
-        int status = admit(o, &extents);
+        int status = admit(s, i, &extents);
         if (status != CENOTE_OK) {
-            status_item_put(b, status);
+            refusal_put(&s->core, b, status);
             continue;
         }
         objects_stamp(&s->core, o);
@@ -104,11 +106,11 @@ static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
     for (uint32_t i = 0; i < count; i++) {
         struct object *o = s->found[i];
         struct record r;
-        int status = admit(o, &extents);
+        int status = admit(s, i, &extents);
         if (status == CENOTE_OK)
             status = objects_record(&s->core, o, &r);
         if (status != CENOTE_OK) {
-            status_item_put(b, status);
+            refusal_put(&s->core, b, status);
             continue;
         }
         struct lookup_item item = item_of(o);
@@ -118,6 +120,11 @@ static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
     }
 }
 
+static void bit_set(uint8_t *bitmap, uint32_t i, bool value)
+{
+    bitmap[i / 8] = (uint8_t)(bitmap[i / 8] | (unsigned)value << (i % 8));
+}
+
 /* What has not settled is there. */
 static bool is_there(struct service *s, const struct hash128 *hash)
 {
@@ -125,20 +132,40 @@ static bool is_there(struct service *s, const struct hash128 *hash)
     return objects_find(&s->core, hash) != NULL || (claim != NULL && claim_hides(claim));
 }
 
+/* Puts the epoch and a bitmap of the keys that aren't ours. */
+static void strangers_put(const struct service *s, uint32_t count, struct wire_buf *b)
+{
+    uint8_t bitmap[CENOTE_BATCH_MAX / 8] = {0};
+    for (uint32_t i = 0; i < count; i++)
+        bit_set(bitmap, i, !shard_owns(&s->core, s->slots[i]));
+    wire_put_uint(b, s->core.shard.map.epoch);
+    wire_put_bin(b, bitmap, (count + 7) / 8);
+}
+
+static bool all_ours(const struct service *s, uint32_t count)
+{
+    uint32_t i = 0;
+    while (!s->core.shard.all && i < count && shard_owns(&s->core, s->slots[i]))
+        i++;
+    return s->core.shard.all || i == count;
+}
+
 static void answer_exists(struct service *s, uint32_t count, struct wire_buf *b)
 {
     uint8_t bitmap[CENOTE_BATCH_MAX / 8] = {0};
     uint32_t leading = 0;
-    bool gap = false;
+    bool gap = false, ours = all_ours(s, count);
     for (uint32_t i = 0; i < count; i++) {
         bool there = is_there(s, &s->hashes[i]);
-        bitmap[i / 8] = (uint8_t)(bitmap[i / 8] | (unsigned)there << (i % 8));
+        bit_set(bitmap, i, there);
         gap = gap || !there;
         leading += !gap;
     }
-    wire_put_array(b, 2);
+    wire_put_array(b, ours ? 2 : 4);
     wire_put_uint(b, leading);
     wire_put_bin(b, bitmap, (count + 7) / 8);
+    if (!ours)
+        strangers_put(s, count, b);
 }
 
 /* ---- a key whose older object has not settled is waited for ---- */
@@ -148,12 +175,17 @@ struct keys_method {
     bool (*waits)(const struct claim *claim);
 };
 
+struct waiting_key {
+    struct hash128 hash;
+    uint16_t slot;
+};
+
 struct keys_request {
     struct request request;
     struct waiter waiter;
     const struct keys_method *method;
     uint32_t count;
-    struct hash128 hashes[];
+    struct waiting_key keys[];
 };
 
 /* A claim that one of the keys in the scratch must wait for; NULL: none. */
@@ -172,7 +204,10 @@ static void try_keys(struct waiter *w)
 {
     struct keys_request *r = container_of(w, struct keys_request, waiter);
     struct service *s = r->request.peer->service;
-    memcpy(s->hashes, r->hashes, r->count * sizeof(r->hashes[0]));
+    for (uint32_t i = 0; i < r->count; i++) {
+        s->hashes[i] = r->keys[i].hash;
+        s->slots[i] = r->keys[i].slot;
+    }
     struct claim *claim = blocked(s, r->method, r->count);
     if (claim != NULL) {
         int status = claims_wait(&s->core.claims, claim, w);
@@ -197,12 +232,14 @@ static int answer_keys(struct service_peer *p, uint32_t msgid, struct wire_value
         m->answer(s, count, result);
         return CENOTE_OK;
     }
-    struct keys_request *r = request_new(p->service, sizeof(*r) + count * sizeof(struct hash128));
+    struct keys_request *r =
+        request_new(p->service, sizeof(*r) + count * sizeof(struct waiting_key));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     r->method = m;
     r->count = count;
-    memcpy(r->hashes, s->hashes, count * sizeof(r->hashes[0]));
+    for (uint32_t i = 0; i < count; i++)
+        r->keys[i] = (struct waiting_key){s->hashes[i], s->slots[i]};
     r->waiter.run = try_keys;
     request_begin(&r->request, p, msgid);
     try_keys(&r->waiter);

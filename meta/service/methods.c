@@ -17,6 +17,7 @@ static const struct method methods[] = {
     {METHOD_SESSION_OPEN, method_session_open, NEEDS_NOTHING, false},
     {METHOD_SESSION_RESUME, method_session_resume, NEEDS_NOTHING, false},
     {METHOD_SESSION_CLOSE, method_session_close, NEEDS_SESSION, true},
+    {METHOD_SLOTS, method_slots, NEEDS_NOTHING, false},
     {METHOD_STATUS, method_status, NEEDS_NOTHING, false},
     {METHOD_NODE_JOIN, method_node_join, NEEDS_NOTHING, false},
     {METHOD_NODE_HEARTBEAT, method_node_heartbeat, NEEDS_NODE, true},

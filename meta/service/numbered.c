@@ -47,11 +47,11 @@ static void put_starts(struct core *c, const struct numbered *n, struct wire_buf
     }
 }
 
-static void put_statuses(const struct numbered *n, struct wire_buf *b)
+static void put_statuses(const struct core *c, const struct numbered *n, struct wire_buf *b)
 {
     wire_put_array(b, n->count);
     for (uint32_t i = 0; i < n->count; i++)
-        wire_put_int(b, n->statuses[i]);
+        key_status_put(c, b, n->statuses[i]);
 }
 
 static void put_answer(struct core *c, const struct numbered *n, struct wire_buf *b)
@@ -59,10 +59,10 @@ static void put_answer(struct core *c, const struct numbered *n, struct wire_buf
     if (n->kind == NUMBERED_START) {
         put_starts(c, n, b);
     } else if (n->kind == NUMBERED_REMOVE) {
-        put_statuses(n, b);
+        put_statuses(c, n, b);
     } else {
         wire_put_array(b, 2);
-        put_statuses(n, b);
+        put_statuses(c, n, b);
         wire_put_nil(b);
     }
 }

@@ -21,6 +21,7 @@ struct service {
     struct wire_buf spare; /* of the last answer; its memory is used again */
     /* of the batch being looked at */
     struct hash128 hashes[CENOTE_BATCH_MAX];
+    uint16_t slots[CENOTE_BATCH_MAX];
     struct object *found[CENOTE_BATCH_MAX];
 };
 
@@ -58,6 +59,11 @@ void request_end(struct request *r, struct wire_buf *b);
 void request_end_done(struct request *r, struct wire_buf *b);
 /* The same with an error; needs no memory. */
 void request_fail(struct request *r, int status);
+
+/* [status] in place of the item of a key. */
+void refusal_put(const struct core *c, struct wire_buf *b, int status);
+/* The status of a key in a list of statuses. */
+void key_status_put(const struct core *c, struct wire_buf *b, int status);
 
 /* A method writes its result and returns CENOTE_OK, or an error, or METHOD_LATER. */
 #define METHOD_LATER 1
@@ -123,6 +129,8 @@ int method_remove(struct service_peer *p, uint32_t msgid, struct wire_value para
                   struct wire_buf *result);
 int method_list(struct service_peer *p, uint32_t msgid, struct wire_value params,
                 struct wire_buf *result);
+int method_slots(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                 struct wire_buf *result);
 int method_status(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result);
 int method_node_join(struct service_peer *p, uint32_t msgid, struct wire_value params,

@@ -67,7 +67,7 @@ void put_start_item_answer(struct core *c, int status, struct object *o, struct 
         status = CENOTE_NODE_DOWN;
     }
     if (status != CENOTE_OK) {
-        status_item_put(b, status);
+        refusal_put(c, b, status);
         return;
     }
     struct put_start_item head = {.status = CENOTE_OK,

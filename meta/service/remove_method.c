@@ -58,12 +58,14 @@ int method_remove(struct service_peer *p, uint32_t msgid, struct wire_value para
         (void)wire_bin(wire_at(keys.keys, i), &key, &len);
         item->request = r;
         item->outcome.done = key_removed;
-        item->removal = (struct removal){.core = &p->service->core,
-                                         .session = r->session,
-                                         .call = r->call,
-                                         .item = i,
-                                         .key_hash = space_hash(r->session->space, key, len),
-                                         .outcome = &item->outcome};
+        item->removal =
+            (struct removal){.core = &p->service->core,
+                             .session = r->session,
+                             .call = r->call,
+                             .item = i,
+                             .slot = shard_slot(&p->service->core, r->session->space, key, len),
+                             .key_hash = space_hash(r->session->space, key, len),
+                             .outcome = &item->outcome};
         if (r->call->statuses[i] == NUMBERED_OPEN)
             objects_remove(&item->removal);
         else

@@ -58,6 +58,7 @@ int service_new(const struct service_options *options, const struct service_env 
     if (s == NULL)
         return CENOTE_NO_MEMORY;
     s->core.options = with_defaults(options);
+    shard_init(&s->core.shard, options->slots, options->shard);
     s->core.env = *env;
     s->core.changes.store = env->store;
     s->recover.core = &s->core;

@@ -20,7 +20,7 @@ static void put_service(const struct core *c, struct wire_buf *b)
     struct store_usage usage = {0};
     c->changes.store->ops->usage(c->changes.store, &usage);
     wire_put_str(b, "service");
-    wire_put_map(b, 11);
+    wire_put_map(b, 14);
     put_text(b, "version", CENOTE_VERSION_TEXT);
     put_number(b, "protocol", PROTOCOL_VERSION);
     put_number(b, "reign", c->ids.reign);
@@ -32,6 +32,9 @@ static void put_service(const struct core *c, struct wire_buf *b)
     put_number(b, "store_limit_bytes", usage.limit_bytes);
     put_number(b, "store_commits", usage.commits);
     put_number(b, "store_changes", usage.changes);
+    put_number(b, "epoch", c->shard.map.epoch);
+    put_number(b, "shard", c->shard.number);
+    put_number(b, "slots", slot_map_owned(&c->shard.map, c->shard.number));
 }
 
 static void put_segment(const struct incarnation *i, struct wire_buf *b)
@@ -49,7 +52,7 @@ static void put_segment(const struct incarnation *i, struct wire_buf *b)
 static void put_node(const struct core *c, const struct node *n, struct wire_buf *b)
 {
     static const char *const states[] = {"alive", "suspect", "dead"};
-    wire_put_map(b, 14);
+    wire_put_map(b, 16);
     put_number(b, "node", n->id);
     put_text(b, "name", n->name);
     put_text(b, "state", states[n->state]);
@@ -64,6 +67,8 @@ static void put_node(const struct core *c, const struct node *n, struct wire_buf
     put_number(b, "directory_extents", directory_extents(n));
     put_number(b, "directory_entries", n->directory.told.entries);
     put_number(b, "directory_lag", directory_lag(n));
+    put_number(b, "holds", n->holds);
+    put_number(b, "held_extents", n->held_extents);
     wire_put_str(b, "segments");
     wire_put_array(b, n->segment_count);
     for (uint32_t i = 0; i < n->segment_count; i++)
@@ -98,9 +103,11 @@ static void put_quarantine(const struct core *c, struct wire_buf *b)
             if (s->ending_extents > 0 && count < STATUS_SESSIONS_MAX)
                 listed[count++] = s;
     wire_put_str(b, "quarantine");
-    wire_put_map(b, 3);
+    wire_put_map(b, 5);
     put_number(b, "bytes", c->reuse.bytes);
     put_number(b, "extents", c->reuse.extents);
+    put_number(b, "held_bytes", c->reuse.held_bytes);
+    put_number(b, "held_extents", c->reuse.held_extents);
     wire_put_str(b, "sessions");
     wire_put_array(b, count);
     for (uint32_t i = 0; i < count; i++)

@@ -22,8 +22,8 @@ static void writer_log(struct db *db, const char *what, const char *reason)
     log_error("store", "%s: %s: %s", db->path, what, reason);
 }
 
-/* Put ids grow: nearly every new record goes behind the last one, where the tree needn't be searched
- * and pages are filled to the end. */
+/* Put ids grow: nearly every new record goes behind the last one, where the tree needn't be
+ * searched and pages are filled to the end. */
 static int write_object(struct db *db, MDB_txn *txn, MDB_val *k, MDB_val *v)
 {
     bool behind = k->mv_size == sizeof(db->last_object) &&

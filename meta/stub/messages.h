@@ -291,13 +291,14 @@ bool node_join_params_get(struct wire_value v, struct node_join_params *p);
 void node_join_result_put(struct wire_buf *b, const struct node_join_result *r);
 bool node_join_result_get(struct wire_value v, struct node_join_result *r);
 
-/* node_heartbeat [[bytes populated of each segment], sum of the directory | nil] -> [reign]; nil:
- * the node keeps none. node_leave [] -> nil. */
+/* node_heartbeat [[bytes populated of each segment], holds, sum of the directory | nil] -> [reign];
+ * nil: the node keeps none. node_leave [] -> nil. */
 struct node_heartbeat_params {
     uint32_t segment_count;
     uint64_t populated_bytes[SEGMENTS_MAX];
     bool has_directory;
     struct directory_sum directory;
+    uint64_t holds; /* open views of all clients */
 };
 void node_heartbeat_params_put(struct wire_buf *b, const struct node_heartbeat_params *p);
 bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params *p);
@@ -310,14 +311,19 @@ struct fence_params {
 void fence_params_put(struct wire_buf *b, const struct fence_params *p);
 bool fence_params_get(struct wire_value v, struct fence_params *p);
 
-/* void [reign, [[gva, payload length], ...]] -> nil, once the seal of every extent is void. The
- * service only sends it for extents that no writer can reach any more. CENOTE_BAD_RANGE: one of
- * them is not this node's; the others are void all the same. */
+/* void [reign, [[gva, payload length], ...]] -> nil | [index, ...], once the seal of every
+ * extent is void. The list names those that somebody still looks at, by their places in the
+ * call, ascending. The service only sends it for extents that no writer can reach any more, and
+ * sends it again for those that are held, until they aren't. CENOTE_BAD_RANGE: one of them is
+ * not this node's; the others are void all the same. */
 #define VOID_BATCH_MAX 1024u
 void void_params_put(struct wire_buf *b, uint64_t reign, uint32_t count); /* extents follow */
 bool void_params_get(struct wire_value v, uint64_t *reign, uint32_t *count,
                      struct wire_value *extents);
 void void_extent_put(struct wire_buf *b, struct gva gva, uint64_t payload_len);
 bool void_extent_get(struct wire_value v, struct gva *gva, uint64_t *payload_len);
+/* held: of each of count extents. */
+void void_result_put(struct wire_buf *b, const bool *held, uint32_t count);
+bool void_result_get(struct wire_value v, bool *held, uint32_t count);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages between nodes and the service, in both directions. */
 #include <assert.h>
+#include <string.h>
 
 #include "meta/stub/fields.h"
 #include "meta/stub/messages.h"
@@ -96,10 +97,11 @@ bool node_join_result_get(struct wire_value v, struct node_join_result *r)
 void node_heartbeat_params_put(struct wire_buf *b, const struct node_heartbeat_params *p)
 {
     assert(p->segment_count <= SEGMENTS_MAX);
-    wire_put_array(b, 2);
+    wire_put_array(b, 3);
     wire_put_array(b, p->segment_count);
     for (uint32_t i = 0; i < p->segment_count; i++)
         wire_put_uint(b, p->populated_bytes[i]);
+    wire_put_uint(b, p->holds);
     if (p->has_directory)
         directory_sum_put(b, &p->directory);
     else
@@ -114,8 +116,9 @@ bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params
         p->populated_bytes[i] = fields_uint(&populated);
         fields_require(&f, fields_ok(&populated));
     }
+    p->holds = fields_uint(&f);
     p->has_directory = !fields_nil(&f);
-    fields_require(&f, !p->has_directory || directory_sum_get(wire_at(v, 1), &p->directory));
+    fields_require(&f, !p->has_directory || directory_sum_get(wire_at(v, 2), &p->directory));
     return fields_ok(&f);
 }
 
@@ -166,4 +169,37 @@ bool void_extent_get(struct wire_value v, struct gva *gva, uint64_t *payload_len
     *payload_len = fields_uint(&f);
     fields_require(&f, *payload_len <= EXTENT_PAYLOAD_MAX);
     return fields_ok(&f);
+}
+
+void void_result_put(struct wire_buf *b, const bool *held, uint32_t count)
+{
+    uint32_t held_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        held_count += held[i];
+    if (held_count == 0) {
+        wire_put_nil(b);
+        return;
+    }
+    wire_put_array(b, held_count);
+    for (uint32_t i = 0; i < count; i++)
+        if (held[i])
+            wire_put_uint(b, i);
+}
+
+bool void_result_get(struct wire_value v, bool *held, uint32_t count)
+{
+    uint32_t held_count;
+    uint64_t index, next = 0;
+    memset(held, 0, count * sizeof *held);
+    if (wire_is_nil(v))
+        return true;
+    if (!wire_array(v, &held_count) || held_count == 0 || held_count > count)
+        return false;
+    for (uint32_t i = 0; i < held_count; i++) {
+        if (!wire_uint(wire_at(v, i), &index) || index < next || index >= count)
+            return false;
+        held[index] = true;
+        next = index + 1;
+    }
+    return true;
 }

@@ -232,6 +232,17 @@ bool member_contents_ended(const struct member *m)
 
 /* ---- the service's calls --------------------------------------------------------------------- */
 
+static void send_answer(struct member *m, struct wire_buf *b)
+{
+    if (b->failed) {
+        log_error("node", "no memory for an answer: connecting anew");
+        m->env.close(m->env.arg);
+    } else {
+        m->env.answer(m->env.arg, b->data, b->len);
+    }
+    wire_buf_free(b);
+}
+
 static void answer(struct member *m, uint32_t msgid, int status)
 {
     struct wire_buf b = {0};
@@ -241,13 +252,7 @@ static void answer(struct member *m, uint32_t msgid, int status)
     } else {
         wire_put_error(&b, msgid, status, NULL);
     }
-    if (b.failed) {
-        log_error("node", "no memory for an answer: connecting anew");
-        m->env.close(m->env.arg);
-    } else {
-        m->env.answer(m->env.arg, b.data, b.len);
-    }
-    wire_buf_free(&b);
+    send_answer(m, &b);
 }
 
 void member_fenced(struct member *m, uint64_t tag)
@@ -267,24 +272,45 @@ static void serve_fence(struct member *m, const struct wire_msg *msg)
         answer(m, msg->msgid, status);
 }
 
+/* Voids the extents of a call, and tells which they were. */
+static int void_all(struct member *m, struct wire_value extents, uint32_t count, struct gva *gva)
+{
+    int status = CENOTE_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t payload_len;
+        if (!void_extent_get(wire_at(extents, i), &gva[i], &payload_len))
+            return CENOTE_PROTOCOL;
+        if (node_void(m->node, gva[i], payload_len) != CENOTE_OK)
+            status = CENOTE_BAD_RANGE;
+    }
+    return status;
+}
+
+static void answer_voided(struct member *m, uint32_t msgid, const struct gva *gva, uint32_t count)
+{
+    bool held[VOID_BATCH_MAX];
+    struct wire_buf b = {0};
+    node_held(m->node, gva, count, held);
+    wire_put_result(&b, msgid);
+    void_result_put(&b, held, count);
+    send_answer(m, &b);
+}
+
 static void serve_void(struct member *m, const struct wire_msg *msg)
 {
     uint64_t reign;
     uint32_t count;
     struct wire_value extents;
+    struct gva gva[VOID_BATCH_MAX];
     int status = CENOTE_PROTOCOL;
     if (void_params_get(msg->params, &reign, &count, &extents))
         status = node_see_reign(m->node, reign);
-    for (uint32_t i = 0; status != CENOTE_PROTOCOL && status != CENOTE_OLD_REIGN && i < count;
-         i++) {
-        struct gva gva;
-        uint64_t payload_len;
-        if (!void_extent_get(wire_at(extents, i), &gva, &payload_len))
-            status = CENOTE_PROTOCOL;
-        else if (node_void(m->node, gva, payload_len) != CENOTE_OK)
-            status = CENOTE_BAD_RANGE;
-    }
-    answer(m, msg->msgid, status);
+    if (status == CENOTE_OK)
+        status = void_all(m, extents, count, gva);
+    if (status == CENOTE_OK)
+        answer_voided(m, msg->msgid, gva, count);
+    else
+        answer(m, msg->msgid, status);
 }
 
 static void serve_directory(struct member *m, const struct wire_msg *msg,

@@ -206,6 +206,7 @@ void node_heartbeat_params(const struct node *n, struct node_heartbeat_params *o
     out->has_directory = n->directory != NULL;
     if (n->directory)
         out->directory = directory_sum(n->directory);
+    out->holds = node_hold_count(n);
 }
 
 /* Two pools may have given the same incarnations. */
@@ -431,4 +432,42 @@ int node_void(struct node *n, struct gva gva, uint64_t payload_len)
     if (n->directory)
         directory_drop(n->directory, gva);
     return CENOTE_OK;
+}
+
+/* ---- holds ----------------------------------------------------------------------------------- */
+
+struct extent_order {
+    struct gva gva;
+    uint32_t index;
+};
+
+static int by_address(const void *a, const void *b)
+{
+    const struct extent_order *x = a, *y = b;
+    return x->gva.v < y->gva.v ? -1 : x->gva.v > y->gva.v;
+}
+
+void node_held(struct node *n, const struct gva *extents, uint32_t count, bool *held)
+{
+    struct extent_order order[VOID_BATCH_MAX];
+    struct gva ascending[VOID_BATCH_MAX];
+    bool found[VOID_BATCH_MAX] = {false};
+    assert(count <= VOID_BATCH_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        order[i] = (struct extent_order){extents[i], i};
+    qsort(order, count, sizeof order[0], by_address);
+    for (uint32_t i = 0; i < count; i++)
+        ascending[i] = order[i].gva;
+    for (uint32_t e = 0; e < n->exporter_count && !test_off(TEST_HOLD); e++)
+        xcopy_held(n->exporters[e], ascending, count, found);
+    for (uint32_t i = 0; i < count; i++)
+        held[order[i].index] = found[i];
+}
+
+uint32_t node_hold_count(const struct node *n)
+{
+    uint32_t count = 0;
+    for (uint32_t e = 0; e < n->exporter_count; e++)
+        count += xcopy_hold_count(n->exporters[e]);
+    return count;
 }

@@ -83,6 +83,11 @@ void node_poll(struct node *n);
 /* Makes one extent's seal void, and drops its entry in the directory. CENOTE_OK or
  * CENOTE_BAD_RANGE. */
 int node_void(struct node *n, struct gva gva, uint64_t payload_len);
+/* After the voids of these extents, at most VOID_BATCH_MAX: sets held[i] where somebody looks at
+ * extents[i], and clears the others. */
+void node_held(struct node *n, const struct gva *extents, uint32_t count, bool *held);
+/* How many extents are held by all clients together. */
+uint32_t node_hold_count(const struct node *n);
 
 /* The directory's calls (directory_calls.c): CENOTE_OK, and result has its answer; or what is
  * answered instead. */

@@ -10,6 +10,9 @@
     X(scattered)                                                                                   \
     X(ranges)                                                                                      \
     X(write_in_parts)                                                                              \
+    X(parts_by_many)                                                                               \
+    X(part_and_list)                                                                               \
+    X(unmapped)                                                                                    \
     X(pipelined)                                                                                   \
     X(bad_requests)                                                                                \
     X(out_of_range)                                                                                \
@@ -24,6 +27,12 @@
     X(writer_killed)                                                                               \
     X(writer_forgets)                                                                              \
     X(writer_outlives_node)                                                                        \
+    X(hold)                                                                                        \
+    X(hold_refused)                                                                                \
+    X(hold_all)                                                                                    \
+    X(hold_race)                                                                                   \
+    X(hold_outlives_node)                                                                          \
+    X(holder_killed)                                                                               \
     X(node_killed)                                                                                 \
     X(cancel)                                                                                      \
     X(stop_in_flight)                                                                              \

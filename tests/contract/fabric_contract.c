@@ -15,6 +15,7 @@
 #include "transport/base/log.h"
 #include "transport/fabric_link.h"
 #include "transport/hello.h"
+#include "transport/transfer.h"
 
 enum { LEN = 300000, BATCH = 20 };
 
@@ -366,6 +367,106 @@ static void case_deaf_node(void)
     rig_stop(&r);
 }
 
+/* ---- transfers: a driver of the test's own --------------------------------------------------- */
+
+enum { PARTS = 3, PART = 3 << 20, SLICE = 1 << 20 };
+
+struct trip {
+    struct rig_value values[PARTS];
+    struct cenote_buffer whole[PARTS];
+    struct fabric_req reqs[PARTS];
+    struct transfer_lane lane;
+    struct transfer t;
+};
+
+static void trip_begin(struct trip *p, struct fabric *f, uint64_t offset)
+{
+    struct fabric_link *link;
+    bool reused;
+    for (size_t i = 0; i < PARTS; i++) {
+        struct rig_value *v = &p->values[i];
+        rig_value_make(v, 1, rig_next_put(), offset + i * 2 * PART, PART);
+        p->whole[i] = (struct cenote_buffer){v->data, PART};
+        p->reqs[i] = (struct fabric_req){.node = 1, .x = rig_write_req(v, &p->whole[i], 1)};
+    }
+    transfer_begin(&p->t, f, p->reqs, PARTS, &p->lane, 1);
+    p->t.slice_bytes = SLICE;
+    CHECK(transfer_goes_on(&p->t));
+    CHECK(p->t.lane_count == 1 && p->lane.state == LANE_WAITS);
+    CHECK_STATUS(fabric_link_take(f, 1, p->lane.want, 2000, &link, &reused), CENOTE_OK);
+    transfer_lend(&p->t, &p->lane, link, reused, clock_now_ms());
+    CHECK(p->lane.state == LANE_RUNS);
+}
+
+static void trip_end(struct trip *p)
+{
+    for (size_t i = 0; i < PARTS; i++)
+        rig_value_free(&p->values[i]);
+}
+
+static void trip_run(struct trip *p)
+{
+    while (p->lane.state == LANE_RUNS)
+        (void)transfer_progress(&p->t, &p->lane, clock_now_ms());
+    CHECK(!transfer_goes_on(&p->t));
+}
+
+/* In small bits, two at a time; ending one of them is nothing to the other. */
+static void case_transfers(const char *name)
+{
+    static struct rig r;
+    struct trip a, b;
+    rig_start(&r, name);
+    struct fabric *f = fabric_for(&r, 1);
+    trip_begin(&a, f, 0);
+    trip_begin(&b, f, 32 << 20);
+    (void)transfer_progress(&a.t, &a.lane, clock_now_ms());
+    (void)transfer_progress(&b.t, &b.lane, clock_now_ms());
+    CHECK(a.lane.state == LANE_RUNS && b.lane.state == LANE_RUNS);
+    transfer_cancel(&a.t, CENOTE_CANCELLED);
+    CHECK(a.lane.state == LANE_OVER && !transfer_goes_on(&a.t));
+    CHECK_STATUS(a.reqs[PARTS - 1].x.status, CENOTE_CANCELLED);
+    CHECK(!a.reqs[PARTS - 1].x.started || a.reqs[PARTS - 1].x.may_land);
+    trip_run(&b);
+    for (size_t i = 0; i < PARTS; i++) {
+        CHECK_STATUS(b.reqs[i].x.status, CENOTE_OK);
+        CHECK(rig_holds(&r, &b.values[i]));
+        CHECK(a.reqs[i].x.status == CENOTE_OK || a.reqs[i].x.status == CENOTE_CANCELLED);
+    }
+    CHECK(!rig_holds(&r, &a.values[PARTS - 1]));
+    trip_end(&a);
+    trip_end(&b);
+    fabric_free(f);
+    rig_stop(&r);
+}
+
+/* A lane that never gets a channel. */
+static void case_refused(const char *name)
+{
+    static struct rig r;
+    struct transfer_lane lane;
+    struct transfer t;
+    struct rig_value v;
+    rig_start(&r, name);
+    struct fabric *f = fabric_for(&r, 1);
+    rig_value_make(&v, 1, rig_next_put(), 0, LEN);
+    struct cenote_buffer whole = {v.data, LEN};
+    struct fabric_req reqs[2] = {{.node = 1, .x = rig_write_req(&v, &whole, 1)},
+                                 {.node = 2, .x = rig_write_req(&v, &whole, 1)}};
+    transfer_begin(&t, f, reqs, 2, &lane, 1);
+    CHECK(transfer_goes_on(&t) && t.lane_count == 1);
+    transfer_refuse(&t, &lane, CENOTE_NODE_DOWN);
+    CHECK_STATUS(reqs[0].x.status, CENOTE_NODE_DOWN);
+    CHECK(!reqs[0].x.may_land && !reqs[0].x.started);
+    CHECK(transfer_goes_on(&t) && lane.node == 2);
+    transfer_cancel(&t, CENOTE_CANCELLED);
+    CHECK_STATUS(reqs[1].x.status, CENOTE_CANCELLED);
+    CHECK(!transfer_goes_on(&t));
+    rig_value_free(&v);
+    fabric_free(f);
+    rig_stop(&r);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -380,6 +481,8 @@ int main(int argc, char **argv)
     case_credentials(argv[1]);
     case_fork(argv[1]);
     case_choice(argv[1]);
+    case_transfers(argv[1]);
+    case_refused(argv[1]);
     if (strcmp(argv[1], "tcp") == 0) {
         case_silent_node();
         case_own_nap();

@@ -6,20 +6,19 @@
 
 #include "tests/contract/cases.h"
 #include "tests/contract/half.h"
+#include "tests/contract/lives.h"
 
 #define SOON_MS   5000u
 #define LINGER_MS 150u
 
-/* The next life: what the last one had in its process is gone, what it kept in files is there. It
- * has the same boot, so that only the slots can tell. */
-static void begin_life(struct rig *r, const char *slots_dir)
+void lives_begin(struct rig *r, const char *slots_dir)
 {
     r->gate.slots_dir = slots_dir;
     memset(r->horizons, 0, sizeof r->horizons);
     rig_restart(r);
 }
 
-static int count_files(const char *dir)
+int lives_count_files(const char *dir)
 {
     int count = 0;
     DIR *d = opendir(dir);
@@ -30,9 +29,9 @@ static int count_files(const char *dir)
     return count;
 }
 
-static void wait_empty(const char *dir)
+void lives_wait_empty(const char *dir)
 {
-    for (unsigned ms = 0; count_files(dir) > 0; ms++) {
+    for (unsigned ms = 0; lives_count_files(dir) > 0; ms++) {
         CHECK(ms < SOON_MS);
         usleep(1000);
     }
@@ -43,16 +42,16 @@ void case_writer_outlives_node(struct rig *r)
 {
     static struct half h;
     struct rig_fence f, other;
-    char dir[] = "/dev/shm/cenote-test-XXXXXX";
+    char dir[] = LIVES_DIRECTORY;
     if (r->peer.shm[0] == '\0')
         return;
     CHECK(mkdtemp(dir) != NULL);
-    begin_life(r, dir);
+    lives_begin(r, dir);
     half_begin(&h, r, 1);
-    begin_life(r, dir);
-    CHECK(count_files(dir) == 1);
-    begin_life(r, dir);
-    CHECK(count_files(dir) == 1);
+    lives_begin(r, dir);
+    CHECK(lives_count_files(dir) == 1);
+    lives_begin(r, dir);
+    CHECK(lives_count_files(dir) == 1);
     rig_fence_begin(r, &f, 1, h.value.put_id);
     rig_fence_begin(r, &other, 2, h.value.put_id);
     CHECK(!rig_fence_ended(&f, LINGER_MS));
@@ -64,7 +63,7 @@ void case_writer_outlives_node(struct rig *r)
     int status = rig_run(h.channel, &late);
     CHECK(status == CENOTE_OLD_BOOT || status == CENOTE_NODE_DOWN);
     CHECK(!late.may_land);
-    wait_empty(dir);
+    lives_wait_empty(dir);
     rig_fence_free(&f);
     rig_fence_free(&other);
     half_free(&h);

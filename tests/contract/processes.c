@@ -80,12 +80,33 @@ static int writer_main(const char *transport, char **arg)
     return 0;
 }
 
+/* TRANSPORT --holder ENDPOINT PUT_ID: loses its descriptors while it looks. */
+static int holder_main(const char *transport, char **arg)
+{
+    static struct rig r;
+    char line[16];
+    hash_init();
+    point_at(&r, transport, arg[0]);
+    struct xcopy_channel *c = rig_connect(&r, 1);
+    struct xcopy_hold h = {.gva = rig_gva(WRITER_OFFSET),
+                           .payload_len = WRITER_BYTES,
+                           .put_id = strtoull(arg[1], NULL, 10)};
+    CHECK_STATUS(xcopy_hold(c, &h), CENOTE_OK);
+    CHECK(close_range(3, ~0u, 0) == 0);
+    printf("held\n");
+    fflush(stdout);
+    (void)!fgets(line, sizeof line, stdin);
+    return 0;
+}
+
 int processes_main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[2], "--node") == 0)
         return node_main(argv[1]);
     if (argc == 6 && strcmp(argv[2], "--writer") == 0)
         return writer_main(argv[1], argv + 3);
+    if (argc == 5 && strcmp(argv[2], "--holder") == 0)
+        return holder_main(argv[1], argv + 3);
     return -1;
 }
 
@@ -203,6 +224,41 @@ void case_writer_forgets(struct rig *r)
     expect_rights_of_next(r);
     rig_fence_free(&f);
     rig_fence_free(&g);
+}
+
+static void start_holder(struct rig *r, struct child *c, uint64_t put_id)
+{
+    char endpoint[XCOPY_ENDPOINT_MAX], id[24], line[64], transport[8];
+    char flag[] = "--holder", self[] = "holder";
+    snprintf(endpoint, sizeof endpoint, "%s", r->peer.shm);
+    snprintf(id, sizeof id, "%llu", (unsigned long long)put_id);
+    snprintf(transport, sizeof transport, "%s", r->transport->name);
+    char *argv[] = {self, transport, flag, endpoint, id, NULL};
+    child_start(c, argv);
+    child_read(c, line, sizeof line);
+    CHECK(strcmp(line, "held") == 0);
+}
+
+/* Neither a socket that hung up nor a process that stands still ends a hold; its death does. */
+void case_holder_killed(struct rig *r)
+{
+    struct child c;
+    struct rig_value v;
+    if (r->peer.shm[0] == '\0')
+        return;
+    rig_value_make(&v, 1, rig_next_put(), WRITER_OFFSET, WRITER_BYTES);
+    rig_plant(r, &v);
+    start_holder(r, &c, v.put_id);
+    rig_void(r, &v);
+    usleep(1000 * LINGER_MS); /* the node sees the end of the connection */
+    CHECK(rig_held(r, v.offset));
+    CHECK(kill(c.pid, SIGSTOP) == 0);
+    CHECK(rig_held(r, v.offset));
+    CHECK(kill(c.pid, SIGKILL) == 0);
+    for (uint64_t end_ms = clock_now_ms() + SOON_MS; rig_held(r, v.offset);)
+        CHECK(clock_now_ms() < end_ms);
+    child_end(&c);
+    rig_value_free(&v);
 }
 
 void case_node_killed(struct rig *r)

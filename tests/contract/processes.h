@@ -3,8 +3,8 @@
 #ifndef CENOTE_TESTS_CONTRACT_PROCESSES_H
 #define CENOTE_TESTS_CONTRACT_PROCESSES_H
 
-/* What the program does when it is started as "TRANSPORT --node" or "TRANSPORT --writer ...".
- * Returns the exit status, or -1: this is none of them. */
+/* What the program does when it is started as "TRANSPORT --node", "... --writer ..." or "...
+ * --holder ...". Returns the exit status, or -1: this is none of them. */
 int processes_main(int argc, char **argv);
 
 #endif

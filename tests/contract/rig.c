@@ -366,7 +366,7 @@ void rig_plant(struct rig *r, struct rig_value *v)
 void rig_void(struct rig *r, const struct rig_value *v)
 {
     void *state = rig_memory(r, v->offset) + extent_seal_offset(v->len_bytes) + SEAL_STATE_OFFSET;
-    __atomic_store_n((uint32_t *)state, SEAL_STATE_VOID, __ATOMIC_RELEASE);
+    __atomic_store_n((uint32_t *)state, SEAL_STATE_VOID, __ATOMIC_SEQ_CST);
 }
 
 struct cenote_buffer *rig_cut(uint8_t *data, uint64_t len_bytes, uint64_t piece, size_t *count)

@@ -105,6 +105,8 @@ int rig_get(struct xcopy_channel *c, const struct rig_value *v, uint8_t *out);
 void rig_plant(struct rig *r, struct rig_value *v);
 /* Voids the seal, as a node does. */
 void rig_void(struct rig *r, const struct rig_value *v);
+/* Does anybody hold the extent? */
+bool rig_held(struct rig *r, uint64_t offset);
 /* Cuts a buffer into pieces of the given length. Free the result. */
 struct cenote_buffer *rig_cut(uint8_t *data, uint64_t len_bytes, uint64_t piece, size_t *count);
 /* Does the extent in memory hold exactly this value? */

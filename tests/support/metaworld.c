@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "transport/base/testswitch.h"
+
 /* ---- what the service is given ---- */
 
 static uint64_t now_ms(void *arg)
@@ -152,6 +154,48 @@ static void drop_entries(struct end *e, struct wire_value params)
     assert(good);
 }
 
+/* ---- what is looked at ---- */
+
+static bool is_held(const struct world *w, struct gva extent)
+{
+    for (unsigned i = 0; i < w->held_count; i++)
+        if (w->held[i].v == extent.v)
+            return true;
+    return false;
+}
+
+void world_hold(struct world *w, struct gva extent)
+{
+    assert(w->held_count < WORLD_HELD);
+    w->held[w->held_count++] = extent;
+}
+
+void world_unhold(struct world *w, struct gva extent)
+{
+    for (unsigned i = 0; i < w->held_count; i++) {
+        if (w->held[i].v != extent.v)
+            continue;
+        w->held[i] = w->held[--w->held_count];
+        return;
+    }
+}
+
+static void put_voided(const struct end *e, const struct call *call, struct wire_buf *b)
+{
+    bool held[VOID_BATCH_MAX];
+    uint64_t reign, payload_len;
+    uint32_t count;
+    struct wire_value extents;
+    bool good = void_params_get(call->msg.params, &reign, &count, &extents);
+    for (uint32_t i = 0; good && i < count; i++) {
+        struct gva gva;
+        good = void_extent_get(wire_at(extents, i), &gva, &payload_len);
+        held[i] = is_held(e->world, gva) && !test_off(TEST_HOLD);
+    }
+    assert(good);
+    void_result_put(b, held, count);
+}
+
 /* The effect, and the result. */
 static int perform(struct end *e, const struct call *call, struct wire_buf *result)
 {
@@ -163,6 +207,8 @@ static int perform(struct end *e, const struct call *call, struct wire_buf *resu
     int status = is_directory ? take_entries(e, call->msg.params) : CENOTE_OK;
     if (e->answers_garbage) {
         wire_put_uint(result, 42);
+    } else if (strcmp(call->method, METHOD_VOID) == 0) {
+        put_voided(e, call, result);
     } else if (is_directory && status == CENOTE_OK) {
         struct directory_sum sum = directory_sum(e->directory);
         directory_sum_put(result, &sum);
@@ -479,7 +525,7 @@ static int taken(struct end *e, struct answer *a, struct wire_value status)
 {
     int32_t out = a->msg.error;
     if (out == CENOTE_OK) {
-        bool good = wire_i32(status, &out);
+        bool good = key_status_get(status, &out);
         assert(good);
     }
     answer_drop(e, a);

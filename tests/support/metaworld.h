@@ -16,6 +16,7 @@
 #define END_ANSWERS 512u
 #define END_CALLS   512u
 #define WORLD_ENDS  64u
+#define WORLD_HELD  64u
 
 /* A call that the service made at a node. */
 struct call {
@@ -67,6 +68,8 @@ struct world {
     /* Told of every call that is answered with CENOTE_OK, before the service hears; may be NULL. */
     void (*replied)(void *arg, struct end *e, const struct call *call);
     void *replied_arg;
+    struct gva held[WORLD_HELD]; /* extents that somebody looks at: nodes say so when they void */
+    unsigned held_count;
 };
 
 struct world *world_new(const struct service_options *options);
@@ -80,6 +83,10 @@ void world_crash(struct world *w, unsigned applied);
 void world_run(struct world *w);
 /* Time passes, with ticks every SERVICE_TICK_MS and world_run() after each. */
 void world_pass(struct world *w, uint64_t ms);
+
+/* Somebody begins or ends to look at an extent. */
+void world_hold(struct world *w, struct gva extent);
+void world_unhold(struct world *w, struct gva extent);
 
 struct end *end_open(struct world *w); /* NULL: the service has no memory for it */
 void end_close(struct end *e);

@@ -15,6 +15,7 @@ import xxhash
 CHUNK = 65536
 SEAL_BYTES = 128
 OK, EXISTS = 0, -2
+SLOTS = 16384
 VISIBLE, DRAINED, UNKNOWN = 0, 1, 2
 
 
@@ -45,6 +46,12 @@ def receive(sock, count):
             raise ConnectionError("the peer closed the connection")
         data += part
     return bytes(data)
+
+
+def slot_of(namespace, key):
+    """Which slot a key belongs to."""
+    seed = xxhash.xxh3_64_intdigest(namespace.encode())
+    return xxhash.xxh3_64_intdigest(key, seed) % SLOTS
 
 
 # ---- extents and seals -----------------------------------------------------------------------

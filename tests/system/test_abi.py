@@ -29,7 +29,8 @@ HELP = (f"The interface has changed. Applications that are installed break when 
 
 def layout_program(declared):
     """C that prints sizes, offsets and values, a line for each."""
-    lines = ["#include <cenote/cenote.h>", "#include <stdio.h>", "int main(void)", "{"]
+    lines = [*(f"#include <{name}>" for name in sorted(declared.about)), "#include <stdio.h>",
+             "int main(void)", "{"]
 
     def say(text, value):
         lines.append(f'    printf("{text} %lld\\n", (long long)({value}));')

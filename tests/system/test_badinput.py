@@ -146,8 +146,8 @@ class Hostile(unittest.TestCase):
                  [0, 0, [[b"", 0]]], [1, 0, [[b"k" * 1025, 0]]], [1, 0, [[b"k", -1]]],
                  [1, [[1]]], [1, [[1, 2, 3, 4]]], [[b""]], [b"x" * 70000])
         methods = ("session_open", "session_resume", "put_start", "put_commit", "put_abort",
-                   "lookup", "exists", "stat", "remove", "list", "map", "status", "node_join",
-                   "node_heartbeat", "node_leave", "fence", "void")
+                   "lookup", "exists", "stat", "remove", "list", "map", "slots", "status",
+                   "node_join", "node_heartbeat", "node_leave", "fence", "void")
         for method in methods:
             for params in wrong:
                 try:

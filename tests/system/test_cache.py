@@ -6,6 +6,7 @@ and never an older value than the last one whose replace was answered. Over shar
 Usage: test_cache.py [--times N] [CASE...]
 """
 import argparse
+import json
 import subprocess
 import time
 
@@ -96,6 +97,18 @@ def changes_are_seen_at_once():
                         one.expect("NOT_FOUND", "get", key)
 
 
+def bench():
+    """Its figures are of gets that bring the right bytes; here only that there are some."""
+    with Pool() as pool:
+        for transport in TRANSPORTS:
+            text = pool.run("cenote-bench", "--meta", pool.meta_endpoint, "--transport", transport,
+                            "--rounds", 50, "--json", "get", "1", "4K")
+            results = [json.loads(line) for line in text.splitlines()]
+            check([r["bytes"] for r in results] == [1, 4096], text)
+            check(all(r["get_warm"]["count"] == 50 and r["get_cold"]["p50_us"] > 0
+                      for r in results), text)
+
+
 def node_dies_and_comes_back_empty():
     """Its clients' lookups are worth nothing, whatever they still have mapped."""
     options = [f"--lease={int(LEASE * 1000)}ms", "--heartbeat=100ms", "--suspect=700ms",
@@ -117,7 +130,7 @@ def node_dies_and_comes_back_empty():
                 client.expect("OK", "many", "k", 3, value="new")
 
 
-CASES = [gets_need_no_service, changes_are_seen_at_once, node_dies_and_comes_back_empty]
+CASES = [gets_need_no_service, changes_are_seen_at_once, bench, node_dies_and_comes_back_empty]
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

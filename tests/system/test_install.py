@@ -17,10 +17,12 @@ EXAMPLES = SOURCE / "doc/examples"
 OUTPUT = {
     "put_get": "put: success\nput again: the key is already there\nget: hello, pool\nremoved\n",
     "batch": "success: 4 of 4 blocks came back, 64 pieces of 8192 bytes each\n",
+    "layerwise": "saved 32 layers\nloaded 32 layers\n",
     "list": "".join(f"{524288:12}  example/block-{n}\n" for n in range(4))
             + "4 keys, 2097152 bytes\n",
     "prefix": '0 of 6 blocks are known: "You are a helpful poet. Write a poem about rivers."\n'
               '4 of 6 blocks are known: "You are a helpful poet. Write a tale about wells."\n',
+    "async": "32 blocks were put and fetched in the background\n",
 }
 FLAGS = ["-Wall", "-Wextra", "-Werror"] + ([f"-fsanitize={SANITIZED}"] if SANITIZED else [])
 
@@ -123,8 +125,8 @@ class Installed(unittest.TestCase):
         found -= set(generate.pages(headers.read_tree(SOURCE))) | set(options.PAGES.values())
         found -= {name for name in found if name.startswith("cenote-") and name.endswith(".cmake")}
         self.assertEqual(found, {"cenoted", "cenote", "cenote-bench", "libcenote.a", "libcenote.so",
-                                 "libcenote.so.0", f"libcenote.so.{version}", "cenote.h",
-                                 "status.h", "cenote.pc"})
+                                 "libcenote.so.0", f"libcenote.so.{version}", "cenote.pc",
+                                 *(path.name for path in SOURCE.glob("include/cenote/*.h"))})
 
     def test_pages(self):
         self.assertEqual(options.differing(BIN), [], "run doc/man/options.py build/bin")

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """protocol.py, a client written from doc/PROTOCOL.md alone, and libcenote read what the other has
 written, and the answers to both follow the page."""
+import os
+import pathlib
 import random
 import struct
 import unittest
@@ -10,6 +12,7 @@ import protocol
 from pool import MIB, SHORT, Pool, wait_until
 from protocol import DRAINED, VISIBLE, Failure
 
+SOURCE = pathlib.Path(os.environ.get("CENOTE_SOURCE", ".")).resolve()
 SIZES = (0, 1, 65535, 65536, 65537, 200000, 2 * MIB + 3)
 NOT_FOUND, EXISTS, NO_SUCH_PUT, DENIED, STALE = -1, -2, -14, -15, -18
 INVALID, NO_NODES, UNKNOWN, ABORTED, LIMIT, NO_SESSION = -3, -8, -11, -13, -17, -43
@@ -237,6 +240,15 @@ class Protocol(unittest.TestCase):
         with self.assertRaises((Failure, ConnectionError)):
             self.client.write_stripe(b"0123456789", put_id, key_hash, stripe, 0, 1)
         self.refused(NOT_FOUND, self.client.get, b"late")
+
+    def test_a_service_that_is_alone_owns_all_slots(self):
+        self.assertEqual(self.client.call("slots", []), [0, 16384, [[0, 16383, "", 0]], 0])
+        text = (SOURCE / "doc/PROTOCOL.md").read_text()
+        for key, shown in ((b"a", "`a`"), (b"b", "`b`"), (b"x" * 1024, "1,024 times `x`"),
+                           (bytes(range(256)), "the bytes 0 to 255")):
+            self.assertIn(f"{shown} {protocol.slot_of('default', key)}",
+                          " ".join(text.split()))
+        self.assertIn(f"of `other`: `a` {protocol.slot_of('other', b'a')}", " ".join(text.split()))
 
     def test_exists_list_and_stat(self):
         keys = [b"l/%04d" % i for i in range(1203)]

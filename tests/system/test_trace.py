@@ -82,6 +82,18 @@ def check_all_fits(path, requests):
         assert counts["wrong_bytes"] == 0 and counts["hits"] == blocks, counts
 
 
+def check_service(pool):
+    """The commands that ask the service alone, in small: what they count must add up."""
+    for command in (["commit"], ["commit", "7"], ["lookup"]):
+        done = subprocess.run([BIN / "cenote-bench", "--json", "--objects", "2000",
+                               "--rounds", "20", *command], env=pool.environment(),
+                              capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, (command, (done.stdout + done.stderr).decode())
+        for line in done.stdout.splitlines():
+            result = json.loads(line)
+            assert result.get("puts_per_s", result.get("keys_per_s")) > 0, result
+
+
 def check_full_pool(path, requests):
     with Pool(dram=f"{64 << 20}") as pool:
         counts = replay(pool, path, "--block", f"{1 << 20}")
@@ -93,6 +105,7 @@ def check_full_pool(path, requests):
 def main():
     path = find_trace()
     with Pool() as pool:
+        check_service(pool)
         if path is None:
             print("the published trace isn't here: a small one is made", file=sys.stderr)
             path = pool.dir / "trace.jsonl"

@@ -17,7 +17,10 @@ enum test_switch {
     TEST_GRANT,   /* nodes don't check grants */
     TEST_REIGN,   /* a start of the service takes no new reign */
     TEST_KEEP,    /* a node forgets the slots of its earlier life */
+    TEST_HOLD,    /* a node doesn't look for holds: what is viewed is reused */
+    TEST_SHARD,   /* the service takes every key for its own */
     TEST_RETRY,   /* the service keeps no answers: a repeated call is done again */
+    TEST_CANCEL,  /* an operation completes while its copy is still under way */
     TEST_ENTRIES, /* a node drops no entry of its directory */
     TEST_VOID,    /* a node says that a seal is void, and leaves it alive */
     TEST_SWITCHES /* their number */

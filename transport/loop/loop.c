@@ -3,6 +3,10 @@
  * The reference: both ends in one process. A copy is done by the thread that submits it, while it
  * stands in the exporter's list of writers; a fence ends when no writer stands there that it names.
  *
+ * Holds stand in a list too. The lock of the lists makes either the hold visible to whoever looks
+ * for it after a void, or the void visible to the holder. A view is a pointer into the node's own
+ * memory, which must stay until the last one is released.
+ *
  * A writer enters the list first and asks the gate then; a fence has closed the gate before it
  * looks at the list. So one of the two sees the other.
  *
@@ -30,6 +34,13 @@ struct loop_fence {
     void *arg;
 };
 
+struct loop_hold {
+    struct loop_hold *next;
+    const struct loop_channel *channel;
+    uint32_t slot;
+    struct gva gva;
+};
+
 struct loop_exporter {
     struct xcopy_exporter base;
     struct xcopy_gate gate;
@@ -39,6 +50,7 @@ struct loop_exporter {
     pthread_cond_t idle;
     struct loop_copy *copies;
     struct loop_fence *fences;
+    struct loop_hold *holds;
     unsigned users; /* channels, and the owner */
     bool stopped;
 };
@@ -177,6 +189,84 @@ static void loop_submit(struct xcopy_channel *c, struct xcopy_req *req)
     req->status = status;
 }
 
+/* ---- holds ----------------------------------------------------------------------------------- */
+
+static void hold_publish(struct loop_exporter *e, struct loop_hold *h)
+{
+    pthread_mutex_lock(&e->lock);
+    h->next = e->holds;
+    e->holds = h;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void loop_unhold(struct xcopy_channel *c, uint32_t slot)
+{
+    struct loop_exporter *e = ((struct loop_channel *)c)->exporter;
+    pthread_mutex_lock(&e->lock);
+    struct loop_hold **at = &e->holds;
+    while (&(*at)->channel->base != c || (*at)->slot != slot)
+        at = &(*at)->next;
+    struct loop_hold *h = *at;
+    *at = h->next;
+    pthread_mutex_unlock(&e->lock);
+    free(h);
+}
+
+static int hold_admitted(struct loop_channel *ch, struct xcopy_hold *hold)
+{
+    struct loop_exporter *e = ch->exporter;
+    uint8_t *extent;
+    int status = xcopy_admit_read(e->segments.at, segments_count(&e->segments), ch->who.name_space,
+                                  hold->put_id, hold->gva, hold->payload_len, &extent);
+    if (status != CENOTE_OK)
+        return status;
+    copy_load(hold->seal, extent + extent_seal_offset(hold->payload_len), SEAL_BYTES);
+    hold->data = extent;
+    return CENOTE_OK;
+}
+
+static int loop_hold(struct xcopy_channel *c, struct xcopy_hold *hold)
+{
+    struct loop_channel *ch = (struct loop_channel *)c;
+    struct loop_copy visit = {0};
+    struct loop_hold *h = calloc(1, sizeof *h);
+    if (h == NULL)
+        return CENOTE_NO_MEMORY;
+    *h = (struct loop_hold){.channel = ch, .slot = hold->slot, .gva = hold->gva};
+    if (ch->broken || !copy_enter(ch->exporter, &visit)) {
+        free(h);
+        return CENOTE_NODE_DOWN;
+    }
+    hold_publish(ch->exporter, h);
+    int status = hold_admitted(ch, hold);
+    if (status != CENOTE_OK)
+        loop_unhold(c, hold->slot);
+    copy_leave(ch->exporter, &visit);
+    return status;
+}
+
+static void loop_held(struct xcopy_exporter *exporter, const struct gva *extents, size_t count,
+                      bool *held)
+{
+    struct loop_exporter *e = exporter_of(exporter);
+    pthread_mutex_lock(&e->lock);
+    for (const struct loop_hold *h = e->holds; h != NULL; h = h->next)
+        for (size_t i = 0; i < count; i++)
+            held[i] = held[i] || extents[i].v == h->gva.v;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static uint32_t loop_hold_count(struct xcopy_exporter *exporter)
+{
+    struct loop_exporter *e = exporter_of(exporter);
+    uint32_t count = 0;
+    pthread_mutex_lock(&e->lock);
+    for (const struct loop_hold *h = e->holds; h != NULL; h = h->next)
+        count++;
+    pthread_mutex_unlock(&e->lock);
+    return count;
+}
+
 /* ---- channels -------------------------------------------------------------------------------- */
 
 static bool loop_reaches(const struct xcopy_peer *peer)
@@ -287,6 +377,8 @@ const struct xcopy_transport xcopy_loop = {
     .poll_fd = loop_poll_fd,
     .cancel = loop_cancel,
     .alive = loop_alive,
+    .hold = loop_hold,
+    .unhold = loop_unhold,
 };
 
 /* ---- the exporter ---------------------------------------------------------------------------- */
@@ -369,5 +461,7 @@ const struct xcopy_exporter_ops xcopy_loop_exporter = {
     .start = loop_start,
     .add_segment = loop_add_segment,
     .fence = loop_fence,
+    .held = loop_held,
+    .hold_count = loop_hold_count,
     .stop = loop_stop,
 };

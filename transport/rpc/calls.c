@@ -31,6 +31,11 @@ void rpc_calls_add(struct rpc_calls *c, struct rpc_call *call)
     c->count++;
 }
 
+struct rpc_call *rpc_calls_find(struct rpc_calls *c, uint32_t msgid)
+{
+    return *calls_find(c, msgid);
+}
+
 struct rpc_call *rpc_calls_take(struct rpc_calls *c, uint32_t msgid)
 {
     struct rpc_call **at = calls_find(c, msgid);

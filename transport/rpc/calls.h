@@ -30,6 +30,8 @@ struct rpc_calls {
 
 /* Gives the call a msgid and adds it. msgids are never 0: an answer with 0 belongs to no call. */
 void rpc_calls_add(struct rpc_calls *c, struct rpc_call *call);
+/* The call with this msgid; NULL: there is none. */
+struct rpc_call *rpc_calls_find(struct rpc_calls *c, uint32_t msgid);
 /* Takes the call with this msgid out; NULL: there is none. */
 struct rpc_call *rpc_calls_take(struct rpc_calls *c, uint32_t msgid);
 /* Takes any call out; NULL: there is none. */

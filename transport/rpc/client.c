@@ -15,8 +15,6 @@
 #include <cenote/status.h>
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,9 +24,7 @@
 
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
-#include "transport/rpc/calls.h"
-#include "transport/rpc/input.h"
-#include "transport/rpc/rpc.h"
+#include "transport/rpc/client.h"
 #include "transport/rpc/socket.h"
 
 #define NS_PER_MS     UINT64_C(1000000)
@@ -42,31 +38,10 @@
 
 /* A call in progress, on its caller's stack. */
 struct waiter {
-    struct rpc_call call; /* first */
+    struct rpc_pending pending; /* first */
     struct waiter *next_sleeper, *prev_sleeper;
     pthread_cond_t wake;
     bool done; /* it has an answer, or is lost */
-    bool lost; /* the connection broke before its answer */
-    int status;
-    struct rpc_answer answer;
-};
-
-struct rpc_client {
-    int fd;
-    atomic_bool broken; /* set under the lock */
-    pthread_condattr_t monotonic;
-    struct rpc_input input; /* the leader's */
-    uint64_t heard_ns;      /* the leader's */
-
-    pthread_mutex_t lock; /* of all below */
-    struct rpc_calls calls;
-    struct waiter *sleepers;
-    bool has_leader;
-    bool sending; /* somebody writes a request */
-    uint32_t send_waiters;
-    pthread_cond_t send_free;
-    uint32_t users; /* threads inside */
-    bool closed;
 };
 
 /* ---- time ---------------------------------------------------------------------------------- */
@@ -148,20 +123,33 @@ static void client_free(struct rpc_client *c)
     close(c->fd);
     rpc_calls_free(&c->calls);
     rpc_input_free(&c->input);
+    free(c->out);
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->send_free);
     pthread_condattr_destroy(&c->monotonic);
     free(c);
 }
 
-static void waiter_finish(struct waiter *w)
+static void waiter_finish(struct rpc_pending *p)
 {
+    struct waiter *w = (struct waiter *)p;
     w->done = true;
     pthread_cond_signal(&w->wake);
 }
 
-/* With the lock. why: NULL when the owner closes. */
-static void client_break(struct rpc_client *c, const char *why)
+/* With the lock: the call is over. A driver's counts as sent if the kernel may have all of it. */
+static void pending_finish(struct rpc_client *c, struct rpc_pending *p, int status)
+{
+    p->status = status;
+    if (p->ends > 0) {
+        c->started--;
+        if (status == CENOTE_UNKNOWN && c->offered < p->ends)
+            p->status = CENOTE_UNAVAILABLE;
+    }
+    p->done(p);
+}
+
+void client_break(struct rpc_client *c, const char *why)
 {
     struct rpc_call *call;
     if (atomic_load(&c->broken))
@@ -170,12 +158,16 @@ static void client_break(struct rpc_client *c, const char *why)
         log_info("rpc", "connection to the service lost: %s", why);
     atomic_store(&c->broken, true);
     shutdown(c->fd, SHUT_RDWR); /* wakes the leader and who waits for room */
-    while ((call = rpc_calls_take_any(&c->calls)) != NULL) {
-        struct waiter *w = (struct waiter *)call;
-        w->lost = true;
-        waiter_finish(w);
-    }
+    while ((call = rpc_calls_take_any(&c->calls)) != NULL)
+        pending_finish(c, (struct rpc_pending *)call, CENOTE_UNKNOWN);
     pthread_cond_broadcast(&c->send_free);
+}
+
+void rpc_client_interrupt(struct rpc_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    client_break(c, NULL);
+    pthread_mutex_unlock(&c->lock);
 }
 
 void rpc_client_close(struct rpc_client *c)
@@ -195,7 +187,7 @@ void rpc_client_close(struct rpc_client *c)
  * wait for. */
 void rpc_client_abandon(struct rpc_client *c)
 {
-    if (c->users == 0)
+    if (c->users == 0 && c->calls.count == 0)
         client_free(c);
     else
         close(c->fd);
@@ -208,10 +200,14 @@ bool rpc_client_alive(const struct rpc_client *c)
 
 /* ---- leading ------------------------------------------------------------------------------- */
 
-static void client_wake_sleeper(struct rpc_client *c)
+void client_wake_sleeper(struct rpc_client *c)
 {
-    if (!c->has_leader && c->sleepers)
+    if (c->has_leader)
+        return;
+    if (c->sleepers)
         pthread_cond_signal(&c->sleepers->wake);
+    else if (c->started > 0)
+        c->driver.wake(c->driver.arg);
 }
 
 /* Parses a copy of the frame, which its receiver will own. */
@@ -235,32 +231,31 @@ static const char *client_deliver(struct rpc_client *c, struct rpc_answer *answe
 {
     const struct wire_msg *m = &answer->msg;
     const char *breach = NULL;
-    struct waiter *w = NULL;
+    struct rpc_pending *p = NULL;
     if (m->kind == WIRE_REQUEST)
         breach = "the service sent a request";
     else if (m->kind == WIRE_RESPONSE && m->msgid == 0)
         breach = m->error ? cenote_status_text(m->error) : "a response to no request";
     else if (m->kind == WIRE_RESPONSE)
-        w = (struct waiter *)rpc_calls_take(&c->calls, m->msgid);
-    if (!w) {
+        p = (struct rpc_pending *)rpc_calls_take(&c->calls, m->msgid);
+    if (!p) {
         if (!breach && m->kind == WIRE_RESPONSE && !rpc_calls_was_late(&c->calls, m->msgid))
             breach = "a response to no request";
         rpc_answer_free(answer);
         return breach;
     }
-    w->status = m->error;
-    w->answer = *answer;
-    waiter_finish(w);
+    p->answer = *answer;
+    pending_finish(c, p, m->error);
     return NULL;
 }
 
-/* One recv() and what it completes. NULL, or why the connection is broken. The leader's. */
-static const char *client_receive(struct rpc_client *c)
+const char *client_receive(struct rpc_client *c, size_t *total)
 {
     const uint8_t *frame;
     const char *why = NULL;
     int64_t n;
     ssize_t got = rpc_input_read(&c->input, c->fd);
+    *total = got > 0 ? (size_t)got : 0;
     if (got == 0)
         return "closed by the service";
     if (got < 0)
@@ -283,6 +278,7 @@ static const char *client_receive(struct rpc_client *c)
 static short client_lead(struct rpc_client *c, short events, uint64_t deadline_ns)
 {
     const char *why = NULL;
+    size_t got;
     assert(!c->has_leader);
     c->has_leader = true;
     pthread_mutex_unlock(&c->lock);
@@ -290,7 +286,7 @@ static short client_lead(struct rpc_client *c, short events, uint64_t deadline_n
     if (came & POLLNVAL)
         why = "the socket is unusable";
     else if (came & ~POLLOUT)
-        why = client_receive(c);
+        why = client_receive(c, &got);
     pthread_mutex_lock(&c->lock);
     c->has_leader = false;
     if (why)
@@ -365,8 +361,7 @@ static int client_write(struct rpc_client *c, uint32_t msgid, const uint8_t *fra
     return CENOTE_OK;
 }
 
-/* With the lock: has the service closed the connection while nobody was there? */
-static void client_check_silent(struct rpc_client *c)
+void client_check_silent(struct rpc_client *c)
 {
     char byte;
     if (c->has_leader || clock_now_ns() - c->heard_ns < SILENCE_NS)
@@ -396,7 +391,9 @@ static int client_send(struct rpc_client *c, uint32_t msgid, const uint8_t *fram
     client_check_silent(c);
     rc = client_write(c, msgid, frame, len_bytes, deadline_ns);
     c->sending = false;
-    if (c->send_waiters > 0)
+    if (c->out_at < c->out_end)
+        c->driver.wake(c->driver.arg); /* its turn; it signals when it is through */
+    else if (c->send_waiters > 0)
         pthread_cond_signal(&c->send_free);
     return rc;
 }
@@ -425,8 +422,8 @@ static int client_await(struct rpc_client *c, struct waiter *w, uint64_t deadlin
 {
     while (!w->done) {
         if (left_ns(deadline_ns) == 0) {
-            rpc_calls_take(&c->calls, w->call.msgid);
-            rpc_calls_expect_late(&c->calls, w->call.msgid);
+            rpc_calls_take(&c->calls, w->pending.call.msgid);
+            rpc_calls_expect_late(&c->calls, w->pending.call.msgid);
             return CENOTE_TIMED_OUT;
         }
         if (c->has_leader)
@@ -434,7 +431,7 @@ static int client_await(struct rpc_client *c, struct waiter *w, uint64_t deadlin
         else
             client_lead(c, 0, deadline_ns);
     }
-    return w->lost ? CENOTE_UNKNOWN : w->status;
+    return w->pending.status;
 }
 
 /* With the lock: one call, from its msgid to its status. */
@@ -445,12 +442,12 @@ static int client_exchange(struct rpc_client *c, struct waiter *w, const uint8_t
         return CENOTE_UNAVAILABLE;
     if (c->calls.count >= RPC_CALLS_MAX)
         return CENOTE_LIMIT;
-    rpc_calls_add(&c->calls, &w->call);
-    int rc = client_send(c, w->call.msgid, frame, len_bytes, deadline_ns);
+    rpc_calls_add(&c->calls, &w->pending.call);
+    int rc = client_send(c, w->pending.call.msgid, frame, len_bytes, deadline_ns);
     if (rc == CENOTE_OK)
         rc = client_await(c, w, deadline_ns);
     else
-        rpc_calls_take(&c->calls, w->call.msgid);
+        rpc_calls_take(&c->calls, w->pending.call.msgid);
     client_wake_sleeper(c);
     return rc;
 }
@@ -459,7 +456,7 @@ int rpc_client_call(struct rpc_client *c, const void *frame, size_t len_bytes, u
                     struct rpc_answer *answer)
 {
     uint64_t deadline_ns = deadline_after(timeout_ms);
-    struct waiter w = {.status = CENOTE_OK};
+    struct waiter w = {.pending = {.done = waiter_finish}};
     assert(len_bytes > WIRE_REQUEST_HEAD);
     if (len_bytes > WIRE_FRAME_MAX)
         return CENOTE_FRAME_SIZE;
@@ -474,9 +471,9 @@ int rpc_client_call(struct rpc_client *c, const void *frame, size_t len_bytes, u
     if (last)
         client_free(c);
     if (rc == CENOTE_OK)
-        *answer = w.answer;
+        *answer = w.pending.answer;
     else
-        rpc_answer_free(&w.answer);
+        rpc_answer_free(&w.pending.answer);
     return rc;
 }
 

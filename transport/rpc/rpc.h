@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "transport/base/endpoint.h"
+#include "transport/rpc/calls.h"
 #include "transport/wire/wire.h"
 
 struct rpc_limits {
@@ -125,7 +126,52 @@ struct rpc_answer {
 int rpc_client_call(struct rpc_client *c, const void *frame, size_t len_bytes, uint32_t timeout_ms,
                     struct rpc_answer *answer);
 void rpc_answer_free(struct rpc_answer *answer);
+/* Breaks the connection: calls in progress end as with rpc_client_close(). Any thread. */
+void rpc_client_interrupt(struct rpc_client *c);
 /* False once the connection is broken: open another. */
 bool rpc_client_alive(const struct rpc_client *c);
+
+/* ---- without waiting, beside those who wait ------------------------------------------------- */
+
+/*
+ * One thread, the driver, may have many calls in flight on the connection that others share. It
+ * starts calls, flushes what it has started (many requests by one send), and, when it has nothing
+ * else to do, polls: in that time it may be the one that polls for all. It must not do anything
+ * that takes long between rpc_client_lead() and rpc_client_follow().
+ *
+ * wake() asks the driver to come (to lead, or to flush); done() says that a call is over. Both come
+ * from any thread that is inside of the client, with its lock held: they note it, no more.
+ */
+struct rpc_driver {
+    void (*wake)(void *arg);
+    void *arg;
+};
+
+/* A call in progress; the driver's memory, until done() or rpc_client_forget(). */
+struct rpc_pending {
+    struct rpc_call call; /* first; the client's, like ends */
+    uint64_t ends;        /* behind the frame, in the stream of all that the driver sends; 0: a
+                           * caller's that waits */
+    void (*done)(struct rpc_pending *p);
+    int status;               /* as rpc_client_call() returns */
+    struct rpc_answer answer; /* the driver's to free after done(), whatever the status */
+};
+
+/* Requests that wait to be sent; one that is longer goes alone. */
+#define RPC_OUT_MAX_BYTES (4u << 20)
+
+/* Takes a call; the frame is copied. CENOTE_OK, then done() follows; CENOTE_UNAVAILABLE,
+ * CENOTE_FRAME_SIZE, CENOTE_NO_MEMORY; CENOTE_LIMIT: too much is in flight, later again. The driver
+ * is the same at every call. The connection must not be closed before all calls are over. */
+int rpc_client_start(struct rpc_client *c, const struct rpc_driver *driver, const void *frame,
+                     size_t len_bytes, struct rpc_pending *p);
+/* True: done() will not be called; a late answer is dropped. False: it was called. */
+bool rpc_client_forget(struct rpc_client *c, struct rpc_pending *p);
+/* Sends what has been started, as far as there is room. */
+void rpc_client_flush(struct rpc_client *c);
+/* What to poll(2) for, -1 for nothing; the driver then leads, if nobody does. */
+int rpc_client_lead(struct rpc_client *c, short *events);
+/* After the poll, always: receives what has come, if the driver leads, and leads no longer. */
+void rpc_client_follow(struct rpc_client *c, short came);
 
 #endif

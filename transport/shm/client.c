@@ -2,7 +2,7 @@
 /*
  * Shared memory, the side that copies: the node's segments are mapped, a copy is a memcpy by the
  * calling thread, and the node's CPU has no part in it. One channel serves all threads; a read
- * takes no lock.
+ * takes no lock, nor does a hold.
  *
  * The node can't look at requests here. What this end checks (ranges, the boot, the session, the
  * horizon of fences) keeps honest processes apart; a process of the same user is trusted
@@ -87,10 +87,11 @@ static uint8_t *find_mapped(struct shm_channel *ch, struct gva gva, uint64_t len
 }
 
 /* An unknown address may lie in a segment of which the node has told meanwhile. */
-static uint8_t *find_extent(struct shm_channel *ch, const struct xcopy_req *req, struct map **map)
+static uint8_t *find_extent(struct shm_channel *ch, struct gva gva, uint64_t payload_len,
+                            struct map **map)
 {
-    uint64_t len_bytes = extent_size(req->payload_len);
-    uint8_t *at = find_mapped(ch, req->gva, len_bytes, map);
+    uint64_t len_bytes = extent_size(payload_len);
+    uint8_t *at = find_mapped(ch, gva, len_bytes, map);
     if (at != NULL)
         return at;
     pthread_mutex_lock(&ch->lock);
@@ -101,7 +102,7 @@ static uint8_t *find_extent(struct shm_channel *ch, const struct xcopy_req *req,
     /* A message that came and couldn't be taken (no descriptor was free) comes only once. */
     if (status != CENOTE_TIMED_OUT)
         atomic_store(&ch->broken, true);
-    return find_mapped(ch, req->gva, len_bytes, map);
+    return find_mapped(ch, gva, len_bytes, map);
 }
 
 /* ---- copies ---------------------------------------------------------------------------------- */
@@ -158,7 +159,7 @@ static int run(struct shm_channel *ch, struct xcopy_req *req)
         return status;
     if (!channel_usable(ch))
         return CENOTE_NODE_DOWN;
-    uint8_t *extent = find_extent(ch, req, &map);
+    uint8_t *extent = find_extent(ch, req->gva, req->payload_len, &map);
     if (extent == NULL)
         return channel_usable(ch) ? CENOTE_BAD_RANGE : CENOTE_NODE_DOWN;
     enter_pages(req, extent, map);
@@ -174,6 +175,30 @@ static void shm_submit(struct xcopy_channel *c, struct xcopy_req *req)
     req->may_land = false;
     req->started = status == CENOTE_OK;
     req->status = status;
+}
+
+static int shm_hold(struct xcopy_channel *c, struct xcopy_hold *hold)
+{
+    struct shm_channel *ch = channel_of(c);
+    struct map *map;
+    if (!channel_usable(ch))
+        return CENOTE_NODE_DOWN;
+    uint8_t *extent = find_extent(ch, hold->gva, hold->payload_len, &map);
+    if (extent == NULL)
+        return channel_usable(ch) ? CENOTE_BAD_RANGE : CENOTE_NODE_DOWN;
+    map_enter(map, extent, extent_size(hold->payload_len));
+    int status = slots_hold(ch->slots, hold->slot, hold->gva);
+    if (status != CENOTE_OK)
+        return status;
+    copy_load(hold->seal, extent + extent_seal_offset(hold->payload_len), SEAL_BYTES);
+    atomic_thread_fence(memory_order_acquire); /* the payload is looked at behind the seal */
+    hold->data = extent;
+    return CENOTE_OK;
+}
+
+static void shm_unhold(struct xcopy_channel *c, uint32_t slot)
+{
+    slots_unhold(channel_of(c)->slots, slot);
 }
 
 static bool shm_progress(struct xcopy_channel *c)
@@ -320,4 +345,6 @@ const struct xcopy_transport xcopy_shm = {
     .poll_fd = shm_poll_fd,
     .cancel = shm_cancel,
     .alive = shm_alive,
+    .hold = shm_hold,
+    .unhold = shm_unhold,
 };

@@ -106,6 +106,31 @@ static void shm_fence(struct xcopy_exporter *exporter, uint64_t session, uint64_
         wake(e);
 }
 
+/* ---- holds ----------------------------------------------------------------------------------- */
+
+static void shm_held(struct xcopy_exporter *exporter, const struct gva *extents, size_t count,
+                     bool *held)
+{
+    struct shm_exporter *e = (struct shm_exporter *)exporter;
+    pthread_mutex_lock(&e->lock);
+    for (const struct shm_connection *c = e->connections; c != NULL; c = c->next)
+        if (c->slots != NULL)
+            slots_held(c->slots, extents, count, held);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static uint32_t shm_hold_count(struct xcopy_exporter *exporter)
+{
+    struct shm_exporter *e = (struct shm_exporter *)exporter;
+    uint32_t count = 0;
+    pthread_mutex_lock(&e->lock);
+    for (const struct shm_connection *c = e->connections; c != NULL; c = c->next)
+        if (c->slots != NULL)
+            count += slots_holds(c->slots);
+    pthread_mutex_unlock(&e->lock);
+    return count;
+}
+
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 /* What one turn polls: wake, listener, then socket and pidfd of each connection. */
@@ -296,5 +321,7 @@ const struct xcopy_exporter_ops xcopy_shm_exporter = {
     .start = shm_start,
     .add_segment = shm_add_segment,
     .fence = shm_fence,
+    .held = shm_held,
+    .hold_count = shm_hold_count,
     .stop = shm_stop,
 };

@@ -16,8 +16,8 @@
 #include "transport/base/testswitch.h"
 
 /* The format of the file stands in its name. */
-#define NAME_FORMAT "slots1-%016" PRIx64 "-%016" PRIx64 "-%016" PRIx64 "-%016" PRIx64 "-%016" PRIx64
-#define NAME_SCAN   "slots1-%16" SCNx64 "-%16" SCNx64 "-%16" SCNx64 "-%16" SCNx64 "-%16" SCNx64 "%n"
+#define NAME_FORMAT "slots2-%016" PRIx64 "-%016" PRIx64 "-%016" PRIx64 "-%016" PRIx64 "-%016" PRIx64
+#define NAME_SCAN   "slots2-%16" SCNx64 "-%16" SCNx64 "-%16" SCNx64 "-%16" SCNx64 "-%16" SCNx64 "%n"
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -56,7 +56,8 @@ static int link_taken(struct shm_exporter *e, const char *name, uint64_t session
     memcpy(c->slots_name, name, strlen(name) + 1);
     e->connections = c;
     e->connection_count++;
-    log_warn("shm", "a client of this node's earlier life, session %llu, may still be writing",
+    log_warn("shm",
+             "a client of this node's earlier life, session %llu, may still be writing or looking",
              (unsigned long long)session);
     return CENOTE_OK;
 }
@@ -76,7 +77,7 @@ static int take_occupied(struct shm_exporter *e, const char *name, uint64_t sess
         unlinkat(e->slots_dir, name, 0);
         status = CENOTE_OK;
     } else {
-        log_warn("shm", "%s: nobody can tell from here when process %llu has written its last",
+        log_warn("shm", "%s: nobody can tell from here when process %llu has done with this memory",
                  name, (unsigned long long)who->pid);
         if (fate == PROCESS_LIVES)
             close(pidfd);
@@ -100,7 +101,8 @@ static int take_file(struct shm_exporter *e, const char *name, int fd)
         return CENOTE_LOCKED;
     }
     slots_raise(slots, UINT64_MAX);
-    if (slots_occupied(slots, UINT64_MAX) && !test_off(TEST_KEEP))
+    bool empty = !slots_occupied(slots, UINT64_MAX) && slots_holds(slots) == 0;
+    if (!empty && !test_off(TEST_KEEP))
         return take_occupied(e, name, session, &who, slots);
     slots_unmap(slots);
     return unlinkat(e->slots_dir, name, 0) == 0 ? CENOTE_OK : CENOTE_IO;

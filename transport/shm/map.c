@@ -88,7 +88,10 @@ void map_enter(struct map *m, const uint8_t *at, uint64_t len_bytes)
     uint64_t last = ((uint64_t)(at - m->base) + len_bytes - 1) / MAP_GRANULE_BYTES;
     for (uint64_t g = first; g <= last; g++) {
         uint64_t bit = UINT64_C(1) << g % BITS;
-        if (atomic_load_explicit(&m->entered[g / BITS], memory_order_relaxed) & bit)
+        uint64_t word = atomic_load_explicit(&m->entered[g / BITS], memory_order_relaxed);
+        if (word == UINT64_MAX)
+            g |= BITS - 1; /* the rest of the word too */
+        if (word & bit)
             continue;
         enter_granule(m, g);
         atomic_fetch_or_explicit(&m->entered[g / BITS], bit, memory_order_relaxed);

@@ -158,10 +158,12 @@ void shm_connection_read(struct shm_exporter *e, struct shm_connection *c)
     pthread_mutex_unlock(&e->lock);
 }
 
-static bool can_write(const struct shm_connection *c)
+/* May its process touch the memory by these slots? */
+static bool in_use(const struct shm_connection *c)
 {
     bool enters = !c->taken_over && c->slots != NULL && !slots_closed(c->slots);
-    return enters || (c->slots != NULL && slots_occupied(c->slots, UINT64_MAX));
+    return enters || (c->slots != NULL &&
+                      (slots_occupied(c->slots, UINT64_MAX) || slots_holds(c->slots) > 0));
 }
 
 void shm_connection_review(struct shm_exporter *e, struct shm_connection *c, bool dead)
@@ -170,7 +172,7 @@ void shm_connection_review(struct shm_exporter *e, struct shm_connection *c, boo
     pthread_mutex_lock(&e->lock);
     if (dead || overdue)
         hang_up(c);
-    bool forget = dead || (c->fd < 0 && !can_write(c));
+    bool forget = dead || (c->fd < 0 && !in_use(c));
     if (forget) {
         struct shm_connection **at = &e->connections;
         while (*at != c)

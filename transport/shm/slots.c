@@ -16,8 +16,9 @@
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 #include "transport/shm/file.h"
+#include "transport/xcopy.h"
 
-#define SLOTS_MAGIC UINT64_C(0x315453544f4c5343) /* "CSLOTST1" in memory */
+#define SLOTS_MAGIC UINT64_C(0x325453544f4c5343) /* "CSLOTST2" in memory */
 #define LINE_BYTES  64
 
 /*
@@ -39,15 +40,45 @@
  * If the writer sees the horizon, it doesn't copy. If it doesn't, the fence sees its slot, and what
  * was copied before the slot was emptied is visible before the slot is seen empty.
  *
- * Who writes what: horizon the node alone (it only rises); slots and closed the client alone. The
+ * How a reader keeps what it looks at.
+ *
+ * Somebody who has got a pointer into a segment (a view) can't be stopped either. He names the
+ * extent in a hold, another kind of slot, for as long as he looks at it; and whoever wants to reuse
+ * an extent makes its seal void first, then looks whether a hold names it.
+ *
+ *   reader                                  reuse
+ *   1  hold = address of the extent         1  seal = void
+ *   2  full fence                           2  full fence
+ *   3  node's next life begun? then leave   3  a hold names the extent? then not yet
+ *   4  seal void, or another's? then leave  4  space is free
+ *   5  look at it
+ *   6  hold = 0 (release)
+ *
+ * Again each side writes before it reads. If the reader finds the seal live, the void came after
+ * his hold, and so did the look at the holds: it sees the hold, and everything that he reads before
+ * he drops it lies before the reuse. If he doesn't, his hold may be seen for a moment, and keeps an
+ * extent for that long that nobody looks at. He may hold what he likes: an address that he has from
+ * an old lookup may belong to another put by now, and then the seal says so. Time has no part in
+ * it: a lookup's lease protects a copy, which ends by itself, and says nothing about a view.
+ *
+ * Step 3 of the reader is for named memory. The next life of the node (keep.h) raises the horizon
+ * to the end of all numbers, then looks at the holds, and forgets a file that has none: the same
+ * pattern with the horizon in the place of the seal.
+ *
+ * viewed says whether there ever was a hold in this file. It is set before the first one, so it
+ * takes that one's place in the argument above; files of processes that view nothing cost one look.
+ *
+ * Who writes what: horizon the node alone (it only rises); all else the client alone. The
  * node empties no slot, ever: it forgets the whole file once the client's process is proven dead
  * (its pidfd is readable), or once closed says that the client will enter no slot again. A socket
- * that hung up proves neither: the process may have lost its descriptors and still be copying.
+ * that hung up proves neither: the process may have lost its descriptors and still be copying, or
+ * looking.
  *
  * Each connection has a file of its own, of which the size is sealed, or which lies beside named
  * memory and outlives the node's process (keep.h). Neither side can make the
  * other fault; a client that writes nonsense into its file can delay fences of its own session
- * only, and a client that may map the segments at all is trusted like the node (same user).
+ * and keep extents out of use, and a client that may map the segments at all is trusted like the
+ * node (same user).
  */
 struct slots {
     uint64_t magic;
@@ -56,6 +87,8 @@ struct slots {
     struct {
         _Alignas(LINE_BYTES) _Atomic uint64_t put_id; /* 0: empty */
     } slot[SLOTS_WRITERS_MAX];
+    _Alignas(LINE_BYTES) _Atomic uint64_t viewed;
+    _Alignas(LINE_BYTES) _Atomic uint64_t hold[XCOPY_HOLDS_MAX]; /* 0: empty */
 };
 
 static int map_file(int fd, struct slots **out)
@@ -166,6 +199,26 @@ void slots_leave(struct slots *s, uint32_t slot)
     atomic_store_explicit(&s->slot[slot].put_id, 0, memory_order_release);
 }
 
+int slots_hold(struct slots *s, uint32_t slot, struct gva extent)
+{
+    assert(slot < XCOPY_HOLDS_MAX && extent.v != 0);
+    if (atomic_load_explicit(&s->viewed, memory_order_relaxed) == 0)
+        atomic_store(&s->viewed, 1);
+    assert(atomic_load_explicit(&s->hold[slot], memory_order_relaxed) == 0);
+    atomic_store(&s->hold[slot], extent.v);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&s->horizon) != UINT64_MAX)
+        return CENOTE_OK;
+    slots_unhold(s, slot);
+    return CENOTE_OLD_BOOT;
+}
+
+void slots_unhold(struct slots *s, uint32_t slot)
+{
+    assert(slot < XCOPY_HOLDS_MAX);
+    atomic_store_explicit(&s->hold[slot], 0, memory_order_release);
+}
+
 void slots_close(struct slots *s)
 {
     atomic_store_explicit(&s->closed, 1, memory_order_release);
@@ -187,6 +240,42 @@ bool slots_occupied(const struct slots *s, uint64_t horizon)
             return true;
     }
     return false;
+}
+
+static void mark(struct gva hold, const struct gva *extents, size_t count, bool *held)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (extents[mid].v < hold.v)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    for (; low < count && extents[low].v == hold.v; low++)
+        held[low] = true;
+}
+
+void slots_held(const struct slots *s, const struct gva *extents, size_t count, bool *held)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&s->viewed) == 0)
+        return;
+    for (uint32_t i = 0; i < XCOPY_HOLDS_MAX; i++) {
+        uint64_t hold = atomic_load_explicit(&s->hold[i], memory_order_acquire);
+        if (hold != 0)
+            mark((struct gva){hold}, extents, count, held);
+    }
+}
+
+uint32_t slots_holds(const struct slots *s)
+{
+    uint32_t count = 0;
+    if (atomic_load(&s->viewed) == 0)
+        return 0;
+    for (uint32_t i = 0; i < XCOPY_HOLDS_MAX; i++)
+        count += atomic_load_explicit(&s->hold[i], memory_order_acquire) != 0;
+    return count;
 }
 
 bool slots_closed(const struct slots *s)

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The writers' slots of one shared-memory connection; the essay is in slots.c. */
+/* The slots of one shared-memory connection: of its writers, and its holds. The essay is in
+ * slots.c. */
 #ifndef CENOTE_TRANSPORT_SHM_SLOTS_H
 #define CENOTE_TRANSPORT_SHM_SLOTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "transport/base/gva.h"
 
 /* Writers of one process at one node at the same time; one more waits for a slot. */
 #define SLOTS_WRITERS_MAX 256u
@@ -28,13 +32,22 @@ void slots_unmap(struct slots *s);
  * wait_ms. */
 int slots_enter(struct slots *s, uint64_t put_id, uint32_t wait_ms, uint32_t *slot);
 void slots_leave(struct slots *s, uint32_t slot);
-/* The client, when it has left all slots: it will never enter one again. */
+/* The client: names an extent that it looks at, in a slot below XCOPY_HOLDS_MAX that is empty. What
+ * it reads after CENOTE_OK it reads while everybody sees the hold. CENOTE_OLD_BOOT: the node has
+ * begun another life, and the slot is empty again. */
+int slots_hold(struct slots *s, uint32_t slot, struct gva extent);
+void slots_unhold(struct slots *s, uint32_t slot);
+/* The client, when it has left all slots and holds nothing: it will never do so again. */
 void slots_close(struct slots *s);
 
 /* The node: no put id up to the horizon can enter from now on; UINT64_MAX: none at all. */
 void slots_raise(struct slots *s, uint64_t horizon);
 /* The node, after raising: does a slot still name a put id up to the horizon? */
 bool slots_occupied(const struct slots *s, uint64_t horizon);
+/* The node, after voiding seals: sets held[i] where a hold names extents[i], which ascend. */
+void slots_held(const struct slots *s, const struct gva *extents, size_t count, bool *held);
+/* The node: how many holds are there? */
+uint32_t slots_holds(const struct slots *s);
 /* The node: has the client closed the slots for good? */
 bool slots_closed(const struct slots *s);
 

@@ -42,6 +42,13 @@ void tcp_client_break(struct tcp_channel *ch, int status)
     }
 }
 
+void tcp_client_fail(struct tcp_channel *ch, struct xcopy_req *during, int error)
+{
+    tcp_client_break(ch, CENOTE_NODE_DOWN);
+    if (error == EFAULT && during != NULL)
+        during->status = CENOTE_BAD_ADDRESS;
+}
+
 static void enqueue(struct tcp_channel *ch, struct xcopy_req *req)
 {
     if (ch->tail != NULL)

@@ -63,5 +63,8 @@ bool tcp_client_send(struct tcp_channel *ch);
 bool tcp_client_receive(struct tcp_channel *ch);
 /* Completes everything in flight with the status and marks the channel broken. */
 void tcp_client_break(struct tcp_channel *ch, int status);
+/* The same after a system call that failed with this errno in the midst of a request (NULL: of
+ * none). Memory that isn't there is that request's fault, and no news of the node. */
+void tcp_client_fail(struct tcp_channel *ch, struct xcopy_req *during, int error);
 
 #endif

@@ -132,9 +132,10 @@ bool tcp_client_receive(struct tcp_channel *ch)
         if (n < 0 && errno == EAGAIN)
             break;
         if (n <= 0) {
+            int error = n == 0 ? 0 : errno;
             log_debug("tcp", "node %llu: %s", (unsigned long long)ch->base.node,
-                      n == 0 ? "closed the connection" : strerror(errno));
-            tcp_client_break(ch, CENOTE_NODE_DOWN);
+                      n == 0 ? "closed the connection" : strerror(error));
+            tcp_client_fail(ch, ch->recv.req, error);
             return true;
         }
         moved += (uint64_t)n;

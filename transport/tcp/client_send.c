@@ -102,9 +102,10 @@ bool tcp_client_send(struct tcp_channel *ch)
         if (n < 0 && errno == EAGAIN)
             break;
         if (n < 0) {
+            int error = errno;
             log_debug("tcp", "node %llu: send: %s", (unsigned long long)ch->base.node,
-                      strerror(errno));
-            tcp_client_break(ch, CENOTE_NODE_DOWN);
+                      strerror(error));
+            tcp_client_fail(ch, ch->send.req, error);
             return true;
         }
         pass_sent(ch, (size_t)n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing: the smallest encoding of each value, into a growing, bounded buffer. (msgpack-c reads. Its
- * packer would call back for every head and every body.) */
+/* Writing: the smallest encoding of each value, into a growing, bounded buffer. (msgpack-c reads.
+ * Its packer would call back for every head and every body.) */
 #include <assert.h>
 #include <endian.h>
 #include <stdlib.h>

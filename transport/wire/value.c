@@ -121,3 +121,16 @@ struct wire_value wire_at(struct wire_value array, uint32_t i)
         return (struct wire_value){NULL};
     return (struct wire_value){&o->via.array.ptr[i]};
 }
+
+struct wire_value wire_member(struct wire_value map, const char *name)
+{
+    const msgpack_object *o = object_of(map, MSGPACK_OBJECT_MAP);
+    size_t len = strlen(name);
+    for (uint32_t i = 0; o && i < o->via.map.size; i++) {
+        const msgpack_object *key = &o->via.map.ptr[i].key;
+        if (key->type == MSGPACK_OBJECT_STR && key->via.str.size == len &&
+            memcmp(key->via.str.ptr, name, len) == 0)
+            return (struct wire_value){&o->via.map.ptr[i].val};
+    }
+    return (struct wire_value){NULL};
+}

@@ -130,6 +130,8 @@ bool wire_str(struct wire_value v, char *out, size_t size);
 bool wire_fixed(struct wire_value v, void *out, size_t len_bytes);
 bool wire_array(struct wire_value v, uint32_t *count);
 struct wire_value wire_at(struct wire_value array, uint32_t i); /* {NULL} beyond the end */
+/* Of a map, by a str; the first one of that name. {NULL}: there is none. */
+struct wire_value wire_member(struct wire_value map, const char *name);
 
 /* Text as JSON: maps, arrays, numbers, strings (bin as hexadecimal). Malloced; NULL: no memory. */
 char *wire_to_json(struct wire_value v);

@@ -4,6 +4,8 @@
  * values, change the map, and take the node's links away. A get must never return a value older
  * than the newest whose replace had been answered when it began. Replaces are answered as the
  * service answers them: when the old seal is void, or, here for every few, when the lease is over.
+ * The same for views, of which each thread keeps some open while links come and go: what they show
+ * stays mapped.
  * Usage: warm_threads loop|shm
  */
 #include <sched.h>
@@ -13,6 +15,7 @@
 
 #include "client/reading.h"
 #include "client/warm.h"
+#include "client/warm_view.h"
 #include "tests/contract/rig.h"
 #include "transport/base/clock.h"
 #include "transport/base/hash.h"
@@ -20,13 +23,16 @@
 #define KEYS         6u
 #define WRITERS      2u
 #define GETTERS      4u
-#define REPLACES     300u /* of each writer */
+#define VIEWERS      1u
+#define VIEWS        5u   /* that each keeps open */
+#define REPLACES     120u /* of each writer */
 #define LEASE_MS     6u
 #define LEASED_EVERY 10u /* replaces that wait for the lease, for want of a void */
 #define GETS_BETWEEN 20u
-#define BETWEEN_MS   50u
+#define BETWEEN_MS   20u
 #define VALUE_BYTES  3000u
-#define WARM_LEAST   1000u
+#define WARM_LEAST   300u
+#define VIEWS_LEAST  5u
 #define TRIES_MAX    1000u
 #define CACHE_BYTES  (64u << 10)
 
@@ -41,7 +47,7 @@ struct object {
 static struct rig rig;
 static struct object objects[KEYS];
 static atomic_uint writing = WRITERS;
-static atomic_ullong warm_gets, space;
+static atomic_ullong warm_gets, warm_views, space;
 static struct fabric *fabric;
 static struct machine_env env = {.verify = CENOTE_VERIFY_FULL};
 
@@ -194,6 +200,112 @@ static void *get_values(void *arg)
     return NULL;
 }
 
+/* ---- viewers --------------------------------------------------------------------------------- */
+
+struct seen {
+    struct view_result view;
+    uint32_t slot;
+    uint64_t put_id;
+};
+
+static bool hold_now(void *arg, struct fabric_hold *hold, int *status)
+{
+    (void)arg;
+    return fabric_hold_now(fabric, hold, status);
+}
+
+static void unhold(void *arg, const struct fabric_hold *hold)
+{
+    (void)arg;
+    fabric_unhold(fabric, hold->link, hold->x.slot);
+}
+
+static const struct warm_view_ops view_ops = {.hold = hold_now, .unhold = unhold, .now_ms = now_ms};
+
+/* As the view machine does it. */
+static bool view_cold(unsigned k, struct seen *s)
+{
+    const struct cenote_key key = key_of(k);
+    struct cache_found found = lookup(&objects[k]);
+    const struct reading_value v = {.put_id = found.put_id, .sums = true};
+    struct reading_choice choice = {.map = env.map, .slow = env.slow, .now_ms = clock_now_ms()};
+    struct fabric_req copy;
+    struct reading r;
+
+    reading_begin(&r, 0, 0, &found.stripes[0]);
+    CHECK_STATUS(reading_next(&r, &v, &choice, &copy), CENOTE_OK);
+    struct fabric_hold hold = {.node = copy.node,
+                               .x = {.gva = copy.x.gva,
+                                     .payload_len = VALUE_BYTES,
+                                     .put_id = found.put_id,
+                                     .slot = s->slot}};
+    copy.x.status = fabric_hold(fabric, &hold, RIG_TIMEOUT_MS);
+    bool held = copy.x.status == CENOTE_OK;
+    if (held) {
+        memcpy(r.seal, hold.x.seal, SEAL_BYTES);
+        sums_update(copy.x.sums, hold.x.data, VALUE_BYTES);
+    }
+    reading_end(&r, &v, &copy);
+    if (r.accepted && clock_now_ms() < found.lease_end_ms) {
+        cache_add(env.cache, &key, &found);
+        cache_verify(env.cache, &key, found.put_id, 1);
+        s->view = (struct view_result){.data = hold.x.data, .link = hold.link};
+        return true;
+    }
+    if (held)
+        fabric_unhold(fabric, hold.link, s->slot);
+    return false;
+}
+
+static uint64_t shown(const struct seen *s)
+{
+    uint64_t put_id;
+    memcpy(&put_id, s->view.data, sizeof put_id);
+    return put_id;
+}
+
+static void view_one(unsigned k, struct seen *s)
+{
+    const struct cenote_key key = key_of(k);
+    uint64_t answered = atomic_load(&objects[k].answered);
+    unsigned tries = 0;
+
+    if (warm_view(&env, &view_ops, NULL, &key, s->slot, &s->view))
+        atomic_fetch_add(&warm_views, 1);
+    else
+        while (!view_cold(k, s))
+            CHECK(tries++ < TRIES_MAX);
+    s->put_id = shown(s);
+    CHECK(s->put_id >= answered);
+}
+
+static void view_end(struct seen *s)
+{
+    if (s->view.link == NULL)
+        return;
+    CHECK(shown(s) == s->put_id);
+    fabric_unhold(fabric, s->view.link, s->slot);
+    s->view.link = NULL;
+}
+
+static void *view_values(void *arg)
+{
+    struct seen seen[VIEWS] = {0};
+    unsigned number = (unsigned)(uintptr_t)arg, k = number;
+
+    while (atomic_load(&writing) > 0) {
+        struct seen *s = &seen[++k % VIEWS];
+        view_end(s);
+        s->slot = number * VIEWS + k % VIEWS;
+        view_one(k % KEYS, s);
+        view_end(s);
+        view_one(k % KEYS, s); /* mostly warm: the first one has summed the bytes */
+    }
+    for (unsigned i = 0; i < VIEWS; i++)
+        view_end(&seen[i]);
+    return NULL;
+}
+
 /* ---- map and links --------------------------------------------------------------------------- */
 
 static void ignore_node(void *arg, const struct map_node *node)
@@ -257,7 +369,10 @@ static void disturb(struct locate *map)
 
 int main(int argc, char **argv)
 {
-    pthread_t threads[WRITERS + GETTERS];
+    static void *(*const mains[])(void *) = {write_values, get_values, view_values};
+    static const unsigned counts[] = {WRITERS, GETTERS, VIEWERS};
+    pthread_t threads[WRITERS + GETTERS + VIEWERS];
+    unsigned started = 0;
     struct locate *map = locate_new("here");
 
     if (argc != 2)
@@ -275,13 +390,15 @@ int main(int argc, char **argv)
         make_value(&objects[i].value);
         atomic_store(&objects[i].answered, objects[i].value.put_id);
     }
-    for (uintptr_t i = 0; i < WRITERS + GETTERS; i++)
-        CHECK(pthread_create(&threads[i], NULL, i < WRITERS ? write_values : get_values,
-                             (void *)i) == 0);
+    for (unsigned kind = 0; kind < sizeof counts / sizeof counts[0]; kind++)
+        for (uintptr_t i = 0; i < counts[kind]; i++)
+            CHECK(pthread_create(&threads[started++], NULL, mains[kind], (void *)i) == 0);
     disturb(map);
-    for (unsigned i = 0; i < WRITERS + GETTERS; i++)
-        pthread_join(threads[i], NULL);
-    CHECK(atomic_load(&warm_gets) > WARM_LEAST);
+    while (started > 0)
+        pthread_join(threads[--started], NULL);
+    printf("%llu warm gets, %llu warm views\n", atomic_load(&warm_gets), atomic_load(&warm_views));
+    CHECK(atomic_load(&warm_gets) > WARM_LEAST && atomic_load(&warm_views) > VIEWS_LEAST);
+    CHECK(xcopy_hold_count(rig.exporter) == 0);
     for (unsigned i = 0; i < KEYS; i++)
         rig_value_free(&objects[i].value);
     cache_free(env.cache);

@@ -91,7 +91,7 @@ static void join(struct actors *a, unsigned n)
         return;
     }
     a->errors++;
-    /* Its earlier life is dead, and that cannot be stored; or what it has of it counts for nothing. */
+    /* Its earlier life is dead, and that can't be stored; or what it has of it counts no more. */
     CHECK(status == 1 || actor_trouble(status) || status == CENOTE_NODE_KNOWN ||
           status == CENOTE_NODE_UNKNOWN);
     if (status == CENOTE_NODE_UNKNOWN)

@@ -168,6 +168,34 @@ static void run_queue_limit(struct store *s)
     CHECK(kit_put(s, STORE_META, 8, 8, 0) == CENOTE_OK);
 }
 
+/* An owner that gathers: nothing is done before it hands over, or has gathered many. */
+static void run_gathering(const char *dir)
+{
+    struct kit_tally t = {0};
+    struct store_usage usage;
+    struct store *s =
+        kit_open(dir, &(struct store_lmdb_options){.map_size_bytes = 16 << 20, .gathers = true});
+    for (unsigned i = 0; i < STORE_GATHER_MAX - 1; i++)
+        kit_submit(s, STORE_OBJECTS, i, 100, 0, &t);
+    usleep(20000);
+    store_lmdb_dispatch(s);
+    CHECK(t.done == 0);
+    kit_submit(s, STORE_OBJECTS, 1000, 100, 0, &t);
+    kit_wait(s, &t, STORE_GATHER_MAX);
+    s->ops->usage(s, &usage);
+    CHECK(usage.commits == 1 && usage.changes == STORE_GATHER_MAX);
+    kit_submit(s, STORE_OBJECTS, 500, 100, 0, &t); /* before one that is there */
+    store_lmdb_hand_over(s);
+    store_lmdb_hand_over(s);
+    kit_wait(s, &t, STORE_GATHER_MAX + 1);
+    kit_submit(s, STORE_OBJECTS, 2000, 100, 0, &t);
+    store_lmdb_close(s);
+    CHECK(t.ok == STORE_GATHER_MAX + 2);
+    s = kit_open(dir, &(struct store_lmdb_options){.map_size_bytes = 16 << 20});
+    CHECK(kit_count(s, STORE_OBJECTS) == STORE_GATHER_MAX + 2);
+    store_lmdb_close(s);
+}
+
 int main(void)
 {
     char dir[64];
@@ -177,6 +205,10 @@ int main(void)
     kit_dir_remove(dir);
     kit_dir_make(dir);
     run_load(dir, STORE_SYNC, LOAD / 10);
+    kit_dir_remove(dir);
+
+    kit_dir_make(dir);
+    run_gathering(dir);
     kit_dir_remove(dir);
 
     kit_dir_make(dir);

@@ -95,9 +95,9 @@ static void copy_payload(struct xcopy_req *x, uint8_t *extent)
         if (n == 0)
             continue;
         if (x->op == XCOPY_WRITE)
-            memcpy(extent + at, local, n);
+            memcpy(extent + x->offset + at, local, n);
         else
-            memcpy(local, extent + at, n);
+            memcpy(local, extent + x->offset + at, n);
         if (x->sums)
             sums_update(x->sums, local, n);
         at += n;
@@ -118,10 +118,13 @@ static void copy_run(struct fake *f, struct fabric_req *r)
         x->status = status;
         return;
     }
+    assert(x->offset <= x->payload_len && x->len_bytes <= x->payload_len - x->offset);
     copy_payload(x, extent);
     if (x->op == XCOPY_WRITE) {
-        x->seal_it(x);
-        memcpy(extent + size - x->tail_len, x->tail, x->tail_len);
+        if (x->seal_it)
+            x->seal_it(x);
+        if (x->tail_len > 0)
+            memcpy(extent + size - x->tail_len, x->tail, x->tail_len);
     } else {
         memcpy(x->tail, extent + size - x->tail_len, x->tail_len);
     }
@@ -236,6 +239,7 @@ static void start_one(struct fake *f, struct wire_value v, const struct put_star
     o->replace = p->flags & PUT_START_REPLACE;
     o->seq = p->seq;
     o->put_id = f->next_put++;
+    o->session = f->session;
     o->len_bytes = value_len;
     if (replicas > 1)
         f->replicas = replicas;
@@ -308,6 +312,10 @@ static int end_one(struct fake *f, struct wire_value v, bool commit)
     }
     if (commit)
         return commit_one(f, o, &item);
+    if (o->session != f->session)
+        return CENOTE_DENIED;
+    if (o->state == FAKE_ABORTED)
+        return CENOTE_NO_SUCH_PUT;
     o->state = FAKE_ABORTED;
     return CENOTE_OK;
 }
@@ -354,6 +362,7 @@ static int serve_lookup(struct fake *f, struct wire_value params, struct wire_bu
     if (!keys_params_get(params, &p))
         assert(!"malformed lookup");
     f->lookups++;
+    f->keys_asked += p.count;
     if (f->answer_max && p.count > f->answer_max)
         return CENOTE_FRAME_SIZE;
     wire_put_array(out, 2);
@@ -502,35 +511,79 @@ static void copy(struct fake *f, const struct step *step)
         f->after_copies(f);
 }
 
+static int hold(struct fake *f, struct fabric_hold *h)
+{
+    int status = f->on_hold ? f->on_hold(f, h) : XCOPY_IN_PROGRESS;
+
+    assert(h->node == fake_node_of(h->x.gva) + 1);
+    f->holds++;
+    f->now_ms += FAKE_CALL_MS;
+    if (status == XCOPY_IN_PROGRESS) {
+        const uint8_t *extent = fake_at(f, h->x.gva);
+        h->x.data = extent;
+        memcpy(h->x.seal, extent + extent_seal_offset(h->x.payload_len), SEAL_BYTES);
+        h->link = (struct fabric_link *)f;
+        f->held++;
+        status = CENOTE_OK;
+    }
+    if (f->after_copies)
+        f->after_copies(f);
+    return status;
+}
+
+static void unhold(void *arg, const struct fabric_hold *h)
+{
+    struct fake *f = arg;
+
+    assert(h->link == (struct fabric_link *)f && f->held > 0);
+    f->held--;
+}
+
+static int take_step(struct fake *f, const struct step *step)
+{
+    switch (step->kind) {
+    case STEP_COPY:
+        expect_disjoint(step);
+        copy(f, step);
+        return CENOTE_OK;
+    case STEP_HOLD:
+        return hold(f, step->hold);
+    case STEP_UNHOLD:
+        unhold(f, step->hold);
+        return CENOTE_OK;
+    case STEP_REFRESH_MAP:
+        return refresh(f);
+    default:
+        assert(step->kind == STEP_WAIT && step->until_ms > f->now_ms);
+        f->waits++;
+        f->now_ms = step->until_ms;
+        return CENOTE_OK;
+    }
+}
+
+void fake_next(struct fake *f, struct machine *m, struct step *out)
+{
+    f->in_machine = true;
+    m->ops->next(m, f->now_ms, out);
+    f->in_machine = false;
+}
+
+void fake_carry_out(struct fake *f, struct machine *m, const struct step *step)
+{
+    if (step->kind == STEP_CALL)
+        call(f, m, step->request);
+    else
+        tell(f, m, take_step(f, step), (struct wire_value){NULL});
+}
+
 void fake_run(struct fake *f, struct machine *m)
 {
-    const struct wire_value nothing = {NULL};
     struct step step;
     unsigned steps = 0;
 
-    for (;;) {
-        f->in_machine = true;
-        m->ops->next(m, f->now_ms, &step);
-        f->in_machine = false;
+    for (fake_next(f, m, &step); step.kind != STEP_DONE; fake_next(f, m, &step)) {
         assert(steps++ < STEPS_MAX);
-        if (step.kind == STEP_DONE)
-            return;
-        if (step.kind == STEP_CALL) {
-            call(f, m, step.request);
-            continue;
-        }
-        int status = CENOTE_OK;
-        if (step.kind == STEP_COPY) {
-            expect_disjoint(&step);
-            copy(f, &step);
-        } else if (step.kind == STEP_REFRESH_MAP) {
-            status = refresh(f);
-        } else {
-            assert(step.until_ms > f->now_ms);
-            f->waits++;
-            f->now_ms = step.until_ms;
-        }
-        tell(f, m, status, nothing);
+        fake_carry_out(f, m, &step);
     }
 }
 
@@ -553,6 +606,37 @@ static uint64_t clock_of(void *arg)
 }
 
 const struct warm_ops fake_warm = {.read = read_at_once, .now_ms = clock_of};
+
+static bool hold_at_once(void *arg, struct fabric_hold *h, int *status)
+{
+    *status = hold(arg, h);
+    return true;
+}
+
+const struct warm_view_ops fake_warm_view = {
+    .hold = hold_at_once, .unhold = unhold, .now_ms = clock_of};
+
+int fake_view(struct fake *f, const char *key, enum cenote_verify verify, struct view_result *out)
+{
+    const struct cenote_key whole = {key, strlen(key)};
+    struct machine_env env = fake_env(f);
+
+    env.verify = verify;
+    if (f->warm && warm_view(&env, &fake_warm_view, f, &whole, 7, out))
+        return CENOTE_OK;
+    struct view *v = view_begin(&env, &whole, 7);
+    assert(v);
+    fake_run(f, view_machine(v));
+    view_take_result(v, out);
+    view_free(v);
+    return out->status;
+}
+
+void fake_release(struct fake *f)
+{
+    assert(f->held > 0);
+    f->held--;
+}
 
 int fake_put(struct fake *f, const char *key, const void *data, size_t len, unsigned flags)
 {

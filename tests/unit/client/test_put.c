@@ -197,11 +197,28 @@ Test(put, one_stripe_of_many_fails__aborts_all_of_it)
     cr_assert_eq(f.commits, 0);
 }
 
+/* The service has ended the put. */
+static int fence(struct fake *fake, struct xcopy_req *x)
+{
+    (void)x;
+    fake->objects[fake->object_count - 1].state = FAKE_ABORTED;
+    return CENOTE_FENCED;
+}
+
 Test(put, fenced__aborted)
 {
-    fail_writes(1, CENOTE_FENCED, false);
+    f.on_copy = fence;
     cr_assert_eq(put_value(), CENOTE_ABORTED);
     cr_assert_eq(f.starts, 1);
+}
+
+/* The service still has the put: the fence was for an earlier one of the same session. */
+Test(put, fenced_with_another__another_put)
+{
+    fail_writes(1, CENOTE_FENCED, false);
+    cr_assert_eq(put_value(), CENOTE_OK);
+    cr_assert_eq(f.starts, 2);
+    expect_there();
 }
 
 Test(put, address_on_no_map__drained)

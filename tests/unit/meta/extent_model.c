@@ -19,11 +19,11 @@ static void take_over(struct extent_model *m, uint64_t now_ms, uint64_t gva, uin
             i++;
             continue;
         }
-        if (!x->writer_done || !x->is_void || now_ms < x->lease_until_ms) {
-            printf("extent %llx of put %llx was reused too early:%s%s%s\n",
+        if (!x->writer_done || !x->is_void || x->held || now_ms < x->lease_until_ms) {
+            printf("extent %llx of put %llx was reused too early:%s%s%s%s\n",
                    (unsigned long long)x->gva, (unsigned long long)x->put_id,
                    x->writer_done ? "" : " it may be written", x->is_void ? "" : " its seal lives",
-                   now_ms < x->lease_until_ms ? " it is leased" : "");
+                   x->held ? " it is held" : "", now_ms < x->lease_until_ms ? " it is leased" : "");
             m->faults++;
         }
         m->reuses++;
@@ -77,6 +77,13 @@ void model_visible(struct extent_model *m, uint64_t put_id, uint32_t index)
     struct watched *x = find(m, put_id, index);
     if (x != NULL)
         x->visible = true;
+}
+
+void model_held(struct extent_model *m, uint64_t gva, bool held)
+{
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->extents[i].gva == gva)
+            m->extents[i].held = held;
 }
 
 static void lease(struct extent_model *m, uint64_t put_id, uint64_t gva, uint64_t until_ms)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What design.md §6 demands, watched from outside: of every extent that was ever granted, whether a
- * writer may still write to it, whether its seal is void, and until when a reader may rely on it.
- * An extent may overlap an older one only when all three say so.
+ * writer may still write to it, whether its seal is void, whether somebody looks at it, and until
+ * when a reader may rely on it. An extent may overlap an older one only when all four say so.
  */
 #ifndef CENOTE_TESTS_EXTENT_MODEL_H
 #define CENOTE_TESTS_EXTENT_MODEL_H
@@ -17,6 +17,7 @@ struct watched {
     bool writer_done;
     bool visible; /* its client told so when it committed */
     bool is_void;
+    bool held;
     uint64_t lease_until_ms;
 };
 
@@ -37,6 +38,8 @@ void model_visible(struct extent_model *m, uint64_t put_id, uint32_t index);
 /* A lookup was answered with these stripes. */
 void model_leased(struct extent_model *m, uint64_t put_id, const struct stripe *stripes,
                   uint32_t count, uint64_t until_ms);
+/* Somebody begins (or ends) to look at an extent that he has just looked up. */
+void model_held(struct extent_model *m, uint64_t gva, bool held);
 /* Another object of the key, or none, has been answered for: no reader may accept this one. */
 void model_superseded(struct extent_model *m, uint64_t now_ms, uint64_t put_id);
 /* A node has answered a call. */

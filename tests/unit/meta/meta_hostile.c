@@ -74,6 +74,7 @@ static void make_seeds(const struct end *client, uint64_t put_id)
     put_start_key_put(b, "key", 3, 70000);
     put_start_key_put(b, "another", 7, 0);
     wire_put_uint(begin(METHOD_MAP), 0);
+    wire_put_array(begin(METHOD_SLOTS), 0);
 }
 
 static size_t mutate(const struct wire_buf *from, uint8_t out[FRAME_MAX])

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A seeded random life of the metadata service: clients that put, abort, forget, look up, remove,
- * replace, disappear and come back; nodes that hold their answers, break off, restart with and
- * without their memory, and die; a store that fails; a service that is killed. Watched from
+ * A seeded random life of the metadata service: clients that put, abort, forget, look up, hold,
+ * remove, replace, disappear and come back; nodes that hold their answers, break off, restart with
+ * and without their memory, and die; a store that fails; a service that is killed. Watched from
  * outside:
  *
- *   - no extent is granted again before its writer is done, its seal void and its lease over;
+ *   - no extent is granted again before its writer is done, its seal void, its lease over and
+ *     nobody looks at it;
  *   - what was acknowledged is found, what was removed isn't, as long as the node lives;
  *   - a remove or a replace is answered when no reader accepts what was there before;
  *   - store, table and allocators agree whenever nothing is in flight;
@@ -28,6 +29,7 @@
 #define CLIENTS     4u
 #define NODES       3u
 #define PUTS        24u
+#define HELD        16u
 #define MIB         (UINT64_C(1) << 20)
 #define EXTENTS_MAX (STRIPES_MAX * REPLICAS_MAX)
 #define SEGMENT     (8 * MIB)
@@ -77,7 +79,7 @@ static struct {
     struct open_put puts[PUTS];
     unsigned faults;
     unsigned step;
-    unsigned repeated;
+    unsigned repeated, released;
 } t;
 
 static uint32_t draw(uint32_t below)
@@ -306,6 +308,29 @@ static bool is_lost(uint64_t put_id)
     return false;
 }
 
+/* Somebody looks at one of the extents that he has just found. */
+static void hold(const struct stripe *s)
+{
+    struct gva extent = s->gva[draw(s->replicas)];
+    for (unsigned i = 0; i < t.world->held_count; i++)
+        if (t.world->held[i].v == extent.v)
+            return;
+    if (t.world->held_count == HELD)
+        return;
+    world_hold(t.world, extent);
+    model_held(&t.model, extent.v, true);
+}
+
+static void do_release(void)
+{
+    if (t.world->held_count == 0)
+        return;
+    struct gva extent = t.world->held[draw(t.world->held_count)];
+    model_held(&t.model, extent.v, false);
+    world_unhold(t.world, extent);
+    t.released++;
+}
+
 static void do_lookup(void)
 {
     static struct stripe stripes[STRIPES_MAX];
@@ -333,6 +358,8 @@ static void do_lookup(void)
         model_superseded(&t.model, t.world->now_ms, key->put_id);
     if (found != 0)
         model_leased(&t.model, found, stripes, item.stripe_count, t.world->now_ms + item.lease_ms);
+    if (found != 0 && draw(3) == 0)
+        hold(&stripes[draw(item.stripe_count)]);
     if (key->unsure || (found == 0 && is_lost(key->put_id))) {
         key->put_id = found;
         key->unsure = false;
@@ -545,6 +572,8 @@ static void one_step(void)
         do_remove();
     else if (what < 84)
         do_lookup();
+    else if (what == 84)
+        do_release();
     else if (what < 90)
         pass(draw(20) == 0 ? 6000 : 100 + draw(900));
     else if (what < 94)
@@ -597,9 +626,9 @@ static void life(uint64_t seed, unsigned steps)
     pass(DIRECTORY_LIST_PAUSE_MS + 1000);
     check_directories(true);
     t.faults += t.model.faults;
-    printf("seed %llu: %u steps, %llu extents reused, %u calls repeated, %u faults\n",
+    printf("seed %llu: %u steps, %llu extents reused, %u calls repeated, %u holds, %u faults\n",
            (unsigned long long)seed, t.step, (unsigned long long)t.model.reuses, t.repeated,
-           t.faults);
+           t.released, t.faults);
     world_free(t.world);
     for (unsigned i = 0; i < NODES; i++)
         directory_close(t.machines[i].directory);

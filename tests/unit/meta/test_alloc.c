@@ -258,6 +258,28 @@ Test(alloc, rounding__waste_stays_below_a_twentieth)
             check_shape(token_kib[i] * KIB * tokens);
 }
 
+Test(alloc, reserve_behind__what_is_not_available)
+{
+    struct alloc *a = alloc_new(1000);
+    struct alloc_range free_range;
+    uint64_t offset;
+    cr_assert_eq(alloc_reserve_behind(a, 0, 100), CENOTE_OK);
+    cr_assert_eq(alloc_reserve_behind(a, 100, 50), CENOTE_OK);
+    cr_assert(alloc_upto(a) == 150 && alloc_free_bytes(a) == 0);
+    cr_assert_eq(alloc_reserve_behind(a, 149, 10), CENOTE_BAD_RANGE);
+    cr_assert_eq(alloc_reserve_behind(a, 150, 0), CENOTE_BAD_RANGE);
+    cr_assert_eq(alloc_reserve_behind(a, 950, 51), CENOTE_BAD_RANGE);
+    cr_assert_eq(alloc_reserve_behind(a, 200, 800), CENOTE_OK);
+    cr_assert(alloc_upto(a) == 1000 && alloc_free_bytes(a) == 50);
+    cr_assert(alloc_next_free(a, 0, &free_range));
+    cr_assert(free_range.offset == 150 && free_range.size == 50);
+    cr_assert_eq(alloc_take(a, 50, 1, &offset), CENOTE_OK);
+    cr_assert_eq(offset, 150);
+    cr_assert_eq(alloc_give(a, 90, 60), CENOTE_OK);
+    cr_assert_eq(alloc_free_bytes(a), 60);
+    alloc_free_all(a);
+}
+
 Test(alloc, payload_within__bounds)
 {
     cr_assert_eq(alloc_payload_within(0), 0);

@@ -3,6 +3,7 @@
 #ifndef CENOTE_TESTS_FAKE_NODE_H
 #define CENOTE_TESTS_FAKE_NODE_H
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct fake_exporter {
     struct xcopy_exporter base; /* first */
     unsigned segments;
     unsigned fences; /* begun */
+    uint64_t held;   /* address of an extent that somebody looks at; 0: none */
     void (*done[FAKE_DONES])(void *arg);
     void *arg[FAKE_DONES];
 };
@@ -49,8 +51,25 @@ static inline void fake_fence(struct xcopy_exporter *e, uint64_t session, uint64
     f->arg[f->fences++] = arg;
 }
 
-static const struct xcopy_exporter_ops fake_ops = {
-    .name = "fake", .add_segment = fake_add_segment, .fence = fake_fence};
+static inline void fake_held(struct xcopy_exporter *e, const struct gva *extents, size_t count,
+                             bool *held)
+{
+    for (size_t i = 0; i < count; i++) {
+        assert(i == 0 || extents[i - 1].v <= extents[i].v);
+        held[i] = held[i] || extents[i].v == ((struct fake_exporter *)e)->held;
+    }
+}
+
+static inline uint32_t fake_hold_count(struct xcopy_exporter *e)
+{
+    return ((struct fake_exporter *)e)->held != 0;
+}
+
+static const struct xcopy_exporter_ops fake_ops = {.name = "fake",
+                                                   .add_segment = fake_add_segment,
+                                                   .fence = fake_fence,
+                                                   .held = fake_held,
+                                                   .hold_count = fake_hold_count};
 
 /* The exporter's i-th fence is done. */
 static inline void fake_done(struct fake_exporter *e, unsigned i)

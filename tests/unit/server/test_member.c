@@ -558,6 +558,25 @@ Test(member, directory_read__page_by_page)
     cr_assert(r.count == 0 && r.cursor == 0);
 }
 
+/* Not in the order of their addresses, and held by way of two exporters. */
+Test(member, void__names_what_is_held)
+{
+    const uint64_t gva[] = {FAKE_GVA + 8192, FAKE_GVA, FAKE_GVA + 4096};
+    bool held[3];
+    join();
+    node_set_populated(t.node.node, 0, FAKE_LEN);
+    t.node.exporters[0].held = FAKE_GVA + 8192;
+    t.node.exporters[1].held = FAKE_GVA + 4096;
+    request_void(76, FAKE_REIGN, gva, 3);
+    cr_assert_eq(t.answer.error, CENOTE_OK);
+    cr_assert(void_result_get(t.answer.result, held, 3));
+    cr_assert(held[0] && !held[1] && held[2]);
+    cr_assert_eq(node_hold_count(t.node.node), 2);
+    t.node.exporters[0].held = t.node.exporters[1].held = 0;
+    request_void(77, FAKE_REIGN, gva, 3);
+    cr_assert(wire_is_nil(t.answer.result));
+}
+
 Test(member, void__old_reign)
 {
     const uint64_t gva = FAKE_GVA;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "meta/stub/slots.h"
+
 #include "transport/memory.h"
 
 #define SAME(a, b, field) ((a).field == (b).field)
@@ -290,6 +292,36 @@ static bool list_same(struct wire_value v)
            p.cursor && p.cursor_len == 1 && p.cursor[0] == 'c' && p.limit == LIST_LIMIT_MAX;
 }
 
+static struct slot_map slots_value(void)
+{
+    struct slot_map map = {.epoch = 9, .range_count = 2};
+    map.ranges[0] = (struct slot_range){0, 99, 1};
+    map.ranges[1] = (struct slot_range){100, SLOTS - 1, 0};
+    strcpy(map.endpoints[0], "unix:/a");
+    strcpy(map.endpoints[1], "b:1");
+    return map;
+}
+static void slots_put(struct wire_buf *b)
+{
+    const struct slot_map map = slots_value();
+    slots_result_put(b, &map, 1);
+}
+static bool slots_get(struct wire_value v)
+{
+    struct slot_map map;
+    uint32_t own;
+    return slots_result_get(v, &map, &own);
+}
+static bool slots_same(struct wire_value v)
+{
+    const struct slot_map want = slots_value();
+    struct slot_map map;
+    uint32_t own;
+    return slots_result_get(v, &map, &own) && own == 1 && map.epoch == 9 && map.range_count == 2 &&
+           memcmp(map.ranges, want.ranges, sizeof(map.ranges)) == 0 &&
+           memcmp(map.endpoints, want.endpoints, sizeof(map.endpoints)) == 0;
+}
+
 static void entry_put(struct wire_buf *b)
 {
     list_entry_put(b, "key", 3, 1234, 42);
@@ -353,12 +385,12 @@ static bool node_join_result_equal(const struct node_join_result *a,
 STRUCT_SAMPLE(node_join_result)
 
 static const struct node_heartbeat_params node_heartbeat_params_value = {
-    .segment_count = 2, .populated_bytes = {1 << 20, 7}};
+    .segment_count = 2, .populated_bytes = {1 << 20, 7}, .holds = 3};
 static bool node_heartbeat_params_equal(const struct node_heartbeat_params *a,
                                         const struct node_heartbeat_params *b)
 {
     return SAME(*a, *b, segment_count) && SAME(*a, *b, populated_bytes[0]) &&
-           SAME(*a, *b, populated_bytes[1]) && SAME(*a, *b, has_directory);
+           SAME(*a, *b, populated_bytes[1]) && SAME(*a, *b, has_directory) && SAME(*a, *b, holds);
 }
 STRUCT_SAMPLE(node_heartbeat_params)
 
@@ -517,6 +549,7 @@ const struct sample samples[] = {
     ROW(lookup),
     ROW(stat),
     ROW(list),
+    ROW(slots),
     ROW(entry),
     STRUCT_ROW(node_join_params),
     STRUCT_ROW(node_join_result),

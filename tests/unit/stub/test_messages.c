@@ -289,12 +289,57 @@ Test(messages, vectors__directory)
     directory_sum_add(&beat.directory, e.gva, e.put_id);
     wire_put_request(&b, 4, METHOD_NODE_HEARTBEAT);
     node_heartbeat_params_put(&b, &beat);
-    check_hex(&b, "9400ce00000004ae6e6f64655f6865617274626561749291ce001000009201cf93e7ff60"
-                  "1d66f9bf");
+    check_hex(&b, "9400ce00000004ae6e6f64655f6865617274626561749391ce00100000009201cf93e7ff"
+                  "601d66f9bf");
     wire_put_request(&b, 5, METHOD_DIRECTORY);
     directory_params_put(&b, 2, DIRECTORY_NEWS, 1);
     directory_entry_put(&b, &e);
     check_hex(&b, "9400ce00000005a96469726563746f7279930200919bcf100000000000100006cf000000"
                   "02000000079203a764656661756c74c40161c410101112131415161718191a1b1c1d1e1f"
                   "0601cf0000018bcfe56800009500010100cf6960f7d8c3c80d0b");
+}
+
+/* ---- what is held ---------------------------------------------------------------------------- */
+
+static bool second_and_fourth(struct wire_value v)
+{
+    bool held[4];
+    return void_result_get(v, held, 4) && !held[0] && held[1] && !held[2] && held[3];
+}
+
+static bool none(struct wire_value v)
+{
+    bool held[4] = {true, true, true, true};
+    return void_result_get(v, held, 4) && !held[0] && !held[1] && !held[2] && !held[3];
+}
+
+static bool some_of_four(struct wire_value v)
+{
+    bool held[4];
+    return void_result_get(v, held, 4);
+}
+
+Test(messages, voided__names_what_is_held)
+{
+    struct wire_buf b = {0};
+    void_result_put(&b, (bool[4]){false, true, false, true}, 4);
+    cr_assert(judge_buf(&b, second_and_fourth));
+    void_result_put(&b, (bool[4]){false}, 4);
+    cr_assert(judge_buf(&b, none));
+}
+
+Test(messages, voided__refuses)
+{
+    static const uint8_t bad[][5] = {
+        {0x90},             /* an empty list: nil says that */
+        {0x91, 4},          /* past the end */
+        {0x92, 1, 1},       /* twice */
+        {0x92, 3, 1},       /* not ascending */
+        {0x91, 0xff},       /* negative */
+        {0x91, 0xc0},       /* no number */
+        {0x81, 0, 1},       /* no list */
+        {0x94, 0, 1, 2, 9}, /* one past the end */
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert(!judge_bytes(bad[i], sizeof bad[i], some_of_four), "%zu", i);
 }

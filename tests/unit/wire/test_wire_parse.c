@@ -40,6 +40,35 @@ Test(wire_parse, request)
     wire_buf_free(&b);
 }
 
+/* The arena's memory is used again, also after a message that needed more than it keeps. */
+Test(wire_parse, in_an_arena)
+{
+    enum { MANY = 5000 };
+    struct wire_arena *a = wire_arena_new();
+    struct wire_buf b = {0};
+    struct wire_msg m;
+    cr_assert_not_null(a);
+    for (uint32_t round = 0; round < 4; round++) {
+        uint32_t count = round % 2 == 0 ? 3 : MANY;
+        wire_buf_clear(&b);
+        wire_put_request(&b, round, "lookup");
+        wire_put_array(&b, count);
+        for (uint32_t i = 0; i < count; i++)
+            wire_put_uint(&b, i + round);
+        cr_assert_eq(wire_scan(b.data, b.len, WIRE_FRAME_MAX, NULL), (int64_t)b.len);
+        cr_assert_eq(wire_parse_in(a, b.data, b.len, &m), CENOTE_OK);
+        cr_assert_eq(m.msgid, round);
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t u;
+            cr_assert(wire_uint(wire_at(m.params, i), &u) && u == i + round);
+        }
+    }
+    cr_assert_eq(wire_parse_in(a, (const uint8_t *)"\x93\x07\xa1n\x90", 5, &m), CENOTE_MALFORMED);
+    wire_buf_free(&b);
+    wire_arena_free(a);
+    wire_arena_free(NULL);
+}
+
 Test(wire_parse, notification)
 {
     struct wire_msg m;
