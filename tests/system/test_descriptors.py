@@ -81,14 +81,10 @@ def clients_come(pool, daemon, transport):
         pool.watcher = None
 
 
-def client_of_shm():
+def client():
     with Pool() as pool:
-        pool.run("descriptors", pool.meta_endpoint, "shm")
-
-
-def client_of_tcp():
-    with Pool() as pool:
-        pool.run("descriptors", pool.meta_endpoint, "tcp")
+        for transport in ("shm", "tcp"):
+            pool.run("descriptors", pool.meta_endpoint, transport)
 
 
 def node_by_shm():
@@ -107,4 +103,4 @@ def service():
 
 
 if __name__ == "__main__":
-    run_cases([client_of_shm, client_of_tcp, node_by_shm, node_by_tcp, service], sys.argv[1:])
+    run_cases([client, node_by_shm, node_by_tcp, service], sys.argv[1:])
