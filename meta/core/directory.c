@@ -321,7 +321,7 @@ static void told(void *arg, int status, struct wire_value result)
         d->told = sum;
         d->refusal = CENOTE_OK;
         compare(n->core, n);
-        if (d->list != LIST_NONE || d->count >= DIRECTORY_BATCH_MAX / 4)
+        if (d->list != LIST_NONE || d->count >= DIRECTORY_CALL_ENTRIES / 4)
             drive(n->core, n);
     } else if (status != CENOTE_UNAVAILABLE) {
         refused(n->core, n, status);
@@ -330,7 +330,7 @@ static void told(void *arg, int status, struct wire_value result)
 
 static uint32_t hints_of_call(const struct core *c, const struct node_directory *d)
 {
-    uint32_t hints = d->count < DIRECTORY_BATCH_MAX ? d->count : DIRECTORY_BATCH_MAX;
+    uint32_t hints = d->count < DIRECTORY_CALL_ENTRIES ? d->count : DIRECTORY_CALL_ENTRIES;
     return hints < c->directory.entries ? hints : c->directory.entries;
 }
 

@@ -37,6 +37,8 @@ struct object;
 /* In one tick, for all nodes: references looked at for lists, and entries sent. */
 #define DIRECTORY_TICK_REFS     32768u
 #define DIRECTORY_TICK_ENTRIES  16384u
+/* In one call: lookups wait while it is put together, which takes about a microsecond each. */
+#define DIRECTORY_CALL_ENTRIES  512u
 /* From the beginning of one list to that of the node's next. */
 #define DIRECTORY_LIST_PAUSE_MS 10000u
 /* After a node has refused: how long it is left alone. */
@@ -80,7 +82,7 @@ struct directory_wanted {
 };
 struct directory_work {
     uint32_t refs, entries;
-    struct directory_wanted wanted[DIRECTORY_BATCH_MAX];
+    struct directory_wanted wanted[DIRECTORY_CALL_ENTRIES];
 };
 
 /* The object is durably committed. */
