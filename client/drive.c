@@ -21,7 +21,6 @@ struct drive {
     struct slow *slow;
     struct cache *cache;
     struct fabric *fabric;
-    struct views *views;
     pthread_mutex_t refreshing; /* one refresh at a time */
     _Atomic uint64_t refreshes; /* begun */
     int refreshed;              /* how the last one ended */
@@ -69,24 +68,19 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->cache = cache_new(options->cache_bytes);
     if (!d->cache)
         goto free_slow;
-    d->fabric = fabric_new(options->transport);
+    d->fabric = fabric_new(options->transport, options->home ? options->home->fabric : NULL);
     if (!d->fabric)
         goto free_cache;
-    d->views = views_new(d->fabric);
-    if (!d->views)
-        goto free_fabric;
     session.connected = connected;
     session.arg = d;
     status = session_open(&session, &d->session);
     if (status != CENOTE_OK)
-        goto free_views;
+        goto free_fabric;
     pthread_mutex_init(&d->refreshing, NULL);
     pthread_mutex_init(&d->opening, NULL);
     *out = d;
     return CENOTE_OK;
 
-free_views:
-    views_free(d->views);
 free_fabric:
     fabric_free(d->fabric);
 free_cache:
@@ -108,7 +102,6 @@ void drive_close(struct drive *d)
         pump_free(d->pump);
     }
     session_close(d->session);
-    views_free(d->views);
     fabric_free(d->fabric);
     cache_free(d->cache);
     slow_free(d->slow);
@@ -123,7 +116,6 @@ void drive_abandon(struct drive *d)
     if (d->pump)
         pump_abandon(d->pump);
     session_abandon(d->session);
-    views_abandon(d->views);
     fabric_abandon(d->fabric);
     cache_free(d->cache);
     slow_free(d->slow);
@@ -309,9 +301,9 @@ struct machine_env drive_env(struct drive *d)
                                 .arg = d};
 }
 
-struct views *drive_views(const struct drive *d)
+struct fabric *drive_fabric(const struct drive *d)
 {
-    return d->views;
+    return d->fabric;
 }
 
 /* The pump asks whether a number may be taken before it begins a step. */

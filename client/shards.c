@@ -36,6 +36,7 @@ struct shards {
     char name_space[CENOTE_NAMESPACE_MAX + 1];
     char client[TEXT_MAX];
     uint64_t seed; /* of the namespace's slots */
+    struct views *views;
     _Atomic(struct drive *) only;
     _Atomic uint64_t asked_ms; /* the last time that the others were asked */
     pthread_mutex_t learning;  /* one at a time */
@@ -75,9 +76,12 @@ int shards_open(const struct drive_options *options, struct shards **out)
 
     if (!s)
         return CENOTE_NO_MEMORY;
+    s->views = views_new();
+    if (!s->views)
+        goto free_shards;
     s->known[0] = shard_new(NUMBER_NONE, "");
     if (!s->known[0])
-        goto free_shards;
+        goto free_views;
     s->known_count = 1;
     status = drive_open(options, &home);
     if (status != CENOTE_OK)
@@ -85,6 +89,7 @@ int shards_open(const struct drive_options *options, struct shards **out)
     atomic_init(&s->known[0]->drive, home);
     atomic_init(&s->only, home);
     s->options = *options;
+    s->options.home = home;
     snprintf(s->name_space, sizeof s->name_space, "%s", options->session.name_space);
     snprintf(s->client, sizeof s->client, "%s", options->session.client);
     s->options.session.name_space = s->name_space;
@@ -97,6 +102,8 @@ int shards_open(const struct drive_options *options, struct shards **out)
 
 free_home:
     shard_free(s->known[0]);
+free_views:
+    views_free(s->views);
 free_shards:
     free(s);
     return status;
@@ -104,6 +111,7 @@ free_shards:
 
 void shards_close(struct shards *s)
 {
+    views_free(s->views);
     for (uint32_t i = s->known_count; i-- > 0;) {
         struct drive *d = atomic_load(&s->known[i]->drive);
         if (d)
@@ -124,12 +132,18 @@ void shards_abandon(struct shards *s)
             drive_abandon(d);
         free(s->known[i]);
     }
+    views_abandon(s->views);
     free(s);
 }
 
 struct drive *shards_home(const struct shards *s)
 {
     return atomic_load_explicit(&s->known[0]->drive, memory_order_acquire);
+}
+
+struct views *shards_views(const struct shards *s)
+{
+    return s->views;
 }
 
 struct drive *shards_only(const struct shards *s)
