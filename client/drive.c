@@ -26,6 +26,8 @@ struct drive {
     int refreshed;              /* how the last one ended */
     pthread_mutex_t opening;    /* of the pump */
     struct pump *pump;          /* NULL: nobody has asked for it */
+    bool stopped, settled;      /* with the pump, if there is one */
+    const struct pump_routes *routes;
     enum cenote_verify verify;
     uint32_t timeout_ms, replicas;
     uint64_t session_id; /* that was greeted last; connected()'s own */
@@ -58,6 +60,7 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->verify = options->verify;
     d->timeout_ms = session.timeout_ms;
     d->replicas = options->replicas;
+    d->routes = options->routes;
     xcopy_this_host(host);
     d->map = locate_new(host);
     if (!d->map)
@@ -94,13 +97,29 @@ free_drive:
     return status;
 }
 
+void drive_stop(struct drive *d)
+{
+    if (d->stopped)
+        return;
+    d->stopped = true;
+    if (d->pump)
+        pump_stop(d->pump);
+    session_stop(d->session);
+}
+
+void drive_settle(struct drive *d)
+{
+    if (d->pump && !d->settled)
+        pump_settle(d->pump);
+    d->settled = true;
+}
+
 void drive_close(struct drive *d)
 {
-    if (d->pump) {
-        pump_stop(d->pump);
-        session_stop(d->session);
+    drive_stop(d);
+    drive_settle(d);
+    if (d->pump)
         pump_free(d->pump);
-    }
     session_close(d->session);
     fabric_free(d->fabric);
     cache_free(d->cache);
@@ -324,7 +343,8 @@ int drive_pump(struct drive *d, struct pump **out)
                            .fabric = d->fabric,
                            .machines = drive_env(d),
                            .refresh = refresh_for_pump,
-                           .arg = d};
+                           .arg = d,
+                           .routes = d->routes};
     int status = CENOTE_OK;
 
     env.machines.next_seq = number;

@@ -20,12 +20,17 @@ struct drive_options {
     enum cenote_verify verify;
     uint32_t replicas;
     uint64_t cache_bytes;
-    struct drive
-        *home; /* whose registered memory holds here too, and which outlives this; NULL: none */
+    const struct pump_routes *routes; /* the home's, otherwise NULL; outlive it */
+    struct drive *home; /* its registered memory holds here too; outlives this. NULL: none */
 };
 
 /* As session_open(); CENOTE_NO_MEMORY. */
 int drive_open(const struct drive_options *options, struct drive **out);
+/* Closing goes in steps, for the sake of operations with keys of several services: stop the home
+ * first, then all others, so that nothing waits in vain; settle the home; then close, the home last.
+ * Each step is done once, and closing does those that are left. */
+void drive_stop(struct drive *d);
+void drive_settle(struct drive *d);
 /* No view may be left. */
 void drive_close(struct drive *d);
 /* In a forked child, instead of closing: gives back what is the child's own. */
