@@ -13,6 +13,7 @@
  *   list PREFIX               how many, the number of pages, whether they came in order
  *   status                    the JSON text
  *   view PREFIX COUNT SEED    all at a time, compared as by get: statuses
+ *   viewed PREFIX COUNT       the status, while all are being looked at
  *   range PREFIX COUNT SEED   the second half of each, in one call, into registered memory: statuses
  *   write PREFIX COUNT SEED   a writer for each, two ranges: statuses
  *   fetch PREFIX COUNT SEED [DEADLINE_MS]  as get, in the background
@@ -176,19 +177,22 @@ static int first_error(void)
     return CENOTE_OK;
 }
 
-static void view(uint64_t seed)
-{
-    static struct cenote_view views[CENOTE_BATCH_MAX];
+static struct cenote_view views[CENOTE_BATCH_MAX];
 
+static void open_views(uint64_t seed)
+{
     for (size_t i = 0; i < b.count; i++) {
         views[i] = (struct cenote_view){0};
         b.statuses[i] = cenote_view_get(client, b.keys[i].data, b.keys[i].len_bytes, &views[i]);
         if (b.statuses[i] == CENOTE_OK)
             b.statuses[i] = judge_part(i, seed, views[i].data, 0, (size_t)views[i].len_bytes);
     }
+}
+
+static void release_views(void)
+{
     for (size_t i = 0; i < b.count; i++)
         cenote_view_release(client, &views[i]);
-    answer(first_error());
 }
 
 static void range(uint64_t seed)
@@ -306,6 +310,20 @@ static void status(void)
     free(json);
 }
 
+static void view(uint64_t seed)
+{
+    open_views(seed);
+    release_views();
+    answer(first_error());
+}
+
+static void viewed(void)
+{
+    open_views(0);
+    status();
+    release_views();
+}
+
 static void run(const char *command, const char *prefix, size_t count, uint64_t seed,
                 uint32_t deadline_ms)
 {
@@ -326,6 +344,8 @@ static void run(const char *command, const char *prefix, size_t count, uint64_t 
         get(seed, &how, true);
     else if (strcmp(command, "view") == 0)
         view(seed);
+    else if (strcmp(command, "viewed") == 0)
+        viewed();
     else if (strcmp(command, "range") == 0)
         range(seed);
     else if (strcmp(command, "write") == 0)

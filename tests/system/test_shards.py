@@ -95,8 +95,8 @@ class Keyed:
         answer = self.ask(*words)
         check(answer[1:] and set(answer) == {want}, f"{words}: {answer}")
 
-    def status(self):
-        whole, text = self.say("status").split(" ", 1)
+    def status(self, *words):
+        whole, text = self.say(*(words or ("status",))).split(" ", 1)
         check(whole == "0", f"status: {whole}")
         return json.loads(text)
 
@@ -155,6 +155,16 @@ def other_ways(keyed, fresh, prefix, transport):
     fresh.close()
 
 
+def views_in_status(pair):
+    keyed = Keyed(pair[0])
+    keyed.all(OK, "put", "v/", 50, 5)
+    check(keyed.status("viewed", "v/", 50)["client"] == {"views": 50, "views_limit": 4096},
+          "views of both services aren't counted")
+    check(keyed.status()["client"]["views"] == 0, "released views are counted")
+    keyed.all(OK, "remove", "v/", 50)
+    keyed.close()
+
+
 def first_calls(pair):
     """A client that has heard of one service only meets the other by any of its functions."""
     with_values = Keyed(pair[0])
@@ -176,6 +186,7 @@ def two_halves(_options):
                 in_and_out(pair, home, transport)
         first_calls(pair)
         by_the_page(pair)
+        views_in_status(pair)
         text = pair[0].cenote("status").stdout.decode()
         check("2 services, slots of epoch 1" in text and "shard 1 at" in text, text)
         bases = [p.status()["nodes"][0]["segments"][0]["gva"] for p in pair.pools]
