@@ -18,8 +18,10 @@ MADE = '.\\" Made by doc/man/generate.py from include/cenote/: change the header
 COLUMNS = 72
 MAIN = "cenote/cenote.h"
 # Headers with an overview of their own, beside the main one.
-PARTS = (("cenote/buffer.h", "cenote_buffers", "registered memory"),
-         ("cenote/range.h", "cenote_ranges", "parts of values"))
+PARTS = (("cenote/async.h", "cenote_async", "operations in the background"),
+         ("cenote/buffer.h", "cenote_buffers", "registered memory"),
+         ("cenote/range.h", "cenote_ranges", "parts of values"),
+         ("cenote/view.h", "cenote_views", "values where they lie"))
 LINK = "Compile and link with \\fIpkg\\-config \\-\\-cflags \\-\\-libs cenote\\fP."
 
 
@@ -125,10 +127,6 @@ def _see_also(function):
     return "\n".join(links)
 
 
-# Headers with an overview of their own, beside cenote.h.
-PARTS = (("cenote/async.h", "cenote_async", "operations in the background"),)
-
-
 def function_page(declared, function):
     comment = Comment(function.comment)
     texts = [troff.prose(text) for _, text in comment.of("text")]
@@ -163,8 +161,8 @@ def _list_items(body):
             for term, text in items]
 
 
-def _about(text, described=True):
-    """Sections of a header's opening comment; the first is the description, if it is wanted."""
+def _about(text):
+    """Sections of a header's opening comment; the first is the description."""
     lines = []
     for block in text.split("\n\n"):
         first, _, rest = block.partition("\n")
@@ -173,7 +171,7 @@ def _about(text, described=True):
             lines += _section(first.upper(), _list_items(rest))
         elif named:
             lines += _section(named[1].upper(), [troff.prose(_sentence(troff.fill(named[2])))])
-        elif described:
+        else:
             lines += _section("DESCRIPTION", [troff.prose(troff.fill(block))])
     return lines
 

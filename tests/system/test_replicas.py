@@ -243,7 +243,7 @@ def hammer_stops(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=2 if SANITIZED else 4)
+    parser.add_argument("--times", type=int, default=1 if SANITIZED else 3)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
     parser.add_argument("--only")
     options = parser.parse_args()
