@@ -3,8 +3,8 @@
  * Threads for what has to wait on behalf of operations in the background: connecting to the service
  * and to nodes, and asking for the map. They are few, and started when they are needed for the
  * first time; chores that find none free wait their turn, and so may one that connects to a node
- * behind others that don't answer. Those to the service have a thread of their own, and so have those
- * to the other services of the pool.
+ * behind others that don't answer. Those to the service have a thread of their own, and so have
+ * those to the other services of the pool.
  */
 #ifndef CENOTE_CLIENT_CHORES_H
 #define CENOTE_CLIENT_CHORES_H

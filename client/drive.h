@@ -27,8 +27,8 @@ struct drive_options {
 /* As session_open(); CENOTE_NO_MEMORY. */
 int drive_open(const struct drive_options *options, struct drive **out);
 /* Closing goes in steps, for the sake of operations with keys of several services: stop the home
- * first, then all others, so that nothing waits in vain; settle the home; then close, the home last.
- * Each step is done once, and closing does those that are left. */
+ * first, then all others, so that nothing waits in vain; settle the home; then close, the home
+ * last. Each step is done once, and closing does those that are left. */
 void drive_stop(struct drive *d);
 void drive_settle(struct drive *d);
 /* No view may be left. */

@@ -27,8 +27,8 @@ struct pump_routes {
     /* Who owns a key, by the newest map that is known; and the map's epoch. */
     uint32_t (*owner)(void *arg, const struct cenote_key *key);
     uint64_t (*epoch)(void *arg);
-    /* The pump of a service. connect: waits, if need be; otherwise *out is NULL with CENOTE_OK while
-     * the service isn't connected to. */
+    /* The pump of a service. connect: waits, if need be; otherwise *out is NULL with CENOTE_OK
+     * while the service isn't connected to. */
     int (*pump)(void *arg, uint32_t service, bool connect, struct pump **out);
     /* A service has refused items by a map of this epoch; 0: it is away. Waits. */
     void (*learn)(void *arg, uint32_t service, uint64_t epoch);
@@ -57,8 +57,8 @@ int pump_get(struct pump *p, struct cenote_get_item *items, size_t count, bool b
 int pump_put(struct pump *p, struct cenote_put_item *items, size_t count, unsigned flags,
              bool by_key, const struct cenote_submit *options, uint64_t *id);
 
-/* Ends all operations, the home's before those of other services; when it returns nothing touches a buffer, and no call of ours is under way
- * in the session. Nobody may submit any more. */
+/* Ends all operations; when it returns nothing touches a buffer, and no call of ours is under way
+ * in the session. Nobody may submit any more. The home's is stopped first: it waits for parts. */
 void pump_stop(struct pump *p);
 /* After pump_stop(): waits for the other threads. session_stop(), of all services, ends what they
  * still wait for. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Submissions with keys of several services. Such an operation is the home pump's, with one id, one
- * deadline and one completion; it has no machine of its own but parts, each an operation of the pump
- * of one service, with copies of its items.
+ * deadline and one completion; it has no machine of its own but parts, each an operation of the
+ * pump of one service, with copies of its items.
  *
  *   route --> parts begin, all at once --> each lands --> what was refused teaches us another map
  *     ^                                                    |

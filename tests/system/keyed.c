@@ -14,7 +14,7 @@
  *   status                    the JSON text
  *   view PREFIX COUNT SEED    all at a time, compared as by get: statuses
  *   viewed PREFIX COUNT       the status, while all are being looked at
- *   range PREFIX COUNT SEED   the second half of each, in one call, into registered memory: statuses
+ *   range PREFIX COUNT SEED   the second halves, in one call, into registered memory: statuses
  *   write PREFIX COUNT SEED   a writer for each, two ranges: statuses
  *   fetch PREFIX COUNT SEED [DEADLINE_MS]  as get, in the background
  *   store PREFIX COUNT SEED [DEADLINE_MS]  as replace, in the background

@@ -291,7 +291,7 @@ def flights(_options):
     """The cases of operations in the background (flights.c), with keys of both services."""
     with Pair() as pair:
         for number, (case, count) in enumerate((("storm", 150), ("close", 60), ("fork", 60),
-                                                ("puts", 40)) * 2):
+                                                ("puts", 16)) * 2):
             transport = ("shm", "tcp")[number // 4]
             done = subprocess.run(
                 [BIN / "flights", case, transport, str(count)], input="\n", text=True, timeout=60,
