@@ -287,15 +287,17 @@ def one_stands_still(_options):
         keyed.close()
 
 
-def flights(_options):
+def flights(options):
     """The cases of operations in the background (flights.c), with keys of both services."""
+    scale = max(options.times // 3, 1)
     with Pair() as pair:
         for number, (case, count) in enumerate((("storm", 150), ("close", 60), ("fork", 60),
                                                 ("puts", 16)) * 2):
             transport = ("shm", "tcp")[number // 4]
-            done = subprocess.run(
-                [BIN / "flights", case, transport, str(count)], input="\n", text=True, timeout=60,
-                env=pair[number % 2].environment(), capture_output=True, check=False)
+            command = [BIN / "flights", case, transport,
+                       str(count * scale if case == "storm" else count)]
+            done = subprocess.run(command, input="\n", text=True, timeout=60, check=False,
+                                  env=pair[number % 2].environment(), capture_output=True)
             check(done.returncode == 0,
                   f"{case} {transport}: {done.returncode}\n{done.stdout}{done.stderr[-2000:]}")
             for pool in pair.pools:
@@ -366,6 +368,10 @@ def killed_under_load(options):
                                  "--keys", 20, "--size", "16K", "--seed", options.seed + n,
                                  "--transport", ("shm", "tcp")[n])
                    for n in range(2)]
+        background = subprocess.Popen([BIN / "flights", "load", "shm", "20"], text=True,
+                                      env=pair[0].environment(), stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        check(background.stdout.readline() == "loading\n", "flights don't begin")
         for pool in pair.pools:
             wait_until(lambda pool=pool: pool.status()["service"]["sessions"] >= 3, 10, "clients")
         for _ in range(options.times):
@@ -374,11 +380,12 @@ def killed_under_load(options):
             pair[victim].meta.start()
             before = objects(pair[victim])
             wait_until(lambda: objects(pair[victim]) != before, 10, "the load going on")
-        for hammer in hammers:
-            hammer.send_signal(signal.SIGTERM)
-        for hammer in hammers:
-            text = end_of(hammer, 60, "hammer")
-            check(hammer.returncode == 0, text[-3000:])
+        for program in (*hammers, background):
+            program.send_signal(signal.SIGTERM)
+        for program in (*hammers, background):
+            text = end_of(program, 60, "hammer or flights")
+            check(program.returncode == 0, text[-3000:])
+        check(re.search(r"[1-9]\d* good", text), f"nothing worked in the background: {text}")
 
 
 def main():
