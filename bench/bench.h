@@ -20,6 +20,7 @@ struct bench_options {
 int bench_trace(const struct bench_options *o, int argc, char **argv);
 int bench_lookup(const struct bench_options *o, int argc, char **argv);
 int bench_get(const struct bench_options *o, int argc, char **argv);
+int bench_small(const struct bench_options *o, int argc, char **argv);
 int bench_copy(const struct bench_options *o, int argc, char **argv);
 int bench_commit(const struct bench_options *o, int argc, char **argv);
 

@@ -125,6 +125,8 @@ static int run(struct daemon *d)
         status = start_roles(d);
     if (status == CENOTE_OK)
         serve(d);
+    else if (status == CENOTE_NO_MEMORY)
+        log_error("cenoted", "cannot start: %s", cenote_status_text(status));
     stop_roles(d);
     return status;
 }

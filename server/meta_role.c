@@ -140,6 +140,8 @@ static void on_started(void *arg, int status)
     const struct config_list *at = &r->options->listen;
     if (status != CENOTE_OK)
         log_error("meta", "the service cannot start: %s", cenote_status_text(status));
+    else if (r->loop == NULL)
+        status = CENOTE_NO_MEMORY; /* the role's start has failed meanwhile */
     for (size_t i = 0; i < at->count && status == CENOTE_OK; i++)
         status = listen_at(r, at->items[i]);
     r->started = status == CENOTE_OK;
@@ -272,6 +274,7 @@ static void tear_down(struct meta_role *r)
 {
     if (r->loop)
         rpc_loop_free(r->loop);
+    r->loop = NULL;
     if (r->started)
         check_records(r);
     store_lmdb_close(r->store);

@@ -119,8 +119,8 @@ int hello_exchange(int fd, const struct xcopy_peer *peer, const struct xcopy_cre
     int status = receive(fd, answer, sizeof answer, deadline_ms);
     if (status == CENOTE_OK)
         status = hello_answer_decode(answer, out);
-    if (status == CENOTE_OK)
-        status = out->status;
+    if (status == CENOTE_OK) /* what the node lacks, this process may well have */
+        status = out->status == CENOTE_NO_MEMORY ? CENOTE_NODE_DOWN : out->status;
     if (status != CENOTE_OK)
         log_debug("xcopy", "node %llu answers the hello with %s", (unsigned long long)peer->node,
                   cenote_status_name(status));

@@ -118,7 +118,8 @@ static int check_mapped(uintptr_t begin, uintptr_t end)
     char mode[5];
 
     if (f == NULL)
-        return errno == ENOMEM ? CENOTE_NO_MEMORY : CENOTE_NOT_SUPPORTED;
+        return errno == ENOMEM || errno == EMFILE || errno == ENFILE ? CENOTE_NO_MEMORY
+                                                                     : CENOTE_NOT_SUPPORTED;
     while (begin < end && fscanf(f, "%lx-%lx %4s%*[^\n]", &from, &to, mode) == 3) {
         if (to <= begin)
             continue;

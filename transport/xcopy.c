@@ -2,6 +2,7 @@
 #include "transport/xcopy.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@
 const struct xcopy_transport *const xcopy_transports[] = {&xcopy_loop, &xcopy_shm, &xcopy_tcp,
                                                           NULL};
 
-void xcopy_this_host(char out[XCOPY_HOST_MAX])
+static void read_host(char out[XCOPY_HOST_MAX])
 {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, out, XCOPY_HOST_MAX - 1);
@@ -22,6 +23,18 @@ void xcopy_this_host(char out[XCOPY_HOST_MAX])
         close(fd);
     out[n > 0 ? n : 0] = '\0';
     out[strcspn(out, "\n")] = '\0';
+}
+
+/* Kept from the first time on: a process that has run out of descriptors is still on this host. */
+void xcopy_this_host(char out[XCOPY_HOST_MAX])
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static char host[XCOPY_HOST_MAX];
+    pthread_mutex_lock(&lock);
+    if (host[0] == '\0')
+        read_host(host);
+    memcpy(out, host, XCOPY_HOST_MAX);
+    pthread_mutex_unlock(&lock);
 }
 
 int xcopy_hold(struct xcopy_channel *c, struct xcopy_hold *hold)

@@ -55,7 +55,7 @@ int cli_put(struct cli *cli)
     return report_put(cli, key, len, status);
 }
 
-/* Into the sink's memory. CENOTE_OK and the length, a status, or errno as CENOTE_IO. */
+/* Into the sink's memory. CENOTE_OK and the length, a status, or, positive, the sink's errno. */
 static int fetch(struct cli *cli, const char *key, struct sink *sink, uint64_t *len)
 {
     struct cenote_stat stat = {0};
@@ -64,7 +64,7 @@ static int fetch(struct cli *cli, const char *key, struct sink *sink, uint64_t *
     *len = stat.len_bytes;
     for (int i = 0; i < GET_TRIES_MAX && status == CENOTE_OK; i++) {
         if (sink_resize(sink, *len) != 0)
-            return CENOTE_IO;
+            return errno;
         struct progress *p = progress_begin("getting", *len);
         status = cenote_get(cli->client, key, strlen(key), sink->data, sink->len_bytes, len);
         progress_end(p);
@@ -103,7 +103,7 @@ static int fetch_range(struct cli *cli, const char *key, struct sink *sink, uint
     if (offset > stat.len_bytes || len > stat.len_bytes - offset)
         return CENOTE_BAD_RANGE;
     if (sink_resize(sink, len) != 0)
-        return CENOTE_IO;
+        return errno;
     piece = (struct cenote_buffer){sink->data, (size_t)len};
     struct progress *p = progress_begin("getting", len);
     cenote_get_ranges(cli->client, &item, 1);
@@ -144,14 +144,16 @@ int cli_get(struct cli *cli)
     if (sink_open(path, &sink) != 0)
         return cli_complain_errno(cli, path);
     status = cli->range ? fetch_range(cli, key, &sink, offset, len) : fetch(cli, key, &sink, &len);
-    if (status == CENOTE_IO)
+    if (status > 0) {
+        errno = status;
         code = cli_complain_errno(cli, sink.name);
-    else if (status != CENOTE_OK)
+    } else if (status != CENOTE_OK) {
         code = cli_complain(cli, key, status);
-    else if (sink_commit(&sink, len) != 0)
+    } else if (sink_commit(&sink, len) != 0) {
         code = cli_complain_errno(cli, sink.name);
-    else
+    } else {
         code = report_get(cli, key, path, len);
+    }
     sink_close(&sink);
     return code;
 }

@@ -31,7 +31,7 @@ extern "C" {
     X(BUFFER_SIZE, -6, "the buffers given are smaller than the value")                             \
     X(NO_SPACE, -7, "the pool is full")                                                            \
     X(NO_NODES, -8, "too few nodes offer memory to the pool")                                      \
-    X(NO_MEMORY, -9, "this process is out of memory")                                              \
+    X(NO_MEMORY, -9, "out of memory or file descriptors")                                          \
     X(TIMED_OUT, -10, "the operation did not finish in its time")                                  \
     X(UNKNOWN, -11, "the answer was lost: whether the operation took effect is not known")         \
     X(CORRUPT, -12, "the bytes failed verification on every replica")                              \

@@ -394,6 +394,9 @@ int recover_start(struct recover *r)
     c->members.map_version = c->ids.reign << 32; /* not one that a client knows from before */
     write_u64(c, "format", META_FORMAT);
     write_u64(c, "reign", c->ids.reign);
+    /* A failed draft is told by a tick, and there is none before the start is over. */
+    if (c->changes.no_memory)
+        return CENOTE_NO_MEMORY;
     r->change.done = durable;
     change_submit(&c->changes, &r->change, CHANGE_SYNC);
     return CENOTE_OK;

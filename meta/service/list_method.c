@@ -58,25 +58,28 @@ static bool has_prefix(const struct page *page, const struct record *r)
 }
 
 /* Full keys are in the records only. */
-static void entries_put(struct page *page, struct wire_buf *b)
+static int entries_put(struct page *page, struct wire_buf *b)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < page->count; i++) {
         struct object *o = table_by_put(&page->core->table, page->put_ids[i]);
         struct record r;
-        if (objects_record(page->core, o, &r) != CENOTE_OK || !has_prefix(page, &r))
-            continue;
-        page->put_ids[count++] = page->put_ids[i];
+        int status = objects_record(page->core, o, &r);
+        if (status != CENOTE_OK)
+            return status;
+        if (has_prefix(page, &r))
+            page->put_ids[count++] = page->put_ids[i];
     }
     wire_put_array(b, count);
     for (uint32_t i = 0; i < count; i++) {
         struct object *o = table_by_put(&page->core->table, page->put_ids[i]);
         struct record r;
-        if (objects_record(page->core, o, &r) == CENOTE_OK)
-            list_entry_put(b, r.key, r.key_len, object_len(o), o->put_id);
-        else
-            b->failed = true;
+        int status = objects_record(page->core, o, &r);
+        if (status != CENOTE_OK)
+            return status;
+        list_entry_put(b, r.key, r.key_len, object_len(o), o->put_id);
     }
+    return CENOTE_OK;
 }
 
 static int page_begin(struct page *page, const struct space *space)
@@ -106,14 +109,14 @@ static int page_make(struct page *page, const struct space *space, struct wire_b
     if (status != CENOTE_OK || page->failed)
         return status != CENOTE_OK ? status : CENOTE_IO;
     wire_put_array(result, shard->all ? 2 : 3);
-    entries_put(page, result);
+    status = entries_put(page, result);
     if (page->more)
         wire_put_bin(result, page->at.data + 4, page->at.len - 4);
     else
         wire_put_nil(result);
     if (!shard->all)
         wire_put_uint(result, shard->map.epoch);
-    return CENOTE_OK;
+    return status;
 }
 
 int method_list(struct service_peer *p, uint32_t msgid, struct wire_value params,

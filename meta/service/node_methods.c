@@ -16,7 +16,7 @@ static void joined(void *arg, int status, struct node *node, const struct node_j
     struct wire_buf b = {0};
     request_result(r, &b);
     node_join_result_put(&b, result);
-    request_end(r, &b);
+    request_end_done(r, &b);
 }
 
 int method_node_join(struct service_peer *p, uint32_t msgid, struct wire_value params,

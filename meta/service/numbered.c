@@ -140,7 +140,11 @@ static void answer(struct core *c, const struct numbered *n, struct request *r)
     struct wire_buf b = answer_begin(r->peer->service);
     request_result(r, &b);
     put_answer(c, n, &b);
-    if (b.failed && n->kind == NUMBERED_START && list_empty(&n->also))
+    if (n->kind != NUMBERED_START) {
+        request_end_done(r, &b);
+        return;
+    }
+    if (b.failed && list_empty(&n->also))
         abort_unsent(c, n);
     request_end(r, &b);
 }

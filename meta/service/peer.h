@@ -54,7 +54,10 @@ void request_result(const struct request *r, struct wire_buf *b);
 /* Sends the answer (which may have failed for want of memory or room), ends the buffer and frees
  * the request. */
 void request_end(struct request *r, struct wire_buf *b);
-/* The same with an error. */
+/* The same for what has had an effect already. If there is no memory to say so, the connection is
+ * closed: its peer comes back and finds out, while an error would tell him that it failed. */
+void request_end_done(struct request *r, struct wire_buf *b);
+/* The same with an error; needs no memory. */
 void request_fail(struct request *r, int status);
 
 /* [status] in place of the item of a key. */

@@ -11,6 +11,9 @@
 /* Memory of answers up to this long is kept. */
 #define ANSWER_KEEP_BYTES (256u << 10)
 
+/* With the text of any status. */
+#define ERROR_BYTES_MAX 256u
+
 /* A remove may have to wait for it: well below the time-out of clients, 10 s. */
 #define LEASE_MS         5000u
 #define PUT_TIMEOUT_MS   60000u
@@ -166,38 +169,64 @@ void request_result(const struct request *r, struct wire_buf *b)
     wire_put_result(b, r->msgid);
 }
 
-static void answer(struct service_peer *p, uint32_t msgid, struct wire_buf *b)
+/* Needs no memory. */
+static void answer_error(struct service_peer *p, uint32_t msgid, int status)
 {
-    if (b->failed) {
-        wire_buf_free(b);
-        *b = (struct wire_buf){0};
-        wire_put_error(b, msgid, CENOTE_FRAME_SIZE, NULL); /* clients ask in parts then */
-    }
-    if (b->failed)
-        p->line.close(p->line.arg); /* no memory even for an error */
-    else
+    uint8_t bytes[ERROR_BYTES_MAX];
+    struct wire_buf b = {.data = bytes, .cap = sizeof(bytes)};
+    wire_put_error(&b, msgid, status, NULL);
+    assert(b.data == bytes && !b.failed);
+    p->line.send(p->line.arg, b.data, b.len, 1);
+}
+
+static void answer(struct service_peer *p, uint32_t msgid, const struct wire_buf *b)
+{
+    if (!b->failed)
         p->line.send(p->line.arg, b->data, b->len, 1);
+    else /* clients ask in parts for what is too long */
+        answer_error(p, msgid, b->too_long ? CENOTE_FRAME_SIZE : CENOTE_NO_MEMORY);
+}
+
+static void request_free(struct request *r)
+{
+    struct service_peer *p = r->peer;
+    struct service *s = p->service;
+    link_remove(&r->link);
+    p->requests--;
+    if (p->closed && p->requests == 0)
+        free(p);
+    pool_give(&s->core.small, r, r->size);
 }
 
 void request_end(struct request *r, struct wire_buf *b)
 {
     struct service_peer *p = r->peer;
     struct service *s = p->service;
-    link_remove(&r->link);
-    p->requests--;
     if (!p->closed)
         answer(p, r->msgid, b);
-    else if (p->requests == 0)
-        free(p);
+    request_free(r);
     answer_end(s, b);
-    pool_give(&s->core.small, r, r->size);
+}
+
+void request_end_done(struct request *r, struct wire_buf *b)
+{
+    struct service_peer *p = r->peer;
+    if (b->failed && !p->closed) {
+        log_error("meta", "no memory for an answer: the connection is closed");
+        p->line.close(p->line.arg);
+    } else if (!p->closed) {
+        p->line.send(p->line.arg, b->data, b->len, 1);
+    }
+    struct service *s = p->service;
+    request_free(r);
+    answer_end(s, b);
 }
 
 void request_fail(struct request *r, int status)
 {
-    struct wire_buf b = answer_begin(r->peer->service);
-    wire_put_error(&b, r->msgid, status, NULL);
-    request_end(r, &b);
+    if (!r->peer->closed)
+        answer_error(r->peer, r->msgid, status);
+    request_free(r);
 }
 
 /* ---- messages ---- */
@@ -223,13 +252,9 @@ void service_peer_message(struct service_peer *p, const struct wire_msg *m)
     struct wire_buf b = answer_begin(s);
     core_clock(&p->service->core);
     int status = run(p, m, &b);
-    if (m->kind == WIRE_REQUEST && status != METHOD_LATER) {
-        if (status != CENOTE_OK) {
-            wire_buf_clear(&b);
-            b.failed = false;
-            wire_put_error(&b, m->msgid, status, NULL);
-        }
+    if (m->kind == WIRE_REQUEST && status == CENOTE_OK)
         answer(p, m->msgid, &b);
-    }
+    else if (m->kind == WIRE_REQUEST && status != METHOD_LATER)
+        answer_error(p, m->msgid, status);
     answer_end(s, &b);
 }

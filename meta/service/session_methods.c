@@ -36,7 +36,7 @@ static void stored(struct session_stored *w, struct session *s, int status)
     struct wire_buf b = {0};
     request_result(&r->request, &b);
     session_open_result_put(&b, &result);
-    request_end(&r->request, &b);
+    request_end_done(&r->request, &b);
 }
 
 static void placed(struct space_wait *w, int status, struct space *space)

@@ -7,6 +7,8 @@
 
 #include <cenote/status.h>
 
+bool in_service;
+
 struct entry {
     uint8_t *key, *value;
     uint32_t key_len, value_len;
@@ -27,7 +29,7 @@ struct memstore {
     struct tree trees[STORE_TREES];
     struct waiting *first, *last;
     unsigned waiting, done;
-    unsigned fail_count;
+    unsigned fail_skip, fail_count;
     int fail_status;
 };
 
@@ -108,9 +110,8 @@ static void apply(struct memstore *m, const struct store_change *c)
 
 /* ---- the store's operations ---- */
 
-static void submit(struct store *s, const struct store_change *change)
+static void queue(struct memstore *m, const struct store_change *change)
 {
-    struct memstore *m = (struct memstore *)s;
     struct waiting *w = calloc(1, sizeof(*w));
     struct store_write *writes = calloc(change->count, sizeof(*writes));
     assert(w != NULL && writes != NULL && change->count > 0);
@@ -127,6 +128,14 @@ static void submit(struct store *s, const struct store_change *change)
         m->last->next = w;
     m->last = w;
     m->waiting++;
+}
+
+static void submit(struct store *s, const struct store_change *change)
+{
+    bool before = in_service;
+    in_service = false;
+    queue((struct memstore *)s, change);
+    in_service = before;
 }
 
 static int get(struct store *s, enum store_tree tree, const void *key, uint32_t key_len,
@@ -208,6 +217,12 @@ uint32_t memstore_count(const struct memstore *m, enum store_tree tree)
 
 void memstore_fail(struct memstore *m, unsigned count, int status)
 {
+    memstore_fail_later(m, 0, count, status);
+}
+
+void memstore_fail_later(struct memstore *m, unsigned skip, unsigned count, int status)
+{
+    m->fail_skip = skip;
     m->fail_count = count;
     m->fail_status = status;
 }
@@ -228,7 +243,10 @@ bool memstore_step(struct memstore *m)
         m->last = NULL;
     m->waiting--;
     m->done++;
-    if (m->fail_count > 0) {
+    if (m->fail_skip > 0) {
+        m->fail_skip--;
+        apply(m, &w->change);
+    } else if (m->fail_count > 0) {
         m->fail_count--;
         status = m->fail_status;
     } else {
@@ -239,7 +257,9 @@ bool memstore_step(struct memstore *m)
         free((void *)(uintptr_t)w->change.writes[i].value);
     }
     free((void *)(uintptr_t)w->change.writes);
+    in_service = true;
     w->change.done(w->change.arg, status);
+    in_service = false;
     free(w);
     return true;
 }
@@ -253,6 +273,8 @@ void memstore_run(struct memstore *m)
 struct memstore *memstore_copy(const struct memstore *m, unsigned applied)
 {
     struct memstore *out = memstore_new();
+    memstore_fail_later(out, m->fail_skip, m->fail_count, m->fail_status);
+    out->done = m->done;
     for (unsigned i = 0; i < STORE_TREES; i++) {
         for (uint32_t k = 0; k < m->trees[i].count; k++) {
             const struct entry *e = &m->trees[i].entries[k];

@@ -12,6 +12,10 @@
 
 struct memstore;
 
+/* Whose code runs: the service's, or that of the test, its store and its connections? For tests in
+ * which the service's requests for memory fail. */
+extern bool in_service;
+
 struct memstore *memstore_new(void);
 void memstore_free(struct memstore *m); /* no change may wait */
 struct store *memstore_store(struct memstore *m);
@@ -22,9 +26,11 @@ bool memstore_step(struct memstore *m);
 void memstore_run(struct memstore *m);
 /* The next count changes, from the oldest waiting one, fail with status. */
 void memstore_fail(struct memstore *m, unsigned count, int status);
+/* The same after skip others have been done. What a crash finds inherits it. */
+void memstore_fail_later(struct memstore *m, unsigned skip, unsigned count, int status);
 /* Writes past the service. */
 void memstore_put(struct memstore *m, const struct store_write *w);
-unsigned memstore_done(const struct memstore *m);                        /* changes done so far */
+unsigned memstore_done(const struct memstore *m);                        /* changes done so far, */
 uint32_t memstore_count(const struct memstore *m, enum store_tree tree); /* keys */
 
 /* What would be found after a crash now, if the oldest applied waiting changes had just become

@@ -40,8 +40,11 @@ static uint8_t *copy(const void *data, size_t len)
 static void link_send(void *arg, const void *frames, size_t len, unsigned answers)
 {
     struct end *e = arg;
+    bool before = in_service;
+    in_service = false;
     assert(answers == 1 && e->answer_count < END_ANSWERS);
     e->answers[e->answer_count++] = (struct answer){.frame = copy(frames, len), .len = len};
+    in_service = before;
 }
 
 static void answer_read(struct answer *a)
@@ -59,12 +62,15 @@ static void link_call(void *arg, const void *frame, size_t len, uint32_t timeout
                       void *done_arg)
 {
     struct end *e = arg;
+    bool before = in_service;
+    in_service = false;
     assert(timeout_ms == 0 && e->peer != NULL && e->call_count < END_CALLS);
     struct call *call = &e->calls[e->call_count++];
     *call = (struct call){.frame = copy(frame, len), .len = len, .done = done, .arg = done_arg};
     int status = wire_parse(call->frame, len, &call->msg);
     assert(status == CENOTE_OK && call->msg.kind == WIRE_REQUEST);
     memcpy(call->method, call->msg.method, sizeof(call->method));
+    in_service = before;
 }
 
 static void link_close(void *arg)
@@ -101,7 +107,9 @@ int world_start(struct world *w)
                               .random = random_bytes,
                               .arg = w};
     w->started = 1;
+    in_service = true;
     int status = service_new(&w->options, &env, started, w, &w->service);
+    in_service = false;
     if (status != CENOTE_OK)
         return status;
     memstore_run(w->store);
@@ -229,7 +237,9 @@ static void call_drop(struct end *e, unsigned i, int status)
         e->world->replied(e->world->replied_arg, e, &call);
     wire_msg_free(&call.msg);
     free(call.frame);
+    in_service = true;
     call.done(call.arg, status, status == CENOTE_OK ? result : (struct wire_value){NULL});
+    in_service = false;
     wire_msg_free(&holder);
     wire_buf_free(&b);
 }
@@ -254,7 +264,9 @@ static void disconnect(struct end *e)
     e->peer = NULL;
     while (e->call_count > 0)
         call_drop(e, 0, CENOTE_UNAVAILABLE);
+    in_service = true;
     service_peer_closed(p);
+    in_service = false;
 }
 
 void end_close(struct end *e)
@@ -271,7 +283,9 @@ static void service_down(struct world *w)
         if (w->ends[i] != NULL)
             disconnect(w->ends[i]);
     memstore_run(w->store);
+    in_service = true;
     service_free(w->service);
+    in_service = false;
     w->service = NULL;
 }
 
@@ -324,7 +338,9 @@ void world_pass(struct world *w, uint64_t ms)
     for (uint64_t end = w->now_ms + ms; w->now_ms < end;) {
         uint64_t left = end - w->now_ms;
         w->now_ms += left < SERVICE_TICK_MS ? left : SERVICE_TICK_MS;
+        in_service = true;
         service_tick(w->service);
+        in_service = false;
         world_run(w);
     }
 }
@@ -345,9 +361,13 @@ struct end *end_open(struct world *w)
             break;
         }
     }
+    in_service = true;
     e->peer = service_peer_open(w->service, &link);
-    assert(e->peer != NULL);
-    return e;
+    in_service = false;
+    if (e->peer != NULL)
+        return e;
+    end_free(e);
+    return NULL;
 }
 
 uint32_t end_request(struct end *e, struct wire_buf *b, const char *method)
@@ -363,7 +383,9 @@ void end_send(struct end *e, struct wire_buf *b)
     assert(!b->failed && e->peer != NULL);
     int status = wire_parse(b->data, b->len, &m);
     assert(status == CENOTE_OK);
+    in_service = true;
     service_peer_message(e->peer, &m);
+    in_service = false;
     wire_msg_free(&m);
     wire_buf_free(b);
 }

@@ -88,7 +88,7 @@ void world_pass(struct world *w, uint64_t ms);
 void world_hold(struct world *w, struct gva extent);
 void world_unhold(struct world *w, struct gva extent);
 
-struct end *end_open(struct world *w);
+struct end *end_open(struct world *w); /* NULL: the service has no memory for it */
 void end_close(struct end *e);
 /* Sends a request that was written after end_request() and returns its msgid. */
 uint32_t end_request(struct end *e, struct wire_buf *b, const char *method);

@@ -168,7 +168,9 @@ def limits():
         view = v.open(KEY)
         p.nodes[0].kill()
         v.check(view, 1)
-        check(v.ask("open", KEY) in ("NODE_DOWN", "NOT_FOUND"), "no view of the lost")
+        # For a few milliseconds nobody has looked at the node's socket.
+        wait_until(lambda: v.ask("open", KEY) in ("NODE_DOWN", "NOT_FOUND"), 5,
+                   "no view of the lost")
         v.release(view)
         v.end()
 

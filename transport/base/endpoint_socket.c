@@ -173,6 +173,22 @@ static int make_blocking(int fd, const struct endpoint *e)
     return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
+/* What this process lacks says nothing about the other side. */
+static int connect_status(int error)
+{
+    switch (error) {
+    case ETIMEDOUT:
+        return CENOTE_TIMED_OUT;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return CENOTE_NO_MEMORY;
+    default:
+        return CENOTE_UNAVAILABLE;
+    }
+}
+
 int endpoint_connect(const struct endpoint *e, uint32_t timeout_ms)
 {
     uint64_t deadline_ms = clock_now_ms() + timeout_ms;
@@ -191,5 +207,5 @@ fail:
     /* Those who connect try again, often: only they know whether this is news. */
     format_keeping_errno(e, text);
     log_debug("endpoint", "cannot connect to %s: %m", text);
-    return errno == ETIMEDOUT ? CENOTE_TIMED_OUT : CENOTE_UNAVAILABLE;
+    return connect_status(errno);
 }

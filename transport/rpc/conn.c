@@ -96,6 +96,9 @@ static void conn_close(struct rpc_conn *c)
     event_active(&c->write_event, EV_WRITE, 0);
 }
 
+/* Nobody would ever be told of what its socket is ready for. */
+#define NO_MEMORY_FOR_IT "no memory to wait for it"
+
 static void conn_fail(struct rpc_conn *c, const char *what, const char *why)
 {
     if (c->state == CONN_CLOSING)
@@ -144,10 +147,12 @@ static void conn_flush(struct rpc_conn *c)
     int error = rpc_output_send(&c->output, c->spec.fd);
     if (rpc_output_len(&c->output) < before_bytes)
         c->active_ms = clock_now_ms();
-    if (error == EAGAIN && c->state == CONN_OPEN)
-        event_add(&c->write_event, NULL);
-    else if (error != 0 && error != EAGAIN && c->state == CONN_OPEN)
+    if (error == EAGAIN && c->state == CONN_OPEN) {
+        if (event_add(&c->write_event, NULL) != 0)
+            conn_fail(c, "cannot send", NO_MEMORY_FOR_IT);
+    } else if (error != 0 && error != EAGAIN && c->state == CONN_OPEN) {
         conn_fail(c, "cannot send", strerror(error));
+    }
 }
 
 static void conn_queue(struct rpc_conn *c, const void *data, size_t len_bytes)
@@ -298,10 +303,12 @@ static void conn_process(struct rpc_conn *c)
             conn_refuse(c, (int)n);
     }
     bool read_on = c->state == CONN_OPEN && !conn_is_full(c);
-    if (read_on && !c->reading)
-        event_add(&c->read_event, NULL);
-    else if (!read_on && c->reading)
+    if (read_on && !c->reading && event_add(&c->read_event, NULL) != 0) {
+        conn_fail(c, "cannot read", NO_MEMORY_FOR_IT);
+        read_on = false;
+    } else if (!read_on && c->reading) {
         event_del(&c->read_event);
+    }
     c->reading = read_on;
 }
 
@@ -427,8 +434,8 @@ int rpc_conn_connecting(struct rpc_loop *l, const struct rpc_conn_spec *spec, in
     c->state = CONN_CONNECTING;
     if (connect_errno != 0 && connect_errno != EINPROGRESS)
         conn_fail(c, "cannot connect", strerror(connect_errno));
-    else
-        event_add(&c->write_event, &timeout);
+    else if (event_add(&c->write_event, &timeout) != 0)
+        conn_fail(c, "cannot connect", NO_MEMORY_FOR_IT);
     return CENOTE_OK;
 }
 

@@ -314,7 +314,7 @@ static int shm_connect(const struct xcopy_peer *peer, const struct xcopy_credent
         return CENOTE_NODE_DOWN;
     int fd = endpoint_connect(&e, timeout_ms);
     if (fd < 0)
-        return fd == CENOTE_TIMED_OUT ? CENOTE_TIMED_OUT : CENOTE_NODE_DOWN;
+        return fd == CENOTE_UNAVAILABLE ? CENOTE_NODE_DOWN : fd;
     struct shm_channel *ch = calloc(1, sizeof *ch);
     if (ch == NULL) {
         close(fd);

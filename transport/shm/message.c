@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "transport/base/bytes.h"
+#include "transport/base/log.h"
 #include "transport/hello.h"
 
 union control {
@@ -65,6 +66,10 @@ int shm_message_receive(int fd, uint64_t deadline_ms, struct shm_message *out, i
     if (n <= 0)
         return CENOTE_NODE_DOWN;
     *descriptor = descriptor_of(&msg);
+    if (*descriptor < 0 && (msg.msg_flags & MSG_CTRUNC) != 0) {
+        log_error("shm", "no descriptor is left for a node's memory");
+        return CENOTE_NO_MEMORY;
+    }
     if (n != (ssize_t)sizeof raw || *descriptor < 0) {
         if (*descriptor >= 0)
             close(*descriptor);

@@ -22,7 +22,7 @@ struct shm_message {
 /* Sends without blocking. CENOTE_OK, or CENOTE_NODE_DOWN: the connection is of no use any more. */
 int shm_message_send(int fd, const struct shm_message *m, int descriptor);
 /* Receives one message; the descriptor is the caller's. CENOTE_OK, CENOTE_TIMED_OUT,
- * CENOTE_NODE_DOWN, CENOTE_PROTOCOL. */
+ * CENOTE_NODE_DOWN, CENOTE_PROTOCOL, CENOTE_NO_MEMORY: there was no room for the descriptor. */
 int shm_message_receive(int fd, uint64_t deadline_ms, struct shm_message *out, int *descriptor);
 
 #endif

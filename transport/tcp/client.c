@@ -141,7 +141,7 @@ static int tcp_connect(const struct xcopy_peer *peer, const struct xcopy_credent
         return CENOTE_NODE_DOWN;
     int fd = endpoint_connect(&e, timeout_ms);
     if (fd < 0)
-        return fd == CENOTE_TIMED_OUT ? CENOTE_TIMED_OUT : CENOTE_NODE_DOWN;
+        return fd == CENOTE_UNAVAILABLE ? CENOTE_NODE_DOWN : fd;
     int status = hello_exchange(fd, peer, who, deadline_ms, &answer);
     if (status != CENOTE_OK)
         goto close_fd;

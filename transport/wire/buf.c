@@ -35,6 +35,8 @@ static uint8_t *buf_take(struct wire_buf *b, size_t len_bytes)
     assert(b->len <= WIRE_FRAME_MAX);
     if (b->failed || (len_bytes > b->cap - b->len && !buf_reserve(b, len_bytes)) ||
         len_bytes > WIRE_FRAME_MAX - b->len) {
+        if (!b->failed)
+            b->too_long = len_bytes > WIRE_FRAME_MAX - b->len;
         b->failed = true;
         return NULL;
     }
@@ -88,7 +90,7 @@ void wire_buf_free(struct wire_buf *b)
 void wire_buf_clear(struct wire_buf *b)
 {
     b->len = 0;
-    b->failed = false;
+    b->failed = b->too_long = false;
 }
 
 void wire_put_nil(struct wire_buf *b)
@@ -135,7 +137,7 @@ void wire_put_str(struct wire_buf *b, const char *text)
 {
     size_t len_bytes = strlen(text);
     if (len_bytes > WIRE_FRAME_MAX) {
-        b->failed = true;
+        b->failed = b->too_long = true;
         return;
     }
     if (len_bytes < 32)
@@ -148,7 +150,7 @@ void wire_put_str(struct wire_buf *b, const char *text)
 void wire_put_bin(struct wire_buf *b, const void *data, size_t len_bytes)
 {
     if (len_bytes > WIRE_FRAME_MAX) {
-        b->failed = true;
+        b->failed = b->too_long = true;
         return;
     }
     put_count(b, len_bytes, 0xc4, 0xc5);
@@ -175,6 +177,7 @@ void wire_put_encoded(struct wire_buf *b, const struct wire_buf *values)
 {
     uint8_t *at = values->failed ? NULL : buf_take(b, values->len);
     b->failed |= values->failed;
+    b->too_long |= values->too_long;
     if (at != NULL && values->len > 0)
         memcpy(at, values->data, values->len);
 }

@@ -34,6 +34,7 @@ struct wire_buf {
     uint8_t *data;
     size_t len, cap;
     bool failed;
+    bool too_long; /* failed by its size; otherwise it was memory */
 };
 
 void wire_buf_free(struct wire_buf *b);
