@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Public functions on registered memory. */
+/* Public functions on registered memory: the home has it, and the drives of other services share
+ * it. */
 #include <cenote/buffer.h>
 
 #include "client/client.h"

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cenote/view.h>
+
 #include "client/client.h"
 
 #define TRANSPORTS_KEY ",\"transports\":"
@@ -207,6 +209,22 @@ static int shards_json(struct shards *s, char **json)
     return status;
 }
 
+/* {...} -> {..., "client": {"views", "views_limit"}}; takes the text. */
+static int with_client(struct shards *s, char **json)
+{
+    size_t len = strlen(*json);
+    char *whole;
+
+    if (len < 3 || (*json)[len - 1] != '}')
+        return CENOTE_PROTOCOL;
+    if (asprintf(&whole, "%.*s,\"client\":{\"views\":%" PRIu32 ",\"views_limit\":%d}}",
+                 (int)len - 1, *json, views_count(shards_views(s)), CENOTE_VIEWS_MAX) < 0)
+        return CENOTE_NO_MEMORY;
+    free(*json);
+    *json = whole;
+    return CENOTE_OK;
+}
+
 /* Of the home, or of all if it isn't alone. */
 static int home_json(struct shards *s, char **json)
 {
@@ -239,7 +257,12 @@ int cenote_pool_status(struct cenote *client, char **json)
         (void)shards_refresh(s, shards_home(s)); /* the map that is known has to do otherwise */
         status = shards_json(s, &text);
     }
+    if (status != CENOTE_OK)
+        return status;
+    status = with_client(s, &text);
     if (status == CENOTE_OK)
         *json = text;
+    else
+        free(text);
     return status;
 }

@@ -24,8 +24,9 @@ struct chores {
 
 struct chores *chores_new(void)
 {
-    static const unsigned max[CHORE_KINDS] = {
-        [CHORE_SERVICE] = CHORE_SERVICE_THREADS, [CHORE_NODE] = CHORE_NODE_THREADS};
+    static const unsigned max[CHORE_KINDS] = {[CHORE_SERVICE] = CHORE_SERVICE_THREADS,
+                                              [CHORE_NODE] = CHORE_NODE_THREADS,
+                                              [CHORE_ROUTE] = CHORE_ROUTE_THREADS};
     struct chores *c = calloc(1, sizeof *c);
 
     if (!c)

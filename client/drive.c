@@ -21,12 +21,13 @@ struct drive {
     struct slow *slow;
     struct cache *cache;
     struct fabric *fabric;
-    struct views *views;
     pthread_mutex_t refreshing; /* one refresh at a time */
     _Atomic uint64_t refreshes; /* begun */
     int refreshed;              /* how the last one ended */
     pthread_mutex_t opening;    /* of the pump */
     struct pump *pump;          /* NULL: nobody has asked for it */
+    bool stopped, settled;      /* with the pump, if there is one */
+    const struct pump_routes *routes;
     enum cenote_verify verify;
     uint32_t timeout_ms, replicas;
     uint64_t session_id; /* that was greeted last; connected()'s own */
@@ -59,6 +60,7 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->verify = options->verify;
     d->timeout_ms = session.timeout_ms;
     d->replicas = options->replicas;
+    d->routes = options->routes;
     xcopy_this_host(host);
     d->map = locate_new(host);
     if (!d->map)
@@ -69,24 +71,19 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->cache = cache_new(options->cache_bytes);
     if (!d->cache)
         goto free_slow;
-    d->fabric = fabric_new(options->transport);
+    d->fabric = fabric_new(options->transport, options->home ? options->home->fabric : NULL);
     if (!d->fabric)
         goto free_cache;
-    d->views = views_new(d->fabric);
-    if (!d->views)
-        goto free_fabric;
     session.connected = connected;
     session.arg = d;
     status = session_open(&session, &d->session);
     if (status != CENOTE_OK)
-        goto free_views;
+        goto free_fabric;
     pthread_mutex_init(&d->refreshing, NULL);
     pthread_mutex_init(&d->opening, NULL);
     *out = d;
     return CENOTE_OK;
 
-free_views:
-    views_free(d->views);
 free_fabric:
     fabric_free(d->fabric);
 free_cache:
@@ -100,15 +97,30 @@ free_drive:
     return status;
 }
 
+void drive_stop(struct drive *d)
+{
+    if (d->stopped)
+        return;
+    d->stopped = true;
+    if (d->pump)
+        pump_stop(d->pump);
+    session_stop(d->session);
+}
+
+void drive_settle(struct drive *d)
+{
+    if (d->pump && !d->settled)
+        pump_settle(d->pump);
+    d->settled = true;
+}
+
 void drive_close(struct drive *d)
 {
-    if (d->pump) {
-        pump_stop(d->pump);
-        session_stop(d->session);
+    drive_stop(d);
+    drive_settle(d);
+    if (d->pump)
         pump_free(d->pump);
-    }
     session_close(d->session);
-    views_free(d->views);
     fabric_free(d->fabric);
     cache_free(d->cache);
     slow_free(d->slow);
@@ -123,7 +135,6 @@ void drive_abandon(struct drive *d)
     if (d->pump)
         pump_abandon(d->pump);
     session_abandon(d->session);
-    views_abandon(d->views);
     fabric_abandon(d->fabric);
     cache_free(d->cache);
     slow_free(d->slow);
@@ -309,9 +320,9 @@ struct machine_env drive_env(struct drive *d)
                                 .arg = d};
 }
 
-struct views *drive_views(const struct drive *d)
+struct fabric *drive_fabric(const struct drive *d)
 {
-    return d->views;
+    return d->fabric;
 }
 
 /* The pump asks whether a number may be taken before it begins a step. */
@@ -332,7 +343,8 @@ int drive_pump(struct drive *d, struct pump **out)
                            .fabric = d->fabric,
                            .machines = drive_env(d),
                            .refresh = refresh_for_pump,
-                           .arg = d};
+                           .arg = d,
+                           .routes = d->routes};
     int status = CENOTE_OK;
 
     env.machines.next_seq = number;

@@ -10,7 +10,6 @@
 #include "client/pump.h"
 #include "client/session.h"
 #include "client/view.h"
-#include "client/views.h"
 #include "transport/fabric.h"
 
 struct drive;
@@ -21,11 +20,18 @@ struct drive_options {
     enum cenote_verify verify;
     uint32_t replicas;
     uint64_t cache_bytes;
+    const struct pump_routes *routes; /* the home's, otherwise NULL; outlive it */
+    struct drive *home; /* its registered memory holds here too; outlives this. NULL: none */
 };
 
 /* As session_open(); CENOTE_NO_MEMORY. */
 int drive_open(const struct drive_options *options, struct drive **out);
-/* Ends all views. */
+/* Closing goes in steps, for the sake of operations with keys of several services: stop the home
+ * first, then all others, so that nothing waits in vain; settle the home; then close, the home
+ * last. Each step is done once, and closing does those that are left. */
+void drive_stop(struct drive *d);
+void drive_settle(struct drive *d);
+/* No view may be left. */
 void drive_close(struct drive *d);
 /* In a forked child, instead of closing: gives back what is the child's own. */
 void drive_abandon(struct drive *d);
@@ -46,8 +52,8 @@ void drive_forget(struct drive *d, const struct cenote_key *key);
 /* The view that needs no machine (client/warm_view.h). False: one is needed. */
 bool drive_view_warm(struct drive *d, const struct cenote_key *key, uint32_t slot,
                      struct view_result *out);
-/* What this client looks at. */
-struct views *drive_views(const struct drive *d);
+/* By which it reaches its nodes. */
+struct fabric *drive_fabric(const struct drive *d);
 
 /* One call that may be repeated (reads only), until it is answered or retry.h gives up. */
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer);

@@ -30,6 +30,7 @@ struct flights {
     struct flight **places;
     uint32_t *unused; /* places, a stack */
     uint32_t room, unused_count, count;
+    size_t parts;                      /* that aren't gone; they have no place */
     uint64_t numbers;                  /* given out */
     struct flight *inbox, **inbox_end; /* submitted */
     struct flight *to_cancel;          /* cancelled */
@@ -63,6 +64,7 @@ struct flights *flights_new(void (*wake)(void *arg), void *arg)
 
 void flights_free(struct flights *fs)
 {
+    assert(fs->parts == 0);
     for (uint32_t i = 0; i < fs->room; i++) {
         struct flight *f = fs->places[i];
         assert(!f || (f->landed && f->left));
@@ -120,6 +122,10 @@ static bool gone(struct flights *fs, struct flight *f)
 {
     if (!f->fetched || !f->left)
         return false;
+    if (f->part_landed) {
+        fs->parts--;
+        return true;
+    }
     uint32_t place = (uint32_t)(f->id % CENOTE_FLIGHTS_MAX);
     fs->places[place] = NULL;
     fs->unused[fs->unused_count++] = place;
@@ -128,6 +134,14 @@ static bool gone(struct flights *fs, struct flight *f)
 }
 
 /* ---- the submitter's side -------------------------------------------------------------------- */
+
+static void enter_inbox(struct flights *fs, struct flight *f)
+{
+    f->next = NULL;
+    *fs->inbox_end = f;
+    fs->inbox_end = &f->next;
+    fs->wake(fs->arg);
+}
 
 int flights_submit(struct flights *fs, struct flight *f, uint64_t *id)
 {
@@ -141,16 +155,50 @@ int flights_submit(struct flights *fs, struct flight *f, uint64_t *id)
     if (status == CENOTE_OK) {
         uint32_t place = fs->unused[--fs->unused_count];
         f->id = ++fs->numbers << PLACE_BITS | place;
-        f->next = NULL;
         fs->places[place] = f;
         fs->count++;
-        *fs->inbox_end = f;
-        fs->inbox_end = &f->next;
         *id = f->id; /* before anybody can fetch it */
-        fs->wake(fs->arg);
+        enter_inbox(fs, f);
     }
     pthread_mutex_unlock(&fs->lock);
     return status;
+}
+
+void flights_submit_part(struct flights *fs, struct flight *f)
+{
+    pthread_mutex_lock(&fs->lock);
+    fs->parts++;
+    enter_inbox(fs, f);
+    pthread_mutex_unlock(&fs->lock);
+}
+
+static void cancel(struct flights *fs, struct flight *f)
+{
+    if (f->cancelled)
+        return;
+    f->cancelled = f->to_cancel = true;
+    f->next_cancelled = fs->to_cancel;
+    fs->to_cancel = f;
+    fs->wake(fs->arg);
+}
+
+void flights_cancel_part(struct flights *fs, struct flight *f)
+{
+    pthread_mutex_lock(&fs->lock);
+    if (!f->landed)
+        cancel(fs, f);
+    pthread_mutex_unlock(&fs->lock);
+}
+
+void flights_discard(struct flights *fs, struct flight *f)
+{
+    pthread_mutex_lock(&fs->lock);
+    assert(f->landed && !f->fetched);
+    f->fetched = true;
+    bool last = gone(fs, f);
+    pthread_mutex_unlock(&fs->lock);
+    if (last)
+        f->release(f);
 }
 
 int flights_cancel(struct flights *fs, uint64_t id)
@@ -161,12 +209,7 @@ int flights_cancel(struct flights *fs, uint64_t id)
     struct flight *f = find(fs, id);
     if (f && !f->landed) {
         status = CENOTE_OK;
-        if (!f->cancelled) {
-            f->cancelled = f->to_cancel = true;
-            f->next_cancelled = fs->to_cancel;
-            fs->to_cancel = f;
-            fs->wake(fs->arg);
-        }
+        cancel(fs, f);
     }
     pthread_mutex_unlock(&fs->lock);
     return status;
@@ -244,7 +287,7 @@ size_t flights_take(struct flights *fs, struct flight **submitted, struct flight
         f->next_cancelled = *to_cancel;
         *to_cancel = f;
     }
-    size_t count = fs->count;
+    size_t count = fs->count + fs->parts;
     pthread_mutex_unlock(&fs->lock);
     return count;
 }
@@ -271,6 +314,11 @@ void flights_land(struct flights *fs, struct flight *f, int status)
     f->landed = true;
     f->status = status;
     f->next = NULL;
+    if (f->part_landed) {
+        pthread_mutex_unlock(&fs->lock);
+        f->part_landed(f);
+        return;
+    }
     if (!fs->ready) {
         (void)!write(fs->fd, &one, sizeof one);
         pthread_cond_broadcast(&fs->landed);

@@ -23,6 +23,9 @@ struct flight {
     uint64_t user_data;
     /* Gives back the operation's memory, on whichever thread is the last one. */
     void (*release)(struct flight *f);
+    /* Of a part of an operation, otherwise NULL: called by flights_land(), on the driver's thread,
+     * and there is no completion. */
+    void (*part_landed)(struct flight *f);
 
     uint64_t id;
     int status;
@@ -42,6 +45,11 @@ void flights_abandon(struct flights *fs);
 
 /* Gives the flight its id. CENOTE_OK, CENOTE_LIMIT, CENOTE_NO_MEMORY. */
 int flights_submit(struct flights *fs, struct flight *f, uint64_t *id);
+/* A part of an operation: it has no id and no completion, and doesn't count. It stays until whoever
+ * submitted it has been told that it has landed, and has discarded it. */
+void flights_submit_part(struct flights *fs, struct flight *f);
+void flights_cancel_part(struct flights *fs, struct flight *f);
+void flights_discard(struct flights *fs, struct flight *f);
 /* CENOTE_OK or CENOTE_NOT_FOUND. */
 int flights_cancel(struct flights *fs, uint64_t id);
 int flights_fd(const struct flights *fs);

@@ -92,6 +92,7 @@ static void free_machine(struct op *op)
     op->get = NULL;
     op->put = NULL;
     op->lanes = &op->lane;
+    op->machine = NULL;
 }
 
 static void release(struct flight *f)
@@ -99,6 +100,7 @@ static void release(struct flight *f)
     struct op *op = (struct op *)f;
 
     free_machine(op);
+    free(op->group);
     free(op);
 }
 
@@ -147,10 +149,32 @@ static bool may_number(struct pump *p)
     return p->numbered < PUMP_NUMBERS_MAX && session_may_number(p->env.session);
 }
 
+/* The machine has done what it could. True: some items are another service's. */
+static bool routed(struct op *op)
+{
+    uint64_t epoch = op->machine->wrong_epoch;
+
+    if (epoch == 0 || op->landed || !op->pump->env.routes || op->part)
+        return false;
+    if (!group_begin(op, epoch)) {
+        op_end_refused(op, CENOTE_NO_MEMORY);
+        return false;
+    }
+    free_machine(op);
+    return true;
+}
+
 static void op_step(struct op *op)
 {
     struct pump *p = op->pump;
 
+    if (op->group) {
+        if (!group_step(op)) {
+            land(op);
+            leave(op);
+        }
+        return;
+    }
     if (op->put && !op->numbered && !may_number(p)) {
         op_enter(op, OP_PARKED, &p->parked);
         return;
@@ -177,6 +201,8 @@ static void op_step(struct op *op)
         assert(!"nothing is held in the background");
         break;
     case STEP_DONE:
+        if (routed(op))
+            break;
         land(op);
         leave(op);
     }
@@ -209,6 +235,10 @@ static void op_end(struct op *op, int status, bool farewell)
 {
     struct pump *p = op->pump;
 
+    if (op->group) {
+        group_end(op, status);
+        return;
+    }
     if (op->doing == OP_COPYING && !op->landed && test_off(TEST_CANCEL)) {
         for (size_t i = 0; i < op->count; i++)
             *(op->gets ? &op->gets[i].status : &op->puts[i].status) = status;
@@ -218,6 +248,8 @@ static void op_end(struct op *op, int status, bool farewell)
     }
     bool calling = interrupt(op, status);
     bool more = op->landed || op->machine->ops->cancel(op->machine, status, calling);
+    if (p->env.routes && !op->part && !op->landed)
+        op_end_refused(op, status);
     land(op);
     if (more && farewell) {
         op_set_timer(op);
@@ -296,10 +328,12 @@ static bool take_news(struct pump *p)
     p->sleeping = false;
     struct op *answered = p->answered;
     struct connect_chore *connected = p->connected;
+    struct part *over = p->parts_over;
     bool connect = p->connect.over, refresh = p->refresh.over;
     bool stopping = p->stopping;
     p->answered = NULL;
     p->connected = NULL;
+    p->parts_over = NULL;
     p->connect.over = p->refresh.over = false;
     pthread_mutex_unlock(&p->lock);
 
@@ -307,6 +341,7 @@ static bool take_news(struct pump *p)
     take_answers(answered);
     service_chores_over(p, connect, refresh);
     copies_connected(p, connected);
+    parts_over(over);
     take_submitted(p, submitted, count);
     while (to_cancel) {
         struct op *op = (struct op *)to_cancel;
@@ -325,7 +360,10 @@ static void on_time(struct op *op)
         op_end(op, CENOTE_TIMED_OUT, true);
     } else if (op->doing == OP_WAITING) {
         op_leave_list(op);
-        op_done(op, CENOTE_OK, nothing);
+        if (op->group)
+            op_enter(op, OP_READY, &op->pump->ready);
+        else
+            op_done(op, CENOTE_OK, nothing);
         op_set_timer(op);
     } else {
         call_late(op);
@@ -435,6 +473,7 @@ static bool turn(struct pump *p)
 static void end_all(struct pump *p)
 {
     struct op *op = p->all;
+    uint64_t count;
 
     while (op) {
         struct op *next = op->next_all;
@@ -442,13 +481,20 @@ static void end_all(struct pump *p)
             op_end(op, CENOTE_CANCELLED, false);
         op = next;
     }
-    while (p->all) { /* whose answers are in the inbox by now */
+    while (p->all) { /* answers are in the inbox by now; parts land at once, here or elsewhere */
+        struct pollfd woken = {.fd = p->wake_fd, .events = POLLIN};
         pthread_mutex_lock(&p->lock);
         struct op *answered = p->answered;
+        struct part *over = p->parts_over;
         p->answered = NULL;
+        p->parts_over = NULL;
+        p->news = false;
         pthread_mutex_unlock(&p->lock);
-        assert(answered);
         take_answers(answered);
+        parts_over(over);
+        run_ready(p); /* groups that have ended */
+        if (p->all && fall_asleep(p) && poll(&woken, 1, -1) > 0)
+            (void)!read(p->wake_fd, &count, sizeof count);
     }
 }
 
@@ -513,10 +559,15 @@ void pump_stop(struct pump *p)
     pthread_join(p->thread, NULL);
 }
 
-void pump_free(struct pump *p)
+void pump_settle(struct pump *p)
 {
     chores_free(p->chores);
     copies_connected(p, p->connected);
+    parts_over(p->parts_over); /* left behind, all of them */
+}
+
+void pump_free(struct pump *p)
+{
     flights_free(p->flights);
     timers_free(&p->timers);
     copies_free(p);
@@ -534,54 +585,94 @@ void pump_abandon(struct pump *p)
 
 /* ---- submitting ------------------------------------------------------------------------------ */
 
-static int submit(struct pump *p, struct op *op, const struct cenote_submit *options, uint64_t *id)
+static struct op *op_new(struct pump *p, size_t count)
 {
-    uint64_t unused;
+    struct op *op = calloc(1, sizeof *op);
 
+    if (!op)
+        return NULL;
     op->flight.release = release;
-    op->flight.user_data = options->user_data;
     op->pump = p;
     op->lanes = &op->lane;
-    op->deadline_ms =
-        options->deadline_ms == 0 ? TIMER_NEVER : clock_now_ms() + options->deadline_ms;
-    int status = flights_submit(p->flights, &op->flight, id ? id : &unused);
+    op->deadline_ms = TIMER_NEVER;
+    op->count = count;
+    return op;
+}
+
+/* Its machine, unless its parts are to have theirs. */
+static bool op_equip(struct op *op, bool by_key)
+{
+    const struct machine_env *env = &op->pump->env.machines;
+
+    if (by_key)
+        return group_begin(op, 0);
+    if (op->gets)
+        op->get = get_begin(env, op->gets, op->count);
+    else
+        op->put = put_begin(env, op->puts, op->count, op->flags);
+    if (op->get)
+        op->machine = get_machine(op->get);
+    if (op->put)
+        op->machine = put_machine(op->put);
+    return op->machine != NULL;
+}
+
+static int submit(struct pump *p, struct op *op, bool by_key, const struct cenote_submit *options,
+                  uint64_t *id)
+{
+    uint64_t unused;
+    int status = CENOTE_NO_MEMORY;
+
+    op->flight.user_data = options->user_data;
+    if (options->deadline_ms != 0)
+        op->deadline_ms = clock_now_ms() + options->deadline_ms;
+    if (op_equip(op, by_key))
+        status = flights_submit(p->flights, &op->flight, id ? id : &unused);
     if (status != CENOTE_OK)
         release(&op->flight);
     return status;
 }
 
-int pump_get(struct pump *p, struct cenote_get_item *items, size_t count,
+int pump_get(struct pump *p, struct cenote_get_item *items, size_t count, bool by_key,
              const struct cenote_submit *options, uint64_t *id)
 {
-    struct op *op = calloc(1, sizeof *op);
+    struct op *op = op_new(p, count);
 
     if (!op)
         return CENOTE_NO_MEMORY;
-    op->get = get_begin(&p->env.machines, items, count);
-    if (!op->get) {
-        free(op);
-        return CENOTE_NO_MEMORY;
-    }
-    op->machine = get_machine(op->get);
     op->gets = items;
-    op->count = count;
-    return submit(p, op, options, id);
+    return submit(p, op, by_key, options, id);
 }
 
 int pump_put(struct pump *p, struct cenote_put_item *items, size_t count, unsigned flags,
-             const struct cenote_submit *options, uint64_t *id)
+             bool by_key, const struct cenote_submit *options, uint64_t *id)
 {
-    struct op *op = calloc(1, sizeof *op);
+    struct op *op = op_new(p, count);
 
     if (!op)
         return CENOTE_NO_MEMORY;
-    op->put = put_begin(&p->env.machines, items, count, flags);
-    if (!op->put) {
-        free(op);
+    op->puts = items;
+    op->flags = flags;
+    return submit(p, op, by_key, options, id);
+}
+
+int pump_part(struct pump *p, struct part *part)
+{
+    struct op *op = op_new(p, part->count);
+
+    if (!op)
+        return CENOTE_NO_MEMORY;
+    op->part = part;
+    op->gets = part->gets;
+    op->puts = part->puts;
+    op->flags = part->op->flags;
+    op->deadline_ms = part->op->deadline_ms;
+    op->flight.part_landed = part_landed;
+    if (!op_equip(op, false)) {
+        release(&op->flight);
         return CENOTE_NO_MEMORY;
     }
-    op->machine = put_machine(op->put);
-    op->puts = items;
-    op->count = count;
-    return submit(p, op, options, id);
+    part->flight = &op->flight;
+    flights_submit_part(p->flights, &op->flight);
+    return CENOTE_OK;
 }

@@ -38,11 +38,43 @@ enum op_doing {
     OP_CALLING,
     OP_COPYING,
     OP_REFRESHING, /* waits for the map */
-    OP_WAITING
+    OP_WAITING,
+    OP_PARTED /* waits for its parts */
 };
 
 struct op_list {
     struct op *first, *last;
+};
+
+enum part_doing { PART_NEW, PART_OPENING, PART_FLYING, PART_LEARNING };
+
+/* The items of a group that one service is asked for. But for its chore, and its items while it
+ * flies, it is the home's. */
+struct part {
+    struct chore chore; /* first */
+    struct op *op;      /* of the group; NULL: which has ended */
+    struct pump *home;
+    struct part *next, *next_over;
+    enum part_doing doing;
+    uint32_t owner;
+    int status;                   /* of the opening */
+    uint64_t epoch;               /* by which some items were refused */
+    struct pump *pump;            /* of the service */
+    struct flight *flight;        /* there */
+    struct cenote_get_item *gets; /* one of the two */
+    struct cenote_put_item *puts;
+    uint16_t *items; /* their numbers in the group */
+    size_t count;
+};
+
+/* What an operation has whose items belong to several services. */
+struct group {
+    struct part *parts; /* of this round, that aren't over */
+    uint64_t epoch;     /* by which this round goes */
+    uint32_t rounds;
+    int ending; /* CENOTE_OK: it goes on */
+    bool begun; /* items have statuses */
+    bool paused;
 };
 
 /*
@@ -58,6 +90,9 @@ struct op {
     struct cenote_get_item *gets;
     struct cenote_put_item *puts;
     size_t count;
+    unsigned flags;      /* of puts */
+    struct group *group; /* instead of a machine; or NULL */
+    struct part *part;   /* that it is; or NULL */
 
     enum op_doing doing;
     struct op *next, *prev; /* in the list for doing; OP_CALLING, OP_COPYING: in none */
@@ -119,6 +154,7 @@ struct pump {
     bool news, sleeping, stopping;
     struct op *answered;
     struct connect_chore *connected;
+    struct part *parts_over;
     struct service_chore connect, refresh;
 
     uint64_t now_ms; /* of this turn */
@@ -128,6 +164,7 @@ struct pump {
     struct op_list refresh_now, refresh_next; /* wait for the map that is asked for; for another */
     uint32_t numbered, calling;
     uint64_t nudge_ms; /* 0: none */
+    uint64_t asked_ms; /* when another service was asked for a newer map */
 
     struct stream_node *nodes[PUMP_NODE_BUCKETS], *due;
     struct transfer_lane **running;
@@ -145,6 +182,24 @@ void op_done(struct op *op, int status, struct wire_value result);
 void op_set_timer(struct op *op);
 /* Any thread: there is something in the inbox. With the pump's lock. */
 void pump_notify(struct pump *p);
+
+/* An operation that is a part. CENOTE_OK or CENOTE_NO_MEMORY. */
+int pump_part(struct pump *p, struct part *part);
+
+/* ---- pump_group.c ---------------------------------------------------------------------------- */
+
+/* From now on it is a group; epoch: of a map that is to be asked for first of all, or 0. False: no
+ * memory. */
+bool group_begin(struct op *op, uint64_t epoch);
+/* It is ready. False: all items have their statuses. */
+bool group_step(struct op *op);
+/* Ends it with this status: it will be ready soon. */
+void group_end(struct op *op, int status);
+/* What nobody has accepted gets this status. */
+void op_end_refused(struct op *op, int status);
+void part_landed(struct flight *f);
+/* From the inbox. */
+void parts_over(struct part *list);
 
 /* ---- pump_call.c ----------------------------------------------------------------------------- */
 

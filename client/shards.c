@@ -14,13 +14,14 @@
 #define MODULE "shards"
 
 /* Services ever heard of: maps come and go, but a drive stays until the close. */
-#define KNOWN_MAX     128u
+#define KNOWN_MAX     PUMP_ROUTES_MAX
 #define NUMBER_NONE   SHARDS_MAX /* the home, before the first map */
 #define NOBODY        255u
 /* When a service is away, the others are asked for a newer map, no more often than this. */
 #define ASK_AROUND_MS 1000u
 
 _Static_assert(KNOWN_MAX <= NOBODY, "a shard's index fits a byte");
+_Static_assert(SHARDS_ROUNDS_MAX == PUMP_ROUTE_ROUNDS_MAX, "as often in the background");
 
 struct shard {
     uint32_t number;
@@ -33,9 +34,11 @@ struct shard {
 
 struct shards {
     struct drive_options options; /* for the other services */
+    struct pump_routes routes;    /* for the home */
     char name_space[CENOTE_NAMESPACE_MAX + 1];
     char client[TEXT_MAX];
     uint64_t seed; /* of the namespace's slots */
+    struct views *views;
     _Atomic(struct drive *) only;
     _Atomic uint64_t asked_ms; /* the last time that the others were asked */
     pthread_mutex_t learning;  /* one at a time */
@@ -46,6 +49,11 @@ struct shards {
     uint32_t known_count;
     struct shard *known[KNOWN_MAX]; /* the home first; never freed before the close */
 };
+
+static uint32_t route_owner(void *arg, const struct cenote_key *key);
+static uint64_t route_epoch(void *arg);
+static int route_pump(void *arg, uint32_t service, bool connect, struct pump **out);
+static void route_learn(void *arg, uint32_t service, uint64_t epoch);
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
@@ -70,21 +78,32 @@ static void shard_free(struct shard *shard)
 int shards_open(const struct drive_options *options, struct shards **out)
 {
     struct shards *s = calloc(1, sizeof *s);
+    struct drive_options own = *options;
     struct drive *home;
     int status = CENOTE_NO_MEMORY;
 
     if (!s)
         return CENOTE_NO_MEMORY;
+    s->views = views_new();
+    if (!s->views)
+        goto free_shards;
     s->known[0] = shard_new(NUMBER_NONE, "");
     if (!s->known[0])
-        goto free_shards;
+        goto free_views;
     s->known_count = 1;
-    status = drive_open(options, &home);
+    s->routes = (struct pump_routes){.owner = route_owner,
+                                     .epoch = route_epoch,
+                                     .pump = route_pump,
+                                     .learn = route_learn,
+                                     .arg = s};
+    own.routes = &s->routes;
+    status = drive_open(&own, &home);
     if (status != CENOTE_OK)
         goto free_home;
     atomic_init(&s->known[0]->drive, home);
     atomic_init(&s->only, home);
     s->options = *options;
+    s->options.home = home;
     snprintf(s->name_space, sizeof s->name_space, "%s", options->session.name_space);
     snprintf(s->client, sizeof s->client, "%s", options->session.client);
     s->options.session.name_space = s->name_space;
@@ -97,6 +116,8 @@ int shards_open(const struct drive_options *options, struct shards **out)
 
 free_home:
     shard_free(s->known[0]);
+free_views:
+    views_free(s->views);
 free_shards:
     free(s);
     return status;
@@ -104,9 +125,16 @@ free_shards:
 
 void shards_close(struct shards *s)
 {
+    struct drive *d;
+
+    views_free(s->views);
+    for (uint32_t i = 0; i < s->known_count; i++) {
+        if ((d = atomic_load(&s->known[i]->drive)))
+            drive_stop(d);
+    }
+    drive_settle(shards_home(s)); /* its threads may have opened more */
     for (uint32_t i = s->known_count; i-- > 0;) {
-        struct drive *d = atomic_load(&s->known[i]->drive);
-        if (d)
+        if ((d = atomic_load(&s->known[i]->drive)))
             drive_close(d);
         shard_free(s->known[i]);
     }
@@ -124,12 +152,18 @@ void shards_abandon(struct shards *s)
             drive_abandon(d);
         free(s->known[i]);
     }
+    views_abandon(s->views);
     free(s);
 }
 
 struct drive *shards_home(const struct shards *s)
 {
     return atomic_load_explicit(&s->known[0]->drive, memory_order_acquire);
+}
+
+struct views *shards_views(const struct shards *s)
+{
+    return s->views;
 }
 
 struct drive *shards_only(const struct shards *s)
@@ -479,4 +513,51 @@ int shards_one(struct shards *s, const struct cenote_key *key, shards_fn fn, voi
             s, &(struct shards_work){
                    .count = 1, .key = one_key, .status = one_status, .run = one_run, .arg = &one});
     return one.status;
+}
+
+/* ---- in the background ----------------------------------------------------------------------- */
+
+static uint32_t route_owner(void *arg, const struct cenote_key *key)
+{
+    struct shards *s = arg;
+
+    pthread_rwlock_rdlock(&s->lock);
+    uint32_t owner = s->owner[slot_of(s->seed, key->data, key->len_bytes)];
+    pthread_rwlock_unlock(&s->lock);
+    return owner;
+}
+
+static uint64_t route_epoch(void *arg)
+{
+    return epoch_of(arg);
+}
+
+static struct shard *known_shard(struct shards *s, uint32_t index)
+{
+    pthread_rwlock_rdlock(&s->lock);
+    struct shard *shard = s->known[index];
+    pthread_rwlock_unlock(&s->lock);
+    return shard;
+}
+
+static int route_pump(void *arg, uint32_t service, bool connect, struct pump **out)
+{
+    struct shard *shard = known_shard(arg, service);
+    struct drive *d = atomic_load_explicit(&shard->drive, memory_order_acquire);
+    int status = CENOTE_OK;
+
+    *out = NULL;
+    if (!d && connect)
+        status = shards_drive(arg, shard, &d);
+    return status == CENOTE_OK && d ? drive_pump(d, out) : status;
+}
+
+static void route_learn(void *arg, uint32_t service, uint64_t epoch)
+{
+    struct drive *d = atomic_load(&known_shard(arg, service)->drive);
+
+    if (epoch == 0)
+        ask_around(arg, d);
+    else if (d)
+        shards_learn(arg, d, epoch);
 }

@@ -5,7 +5,8 @@
  * Every service is a world of its own: sessions, put ids, nodes and incarnations of one mean
  * nothing to another. So a client keeps a whole drive (session, map of nodes, data channels) for
  * each, and nothing that has a number ever leaves its drive. Which service owns a key is told by a
- * map of slots (meta/stub/slots.h).
+ * map of slots (meta/stub/slots.h). What a client has once, the drives share: its table of views,
+ * and its registered memory.
  *
  * A client begins with one service, its home, and believes that it owns everything. It learns of
  * others when it is told CENOTE_WRONG_SHARD, with the epoch of the map that says so: if that is
@@ -21,6 +22,7 @@
 #define CENOTE_CLIENT_SHARDS_H
 
 #include "client/drive.h"
+#include "client/views.h"
 #include "meta/stub/slots.h"
 
 #define SHARDS_ROUNDS_MAX     4u
@@ -34,7 +36,7 @@ struct shards;
 
 /* As drive_open(), of the home. */
 int shards_open(const struct drive_options *options, struct shards **out);
-/* No call may be running. */
+/* Ends all views; no call may be running. */
 void shards_close(struct shards *s);
 /* In a forked child. */
 void shards_abandon(struct shards *s);
@@ -43,6 +45,8 @@ void shards_abandon(struct shards *s);
 struct drive *shards_home(const struct shards *s);
 /* The service that owns everything, if it is the home; NULL: there are several. */
 struct drive *shards_only(const struct shards *s);
+/* What this client looks at, at all services. */
+struct views *shards_views(const struct shards *s);
 
 /* ---- batches --------------------------------------------------------------------------------- */
 

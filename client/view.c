@@ -226,8 +226,10 @@ static void lookup_done(struct view *v, uint64_t now_ms, int status, struct wire
     if (status == CENOTE_OK &&
         !(wire_array(list, &count) && count == 1 && lookup_item_get(wire_at(list, 0), &found)))
         status = CENOTE_PROTOCOL;
-    if (status == CENOTE_OK)
+    if (status == CENOTE_OK) {
+        machine_note_refusal(&v->machine, wire_at(list, 0));
         status = take_found(v, &found, now_ms);
+    }
     if (status != CENOTE_OK)
         finish(v, status);
 }

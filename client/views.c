@@ -11,7 +11,7 @@
  * made up, names a round that is over. Slots change hands by one atomic operation each, without a
  * lock: a warm view takes less time than a lock would.
  *
- * The slot is also the hold's at the transport: one table serves all nodes.
+ * The slot is also the hold's at the transport: one table serves all nodes of all services.
  */
 enum phase { PHASE_FREE, PHASE_TAKEN, PHASE_OPEN, PHASE_CLOSING };
 
@@ -22,11 +22,11 @@ static_assert(1u << SLOT_BITS == XCOPY_HOLDS_MAX, "a name holds its slot");
 
 struct entry {
     _Atomic uint64_t state; /* round << PHASE_BITS | phase */
+    struct fabric *fabric;
     struct fabric_link *link;
 };
 
 struct views {
-    struct fabric *fabric;
     struct entry entries[XCOPY_HOLDS_MAX];
 };
 
@@ -59,13 +59,12 @@ static enum phase phase_of(uint64_t state)
     return (enum phase)(state & ((1u << PHASE_BITS) - 1));
 }
 
-struct views *views_new(struct fabric *fabric)
+struct views *views_new(void)
 {
     struct views *v = calloc(1, sizeof *v);
 
     if (!v)
         return NULL;
-    v->fabric = fabric;
     for (uint32_t i = 0; i < XCOPY_HOLDS_MAX; i++)
         atomic_init(&v->entries[i].state, state_of(1, PHASE_FREE));
     return v;
@@ -79,7 +78,7 @@ void views_free(struct views *v)
         uint64_t state = atomic_load(&v->entries[i].state);
         assert(phase_of(state) == PHASE_FREE || phase_of(state) == PHASE_OPEN);
         if (phase_of(state) == PHASE_OPEN)
-            fabric_unhold(v->fabric, v->entries[i].link, i);
+            fabric_unhold(v->entries[i].fabric, v->entries[i].link, i);
     }
     free(v);
 }
@@ -123,11 +122,12 @@ void views_drop(struct views *v, uint32_t slot)
     give(&v->entries[slot], slot);
 }
 
-uint64_t views_open(struct views *v, uint32_t slot, struct fabric_link *link)
+uint64_t views_open(struct views *v, uint32_t slot, struct fabric *fabric, struct fabric_link *link)
 {
     struct entry *e = &v->entries[slot];
     uint64_t round = round_of(atomic_load_explicit(&e->state, memory_order_relaxed));
 
+    e->fabric = fabric;
     e->link = link;
     atomic_store_explicit(&e->state, state_of(round, PHASE_OPEN), memory_order_release);
     return round << SLOT_BITS | slot;
@@ -142,7 +142,7 @@ bool views_release(struct views *v, uint64_t name)
     if (!atomic_compare_exchange_strong(&e->state, &open,
                                         state_of(name >> SLOT_BITS, PHASE_CLOSING)))
         return false;
-    fabric_unhold(v->fabric, e->link, slot);
+    fabric_unhold(e->fabric, e->link, slot);
     give(e, slot);
     return true;
 }

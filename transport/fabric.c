@@ -51,6 +51,7 @@ struct fabric {
     struct xcopy_credentials who;
     uint64_t generations; /* given out */
     struct registry *registry;
+    bool borrowed; /* the registry is another fabric's */
     struct fabric_node *buckets[BUCKETS];
     struct epoch *epoch;
     _Atomic(struct fabric_link *) doors[DOORS];
@@ -168,16 +169,22 @@ static void close_links(struct fabric *f, struct fabric_link *closing)
 
 /* ---- the fabric ------------------------------------------------------------------------------ */
 
-struct fabric *fabric_new(enum cenote_transport allowed)
+static void drop_registry(struct fabric *f)
+{
+    if (f->registry != NULL && !f->borrowed)
+        registry_free(f->registry);
+}
+
+struct fabric *fabric_new(enum cenote_transport allowed, struct fabric *with)
 {
     struct fabric *f = calloc(1, sizeof *f);
     if (f == NULL)
         return NULL;
-    f->registry = registry_new(xcopy_transports);
+    f->borrowed = with != NULL;
+    f->registry = with != NULL ? with->registry : registry_new(xcopy_transports);
     f->epoch = epoch_new();
     if (f->registry == NULL || f->epoch == NULL) {
-        if (f->registry != NULL)
-            registry_free(f->registry);
+        drop_registry(f);
         if (f->epoch != NULL)
             epoch_free(f->epoch);
         free(f);
@@ -198,7 +205,7 @@ void fabric_free(struct fabric *f)
     close_links(f, NULL);
     assert(f->leaving == NULL);
     epoch_free(f->epoch);
-    registry_free(f->registry);
+    drop_registry(f);
     pthread_mutex_destroy(&f->lock);
     free(f);
 }
@@ -240,7 +247,8 @@ void fabric_abandon(struct fabric *f)
     }
     links_abandon(f->leaving);
     epoch_free(f->epoch);
-    registry_abandon(f->registry);
+    if (!f->borrowed)
+        registry_abandon(f->registry);
     free(f);
 }
 

@@ -9,7 +9,8 @@
  *   in-flight   from the submission to the fetching of its completion. Up to CENOTE_FLIGHTS_MAX
  *               submissions of a client; they don't take a thread each. The first submission starts
  *               a thread in the background, and some that connect, at most four; they end with the
- *               client. They take no signals.
+ *               client. They take no signals. In a pool with several services each has such threads
+ *               of its own, and two more find the services; a submission may have keys of all.
  *   completion  tells the id, the submitter's own number, and a status. Before it is visible every
  *               item has its status, and nothing touches the items or their buffers any more.
  *   descriptor  cenote_completion_fd() is readable while completions wait: put it into poll(2),

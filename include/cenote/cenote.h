@@ -294,7 +294,8 @@ CENOTE_API void cenote_list_free(struct cenote_list *list);
 /**
  * The state of the pool as a JSON text: service, nodes, segments, transports, capacity, quarantine.
  * With several services: epoch, capacity of all, and "shards" with such an object for each, its
- * number, slots and endpoint, and an "error" instead where it doesn't answer.
+ * number, slots and endpoint, and an "error" instead where it doesn't answer. "client" tells how
+ * many views this client has open, and how many it may have.
  * @param[out] json  the text, NUL-terminated; the caller frees it with free().
  * @return CENOTE_OK or an error.
  */

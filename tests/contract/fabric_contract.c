@@ -22,7 +22,7 @@ enum { LEN = 300000, BATCH = 20 };
 static struct fabric *fabric_for(struct rig *r, uint64_t session)
 {
     struct xcopy_credentials who = rig_who(session);
-    struct fabric *f = fabric_new(CENOTE_TRANSPORT_AUTO);
+    struct fabric *f = fabric_new(CENOTE_TRANSPORT_AUTO, NULL);
     CHECK(f != NULL);
     fabric_set_credentials(f, &who);
     CHECK_STATUS(fabric_set_peer(f, &r->peer), CENOTE_OK);
@@ -226,7 +226,7 @@ static void case_choice(const char *name)
         CHECK(fabric_transport_to(f, 1, 2000) == NULL);
     }
     fabric_free(f);
-    f = fabric_new(strcmp(name, "tcp") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP);
+    f = fabric_new(strcmp(name, "tcp") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP, NULL);
     CHECK(f != NULL);
     fabric_set_credentials(f, &who);
     CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);

@@ -12,10 +12,21 @@
  *   remove PREFIX COUNT       a batch: statuses
  *   list PREFIX               how many, the number of pages, whether they came in order
  *   status                    the JSON text
+ *   view PREFIX COUNT SEED    all at a time, compared as by get: statuses
+ *   viewed PREFIX COUNT       the status, while all are being looked at
+ *   range PREFIX COUNT SEED   the second halves, in one call, into registered memory: statuses
+ *   write PREFIX COUNT SEED   a writer for each, two ranges: statuses
+ *   fetch PREFIX COUNT SEED [DEADLINE_MS]  as get, in the background
+ *   store PREFIX COUNT SEED [DEADLINE_MS]  as replace, in the background
+ *   cancel PREFIX COUNT SEED  a get in the background that is cancelled at once: statuses
  *
  * Usage: keyed META TRANSPORT TIMEOUT_MS
  */
+#include <cenote/async.h>
+#include <cenote/buffer.h>
 #include <cenote/cenote.h>
+#include <cenote/range.h>
+#include <cenote/view.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +36,8 @@
 #define KEY_BYTES  64
 #define SIZE_MAX_B 9000u
 #define CORRUPT    1 /* in place of a status: the bytes are wrong */
+#define PATIENCE   20000u
+#define SUBMITTER  4711u
 
 static struct cenote *client;
 
@@ -75,19 +88,36 @@ static void free_buffers(void)
         free(b.buffers[i].addr);
 }
 
-static void put(uint64_t seed, unsigned flags)
+static struct cenote_put_item put_items[CENOTE_BATCH_MAX];
+static struct cenote_get_item get_items[CENOTE_BATCH_MAX];
+
+/* Waits for the only operation in flight; its status. */
+static int await(int submitted, const uint64_t *id)
 {
-    static struct cenote_put_item items[CENOTE_BATCH_MAX];
+    struct cenote_completion done;
+
+    if (submitted != CENOTE_OK)
+        return submitted;
+    if (cenote_completions(client, &done, 1, PATIENCE) != 1 || done.id != *id ||
+        done.user_data != SUBMITTER)
+        abort();
+    return done.status;
+}
+
+static void put(uint64_t seed, unsigned flags, const struct cenote_submit *how)
+{
+    uint64_t id;
 
     make_buffers();
     for (size_t i = 0; i < b.count; i++) {
         payload_fill(seed + i, b.buffers[i].addr, size_of(i));
-        items[i] =
+        put_items[i] =
             (struct cenote_put_item){.key = b.keys[i], .buffers = &b.buffers[i], .buffer_count = 1};
     }
-    int whole = cenote_put_batch(client, items, b.count, flags);
+    int whole = how ? await(cenote_submit_put(client, put_items, b.count, flags, how, &id), &id)
+                    : cenote_put_batch(client, put_items, b.count, flags);
     for (size_t i = 0; i < b.count; i++)
-        b.statuses[i] = items[i].status;
+        b.statuses[i] = put_items[i].status;
     free_buffers();
     answer(whole);
 }
@@ -99,22 +129,125 @@ static int judge(const struct cenote_get_item *item, uint64_t seed)
     return payload_is(seed, item->buffers[0].addr, item->len_bytes) ? CENOTE_OK : CORRUPT;
 }
 
-static void get(uint64_t seed)
+static int fetch(const struct cenote_submit *how, bool cancel)
 {
-    static struct cenote_get_item items[CENOTE_BATCH_MAX];
+    uint64_t id;
+    int status = cenote_submit_get(client, get_items, b.count, how, &id);
 
+    if (status == CENOTE_OK && cancel)
+        (void)cenote_cancel(client, id);
+    return await(status, &id);
+}
+
+static void get(uint64_t seed, const struct cenote_submit *how, bool cancel)
+{
     make_buffers();
     for (size_t i = 0; i < b.count; i++)
-        items[i] =
+        get_items[i] =
             (struct cenote_get_item){.key = b.keys[i], .buffers = &b.buffers[i], .buffer_count = 1};
-    int whole = cenote_get_batch(client, items, b.count);
+    int whole = how ? fetch(how, cancel) : cenote_get_batch(client, get_items, b.count);
     for (size_t i = 0; i < b.count; i++) {
-        b.statuses[i] = judge(&items[i], seed + i);
-        if (b.statuses[i] == CENOTE_OK && items[i].len_bytes != size_of(i))
+        b.statuses[i] = judge(&get_items[i], seed + i);
+        if (b.statuses[i] == CENOTE_OK && get_items[i].len_bytes != size_of(i))
             b.statuses[i] = CORRUPT;
     }
     free_buffers();
     answer(whole);
+}
+
+/* The bytes of a value from an offset on. */
+static int judge_part(size_t i, uint64_t seed, const void *data, size_t offset, size_t len)
+{
+    uint8_t *whole = malloc(size_of(i));
+
+    if (!whole)
+        abort();
+    payload_fill(seed + i, whole, size_of(i));
+    bool same = offset + len == size_of(i) && memcmp(whole + offset, data, len) == 0;
+    free(whole);
+    return same ? CENOTE_OK : CORRUPT;
+}
+
+static int first_error(void)
+{
+    for (size_t i = 0; i < b.count; i++) {
+        if (b.statuses[i] != CENOTE_OK)
+            return b.statuses[i];
+    }
+    return CENOTE_OK;
+}
+
+static struct cenote_view views[CENOTE_BATCH_MAX];
+
+static void open_views(uint64_t seed)
+{
+    for (size_t i = 0; i < b.count; i++) {
+        views[i] = (struct cenote_view){0};
+        b.statuses[i] = cenote_view_get(client, b.keys[i].data, b.keys[i].len_bytes, &views[i]);
+        if (b.statuses[i] == CENOTE_OK)
+            b.statuses[i] = judge_part(i, seed, views[i].data, 0, (size_t)views[i].len_bytes);
+    }
+}
+
+static void release_views(void)
+{
+    for (size_t i = 0; i < b.count; i++)
+        cenote_view_release(client, &views[i]);
+}
+
+static void range(uint64_t seed)
+{
+    static struct cenote_range_item items[CENOTE_BATCH_MAX];
+    static uint8_t memory[CENOTE_BATCH_MAX][SIZE_MAX_B];
+    uint64_t id;
+
+    if (cenote_buffer_register(client, memory, sizeof memory, CENOTE_MEMORY_HOST, &id) != CENOTE_OK)
+        abort();
+    for (size_t i = 0; i < b.count; i++) {
+        size_t offset = size_of(i) / 2;
+        b.buffers[i] = (struct cenote_buffer){memory[i], size_of(i) - offset};
+        items[i] = (struct cenote_range_item){
+            .key = b.keys[i], .offset = offset, .buffers = &b.buffers[i], .buffer_count = 1};
+    }
+    int whole = cenote_get_ranges(client, items, b.count);
+    for (size_t i = 0; i < b.count; i++) {
+        b.statuses[i] = items[i].status;
+        if (b.statuses[i] == CENOTE_OK)
+            b.statuses[i] = items[i].value_len_bytes == size_of(i)
+                                ? judge_part(i, seed, memory[i], (size_t)items[i].offset,
+                                             b.buffers[i].len_bytes)
+                                : CORRUPT;
+    }
+    if (cenote_buffer_unregister(client, id) != CENOTE_OK)
+        abort();
+    answer(whole);
+}
+
+static int write_one(size_t i, uint64_t seed)
+{
+    uint8_t bytes[SIZE_MAX_B];
+    size_t len = size_of(i), half = len / 2;
+    struct cenote_writer *w;
+    int status = cenote_writer_open(client, b.keys[i].data, b.keys[i].len_bytes, len,
+                                    CENOTE_PUT_REPLACE, &w);
+
+    if (status != CENOTE_OK)
+        return status;
+    payload_fill(seed + i, bytes, len);
+    status = cenote_writer_write(w, half, bytes + half, len - half);
+    if (status == CENOTE_OK)
+        status = cenote_writer_write(w, 0, bytes, half);
+    if (status == CENOTE_OK)
+        status = cenote_writer_commit(w);
+    cenote_writer_close(&w);
+    return status;
+}
+
+static void write_all(uint64_t seed)
+{
+    for (size_t i = 0; i < b.count; i++)
+        b.statuses[i] = write_one(i, seed);
+    answer(first_error());
 }
 
 static void exists(void)
@@ -177,15 +310,46 @@ static void status(void)
     free(json);
 }
 
-static void run(const char *command, const char *prefix, size_t count, uint64_t seed)
+static void view(uint64_t seed)
 {
+    open_views(seed);
+    release_views();
+    answer(first_error());
+}
+
+static void viewed(void)
+{
+    open_views(0);
+    status();
+    release_views();
+}
+
+static void run(const char *command, const char *prefix, size_t count, uint64_t seed,
+                uint32_t deadline_ms)
+{
+    const struct cenote_submit how = {.user_data = SUBMITTER, .deadline_ms = deadline_ms};
+
     begin(prefix, count);
     if (strcmp(command, "put") == 0)
-        put(seed, 0);
+        put(seed, 0, NULL);
     else if (strcmp(command, "replace") == 0)
-        put(seed, CENOTE_PUT_REPLACE);
+        put(seed, CENOTE_PUT_REPLACE, NULL);
     else if (strcmp(command, "get") == 0)
-        get(seed);
+        get(seed, NULL, false);
+    else if (strcmp(command, "store") == 0)
+        put(seed, CENOTE_PUT_REPLACE, &how);
+    else if (strcmp(command, "fetch") == 0)
+        get(seed, &how, false);
+    else if (strcmp(command, "cancel") == 0)
+        get(seed, &how, true);
+    else if (strcmp(command, "view") == 0)
+        view(seed);
+    else if (strcmp(command, "viewed") == 0)
+        viewed();
+    else if (strcmp(command, "range") == 0)
+        range(seed);
+    else if (strcmp(command, "write") == 0)
+        write_all(seed);
     else if (strcmp(command, "exists") == 0)
         exists();
     else if (strcmp(command, "stat") == 0)
@@ -202,7 +366,7 @@ int main(int argc, char **argv)
 {
     struct cenote_options o = {0};
     char line[256], command[16], prefix[48];
-    unsigned long count, seed;
+    unsigned long count, seed, deadline_ms;
 
     if (argc != 4)
         return 2;
@@ -213,12 +377,13 @@ int main(int argc, char **argv)
     printf("%d\n", whole);
     fflush(stdout);
     while (whole == CENOTE_OK && fgets(line, sizeof line, stdin)) {
-        count = seed = 0;
+        count = seed = deadline_ms = 0;
         prefix[0] = '\0';
-        if (sscanf(line, "%15s %47s %lu %lu", command, prefix, &count, &seed) < 1 ||
+        if (sscanf(line, "%15s %47s %lu %lu %lu", command, prefix, &count, &seed, &deadline_ms) <
+                1 ||
             count > CENOTE_BATCH_MAX)
             return 2;
-        run(command, prefix, count, seed);
+        run(command, prefix, count, seed, (uint32_t)deadline_ms);
     }
     cenote_close(&client);
     return 0;

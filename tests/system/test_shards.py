@@ -11,6 +11,7 @@ import random
 import re
 import signal
 import subprocess
+import time
 
 import protocol
 from pool import BIN, SHORT, Daemon, Pool, check, end_of, run_cases, wait_until
@@ -18,6 +19,7 @@ from pool import BIN, SHORT, Daemon, Pool, check, end_of, run_cases, wait_until
 SLOTS = protocol.SLOTS
 HALF = SLOTS // 2
 OK, NOT_FOUND, EXISTS, WRONG_SHARD, UNAVAILABLE = 0, -1, -2, -20, -40
+TIMED_OUT, NOT_SUPPORTED, CANCELLED = -10, -16, -25
 COUNT = 300
 TIMEOUT_MS = 3000
 NOISE = [r"module=(rpc|session|drive|client|shards|put|get|member|fabric)\b"]
@@ -93,8 +95,8 @@ class Keyed:
         answer = self.ask(*words)
         check(answer[1:] and set(answer) == {want}, f"{words}: {answer}")
 
-    def status(self):
-        whole, text = self.say("status").split(" ", 1)
+    def status(self, *words):
+        whole, text = self.say(*(words or ("status",))).split(" ", 1)
         check(whole == "0", f"status: {whole}")
         return json.loads(text)
 
@@ -119,6 +121,8 @@ def in_and_out(pair, home, transport):
           "the values aren't where their slots are")
     keyed.all(OK, "get", prefix, COUNT, 7)
     keyed.all(OK, "stat", prefix, COUNT)
+    other_ways(keyed, Keyed(pair[1 - home], transport), prefix, transport)
+    keyed.all(OK, "replace", prefix, COUNT, 7)
     other = Keyed(pair[1 - home], transport)
     answer = other.ask("put", prefix, COUNT, 9)
     check(answer[0] == OK and set(answer[1:]) == {EXISTS}, f"put again: {answer}")
@@ -137,13 +141,52 @@ def in_and_out(pair, home, transport):
     other.close()
 
 
+def other_ways(keyed, fresh, prefix, transport):
+    """In the background, by ranges, writers and views: each finds the services by itself."""
+    fresh.all(OK, "fetch", prefix, COUNT, 7)  # its first call: it learns of the other service
+    fresh.all(OK, "store", prefix, COUNT, 11)
+    for one in (keyed, fresh):
+        one.all(OK, "range", prefix, COUNT, 11)
+        one.all(OK, "fetch", prefix, COUNT, 11, 5000)
+        one.all(OK if transport == "shm" else NOT_SUPPORTED, "view", prefix, COUNT, 11)
+    fresh.all(OK, "write", prefix, COUNT // 6, 12)
+    keyed.all(OK, "fetch", prefix, COUNT // 6, 12)
+    fresh.all(NOT_FOUND, "fetch", "no" + prefix, COUNT, 7)
+    fresh.close()
+
+
+def views_in_status(pair):
+    keyed = Keyed(pair[0])
+    keyed.all(OK, "put", "v/", 50, 5)
+    check(keyed.status("viewed", "v/", 50)["client"] == {"views": 50, "views_limit": 4096},
+          "views of both services aren't counted")
+    check(keyed.status()["client"]["views"] == 0, "released views are counted")
+    keyed.all(OK, "remove", "v/", 50)
+    keyed.close()
+
+
+def first_calls(pair):
+    """A client that has heard of one service only meets the other by any of its functions."""
+    with_values = Keyed(pair[0])
+    with_values.all(OK, "put", "f/", 40, 5)
+    for command in ("view", "range", "write", "store", "fetch"):
+        keyed = Keyed(pair[1])
+        keyed.all(OK, command, "f/", 40, 5)
+        keyed.close()
+    with_values.all(OK, "get", "f/", 40, 5)
+    with_values.all(OK, "remove", "f/", 40)
+    with_values.close()
+
+
 def two_halves(_options):
     """Clients of either service see one pool, on either transport."""
     with Pair() as pair:
         for transport in ("shm", "tcp"):
             for home in (0, 1):
                 in_and_out(pair, home, transport)
+        first_calls(pair)
         by_the_page(pair)
+        views_in_status(pair)
         text = pair[0].cenote("status").stdout.decode()
         check("2 services, slots of epoch 1" in text and "shard 1 at" in text, text)
         bases = [p.status()["nodes"][0]["segments"][0]["gva"] for p in pair.pools]
@@ -197,6 +240,13 @@ def one_away(_options):
             check(keyed.ask("stat", "k", COUNT)[1:] == want, "stat with a service away")
             wait_until(lambda want=want: keyed.ask("get", "k", COUNT, 3)[1:] == want, 10,
                        "lookups that are remembered running out")
+            for command in ("fetch", "range", "view"):
+                check(keyed.ask(command, "k", COUNT, 3)[1:] == want, f"{command}, a service away")
+            fresh = Keyed(pair[1 - victim])
+            for command in ("fetch", "store", "fetch"):
+                check(fresh.ask(command, "k", COUNT, 3)[1:] == want, f"{command}, never met")
+            check(fresh.ask("write", "k", 12, 3)[1:] == want[:12], "writers, never met")
+            fresh.close()
             check(keyed.ask("list", "k")[0] == UNAVAILABLE, "an incomplete listing")
             check(keyed.ask("exists", "k", COUNT)[0] == UNAVAILABLE, "exists knows less")
             shards = keyed.status()["shards"]
@@ -207,6 +257,52 @@ def one_away(_options):
             wait_until(lambda: keyed.ask("get", "k", COUNT, 3)[0] == OK, 10, "the keys coming back")
         keyed.all(OK, "remove", "k", COUNT)
         keyed.close()
+
+
+def one_stands_still(_options):
+    """Deadlines and cancelling reach the part of a service that doesn't answer."""
+    with Pair() as pair:
+        mine = owners("k", COUNT)
+        keyed = Keyed(pair[0])
+        keyed.all(OK, "put", "k", COUNT, 3)
+        for victim in (1, 0):
+            fresh = Keyed(pair[1 - victim])
+            fresh.all(OK, "fetch", "k", COUNT, 3)
+            other = Keyed(pair[1 - victim])  # it hasn't heard of the one that stands
+            pair[victim].meta.process.send_signal(signal.SIGSTOP)
+            late = [TIMED_OUT if owner == victim else OK for owner in mine]
+            check(other.ask("fetch", "k", COUNT, 3, 150)[1:] == late, "a deadline, never met")
+            check(fresh.ask("store", "k", COUNT, 3, 150)[1:] == late, "a deadline")
+            started = time.monotonic()
+            for client in (other, fresh):
+                answer = client.ask("cancel", "m", COUNT, 3)
+                check(all(status == CANCELLED or (status == NOT_FOUND and owner != victim)
+                          for status, owner in zip(answer[1:], owners("m", COUNT))),
+                      f"cancelled: {answer}")
+            check(time.monotonic() - started < TIMEOUT_MS / 2000, "cancelling took long")
+            pair[victim].meta.process.send_signal(signal.SIGCONT)
+            other.all(OK, "fetch", "k", COUNT, 3)
+            fresh.close()
+            other.close()
+        keyed.close()
+
+
+def flights(options):
+    """The cases of operations in the background (flights.c), with keys of both services."""
+    scale = max(options.times // 3, 1)
+    with Pair() as pair:
+        for number, (case, count) in enumerate((("storm", 150), ("close", 60), ("fork", 60),
+                                                ("puts", 16)) * 2):
+            transport = ("shm", "tcp")[number // 4]
+            command = [BIN / "flights", case, transport,
+                       str(count * scale if case == "storm" else count)]
+            done = subprocess.run(command, input="\n", text=True, timeout=60, check=False,
+                                  env=pair[number % 2].environment(), capture_output=True)
+            check(done.returncode == 0,
+                  f"{case} {transport}: {done.returncode}\n{done.stdout}{done.stderr[-2000:]}")
+            for pool in pair.pools:
+                wait_until(lambda pool=pool: pool.status()["service"]["pending_puts"] == 0, 10,
+                           "puts that were cancelled ending")
 
 
 def maps(_options):
@@ -272,6 +368,10 @@ def killed_under_load(options):
                                  "--keys", 20, "--size", "16K", "--seed", options.seed + n,
                                  "--transport", ("shm", "tcp")[n])
                    for n in range(2)]
+        background = subprocess.Popen([BIN / "flights", "load", "shm", "20"], text=True,
+                                      env=pair[0].environment(), stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        check(background.stdout.readline() == "loading\n", "flights don't begin")
         for pool in pair.pools:
             wait_until(lambda pool=pool: pool.status()["service"]["sessions"] >= 3, 10, "clients")
         for _ in range(options.times):
@@ -280,11 +380,12 @@ def killed_under_load(options):
             pair[victim].meta.start()
             before = objects(pair[victim])
             wait_until(lambda: objects(pair[victim]) != before, 10, "the load going on")
-        for hammer in hammers:
-            hammer.send_signal(signal.SIGTERM)
-        for hammer in hammers:
-            text = end_of(hammer, 60, "hammer")
-            check(hammer.returncode == 0, text[-3000:])
+        for program in (*hammers, background):
+            program.send_signal(signal.SIGTERM)
+        for program in (*hammers, background):
+            text = end_of(program, 60, "hammer or flights")
+            check(program.returncode == 0, text[-3000:])
+        check(re.search(r"[1-9]\d* good", text), f"nothing worked in the background: {text}")
 
 
 def main():
@@ -294,7 +395,7 @@ def main():
     parser.add_argument("--only")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    cases = [two_halves, one_away, maps, killed_under_load]
+    cases = [two_halves, one_away, one_stands_still, flights, maps, killed_under_load]
 
     def named(case):
         def run():

@@ -187,3 +187,79 @@ Test(flights, fetch__waits, .timeout = 20)
     pthread_join(thread, NULL);
     flights_free(fs);
 }
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+static struct flight *told;
+
+static void part_landed(struct flight *f)
+{
+    told = f;
+}
+
+static struct flight *submit_part(struct flights *fs)
+{
+    struct flight *f = calloc(1, sizeof *f);
+    f->release = release;
+    f->part_landed = part_landed;
+    flights_submit_part(fs, f);
+    return f;
+}
+
+Test(flights, parts__have_no_completion)
+{
+    struct flights *fs = make();
+    struct flight *f = submit_part(fs), *submitted, *to_cancel;
+    struct cenote_completion done;
+
+    flights_cancel_part(fs, f);
+    flights_cancel_part(fs, f);
+    cr_assert_eq(woken, 2); /* submitted, cancelled */
+    cr_assert_eq(flights_take(fs, &submitted, &to_cancel), 1);
+    cr_assert(submitted == f && to_cancel == f && !f->next_cancelled);
+    flights_land(fs, f, CENOTE_CANCELLED);
+    cr_assert_eq(told, f);
+    cr_assert_not(readable(fs));
+    cr_assert_eq(flights_fetch(fs, &done, 1, 0), 0);
+    flights_cancel_part(fs, f); /* too late */
+    cr_assert_eq(woken, 2);
+    flights_discard(fs, f);
+    cr_assert_eq(released, 0);
+    flights_leave(fs, f);
+    cr_assert_eq(released, 1);
+    cr_assert_eq(flights_take(fs, &submitted, &to_cancel), 0);
+    flights_free(fs);
+}
+
+Test(flights, parts__the_driver_leaves_first)
+{
+    struct flights *fs = make();
+    struct flight *f = submit_part(fs);
+
+    cr_assert_eq(take(fs), f);
+    flights_land(fs, f, CENOTE_OK);
+    flights_leave(fs, f);
+    cr_assert_eq(released, 0);
+    flights_discard(fs, f);
+    cr_assert_eq(released, 1);
+    flights_free(fs);
+}
+
+Test(flights, parts__do_not_count)
+{
+    struct flights *fs = make();
+    struct flight *f = submit_part(fs);
+    uint64_t id;
+
+    for (unsigned i = 0; i < CENOTE_FLIGHTS_MAX; i++)
+        cr_assert_eq(submit(fs, i, &id), CENOTE_OK);
+    cr_assert_eq(submit(fs, 0, &id), CENOTE_LIMIT);
+    for (struct flight *next, *all = take(fs); all; all = next) {
+        next = all->next;
+        flights_land(fs, all, CENOTE_OK);
+        flights_leave(fs, all);
+    }
+    flights_discard(fs, f);
+    flights_free(fs);
+    cr_assert_eq(released, CENOTE_FLIGHTS_MAX + 1);
+}
