@@ -14,6 +14,7 @@
 #define MODULE             "client"
 #define META_VARIABLE      "CENOTE_META"
 #define META_DEFAULT       "127.0.0.1:7400"
+#define RDMA_VARIABLE      "CENOTE_RDMA"
 #define NAME_SPACE_DEFAULT "default"
 #define TIMEOUT_DEFAULT_MS 10000u
 
@@ -63,10 +64,19 @@ static const char *meta_of(const struct cenote_options *o)
     return from_environment && *from_environment ? from_environment : META_DEFAULT;
 }
 
+static const char *rdma_of(const struct cenote_options *o)
+{
+    const char *from_environment = getenv(RDMA_VARIABLE);
+
+    if (o->rdma)
+        return o->rdma;
+    return from_environment && *from_environment ? from_environment : NULL;
+}
+
 static int read_options(const struct cenote_options *o, char client[TEXT_MAX],
                         struct drive_options *out)
 {
-    if (o->transport > CENOTE_TRANSPORT_TCP || o->verify > CENOTE_VERIFY_SEAL ||
+    if (o->transport > CENOTE_TRANSPORT_RDMA || o->verify > CENOTE_VERIFY_SEAL ||
         o->replicas > CENOTE_REPLICAS_MAX)
         return CENOTE_INVALID;
     if (o->name_space && !valid_name_space(o->name_space))
@@ -79,6 +89,7 @@ static int read_options(const struct cenote_options *o, char client[TEXT_MAX],
                     .client = client,
                     .timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_DEFAULT_MS},
         .transport = o->transport,
+        .settings = {.rdma = rdma_of(o)},
         .verify = o->verify,
         .replicas = o->replicas,
         .cache_bytes = o->cache_bytes ? o->cache_bytes : CACHE_BYTES_DEFAULT};

@@ -71,7 +71,8 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->cache = cache_new(options->cache_bytes);
     if (!d->cache)
         goto free_slow;
-    d->fabric = fabric_new(options->transport, options->home ? options->home->fabric : NULL);
+    d->fabric = fabric_new(options->transport, &options->settings,
+                           options->home ? options->home->fabric : NULL);
     if (!d->fabric)
         goto free_cache;
     session.connected = connected;

@@ -17,6 +17,7 @@ struct drive;
 struct drive_options {
     struct session_options session; /* connected and arg are the driver's */
     enum cenote_transport transport;
+    struct xcopy_settings settings; /* the home's hold for all */
     enum cenote_verify verify;
     uint32_t replicas;
     uint64_t cache_bytes;

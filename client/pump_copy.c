@@ -152,6 +152,7 @@ static void lane_run(struct pump *p, struct transfer_lane *l, struct fabric_link
     unqueue_lane(n, l);
     n->in_use++;
     l->ready = false;
+    l->waits = true;
     l->index = p->running_count;
     p->running[p->running_count++] = l;
     transfer_lend(&op->transfer, l, link, reused, p->now_ms);
@@ -382,7 +383,7 @@ void copies_move(struct pump *p)
     for (size_t i = p->running_count; i-- > 0;) {
         struct transfer_lane *l = p->running[i];
         bool quiet = p->now_ms - l->moved_ms >= p->env.machines.timeout_ms;
-        if (l->ready || l->sliced || quiet)
+        if (l->ready || !l->waits || quiet)
             lane_move(p, l);
     }
     serve_nodes(p);
@@ -399,7 +400,8 @@ size_t copies_poll(struct pump *p, struct pollfd *fds, uint64_t *wait_ms)
         uint64_t left_ms = quiet_ms < timeout_ms ? timeout_ms - quiet_ms : 0;
 
         fds[i].fd = transfer_poll_fd(l, &fds[i].events);
-        p->busy = p->busy || l->sliced;
+        l->waits = fds[i].fd >= 0;
+        p->busy = p->busy || !l->waits;
         if (left_ms < *wait_ms)
             *wait_ms = left_ms;
     }

@@ -40,8 +40,9 @@ static int start_exporter(struct node_life *l, const struct xcopy_exporter_ops *
                           char bound[XCOPY_ENDPOINT_MAX])
 {
     struct xcopy_gate gate = *node_gate(l->node);
+    const struct xcopy_settings settings = {.rdma = "auto"};
     gate.slots_dir = l->slots_dir;
-    int status = ops->start(endpoint, &gate, out, bound);
+    int status = ops->start(endpoint, &gate, &settings, out, bound);
     if (status == CENOTE_OK)
         node_add_exporter(l->node, *out);
     else

@@ -175,13 +175,14 @@ static void drop_registry(struct fabric *f)
         registry_free(f->registry);
 }
 
-struct fabric *fabric_new(enum cenote_transport allowed, struct fabric *with)
+struct fabric *fabric_new(enum cenote_transport allowed, const struct xcopy_settings *settings,
+                          struct fabric *with)
 {
     struct fabric *f = calloc(1, sizeof *f);
     if (f == NULL)
         return NULL;
     f->borrowed = with != NULL;
-    f->registry = with != NULL ? with->registry : registry_new(xcopy_transports);
+    f->registry = with != NULL ? with->registry : registry_new(xcopy_transports, settings);
     f->epoch = epoch_new();
     if (f->registry == NULL || f->epoch == NULL) {
         drop_registry(f);
@@ -291,7 +292,7 @@ static bool same_peer(const struct xcopy_peer *a, const struct xcopy_peer *b)
 {
     return a->node == b->node && a->boot == b->boot && a->loop == b->loop &&
            strcmp(a->host, b->host) == 0 && strcmp(a->shm, b->shm) == 0 &&
-           strcmp(a->tcp, b->tcp) == 0;
+           strcmp(a->rdma, b->rdma) == 0 && strcmp(a->tcp, b->tcp) == 0;
 }
 
 static struct fabric_node *node_new(const struct xcopy_peer *peer)
@@ -342,18 +343,24 @@ void fabric_drop_peer(struct fabric *f, uint64_t node)
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
+static bool allows(const struct fabric *f, const struct xcopy_transport *t)
+{
+    return f->allowed == CENOTE_TRANSPORT_AUTO || t->id == f->allowed;
+}
+
 /* The first transport that is allowed and connects. What a node says weighs more than that another
  * transport didn't find it. */
-static int connect_peer(enum cenote_transport allowed, const struct xcopy_peer *peer,
+static int connect_peer(const struct fabric *f, const struct xcopy_peer *peer,
                         const struct xcopy_credentials *who, uint32_t timeout_ms,
                         struct xcopy_channel **out)
 {
     int status = CENOTE_NODE_DOWN;
     for (size_t i = 0; xcopy_transports[i] != NULL; i++) {
         const struct xcopy_transport *t = xcopy_transports[i];
-        if ((allowed != CENOTE_TRANSPORT_AUTO && t->id != allowed) || !t->reaches(peer))
+        void *context = registry_context(f->registry, i);
+        if (!allows(f, t) || !t->reaches(context, peer))
             continue;
-        int rc = t->connect(peer, who, timeout_ms, out);
+        int rc = t->connect(context, peer, who, timeout_ms, out);
         /* One that doesn't answer here won't there, and would take as long once more. */
         if (rc == CENOTE_OK || rc == CENOTE_TIMED_OUT)
             return rc;
@@ -399,7 +406,7 @@ static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeou
     struct xcopy_credentials who = f->who;
     uint64_t generation = n->generation;
     pthread_mutex_unlock(&f->lock);
-    int status = connect_peer(f->allowed, &peer, &who, timeout_ms, &channel);
+    int status = connect_peer(f, &peer, &who, timeout_ms, &channel);
     if (status == CENOTE_OK) {
         *out = adopt(f, n, generation, channel);
         return *out == NULL ? CENOTE_NO_MEMORY : CENOTE_OK;
@@ -416,8 +423,8 @@ bool fabric_may_hold(struct fabric *f, uint64_t node)
     const struct fabric_node *n = *node_place(f, node);
     for (size_t i = 0; n != NULL && xcopy_transports[i] != NULL && !may; i++) {
         const struct xcopy_transport *t = xcopy_transports[i];
-        may = (f->allowed == CENOTE_TRANSPORT_AUTO || t->id == f->allowed) && xcopy_holds(t) &&
-              t->reaches(&n->peer);
+        may = allows(f, t) && xcopy_holds(t) &&
+              t->reaches(registry_context(f->registry, i), &n->peer);
     }
     pthread_mutex_unlock(&f->lock);
     return may || n == NULL;

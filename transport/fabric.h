@@ -14,9 +14,10 @@ struct fabric;
 /* Streams kept open to one node over a transport whose channels are not shared. */
 #define FABRIC_STREAMS_MAX 16
 
-/* with: a fabric whose registered memory is this one's too, and which outlives it; NULL: it has its
- * own. NULL: no memory. */
-struct fabric *fabric_new(enum cenote_transport allowed, struct fabric *with);
+/* with: a fabric whose registered memory, devices and settings are this one's too, and which
+ * outlives it; NULL: it has its own. NULL: no memory. */
+struct fabric *fabric_new(enum cenote_transport allowed, const struct xcopy_settings *settings,
+                          struct fabric *with);
 /* No call may be running, nothing may be held. */
 void fabric_free(struct fabric *f);
 

@@ -29,13 +29,13 @@ static bool progress_lanes(struct transfer *t, uint32_t timeout_ms, bool *active
     return moved;
 }
 
-static void wait_lanes(const struct transfer *t, uint32_t timeout_ms)
+static void wait_lanes(struct transfer *t, uint32_t timeout_ms)
 {
     struct pollfd fds[TRANSFER_LANES_MAX];
     nfds_t n = 0;
     uint64_t now_ms = clock_now_ms(), wait_ms = timeout_ms;
     for (size_t i = 0; i < t->lane_count; i++) {
-        const struct transfer_lane *l = &t->lanes[i];
+        struct transfer_lane *l = &t->lanes[i];
         if (l->state != LANE_RUNS)
             continue;
         uint64_t quiet_ms = now_ms - l->moved_ms;
@@ -43,6 +43,8 @@ static void wait_lanes(const struct transfer *t, uint32_t timeout_ms)
         if (left_ms < wait_ms)
             wait_ms = left_ms;
         fds[n].fd = transfer_poll_fd(l, &fds[n].events);
+        if (fds[n].fd < 0)
+            return;
         n++;
     }
     (void)poll(fds, n, wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms);

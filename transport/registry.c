@@ -36,6 +36,7 @@ struct region {
 
 struct registry {
     const struct xcopy_transport *const *transports;
+    void *contexts[TRANSPORTS_MAX];
     pthread_mutex_t lock;
     pthread_cond_t unpinned;
     uint64_t clock;
@@ -43,26 +44,7 @@ struct registry {
     struct region *regions[CENOTE_BUFFERS_MAX];
 };
 
-struct registry *registry_new(const struct xcopy_transport *const *transports)
-{
-    struct registry *r = calloc(1, sizeof *r);
-
-    if (r == NULL)
-        return NULL;
-    r->transports = transports;
-    pthread_mutex_init(&r->lock, NULL);
-    pthread_cond_init(&r->unpinned, NULL);
-    return r;
-}
-
 /* ---- transports ------------------------------------------------------------------------------ */
-
-static void forget(const struct registry *r, struct region *g, size_t told)
-{
-    while (told-- > 0)
-        if (r->transports[told]->register_memory != NULL)
-            r->transports[told]->forget_memory(g->handles[told]);
-}
 
 static size_t transport_count(const struct registry *r)
 {
@@ -72,14 +54,65 @@ static size_t transport_count(const struct registry *r)
     return n;
 }
 
+static void close_contexts(const struct registry *r, size_t opened)
+{
+    while (opened-- > 0)
+        if (r->transports[opened]->open != NULL)
+            r->transports[opened]->close(r->contexts[opened]);
+}
+
+static int open_contexts(struct registry *r, const struct xcopy_settings *settings)
+{
+    size_t count = transport_count(r);
+    for (size_t i = 0; i < count; i++) {
+        int status = CENOTE_OK;
+        if (r->transports[i]->open != NULL)
+            status = r->transports[i]->open(settings, &r->contexts[i]);
+        if (status != CENOTE_OK) {
+            close_contexts(r, i);
+            return status;
+        }
+    }
+    return CENOTE_OK;
+}
+
+struct registry *registry_new(const struct xcopy_transport *const *transports,
+                              const struct xcopy_settings *settings)
+{
+    struct registry *r = calloc(1, sizeof *r);
+
+    if (r == NULL)
+        return NULL;
+    r->transports = transports;
+    if (open_contexts(r, settings) != CENOTE_OK) {
+        free(r);
+        return NULL;
+    }
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->unpinned, NULL);
+    return r;
+}
+
+void *registry_context(const struct registry *r, size_t i)
+{
+    return r->contexts[i];
+}
+
+static void forget(const struct registry *r, struct region *g, size_t told)
+{
+    while (told-- > 0)
+        if (r->transports[told]->register_memory != NULL)
+            r->transports[told]->forget_memory(r->contexts[told], g->handles[told]);
+}
+
 static int tell(const struct registry *r, struct region *g, enum memory_kind kind)
 {
     size_t count = transport_count(r);
     for (size_t i = 0; i < count; i++) {
         int status = CENOTE_OK;
         if (r->transports[i]->register_memory != NULL)
-            status = r->transports[i]->register_memory((void *)g->begin, g->end - g->begin, kind,
-                                                       &g->handles[i]);
+            status = r->transports[i]->register_memory(r->contexts[i], (void *)g->begin,
+                                                       g->end - g->begin, kind, &g->handles[i]);
         if (status != CENOTE_OK) {
             forget(r, g, i);
             return status;
@@ -94,6 +127,7 @@ void registry_free(struct registry *r)
         forget(r, r->regions[i], transport_count(r));
         free(r->regions[i]);
     }
+    close_contexts(r, transport_count(r));
     pthread_cond_destroy(&r->unpinned);
     pthread_mutex_destroy(&r->lock);
     free(r);
@@ -105,6 +139,9 @@ void registry_abandon(struct registry *r)
         return; /* another thread was in the middle of a change, and doesn't exist here */
     for (size_t i = 0; i < r->count; i++)
         free(r->regions[i]);
+    for (size_t i = 0; i < transport_count(r); i++)
+        if (r->transports[i]->open != NULL)
+            r->transports[i]->abandon_context(r->contexts[i]);
     free(r);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Registered memory of one fabric, by address. Thread-safe.
+ * What all fabrics of a client have in common: the transports' contexts, and registered memory by
+ * address. Thread-safe.
  *
  * A transfer finds the registrations that its pieces lie in and pins them for as long as it runs.
  * Transports that must know memory beforehand are told of it through their ops. An empty registry
@@ -15,12 +16,17 @@
 
 struct registry;
 
-/* Told of memory: these transports, NULL at the end. NULL: no memory. */
-struct registry *registry_new(const struct xcopy_transport *const *transports);
+/* Opens these transports, NULL at the end, and tells them of memory. NULL: no memory, or settings
+ * that one of them refuses. */
+struct registry *registry_new(const struct xcopy_transport *const *transports,
+                              const struct xcopy_settings *settings);
 /* Nothing may be pinned. */
 void registry_free(struct registry *r);
 /* In a forked child: gives back what is the child's own. */
 void registry_abandon(struct registry *r);
+
+/* The context of the i-th transport. */
+void *registry_context(const struct registry *r, size_t i);
 
 /* As cenote_buffer_register(). */
 int registry_add(struct registry *r, void *addr, size_t len_bytes, enum memory_kind kind,

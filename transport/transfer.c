@@ -186,9 +186,9 @@ bool transfer_progress(struct transfer *t, struct transfer_lane *l, uint64_t now
     return moved;
 }
 
-int transfer_poll_fd(const struct transfer_lane *l, short *events)
+int transfer_poll_fd(struct transfer_lane *l, short *events)
 {
-    const struct xcopy_channel *c = l->link->channel;
+    struct xcopy_channel *c = l->link->channel;
     *events = 0;
     return l->sliced ? -1 : c->transport->poll_fd(c, events);
 }

@@ -31,7 +31,7 @@ struct transfer_lane {
 
     /* The driver's, for whatever it wants. */
     void *owner, *place;
-    bool ready;
+    bool ready, waits;
     struct transfer_lane *next, *prev;
     size_t index;
 };
@@ -62,8 +62,9 @@ void transfer_refuse(struct transfer *t, struct transfer_lane *l, int status);
  * transferred, on a channel that was dead when it was lent, get another one, once: the lane then
  * waits again. */
 bool transfer_progress(struct transfer *t, struct transfer_lane *l, uint64_t now_ms);
-/* What to poll(2) for before the next progress of a lane that runs; -1: nothing, go on at once. */
-int transfer_poll_fd(const struct transfer_lane *l, short *events);
+/* Right before poll(2): what to wait for before the next progress of a lane that runs; -1: nothing,
+ * go on at once. */
+int transfer_poll_fd(struct transfer_lane *l, short *events);
 
 /* A lane's, or all, requests fail with the status; no buffer is touched any more. */
 void transfer_cancel_lane(struct transfer *t, struct transfer_lane *l, int status);

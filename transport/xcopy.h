@@ -2,7 +2,7 @@
 /*
  * One-sided copies ("xcopy") between local buffers and extents of donated memory.
  *
- * Two ops tables, one of each for every transport (loop, shm, tcp; rdma and ub later):
+ * Two ops tables, one of each for every transport (loop, shm, rdma, tcp; ub later):
  *   xcopy_transport   the side that copies: a client, over channels to one node each
  *   xcopy_exporter    the side whose memory is copied: a node
  * Generic code sees only this header; transports are found in the table xcopy_transports[].
@@ -100,10 +100,11 @@ struct xcopy_credentials {
 struct xcopy_peer {
     uint64_t node;
     uint64_t boot;
-    char host[XCOPY_HOST_MAX];    /* the kernel's boot id: equal means the same machine */
-    char shm[XCOPY_ENDPOINT_MAX]; /* "unix:PATH" or "unix:@abstract" */
-    char tcp[XCOPY_ENDPOINT_MAX]; /* "host:port" */
-    struct xcopy_exporter *loop;  /* in this very process (tests, simulator); NULL elsewhere */
+    char host[XCOPY_HOST_MAX];     /* the kernel's boot id: equal means the same machine */
+    char shm[XCOPY_ENDPOINT_MAX];  /* "unix:PATH" or "unix:@abstract" */
+    char rdma[XCOPY_ENDPOINT_MAX]; /* "host:port", where queue pairs are agreed upon */
+    char tcp[XCOPY_ENDPOINT_MAX];  /* "host:port" */
+    struct xcopy_exporter *loop;   /* in this very process (tests, simulator); NULL elsewhere */
 };
 
 /* ---- the side that copies ------------------------------------------------------------------ */
@@ -113,6 +114,25 @@ struct xcopy_peer {
 struct xcopy_channel {
     const struct xcopy_transport *transport;
     uint64_t node;
+    uint32_t spin_us; /* after progress() that moved nothing: how long calling it again is likely to
+                       * be cheaper than poll(2). The transport adapts it; 0: never. */
+};
+
+/* What a process may say about transports; the text stays the caller's. */
+struct xcopy_settings {
+    const char *rdma; /* as cenoted's --rdma (rdma/settings.h); NULL: "auto" */
+};
+
+/* What one end uses of its devices, for status and metrics. */
+#define XCOPY_RAILS_MAX 8u
+#define XCOPY_RAIL_TEXT 128u
+struct xcopy_report {
+    uint32_t rail_count;
+    char rails[XCOPY_RAILS_MAX][XCOPY_RAIL_TEXT]; /* device, port, GID and state of each */
+    uint64_t connections, queue_pairs, regions;   /* now */
+    uint64_t errors;                              /* completions that told of one, ever */
+    uint64_t fenced;                              /* queue pairs that fences ended, ever */
+    uint64_t rails_lost;                          /* failovers, and devices that went, ever */
 };
 
 enum xcopy_caps {
@@ -128,14 +148,23 @@ struct xcopy_transport {
     enum cenote_transport id;
     unsigned caps;
 
+    /* What the channels of one client have in common, devices and memory: the first argument of
+     * the operations that take one. All three NULL: nothing, and that argument is NULL. open() is
+     * cheap and looks for no device: CENOTE_OK, CENOTE_INVALID (settings), CENOTE_NO_MEMORY.
+     * close(): no channel is open, no memory registered. abandon_context(): in a forked child. */
+    int (*open)(const struct xcopy_settings *settings, void **context);
+    void (*close)(void *context);
+    void (*abandon_context)(void *context);
+
     /* Could this peer be reached from this process? Cheap; connect() may fail all the same. */
-    bool (*reaches)(const struct xcopy_peer *peer);
+    bool (*reaches)(void *context, const struct xcopy_peer *peer);
     /* CENOTE_OK, CENOTE_NODE_DOWN, CENOTE_TIMED_OUT, CENOTE_DENIED, CENOTE_OLD_BOOT (the node has
      * another boot than the peer says), CENOTE_VERSION, CENOTE_PROTOCOL, CENOTE_LIMIT (the node has
      * too many connections), CENOTE_NOT_SUPPORTED (not between these two processes: try another
      * transport), CENOTE_NO_MEMORY. */
-    int (*connect)(const struct xcopy_peer *peer, const struct xcopy_credentials *who,
-                   uint32_t timeout_ms, struct xcopy_channel **out);
+    int (*connect)(void *context, const struct xcopy_peer *peer,
+                   const struct xcopy_credentials *who, uint32_t timeout_ms,
+                   struct xcopy_channel **out);
     /* Nothing may be in flight: cancel() first; and nothing may be held. */
     void (*disconnect)(struct xcopy_channel *c);
 
@@ -147,16 +176,17 @@ struct xcopy_transport {
     /* Memory was registered that requests will use, on any channel; *handle is the transport's.
      * CENOTE_OK, CENOTE_NO_MEMORY, CENOTE_NOT_SUPPORTED. Any thread. Both NULL: the transport takes
      * memory as it comes. */
-    int (*register_memory)(void *addr, uint64_t len_bytes, enum memory_kind kind, void **handle);
-    void (*forget_memory)(void *handle);
+    int (*register_memory)(void *context, void *addr, uint64_t len_bytes, enum memory_kind kind,
+                           void **handle);
+    void (*forget_memory)(void *context, void *handle);
 
     /* Takes a request; sets its status (in progress, done or failed). Requests of one channel
      * complete in order. A failed request may break the channel: alive() tells. */
     void (*submit)(struct xcopy_channel *c, struct xcopy_req *req);
     /* Moves what can be moved without blocking. Returns whether anything moved. */
     bool (*progress)(struct xcopy_channel *c);
-    /* What to poll(2) for before the next progress() makes sense; -1: nothing. */
-    int (*poll_fd)(const struct xcopy_channel *c, short *events);
+    /* To be called right before poll(2): what to wait for. -1: nothing; progress() has to do. */
+    int (*poll_fd)(struct xcopy_channel *c, short *events);
     /* Completes everything in flight with the given status and breaks the channel. When it returns,
      * no buffer is touched any more. */
     void (*cancel)(struct xcopy_channel *c, int status);
@@ -170,6 +200,9 @@ struct xcopy_transport {
      * CENOTE_DENIED. */
     int (*hold)(struct xcopy_channel *c, struct xcopy_hold *hold);
     void (*unhold)(struct xcopy_channel *c, uint32_t slot);
+
+    /* What the context and its channels use; NULL: nothing worth telling. Any thread. */
+    void (*report)(void *context, struct xcopy_report *out);
 };
 
 /* As the ops; CENOTE_NOT_SUPPORTED by transports that move bytes. */
@@ -229,10 +262,14 @@ struct xcopy_exporter_ops {
     const char *name;
     /* Binds the endpoint and starts the exporter's threads. bound gets the endpoint as clients must
      * use it. CENOTE_OK, CENOTE_INVALID, CENOTE_IO, CENOTE_NO_MEMORY; CENOTE_LOCKED: a writer of an
-     * earlier life may still write to this memory and can't be looked after (gate.slots_dir). */
-    int (*start)(const char *endpoint, const struct xcopy_gate *gate, struct xcopy_exporter **out,
+     * earlier life may still write to this memory and can't be looked after (gate.slots_dir);
+     * CENOTE_NOT_SUPPORTED: this machine lacks what the transport needs, and the settings don't
+     * insist on it. */
+    int (*start)(const char *endpoint, const struct xcopy_gate *gate,
+                 const struct xcopy_settings *settings, struct xcopy_exporter **out,
                  char bound[XCOPY_ENDPOINT_MAX]);
-    /* Serves one more segment from now on. CENOTE_OK or CENOTE_LIMIT. */
+    /* Serves one more segment from now on. CENOTE_OK or CENOTE_LIMIT; CENOTE_NO_MEMORY: devices
+     * can't have it, which was logged with the limit that forbids it. */
     int (*add_segment)(struct xcopy_exporter *e, const struct xcopy_segment *segment);
     /* The gate refuses the session up to the horizon already. Calls done(arg), from any thread and
      * possibly before it returns, once no byte of the session's puts up to the horizon can land:
@@ -246,6 +283,8 @@ struct xcopy_exporter_ops {
     void (*held)(struct xcopy_exporter *e, const struct gva *extents, size_t count, bool *held);
     /* How many holds there are; NULL: none. Call it by xcopy_hold_count(). */
     uint32_t (*hold_count)(struct xcopy_exporter *e);
+    /* What it uses, for status and metrics; NULL: nothing worth telling. Any thread. */
+    void (*report)(struct xcopy_exporter *e, struct xcopy_report *out);
     /* Stops serving, joins the threads, frees. The memory isn't touched any more, but by those who
      * hold a part of it. */
     void (*stop)(struct xcopy_exporter *e);

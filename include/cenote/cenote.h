@@ -73,9 +73,12 @@ struct cenote;
 
 /** How bytes travel. */
 enum cenote_transport {
-    CENOTE_TRANSPORT_AUTO = 0, /**< shm where the node is on this host, tcp otherwise */
-    CENOTE_TRANSPORT_SHM = 1,  /**< shared memory only: nodes elsewhere can't be reached */
-    CENOTE_TRANSPORT_TCP = 2   /**< TCP only */
+    /** shm where the node is on this host, rdma where both sides have devices that reach each
+     * other, tcp otherwise */
+    CENOTE_TRANSPORT_AUTO = 0,
+    CENOTE_TRANSPORT_SHM = 1, /**< shared memory only: nodes elsewhere can't be reached */
+    CENOTE_TRANSPORT_TCP = 2, /**< TCP only */
+    CENOTE_TRANSPORT_RDMA = 3 /**< RDMA only */
 };
 
 /** How much of a value is checked before a get succeeds. */
@@ -98,6 +101,9 @@ struct cenote_options {
     /** Most memory of the lookup cache; 0: 16 MiB, for some 100,000 keys. 1: none, every get
      * asks the service. */
     uint64_t cache_bytes;
+    /** Which RDMA devices to use, and how, as cenoted's --rdma takes it; NULL: what the environment's
+     * CENOTE_RDMA says, then "auto". "none": no RDMA. Copied. */
+    const char *rdma;
 };
 
 /** A key. */

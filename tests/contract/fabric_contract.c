@@ -22,7 +22,7 @@ enum { LEN = 300000, BATCH = 20 };
 static struct fabric *fabric_for(struct rig *r, uint64_t session)
 {
     struct xcopy_credentials who = rig_who(session);
-    struct fabric *f = fabric_new(CENOTE_TRANSPORT_AUTO, NULL);
+    struct fabric *f = fabric_new(CENOTE_TRANSPORT_AUTO, &(struct xcopy_settings){0}, NULL);
     CHECK(f != NULL);
     fabric_set_credentials(f, &who);
     CHECK_STATUS(fabric_set_peer(f, &r->peer), CENOTE_OK);
@@ -139,7 +139,8 @@ static void case_restart(const char *name)
         CHECK_STATUS(run_one(f, &v, XCOPY_WRITE), CENOTE_NODE_DOWN);
     }
     const char *endpoint = r.peer.shm[0] != '\0' ? r.peer.shm : r.peer.tcp;
-    CHECK_STATUS(r.ops->start(endpoint, &r.gate, &r.exporter, bound), CENOTE_OK);
+    CHECK_STATUS(r.ops->start(endpoint, &r.gate, &(struct xcopy_settings){0}, &r.exporter, bound),
+                 CENOTE_OK);
     CHECK_STATUS(r.ops->add_segment(r.exporter, &r.segment), CENOTE_OK);
     if (r.peer.loop != NULL)
         r.peer.loop = r.exporter;
@@ -226,7 +227,8 @@ static void case_choice(const char *name)
         CHECK(fabric_transport_to(f, 1, 2000) == NULL);
     }
     fabric_free(f);
-    f = fabric_new(strcmp(name, "tcp") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP, NULL);
+    f = fabric_new(strcmp(name, "tcp") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP,
+                   &(struct xcopy_settings){0}, NULL);
     CHECK(f != NULL);
     fabric_set_credentials(f, &who);
     CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);

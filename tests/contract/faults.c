@@ -88,7 +88,9 @@ void case_stop_in_flight(struct rig *r)
     half_free(&h);
     rig_fence_free(&f);
     const char *endpoint = r->peer.shm[0] != '\0' ? r->peer.shm : r->peer.tcp;
-    CHECK_STATUS(r->ops->start(endpoint, &r->gate, &r->exporter, bound), CENOTE_OK);
+    CHECK_STATUS(
+        r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){0}, &r->exporter, bound),
+        CENOTE_OK);
     CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
     expect_service(r);
 }

@@ -100,7 +100,9 @@ void rig_start(struct rig *r, const char *name)
     CHECK_STATUS(
         memory_ops_of(MEMORY_HOST)->make(RIG_SEGMENT, &(struct memory_how){0}, &r->segment.memory),
         CENOTE_OK);
-    CHECK_STATUS(r->ops->start(endpoint, &r->gate, &r->exporter, bound), CENOTE_OK);
+    CHECK_STATUS(
+        r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){0}, &r->exporter, bound),
+        CENOTE_OK);
     CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
     r->peer.node = 1;
     r->peer.boot = RIG_BOOT;
@@ -116,7 +118,9 @@ void rig_restart(struct rig *r)
     char bound[XCOPY_ENDPOINT_MAX];
     const char *endpoint = r->peer.shm[0] != '\0' ? r->peer.shm : r->peer.tcp;
     r->ops->stop(r->exporter);
-    CHECK_STATUS(r->ops->start(endpoint, &r->gate, &r->exporter, bound), CENOTE_OK);
+    CHECK_STATUS(
+        r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){0}, &r->exporter, bound),
+        CENOTE_OK);
     CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
     if (r->peer.loop != NULL)
         r->peer.loop = r->exporter;
@@ -190,8 +194,8 @@ struct xcopy_channel *rig_connect(struct rig *r, uint64_t session)
 {
     struct xcopy_channel *c = NULL;
     struct xcopy_credentials who = rig_who(session);
-    CHECK(r->transport->reaches(&r->peer));
-    CHECK_STATUS(r->transport->connect(&r->peer, &who, RIG_TIMEOUT_MS, &c), CENOTE_OK);
+    CHECK(r->transport->reaches(NULL, &r->peer));
+    CHECK_STATUS(r->transport->connect(NULL, &r->peer, &who, RIG_TIMEOUT_MS, &c), CENOTE_OK);
     return c;
 }
 

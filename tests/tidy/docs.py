@@ -66,7 +66,7 @@ def _known_words(tree, headers):
         known.update(re.findall(r"\b(cenote_\w+)\s*\(", cscan.code(text)))
         known.update(re.findall(r"\b(CENOTE_[A-Z0-9_]+)\s*=", text))
         known.update("CENOTE_" + status for status in re.findall(r"^\s*X\((\w+),", text, re.M))
-    return known | {"CENOTE_META"}  # an environment variable
+    return known | {"CENOTE_META", "CENOTE_RDMA"}  # environment variables
 
 
 def _start_of_block(lines, row):

@@ -269,8 +269,9 @@ static uint32_t loop_hold_count(struct xcopy_exporter *exporter)
 
 /* ---- channels -------------------------------------------------------------------------------- */
 
-static bool loop_reaches(const struct xcopy_peer *peer)
+static bool loop_reaches(void *context, const struct xcopy_peer *peer)
 {
+    (void)context;
     return peer->loop != NULL;
 }
 
@@ -290,9 +291,11 @@ static struct loop_exporter *exporter_find(const struct xcopy_exporter *address)
     return e;
 }
 
-static int loop_connect(const struct xcopy_peer *peer, const struct xcopy_credentials *who,
-                        uint32_t timeout_ms, struct xcopy_channel **out)
+static int loop_connect(void *context, const struct xcopy_peer *peer,
+                        const struct xcopy_credentials *who, uint32_t timeout_ms,
+                        struct xcopy_channel **out)
 {
+    (void)context;
     (void)timeout_ms;
     int status = CENOTE_NODE_DOWN;
     struct loop_copy visit = {0};
@@ -342,7 +345,7 @@ static bool loop_progress(struct xcopy_channel *c)
     return false;
 }
 
-static int loop_poll_fd(const struct xcopy_channel *c, short *events)
+static int loop_poll_fd(struct xcopy_channel *c, short *events)
 {
     (void)c;
     *events = 0;
@@ -384,8 +387,10 @@ const struct xcopy_transport xcopy_loop = {
 /* ---- the exporter ---------------------------------------------------------------------------- */
 
 static int loop_start(const char *endpoint, const struct xcopy_gate *gate,
-                      struct xcopy_exporter **out, char bound[XCOPY_ENDPOINT_MAX])
+                      const struct xcopy_settings *settings, struct xcopy_exporter **out,
+                      char bound[XCOPY_ENDPOINT_MAX])
 {
+    (void)settings;
     (void)endpoint;
     struct loop_exporter *e = calloc(1, sizeof *e);
     if (e == NULL)

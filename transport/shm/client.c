@@ -207,7 +207,7 @@ static bool shm_progress(struct xcopy_channel *c)
     return false;
 }
 
-static int shm_poll_fd(const struct xcopy_channel *c, short *events)
+static int shm_poll_fd(struct xcopy_channel *c, short *events)
 {
     (void)c;
     *events = 0;
@@ -227,8 +227,9 @@ static bool shm_alive(const struct xcopy_channel *c)
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
-static bool shm_reaches(const struct xcopy_peer *peer)
+static bool shm_reaches(void *context, const struct xcopy_peer *peer)
 {
+    (void)context;
     char host[XCOPY_HOST_MAX];
     if (peer->shm[0] == '\0' || peer->host[0] == '\0')
         return false;
@@ -305,9 +306,11 @@ static int introduce(struct shm_channel *ch, const struct xcopy_peer *peer,
     return status;
 }
 
-static int shm_connect(const struct xcopy_peer *peer, const struct xcopy_credentials *who,
-                       uint32_t timeout_ms, struct xcopy_channel **out)
+static int shm_connect(void *context, const struct xcopy_peer *peer,
+                       const struct xcopy_credentials *who, uint32_t timeout_ms,
+                       struct xcopy_channel **out)
 {
+    (void)context;
     struct endpoint e;
     uint64_t deadline_ms = clock_now_ms() + timeout_ms;
     if (endpoint_parse(peer->shm, &e) != CENOTE_OK || !endpoint_is_unix(&e))

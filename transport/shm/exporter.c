@@ -247,8 +247,10 @@ static void close_sockets(struct shm_exporter *e)
 }
 
 static int shm_start(const char *endpoint, const struct xcopy_gate *gate,
-                     struct xcopy_exporter **out, char bound[XCOPY_ENDPOINT_MAX])
+                     const struct xcopy_settings *settings, struct xcopy_exporter **out,
+                     char bound[XCOPY_ENDPOINT_MAX])
 {
+    (void)settings;
     struct shm_exporter *e = calloc(1, sizeof *e);
     if (e == NULL)
         return CENOTE_NO_MEMORY;

@@ -92,7 +92,7 @@ static bool tcp_progress(struct xcopy_channel *c)
     return sent || received;
 }
 
-static int tcp_poll_fd(const struct xcopy_channel *c, short *events)
+static int tcp_poll_fd(struct xcopy_channel *c, short *events)
 {
     const struct tcp_channel *ch = channel_const(c);
     *events = 0;
@@ -120,8 +120,9 @@ static bool tcp_alive(const struct xcopy_channel *c)
            (errno == EAGAIN || errno == EINTR);
 }
 
-static bool tcp_reaches(const struct xcopy_peer *peer)
+static bool tcp_reaches(void *context, const struct xcopy_peer *peer)
 {
+    (void)context;
     return peer->tcp[0] != '\0';
 }
 
@@ -131,9 +132,11 @@ static void tcp_disconnect(struct xcopy_channel *c)
     free(channel_of(c));
 }
 
-static int tcp_connect(const struct xcopy_peer *peer, const struct xcopy_credentials *who,
-                       uint32_t timeout_ms, struct xcopy_channel **out)
+static int tcp_connect(void *context, const struct xcopy_peer *peer,
+                       const struct xcopy_credentials *who, uint32_t timeout_ms,
+                       struct xcopy_channel **out)
 {
+    (void)context;
     struct endpoint e;
     struct hello_answer answer;
     uint64_t deadline_ms = clock_now_ms() + timeout_ms;

@@ -125,8 +125,10 @@ static int start_loops(struct tcp_server *s)
 }
 
 static int tcp_start(const char *endpoint, const struct xcopy_gate *gate,
-                     struct xcopy_exporter **out, char bound[XCOPY_ENDPOINT_MAX])
+                     const struct xcopy_settings *settings, struct xcopy_exporter **out,
+                     char bound[XCOPY_ENDPOINT_MAX])
 {
+    (void)settings;
     struct tcp_server *s = calloc(1, sizeof *s);
     if (s == NULL)
         return CENOTE_NO_MEMORY;

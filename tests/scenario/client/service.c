@@ -54,8 +54,8 @@ static void start_nodes(struct service *s)
             .incarnation = i + 11,
             .memory = {.base = s->pool.memory[i], .len_bytes = FAKE_NODE_BYTES, .fd = -1}};
 
-        CHECK(xcopy_tcp_exporter.start("127.0.0.1:0", &gate, &s->exporters[i], s->tcp[i]) ==
-              CENOTE_OK);
+        CHECK(xcopy_tcp_exporter.start("127.0.0.1:0", &gate, &(struct xcopy_settings){0},
+                                       &s->exporters[i], s->tcp[i]) == CENOTE_OK);
         CHECK(xcopy_tcp_exporter.add_segment(s->exporters[i], &segment) == CENOTE_OK);
     }
 }

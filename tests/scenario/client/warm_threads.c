@@ -378,7 +378,7 @@ int main(int argc, char **argv)
     if (argc != 2)
         return 2;
     rig_start(&rig, argv[1]);
-    fabric = fabric_new(CENOTE_TRANSPORT_AUTO, NULL);
+    fabric = fabric_new(CENOTE_TRANSPORT_AUTO, &(struct xcopy_settings){0}, NULL);
     env.map = map;
     env.slow = slow_new();
     env.cache = cache_new(CACHE_BYTES);

@@ -12,9 +12,9 @@
 static unsigned told, forgotten;
 static int tell_status;
 
-static int tell(void *addr, uint64_t len_bytes, enum memory_kind kind, void **handle)
+static int tell(void *context, void *addr, uint64_t len_bytes, enum memory_kind kind, void **handle)
 {
-    cr_assert(addr && len_bytes > 0 && kind == MEMORY_HOST);
+    cr_assert(!context && addr && len_bytes > 0 && kind == MEMORY_HOST);
     if (tell_status != CENOTE_OK)
         return tell_status;
     told++;
@@ -22,8 +22,9 @@ static int tell(void *addr, uint64_t len_bytes, enum memory_kind kind, void **ha
     return CENOTE_OK;
 }
 
-static void forget(void *handle)
+static void forget(void *context, void *handle)
 {
+    cr_assert_null(context);
     cr_assert_eq(handle, &told);
     forgotten++;
 }
@@ -39,7 +40,7 @@ static uint8_t memory[16 * PAGE];
 
 static void begin(void)
 {
-    r = registry_new(transports);
+    r = registry_new(transports, &(struct xcopy_settings){0});
     cr_assert_not_null(r);
 }
 
