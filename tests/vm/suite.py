@@ -35,7 +35,7 @@ class Test:
 
 GROUPS = {
     "rdma": (
-        Test("contract_tcp", "one", (BIN / "contract_tcp", "tcp")),
+        Test("contract_tcp", "one", (BIN / "contract_tcp", "tcp", "sizes", "scattered")),
     ),
 }
 
