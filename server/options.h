@@ -18,6 +18,8 @@ struct options {
     char *meta;
     char *data_dir;
     char *data_listen;
+    char *rdma;
+    char *rdma_listen; /* never empty */
     char *advertise;
     char *shm_dir;
     char *node_name;
