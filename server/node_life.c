@@ -50,7 +50,12 @@ static int advertise(char endpoint[XCOPY_ENDPOINT_MAX], const char *host)
     return CENOTE_OK;
 }
 
-/* What this machine can't do, and nobody insists on, is left out. */
+/* May it be left out? Why it has to be was logged. */
+static bool dispensable(const struct node_life_options *o, enum node_way way, int status)
+{
+    return status == CENOTE_NOT_SUPPORTED || (status == CENOTE_NO_MEMORY && !o->needed[way]);
+}
+
 static int start_exporter(struct node_life *l, const struct node_life_options *o, enum node_way way)
 {
     struct xcopy_gate gate = *node_gate(l->node);
@@ -58,8 +63,7 @@ static int start_exporter(struct node_life *l, const struct node_life_options *o
     struct way *w = &l->ways[way];
     gate.slots_dir = l->slots_dir;
     int status = ops->start(o->endpoints[way], &gate, &o->settings, &w->exporter, w->endpoint);
-    if (status == CENOTE_NOT_SUPPORTED) {
-        log_info("node", "clients don't reach this node by %s", ops->name);
+    if (dispensable(o, way, status)) {
         *w = (struct way){0};
         return CENOTE_OK;
     }

@@ -68,6 +68,7 @@ static int begin_life(struct node_role *r)
     struct node_life_options options = {
         .memory = r->memory,
         .endpoints = {[NODE_BY_SHM] = r->shm_endpoint, [NODE_BY_TCP] = o->data_listen},
+        .needed = {[NODE_BY_SHM] = true, [NODE_BY_TCP] = true},
         .settings = {.rdma = o->rdma},
         .advertise = o->advertise,
         .highest_reign = r->highest_reign,
