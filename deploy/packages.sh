@@ -4,7 +4,7 @@
 # Usage: deploy/packages.sh build|test
 set -eu
 
-build="gcc cmake ninja-build pkg-config libevent-dev libmsgpack-dev liblmdb-dev libsodium-dev libxxhash-dev libjansson-dev"
+build="gcc cmake ninja-build pkg-config libevent-dev libmsgpack-dev liblmdb-dev libsodium-dev libxxhash-dev libjansson-dev libibverbs-dev"
 tests="$build g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3 python3-msgpack python3-xxhash git debootstrap"
 
 case "${1:-}" in
