@@ -14,11 +14,13 @@
 #include "transport/base/endpoint.h"
 #include "transport/base/sums.h"
 #include "transport/memory.h"
+#include "transport/rdma/settings.h"
 
 #define HOUR_MS         3600000u
 #define SEGMENT_MIN     (UINT64_C(1) << 20)
 #define SEGMENT_MAX     (UINT64_C(1) << 46) /* 64 TiB */
 #define NUMA_NODE_LIMIT 1024
+#define RDMA_ERROR_MAX  256
 
 static_assert(OPTIONS_SEGMENTS_MAX <= SEGMENTS_MAX, "a node joins with all its segments");
 static_assert(MEMORY_PAGES_THP == 0 && MEMORY_PAGES_1G == 3, "--huge-pages gives memory_pages");
@@ -65,8 +67,9 @@ static const struct config_option table[] = {
      NULL, 0, 0},
     {"rdma", CONFIG_STRING, FIELD(rdma), "auto", "TEXT",
      "RDMA devices of the node: auto, none, or those that are named (mlx5_0:1/3, with port and GID "
-     "index if need be), followed by settings: rails, gid, ipv, tc, sl, hops, mtu, timeout, retry, "
-     "depth, qps (rails=2,tc=106).",
+     "index if need be); then settings, if any: rails=2,tc=106 (rails, gid, ipv, tc, sl, pkey, "
+     "hops, "
+     "mtu, timeout, retry, depth, qps).",
      NULL, 0, 0},
     {"rdma-listen", CONFIG_STRING, FIELD(rdma_listen), "", "ENDPOINT",
      "Endpoint of the node where clients agree upon RDMA (default: the host of --data-listen, and "
@@ -227,6 +230,13 @@ static int default_rdma_listen(struct options *o)
 
 static int check_rdma(struct options *o, char *error, size_t error_size)
 {
+    struct rdma_settings settings;
+    char why[RDMA_ERROR_MAX];
+    if (rdma_settings_parse(o->rdma, &settings, why, sizeof why) != CENOTE_OK) {
+        snprintf(error, error_size, "--rdma: %s", why);
+        return CENOTE_INVALID;
+    }
+    o->rdma_named = settings.named_count > 0;
     if (strncmp(o->rdma_listen, "unix:", 5) == 0) {
         snprintf(error, error_size, "--rdma-listen: '%s' has no host and port", o->rdma_listen);
         return CENOTE_INVALID;

@@ -20,6 +20,7 @@ struct options {
     char *data_listen;
     char *rdma;
     char *rdma_listen; /* never empty */
+    bool rdma_named;   /* --rdma names devices, and insists on them */
     char *advertise;
     char *shm_dir;
     char *node_name;
