@@ -28,6 +28,7 @@ static const struct {
     bool advertised; /* by a host that other machines reach */
 } exporters[NODE_WAYS] = {
     [NODE_BY_SHM] = {&xcopy_shm_exporter, false},
+    [NODE_BY_RDMA] = {&xcopy_rdma_exporter, true},
     [NODE_BY_TCP] = {&xcopy_tcp_exporter, true},
 };
 
@@ -41,8 +42,7 @@ static int advertise(char endpoint[XCOPY_ENDPOINT_MAX], const char *host)
     if (host[0] == '\0')
         return CENOTE_OK;
     if (strncmp(endpoint, "unix:", 5) == 0 || !colon) {
-        log_error("node", "--advertise goes with a host and port in --data-listen, not with %s",
-                  endpoint);
+        log_error("node", "--advertise goes with a host and port, not with %s", endpoint);
         return CENOTE_INVALID;
     }
     snprintf(port, sizeof port, "%s", colon + 1);

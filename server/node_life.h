@@ -14,7 +14,7 @@
 struct node_life;
 
 /* How clients reach a node. */
-enum node_way { NODE_BY_SHM, NODE_BY_TCP, NODE_WAYS };
+enum node_way { NODE_BY_SHM, NODE_BY_RDMA, NODE_BY_TCP, NODE_WAYS };
 
 struct node_life_options {
     struct node_memory_options memory;

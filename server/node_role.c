@@ -67,8 +67,10 @@ static int begin_life(struct node_role *r)
     const struct options *o = r->options;
     struct node_life_options options = {
         .memory = r->memory,
-        .endpoints = {[NODE_BY_SHM] = r->shm_endpoint, [NODE_BY_TCP] = o->data_listen},
-        .needed = {[NODE_BY_SHM] = true, [NODE_BY_TCP] = true},
+        .endpoints = {[NODE_BY_SHM] = r->shm_endpoint,
+                      [NODE_BY_RDMA] = o->rdma_listen,
+                      [NODE_BY_TCP] = o->data_listen},
+        .needed = {[NODE_BY_SHM] = true, [NODE_BY_RDMA] = o->rdma_named, [NODE_BY_TCP] = true},
         .settings = {.rdma = o->rdma},
         .advertise = o->advertise,
         .highest_reign = r->highest_reign,
@@ -81,6 +83,7 @@ static int begin_life(struct node_role *r)
     struct member_env env = member_env;
     env.arg = r;
     snprintf(r->who.shm, sizeof r->who.shm, "%s", node_life_endpoint(r->life, NODE_BY_SHM));
+    snprintf(r->who.rdma, sizeof r->who.rdma, "%s", node_life_endpoint(r->life, NODE_BY_RDMA));
     snprintf(r->who.tcp, sizeof r->who.tcp, "%s", node_life_endpoint(r->life, NODE_BY_TCP));
     r->member = member_new(&env, &r->who, node_life_node(r->life));
     if (!r->member) {

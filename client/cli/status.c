@@ -94,9 +94,9 @@ static void print_rdma(const json_t *r)
     json_array_foreach(json_object_get(r, "rails"), i, rail)
     {
         printf("%s%s", separator, json_string_value(rail));
-        separator = ", ";
+        separator = "; ";
     }
-    printf("; %" PRIu64 " queue pairs, %" PRIu64 " regions, %" PRIu64 " errors",
+    printf("%s%" PRIu64 " queue pairs, %" PRIu64 " regions, %" PRIu64 " errors", separator,
            number(r, "queue_pairs"), number(r, "regions"), number(r, "errors"));
     if (number(r, "fenced") > 0)
         printf(", %" PRIu64 " fenced", number(r, "fenced"));
