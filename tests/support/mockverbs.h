@@ -69,7 +69,8 @@ void mock_raise_queue_pair(struct ibv_qp *qp, enum ibv_event_type type);
  * active fail as unanswered. */
 void mock_set_port_state(struct mock_device *device, int port, enum ibv_port_state state);
 /* The device is taken away: it is no longer listed, tells of it, and every verb fails with EIO.
- * Requests in flight complete as flushed, or never (told: false). */
+ * Requests in flight complete as flushed, or never (told: false). What queue pairs it had can't be
+ * destroyed before the event has been taken: until then nobody knows that they are no more. */
 void mock_remove(struct mock_device *device, bool told);
 /* Nobody answers at the device's queue pairs any more (or again). */
 void mock_silence(struct mock_device *device, bool silent);
@@ -124,6 +125,7 @@ enum mock_verb {
     MOCK_CREATE_CQ,
     MOCK_CREATE_QP,
     MOCK_MODIFY_QP,
+    MOCK_DESTROY_QP, /* it stays */
     MOCK_POST_SEND,
     MOCK_POLL_CQ,
     MOCK_REQ_NOTIFY_CQ,

@@ -281,7 +281,15 @@ int mock_destroy_qp(struct ibv_qp *verbs)
 {
     struct mock_qp *qp = qp_at(verbs);
     struct mock_hardware *h = mock_hardware_of(verbs->context);
+    struct mock_mailbox *events = &((struct mock_context *)(void *)verbs->context)->mailbox;
+    int planned = mock_verb_fails(NULL, MOCK_DESTROY_QP);
+    if (planned != 0)
+        return planned;
     pthread_rwlock_wrlock(&mock_world.lock);
+    if (h->removed && mock_mailbox_has(events, IBV_EVENT_DEVICE_FATAL)) {
+        pthread_rwlock_unlock(&mock_world.lock);
+        return EIO;
+    }
     mock_leave_strays(qp);
     mock_landings_drop(qp);
     take_out(qp);
@@ -290,7 +298,7 @@ int mock_destroy_qp(struct ibv_qp *verbs)
     ((struct mock_cq *)(void *)verbs->send_cq)->children--;
     ((struct mock_cq *)(void *)verbs->recv_cq)->children--;
     mock_world.counts.qps--;
-    mock_mailbox_forget(&((struct mock_context *)(void *)verbs->context)->mailbox, qp);
+    mock_mailbox_forget(events, qp);
     if (!h->shown.keeps_completions) {
         mock_cq_purge((struct mock_cq *)(void *)verbs->send_cq, verbs->qp_num);
         mock_cq_purge((struct mock_cq *)(void *)verbs->recv_cq, verbs->qp_num);

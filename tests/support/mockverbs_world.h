@@ -40,6 +40,8 @@ void mock_mailbox_put(struct mock_mailbox *box, const struct mock_note *note);
  * holds it for writing finds a note either waiting or counted as taken. */
 int mock_mailbox_take(struct mock_mailbox *box, struct mock_note *out);
 void mock_mailbox_forget(struct mock_mailbox *box, const void *subject);
+/* An event that nobody has taken yet. */
+bool mock_mailbox_has(struct mock_mailbox *box, enum ibv_event_type type);
 
 struct mock_hardware {
     struct mock_device shown; /* first: what tests see */

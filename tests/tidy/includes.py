@@ -41,7 +41,7 @@ THIRD_PARTY = (
     (r"(infiniband|rdma)/", ("transport/rdma",)),
     (r"(ub/|urma)", ("transport/ub",)),
     (r"cuda", ("transport",)),
-    (r"event2/", ("transport/rpc", "transport/tcp", "server", "server/http")),
+    (r"event2/", ("transport/rpc", "transport/tcp", "transport/rdma", "server", "server/http")),
     (r"lmdb\.h$", ("meta/store", "bench")),  # measured by itself, too
     (r"msgpack", ("transport/wire",)),
     (r"(xxhash|xxh_|xxh3|sodium)", ("transport/base",)),
