@@ -59,7 +59,7 @@
 #define CHANNEL_JOBS   64u  /* a power of two */
 #define CHANNEL_STAGES 64u  /* slots of bounce memory at a time */
 #define CHANNEL_CHAIN  32u  /* work requests posted at once */
-#define CHANNEL_PIECES 128u /* of all work requests of a chain */
+#define CHANNEL_PIECES 256u /* of all work requests of a chain */
 #define CHANNEL_POLL   16u  /* completions taken at once */
 
 /* Longest message, and how often a completion is asked for. */
