@@ -216,6 +216,7 @@ struct rdma_channel {
 
     /* rails */
     unsigned rail_count, rails_live;
+    unsigned rails_begun; /* as many lived when the channel was made */
     struct channel_rail *rails;
 
     /* the set-up connection (control.c) */

@@ -317,7 +317,7 @@ Test(channel_errors, connect__link_down)
     rig_disconnect(r.c);
     r.c = rig_connect(&r.node, 1);
     r.ch = (struct rdma_channel *)r.c;
-    cr_assert_eq(r.ch->rail_count, 1);
+    cr_assert_eq(r.ch->rails_live, 1);
     cr_assert(r.c->transport->alive(r.c));
     struct xcopy_req get = channelvalue_read(&x);
     CHECK_STATUS(rig_run(r.c, &get), CENOTE_OK);
