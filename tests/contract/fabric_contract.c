@@ -22,8 +22,9 @@ enum { LEN = 300000, BATCH = 20 };
 static struct fabric *fabric_for(struct rig *r, uint64_t session)
 {
     struct xcopy_credentials who = rig_who(session);
-    struct fabric *f = fabric_new(CENOTE_TRANSPORT_AUTO, &(struct xcopy_settings){0}, NULL);
-    CHECK(f != NULL);
+    const struct xcopy_settings settings = {0};
+    struct fabric *f;
+    CHECK_STATUS(fabric_new(CENOTE_TRANSPORT_AUTO, &settings, NULL, &f), CENOTE_OK);
     fabric_set_credentials(f, &who);
     CHECK_STATUS(fabric_set_peer(f, &r->peer), CENOTE_OK);
     return f;
@@ -221,9 +222,9 @@ static void case_choice(const char *name)
         CHECK(fabric_transport_to(f, 1, 2000) == NULL);
     }
     fabric_free(f);
-    f = fabric_new(strcmp(name, "tcp") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP,
-                   &(struct xcopy_settings){0}, NULL);
-    CHECK(f != NULL);
+    CHECK_STATUS(fabric_new(strcmp(name, "tcp") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP,
+                            &(struct xcopy_settings){0}, NULL, &f),
+                 CENOTE_OK);
     fabric_set_credentials(f, &who);
     CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
     CHECK(fabric_transport_to(f, 1, 2000) == NULL);
