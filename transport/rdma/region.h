@@ -24,15 +24,21 @@ enum rdma_access {
 struct rdma_region;
 
 /* Registers memory with every device. dmabuf_fd: device memory by its dma-buf from offset 0 on,
- * base is then only what requests call it; -1: memory of this process. CENOTE_OK; CENOTE_NO_MEMORY:
- * logged with the limit of locked memory and how much is wanted, when that is the cause (log_limit
- * false:
- * the caller has another way, nothing is logged); CENOTE_BAD_ADDRESS, CENOTE_NOT_SUPPORTED (dma-
- * buf), CENOTE_NODE_DOWN (every device is lost). A lost device has no keys. */
+ * base is then only what requests call it; -1: memory of this process. A lost device has no keys.
+ * CENOTE_OK; CENOTE_NO_MEMORY: devices can't have it, which was logged with the limit of locked
+ * memory and how much is wanted, when that is the cause; CENOTE_BAD_ADDRESS: logged;
+ * CENOTE_NOT_SUPPORTED (dma-buf); CENOTE_NODE_DOWN (every device is lost). log_limit false: the
+ * caller has another way, nothing is logged. */
 int rdma_region_make(const struct rdma_devices *devices, void *base, uint64_t len_bytes,
                      enum rdma_access access, int dmabuf_fd, bool log_limit,
                      struct rdma_region **out);
+/* The same in pieces of another length. */
+int rdma_region_make_pieces(const struct rdma_devices *devices, void *base, uint64_t len_bytes,
+                            enum rdma_access access, int dmabuf_fd, bool log_limit,
+                            uint64_t piece_bytes, struct rdma_region **out);
 void rdma_region_free(struct rdma_region *r);
+/* In a forked child: the devices keep what is the parent's. */
+void rdma_region_abandon(struct rdma_region *r);
 
 uint32_t rdma_region_pieces(const struct rdma_region *r);
 /* The piece's keys at a device, and what part of the region it is. False: that device has none. */
@@ -44,5 +50,9 @@ bool rdma_region_key(const struct rdma_region *r, unsigned device, uint32_t piec
                      struct rdma_key *out);
 /* The piece that has this offset. */
 uint32_t rdma_region_piece_at(const struct rdma_region *r, uint64_t offset);
+/* The local key at a device for an address in the region. Shortens *len to what lies in the same
+ * piece. False: that device has none. */
+bool rdma_region_local(const struct rdma_region *r, unsigned device, const void *addr,
+                       uint64_t *len, uint32_t *lkey);
 
 #endif

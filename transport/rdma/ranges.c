@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/rdma/ranges.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_CAPACITY 64u
+
+bool rdma_ranges_reserve(struct rdma_ranges *t)
+{
+    if (t->count < t->capacity)
+        return true;
+    size_t capacity = t->capacity == 0 ? FIRST_CAPACITY : 2 * t->capacity;
+    struct rdma_place *at = realloc(t->at, capacity * sizeof *at);
+    if (at == NULL)
+        return false;
+    t->at = at;
+    t->capacity = capacity;
+    return true;
+}
+
+size_t rdma_ranges_before(const struct rdma_ranges *t, uintptr_t addr)
+{
+    size_t low = 0, high = t->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (t->at[middle].begin < addr)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void reach_from(struct rdma_ranges *t, size_t i)
+{
+    uintptr_t reach = i > 0 ? t->at[i - 1].reach : 0;
+
+    for (; i < t->count; i++) {
+        if (reach < t->at[i].range->end)
+            reach = t->at[i].range->end;
+        t->at[i].reach = reach;
+    }
+}
+
+void rdma_ranges_insert(struct rdma_ranges *t, struct rdma_range *range)
+{
+    size_t i = rdma_ranges_before(t, range->begin);
+
+    assert(t->count < t->capacity && range->begin < range->end);
+    memmove(&t->at[i + 1], &t->at[i], (t->count - i) * sizeof t->at[0]);
+    t->at[i] = (struct rdma_place){.begin = range->begin, .range = range};
+    t->count++;
+    reach_from(t, i);
+}
+
+void rdma_ranges_remove(struct rdma_ranges *t, const struct rdma_range *range)
+{
+    size_t i = rdma_ranges_before(t, range->begin);
+
+    while (t->at[i].range != range) {
+        i++;
+        assert(i < t->count);
+    }
+    t->count--;
+    memmove(&t->at[i], &t->at[i + 1], (t->count - i) * sizeof t->at[0]);
+    reach_from(t, i);
+}
+
+struct rdma_range *rdma_ranges_around(const struct rdma_ranges *t, uintptr_t addr, uintptr_t *next)
+{
+    size_t i = addr == UINTPTR_MAX ? t->count : rdma_ranges_before(t, addr + 1);
+
+    *next = i < t->count ? t->at[i].begin : UINTPTR_MAX;
+    for (; i > 0 && t->at[i - 1].reach > addr; i--)
+        if (t->at[i - 1].range->end > addr)
+            return t->at[i - 1].range;
+    return NULL;
+}
+
+void rdma_ranges_free(struct rdma_ranges *t)
+{
+    free(t->at);
+    *t = (struct rdma_ranges){0};
+}
