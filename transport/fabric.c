@@ -169,31 +169,33 @@ static void close_links(struct fabric *f, struct fabric_link *closing)
 
 /* ---- the fabric ------------------------------------------------------------------------------ */
 
-static void drop_registry(struct fabric *f)
-{
-    if (f->registry != NULL && !f->borrowed)
-        registry_free(f->registry);
-}
-
-struct fabric *fabric_new(enum cenote_transport allowed, const struct xcopy_settings *settings,
-                          struct fabric *with)
+int fabric_new(enum cenote_transport allowed, const struct xcopy_settings *settings,
+               struct fabric *with, struct fabric **out)
 {
     struct fabric *f = calloc(1, sizeof *f);
+    int status = CENOTE_NO_MEMORY;
     if (f == NULL)
-        return NULL;
-    f->borrowed = with != NULL;
-    f->registry = with != NULL ? with->registry : registry_new(xcopy_transports, settings);
+        return CENOTE_NO_MEMORY;
     f->epoch = epoch_new();
-    if (f->registry == NULL || f->epoch == NULL) {
-        drop_registry(f);
-        if (f->epoch != NULL)
-            epoch_free(f->epoch);
-        free(f);
-        return NULL;
-    }
+    if (f->epoch == NULL)
+        goto free_fabric;
+    f->borrowed = with != NULL;
+    if (f->borrowed)
+        f->registry = with->registry;
+    else
+        status = registry_new(xcopy_transports, settings, &f->registry);
+    if (f->registry == NULL)
+        goto free_epoch;
     f->allowed = allowed;
     pthread_mutex_init(&f->lock, NULL);
-    return f;
+    *out = f;
+    return CENOTE_OK;
+
+free_epoch:
+    epoch_free(f->epoch);
+free_fabric:
+    free(f);
+    return status;
 }
 
 void fabric_free(struct fabric *f)
@@ -206,7 +208,8 @@ void fabric_free(struct fabric *f)
     close_links(f, NULL);
     assert(f->leaving == NULL);
     epoch_free(f->epoch);
-    drop_registry(f);
+    if (!f->borrowed)
+        registry_free(f->registry);
     pthread_mutex_destroy(&f->lock);
     free(f);
 }
@@ -256,6 +259,11 @@ void fabric_abandon(struct fabric *f)
 struct registry *fabric_registry(struct fabric *f)
 {
     return f->registry;
+}
+
+const char *fabric_report(const struct fabric *f, size_t i, struct xcopy_report *out)
+{
+    return registry_report(f->registry, i, out);
 }
 
 int fabric_register(struct fabric *f, void *addr, size_t len_bytes, enum memory_kind kind,

@@ -173,6 +173,16 @@ static enum exporter_step on_close(struct exporter_connection *c, const uint8_t 
     return say_closed(c, q);
 }
 
+/* Of one that isn't there the client will hear that it has ended. */
+static enum exporter_step on_ask(struct exporter_connection *c, const uint8_t *body, uint32_t len)
+{
+    struct setup_close m;
+    if (setup_decode_close(body, len, &m) != CENOTE_OK)
+        return complain(c, "something that doesn't ask for keys");
+    struct exporter_queue *q = exporter_queue_find(c, m.tag);
+    return q == NULL || q->ended ? EXPORTER_ON : say_keys(c, q);
+}
+
 /* The next message, if there is all of it. */
 static enum exporter_step on_message(struct exporter_connection *c)
 {
@@ -181,14 +191,16 @@ static enum exporter_step on_message(struct exporter_connection *c)
     if (c->in_have < SETUP_HEADER_BYTES)
         return read_ahead(c);
     if (setup_decode_header(c->in, &type, &len) != CENOTE_OK ||
-        (type != SETUP_OPEN && type != SETUP_CLOSE))
+        (type != SETUP_OPEN && type != SETUP_CLOSE && type != SETUP_ASK))
         return complain(c, "something that is no message");
     if (c->in_have < SETUP_HEADER_BYTES + len)
         return read_ahead(c);
     uint8_t body[EXPORTER_IN_BYTES];
     memcpy(body, c->in + SETUP_HEADER_BYTES, len);
     consume(c, SETUP_HEADER_BYTES + len);
-    return type == SETUP_OPEN ? on_open(c, body, len) : on_close(c, body, len);
+    if (type == SETUP_OPEN)
+        return on_open(c, body, len);
+    return type == SETUP_CLOSE ? on_close(c, body, len) : on_ask(c, body, len);
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */

@@ -163,6 +163,10 @@ static int add_named(struct find *f, struct ibv_device **list, unsigned order)
             log_error("rdma", "%s: there is no such device", named->device);
             return CENOTE_INVALID;
         }
+        if ((*list)->transport_type != IBV_TRANSPORT_IB) {
+            log_error("rdma", "%s: neither InfiniBand nor RoCE", named->device);
+            return CENOTE_INVALID;
+        }
         if (open_device(f, *list, named->device) == NULL)
             return f->limited ? CENOTE_NO_MEMORY : CENOTE_INVALID;
     }

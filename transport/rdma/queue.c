@@ -302,24 +302,33 @@ void rdma_queue_fail(struct rdma_queue *q)
         failed(q, error, "stopping a queue pair");
 }
 
-/* The kernel destroys the objects of a device that is being removed before it sends the event that
- * tells of it: with that, "there is no such device" means that the queue pair is no more. */
-static bool went_with_device(const struct rdma_queue *q, int error)
+/* When a device is removed, the kernel destroys what was made by it, and then sends the event. So
+ * "no such device" means that the queue pair is no more, once the event has come. */
+static bool went_with_device(struct rdma_queue *q, int error)
 {
-    return atomic_load(&q->port->device->lost) && (error == EIO || error == ENODEV);
+    q->unheard = error == EIO || error == ENODEV;
+    return q->unheard && atomic_load(&q->port->device->lost);
+}
+
+static void forget(struct rdma_queue *q)
+{
+    q->qp = NULL;
+    q->unheard = false;
+    atomic_fetch_sub(&q->port->device->queue_pairs, 1);
 }
 
 bool rdma_queue_end(struct rdma_queue *q)
 {
     if (q->qp == NULL)
         return true;
-    int error = q->devices->verbs->destroy_qp(q->qp);
-    if (error != 0 && !went_with_device(q, error)) {
-        failed(q, error, "destroying a queue pair");
-        return false;
+    if (!q->unheard || !atomic_load(&q->port->device->lost)) {
+        int error = q->devices->verbs->destroy_qp(q->qp);
+        if (error != 0 && !went_with_device(q, error)) {
+            failed(q, error, "destroying a queue pair");
+            return false;
+        }
     }
-    q->qp = NULL;
-    atomic_fetch_sub(&q->port->device->queue_pairs, 1);
+    forget(q);
     return true;
 }
 

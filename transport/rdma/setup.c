@@ -32,6 +32,7 @@ static uint32_t body_max(unsigned type)
         return KEYS_BYTES + SETUP_KEYS_MAX * SETUP_KEY_BYTES;
     case SETUP_CLOSE:
     case SETUP_CLOSED:
+    case SETUP_ASK:
         return CLOSE_BYTES;
     default:
         return 0;
@@ -73,7 +74,7 @@ int setup_decode_header(const uint8_t in[SETUP_HEADER_BYTES], enum setup_type *t
     uint8_t reserved = bytes_get_u8(&b);
     *body_len = bytes_get_u16(&b);
     *type = (enum setup_type)said;
-    bool known = said >= SETUP_PORTS && said <= SETUP_CLOSED;
+    bool known = said >= SETUP_PORTS && said <= SETUP_ASK;
     return judge(&b, magic == SETUP_MAGIC && known && reserved == 0 && *body_len <= body_max(said));
 }
 
@@ -268,7 +269,7 @@ int setup_decode_opened(enum setup_type type, const uint8_t *body, uint32_t len,
 size_t setup_encode_close(enum setup_type type, const struct setup_close *m, uint8_t *out)
 {
     struct bytes b = begin(out);
-    assert(type == SETUP_CLOSE || type == SETUP_CLOSED);
+    assert(type == SETUP_CLOSE || type == SETUP_CLOSED || type == SETUP_ASK);
     bytes_put_u32(&b, m->tag);
     bytes_put_u32(&b, 0);
     return finish(&b, type, out);
