@@ -274,6 +274,12 @@ void guest_send_close(struct guest *g, uint32_t tag)
     guest_send(g, g->message, setup_encode_close(SETUP_CLOSE, &m, g->message));
 }
 
+void guest_send_ask(struct guest *g, uint32_t tag)
+{
+    const struct setup_close m = {.tag = tag};
+    guest_send(g, g->message, setup_encode_close(SETUP_ASK, &m, g->message));
+}
+
 struct said guest_hear(struct guest *g)
 {
     uint32_t len = 0;

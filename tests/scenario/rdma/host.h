@@ -84,6 +84,7 @@ struct guest *guest_connect(const struct host *h, uint64_t session);
 struct setup_open guest_open_of(const struct guest *g, uint32_t tag, enum rdma_role role);
 void guest_send_open(struct guest *g, const struct setup_open *open);
 void guest_send_close(struct guest *g, uint32_t tag);
+void guest_send_ask(struct guest *g, uint32_t tag);
 /* The next message; keys are in g->keys. */
 struct said guest_hear(struct guest *g);
 /* OPEN and OPENED; returns its status. */

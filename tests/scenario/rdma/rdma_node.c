@@ -111,6 +111,30 @@ static void case_segment_added(void)
     guest_free(idle);
 }
 
+static void case_asks_for_keys(void)
+{
+    struct setup_opened r, w;
+    struct guest *g = guest_connect(&host, 1);
+    CHECK_EQ(guest_open(g, 1, RDMA_ROLE_READ, &r), CENOTE_OK);
+    uint32_t rkey = g->keys[0].rkey;
+    CHECK_EQ(guest_open(g, 2, RDMA_ROLE_WRITE, &w), CENOTE_OK);
+    guest_send_ask(g, 77); /* there is no such queue pair: no answer */
+    guest_send_ask(g, 1);
+    struct said s = guest_hear(g);
+    CHECK_EQ(s.type, SETUP_KEYS);
+    CHECK_EQ(s.opened.tag, 1);
+    CHECK_EQ(s.opened.key_count, 1);
+    CHECK_EQ(g->keys[0].rkey, rkey);
+    host_fence(&host, 1, 9);
+    guest_send_ask(g, 2); /* it has ended */
+    guest_send_ask(g, 1);
+    guest_expect_closed(g, 2);
+    s = guest_hear(g);
+    CHECK_EQ(s.type, SETUP_KEYS);
+    CHECK_EQ(s.opened.tag, 1);
+    guest_free(g);
+}
+
 /* A client that doesn't read has its answers kept, one at a time, and gets all in the end. */
 static void case_slow_reader(void)
 {
@@ -211,6 +235,9 @@ static void case_refuses_garbage(void)
     expect_hangup(m, setup_encode_ports(&g->ports, m));
     len = setup_encode_close(SETUP_CLOSE, &close_it, m);
     m[SETUP_HEADER_BYTES + 4] = 1; /* reserved */
+    expect_hangup(m, len);
+    len = setup_encode_close(SETUP_ASK, &close_it, m);
+    m[SETUP_HEADER_BYTES + 4] = 1;
     expect_hangup(m, len);
     memset(m, 0xff, 600);
     expect_hangup(m, 600);
@@ -390,9 +417,10 @@ static void case_fence_stays_open(void)
     struct setup_opened w, r;
     struct guest *g = guest_connect(&host, 1);
     CHECK_EQ(guest_open(g, 1, RDMA_ROLE_WRITE, &w), CENOTE_OK);
-    mock_fail_verb(MOCK_DESTROY_QP, 0, 3, EBUSY);
-    host_fence_begin(&host, 1, 9, &done);
+    mock_fail_verb(MOCK_DESTROY_QP, 0, 4, EBUSY); /* twice each */
     CHECK_EQ(guest_open(g, 2, RDMA_ROLE_READ, &r), CENOTE_OK);
+    host_fence_begin(&host, 1, 9, &done);
+    guest_expect_end(g);
     CHECK(!atomic_load(&done));
     CHECK(is_alive(&w));
     CHECK_EQ(queue_pair_of(&w).state, IBV_QPS_ERR);
@@ -403,6 +431,7 @@ static void case_fence_stays_open(void)
     while (!host_await(&done, 500))
         host_skip_time(1000);
     CHECK(!is_alive(&w));
+    CHECK(!is_alive(&r));
 }
 
 /* What is stuck when the exporter ends goes with its device. */
@@ -493,6 +522,7 @@ static const struct {
     {"serves", case_serves},
     {"many_at_once", case_many_at_once},
     {"segment_added", case_segment_added},
+    {"asks_for_keys", case_asks_for_keys},
     {"slow_reader", case_slow_reader},
     {"refuses_hello", case_refuses_hello},
     {"refuses_garbage", case_refuses_garbage},
