@@ -78,6 +78,8 @@ static int make(const struct exporter *e, const struct setup_open *open, struct 
         return CENOTE_INVALID;
     }
     struct rdma_port *port = &e->devices->rails[open->port];
+    if (!rdma_port_is_up(port))
+        return CENOTE_NODE_DOWN; /* by another port, then */
     int status = rdma_queue_make(out, e->devices, port, e->cqs[port->device->index], RDMA_SIDE_NODE,
                                  open->role);
     if (status != CENOTE_OK)
