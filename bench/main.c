@@ -8,7 +8,7 @@
 #include "bench/bench.h"
 #include "transport/base/config.h"
 
-static const char *const transports[] = {"auto", "shm", "tcp", NULL};
+static const char *const transports[] = {"auto", "shm", "tcp", "rdma", NULL};
 static const char *const verifies[] = {"full", "seal", NULL};
 
 #define AT(field) offsetof(struct bench_options, field)

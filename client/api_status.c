@@ -209,16 +209,62 @@ static int shards_json(struct shards *s, char **json)
     return status;
 }
 
-/* {...} -> {..., "client": {"views", "views_limit"}}; takes the text. */
+static void put_number(struct wire_buf *b, const char *name, uint64_t value)
+{
+    wire_put_str(b, name);
+    wire_put_uint(b, value);
+}
+
+static void put_report(struct wire_buf *b, const struct xcopy_report *r)
+{
+    wire_put_map(b, 7);
+    wire_put_str(b, "rails");
+    wire_put_array(b, r->rail_count);
+    for (uint32_t i = 0; i < r->rail_count; i++)
+        wire_put_str(b, r->rails[i]);
+    put_number(b, "connections", r->connections);
+    put_number(b, "queue_pairs", r->queue_pairs);
+    put_number(b, "regions", r->regions);
+    put_number(b, "errors", r->errors);
+    put_number(b, "fenced", r->fenced);
+    put_number(b, "rails_lost", r->rails_lost);
+}
+
+/* {"views", "views_limit", and for each transport with devices what it uses} */
+static void put_client(struct wire_buf *b, struct shards *s)
+{
+    const struct fabric *f = drive_fabric(shards_home(s)); /* devices are the same for all */
+    struct xcopy_report report;
+    const char *name;
+    uint32_t count = 0;
+
+    while (fabric_report(f, count, &report))
+        count++;
+    wire_put_map(b, 2 + count);
+    put_number(b, "views", views_count(shards_views(s)));
+    put_number(b, "views_limit", CENOTE_VIEWS_MAX);
+    for (uint32_t i = 0; (name = fabric_report(f, i, &report)) != NULL; i++) {
+        wire_put_str(b, name);
+        put_report(b, &report);
+    }
+}
+
+/* {...} -> {..., "client": {...}}; takes the text. */
 static int with_client(struct shards *s, char **json)
 {
     size_t len = strlen(*json);
-    char *whole;
+    struct wire_buf b = {0};
+    char *whole, *client;
 
     if (len < 3 || (*json)[len - 1] != '}')
         return CENOTE_PROTOCOL;
-    if (asprintf(&whole, "%.*s,\"client\":{\"views\":%" PRIu32 ",\"views_limit\":%d}}",
-                 (int)len - 1, *json, views_count(shards_views(s)), CENOTE_VIEWS_MAX) < 0)
+    put_client(&b, s);
+    client = text_of(&b);
+    if (!client)
+        return CENOTE_NO_MEMORY;
+    int written = asprintf(&whole, "%.*s,\"client\":%s}", (int)len - 1, *json, client);
+    free(client);
+    if (written < 0)
         return CENOTE_NO_MEMORY;
     free(*json);
     *json = whole;

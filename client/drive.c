@@ -71,9 +71,9 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->cache = cache_new(options->cache_bytes);
     if (!d->cache)
         goto free_slow;
-    d->fabric = fabric_new(options->transport, &options->settings,
-                           options->home ? options->home->fabric : NULL);
-    if (!d->fabric)
+    status = fabric_new(options->transport, &options->settings,
+                        options->home ? options->home->fabric : NULL, &d->fabric);
+    if (status != CENOTE_OK)
         goto free_cache;
     session.connected = connected;
     session.arg = d;
@@ -215,6 +215,7 @@ static void node_known(void *arg, const struct map_node *n)
 
     copy_text(peer.host, sizeof peer.host, n->host);
     copy_text(peer.shm, sizeof peer.shm, n->shm);
+    copy_text(peer.rdma, sizeof peer.rdma, n->rdma);
     copy_text(peer.tcp, sizeof peer.tcp, n->tcp);
     if (fabric_set_peer(d->fabric, &peer) != CENOTE_OK)
         log_error(MODULE, "no memory for node %s: it stays unreachable", n->name);

@@ -4,12 +4,14 @@
 # Usage: deploy/packages.sh build|test
 set -eu
 
-build="gcc cmake ninja-build pkg-config libevent-dev libmsgpack-dev liblmdb-dev libsodium-dev libxxhash-dev libjansson-dev"
+build="gcc cmake ninja-build pkg-config libevent-dev libmsgpack-dev liblmdb-dev libsodium-dev libxxhash-dev libjansson-dev libibverbs-dev"
 tests="$build g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3 python3-msgpack python3-xxhash git debootstrap"
+# Of guests with software RDMA devices (tests/vm).
+guests="qemu-system-x86 busybox-static kmod iproute2 ibverbs-providers ibverbs-utils perftest"
 
 case "${1:-}" in
 build) want=$build ;;
-test) want=$tests ;;
+test) want="$tests $guests" ;;
 *) echo "usage: $0 build|test" >&2; exit 2 ;;
 esac
 

@@ -1,22 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/node_life.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "transport/base/log.h"
 
+/* One way to the node. */
+struct way {
+    struct xcopy_exporter *exporter; /* NULL: none */
+    char endpoint[XCOPY_ENDPOINT_MAX];
+};
+
 struct node_life {
     struct node *node;
     struct node_memory *memory;
     const char *slots_dir; /* NULL: the memory has no name */
-    struct xcopy_exporter *shm, *tcp;
-    char shm_endpoint[XCOPY_ENDPOINT_MAX];
-    char tcp_endpoint[XCOPY_ENDPOINT_MAX];
+    struct way ways[NODE_WAYS];
 };
 
 /* ---- exporters ------------------------------------------------------------------------------- */
+
+static const struct {
+    const struct xcopy_exporter_ops *ops;
+    bool advertised; /* by a host that other machines reach */
+} exporters[NODE_WAYS] = {
+    [NODE_BY_SHM] = {&xcopy_shm_exporter, false},
+    [NODE_BY_RDMA] = {&xcopy_rdma_exporter, true},
+    [NODE_BY_TCP] = {&xcopy_tcp_exporter, true},
+};
+
+static_assert(NODE_WAYS <= NODE_EXPORTERS_MAX, "a node takes all exporters");
 
 /* Puts the advertised host in place of the one that the socket is bound to. */
 static int advertise(char endpoint[XCOPY_ENDPOINT_MAX], const char *host)
@@ -26,8 +42,7 @@ static int advertise(char endpoint[XCOPY_ENDPOINT_MAX], const char *host)
     if (host[0] == '\0')
         return CENOTE_OK;
     if (strncmp(endpoint, "unix:", 5) == 0 || !colon) {
-        log_error("node", "--advertise goes with a host and port in --data-listen, not with %s",
-                  endpoint);
+        log_error("node", "--advertise goes with a host and port, not with %s", endpoint);
         return CENOTE_INVALID;
     }
     snprintf(port, sizeof port, "%s", colon + 1);
@@ -35,38 +50,45 @@ static int advertise(char endpoint[XCOPY_ENDPOINT_MAX], const char *host)
     return CENOTE_OK;
 }
 
-static int start_exporter(struct node_life *l, const struct xcopy_exporter_ops *ops,
-                          const char *endpoint, struct xcopy_exporter **out,
-                          char bound[XCOPY_ENDPOINT_MAX])
+/* May it be left out? Why it has to be was logged. */
+static bool dispensable(const struct node_life_options *o, enum node_way way, int status)
+{
+    return status == CENOTE_NOT_SUPPORTED || (status == CENOTE_NO_MEMORY && !o->needed[way]);
+}
+
+static int start_exporter(struct node_life *l, const struct node_life_options *o, enum node_way way)
 {
     struct xcopy_gate gate = *node_gate(l->node);
-    const struct xcopy_settings settings = {.rdma = "auto"};
+    const struct xcopy_exporter_ops *ops = exporters[way].ops;
+    struct way *w = &l->ways[way];
     gate.slots_dir = l->slots_dir;
-    int status = ops->start(endpoint, &gate, &settings, out, bound);
-    if (status == CENOTE_OK)
-        node_add_exporter(l->node, *out);
-    else
-        log_error("node", "cannot serve %s at %s: %s", ops->name, endpoint,
+    int status = ops->start(o->endpoints[way], &gate, &o->settings, &w->exporter, w->endpoint);
+    if (dispensable(o, way, status)) {
+        *w = (struct way){0};
+        return CENOTE_OK;
+    }
+    if (status != CENOTE_OK) {
+        log_error("node", "cannot serve %s at %s: %s", ops->name, o->endpoints[way],
                   cenote_status_text(status));
-    return status;
+        return status;
+    }
+    node_add_exporter(l->node, w->exporter);
+    return exporters[way].advertised ? advertise(w->endpoint, o->advertise) : CENOTE_OK;
 }
 
 static int start_exporters(struct node_life *l, const struct node_life_options *o)
 {
-    int status = start_exporter(l, &xcopy_shm_exporter, o->shm_endpoint, &l->shm, l->shm_endpoint);
-    if (status == CENOTE_OK)
-        status = start_exporter(l, &xcopy_tcp_exporter, o->data_listen, &l->tcp, l->tcp_endpoint);
-    if (status == CENOTE_OK)
-        status = advertise(l->tcp_endpoint, o->advertise);
+    int status = CENOTE_OK;
+    for (unsigned way = 0; way < NODE_WAYS && status == CENOTE_OK; way++)
+        status = start_exporter(l, o, (enum node_way)way);
     return status;
 }
 
 static void stop_exporters(struct node_life *l)
 {
-    if (l->tcp)
-        l->tcp->ops->stop(l->tcp);
-    if (l->shm)
-        l->shm->ops->stop(l->shm);
+    for (unsigned way = NODE_WAYS; way-- > 0;)
+        if (l->ways[way].exporter)
+            l->ways[way].exporter->ops->stop(l->ways[way].exporter);
 }
 
 /* ---- a life ---------------------------------------------------------------------------------- */
@@ -159,12 +181,7 @@ struct node *node_life_node(const struct node_life *l)
     return l->node;
 }
 
-const char *node_life_shm(const struct node_life *l)
+const char *node_life_endpoint(const struct node_life *l, enum node_way way)
 {
-    return l->shm_endpoint;
-}
-
-const char *node_life_tcp(const struct node_life *l)
-{
-    return l->tcp_endpoint;
+    return l->ways[way].endpoint;
 }

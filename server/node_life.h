@@ -13,11 +13,15 @@
 
 struct node_life;
 
+/* How clients reach a node. */
+enum node_way { NODE_BY_SHM, NODE_BY_RDMA, NODE_BY_TCP, NODE_WAYS };
+
 struct node_life_options {
     struct node_memory_options memory;
-    const char *shm_endpoint;
-    const char *data_listen;
-    const char *advertise; /* host that replaces the bound one; "": none */
+    const char *endpoints[NODE_WAYS];
+    bool needed[NODE_WAYS]; /* else the node begins without, if devices lack memory for it */
+    struct xcopy_settings settings;
+    const char *advertise; /* host that replaces the bound ones; "": none */
     uint64_t highest_reign;
     void (*fenced)(void *arg, uint64_t tag);
     void (*nudge)(void *arg);
@@ -36,8 +40,7 @@ void node_life_discard(struct node_life *l);
 void node_life_free(struct node_life *l);
 
 struct node *node_life_node(const struct node_life *l);
-/* As clients must use them. */
-const char *node_life_shm(const struct node_life *l);
-const char *node_life_tcp(const struct node_life *l);
+/* As clients must use it; empty: not in this way. */
+const char *node_life_endpoint(const struct node_life *l, enum node_way way);
 
 #endif

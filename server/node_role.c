@@ -65,21 +65,26 @@ static const struct member_env member_env;
 static int begin_life(struct node_role *r)
 {
     const struct options *o = r->options;
-    struct node_life_options options = {.memory = r->memory,
-                                        .shm_endpoint = r->shm_endpoint,
-                                        .data_listen = o->data_listen,
-                                        .advertise = o->advertise,
-                                        .highest_reign = r->highest_reign,
-                                        .fenced = on_fenced,
-                                        .nudge = nudge,
-                                        .arg = r};
+    struct node_life_options options = {
+        .memory = r->memory,
+        .endpoints = {[NODE_BY_SHM] = r->shm_endpoint,
+                      [NODE_BY_RDMA] = o->rdma_listen,
+                      [NODE_BY_TCP] = o->data_listen},
+        .needed = {[NODE_BY_SHM] = true, [NODE_BY_RDMA] = o->rdma_named, [NODE_BY_TCP] = true},
+        .settings = {.rdma = o->rdma},
+        .advertise = o->advertise,
+        .highest_reign = r->highest_reign,
+        .fenced = on_fenced,
+        .nudge = nudge,
+        .arg = r};
     int status = node_life_begin(&options, &r->life);
     if (status != CENOTE_OK)
         return status;
     struct member_env env = member_env;
     env.arg = r;
-    snprintf(r->who.shm, sizeof r->who.shm, "%s", node_life_shm(r->life));
-    snprintf(r->who.tcp, sizeof r->who.tcp, "%s", node_life_tcp(r->life));
+    snprintf(r->who.shm, sizeof r->who.shm, "%s", node_life_endpoint(r->life, NODE_BY_SHM));
+    snprintf(r->who.rdma, sizeof r->who.rdma, "%s", node_life_endpoint(r->life, NODE_BY_RDMA));
+    snprintf(r->who.tcp, sizeof r->who.tcp, "%s", node_life_endpoint(r->life, NODE_BY_TCP));
     r->member = member_new(&env, &r->who, node_life_node(r->life));
     if (!r->member) {
         node_life_stop(r->life);
@@ -306,7 +311,8 @@ int node_role_start(const struct options *o, const char *meta, void (*joined)(vo
     if (status == CENOTE_OK)
         status = begin_life(r);
     if (status == CENOTE_OK) {
-        snprintf(r->data_endpoint, sizeof r->data_endpoint, "%s", node_life_tcp(r->life));
+        snprintf(r->data_endpoint, sizeof r->data_endpoint, "%s",
+                 node_life_endpoint(r->life, NODE_BY_TCP));
         status = pthread_create(&r->thread, NULL, run, r) == 0 ? CENOTE_OK : CENOTE_NO_MEMORY;
     }
     if (status != CENOTE_OK)

@@ -14,11 +14,13 @@
 #include "transport/base/endpoint.h"
 #include "transport/base/sums.h"
 #include "transport/memory.h"
+#include "transport/rdma/settings.h"
 
 #define HOUR_MS         3600000u
 #define SEGMENT_MIN     (UINT64_C(1) << 20)
 #define SEGMENT_MAX     (UINT64_C(1) << 46) /* 64 TiB */
 #define NUMA_NODE_LIMIT 1024
+#define RDMA_ERROR_MAX  256
 
 static_assert(OPTIONS_SEGMENTS_MAX <= SEGMENTS_MAX, "a node joins with all its segments");
 static_assert(MEMORY_PAGES_THP == 0 && MEMORY_PAGES_1G == 3, "--huge-pages gives memory_pages");
@@ -61,7 +63,18 @@ static const struct config_option table[] = {
     {"data-listen", CONFIG_STRING, FIELD(data_listen), "127.0.0.1:0", "ENDPOINT",
      "Endpoint of the node for data over TCP; port 0 takes a free one.", NULL, 0, 0},
     {"advertise", CONFIG_STRING, FIELD(advertise), "", "HOST",
-     "Name or address by which clients reach --data-listen, if it is another.", NULL, 0, 0},
+     "Name or address by which clients reach --data-listen and --rdma-listen, if it is another.",
+     NULL, 0, 0},
+    {"rdma", CONFIG_STRING, FIELD(rdma), "auto", "TEXT",
+     "RDMA devices of the node: auto, none, or those that are named (mlx5_0:1/3, with port and GID "
+     "index if need be); then settings, if any: rails=2,tc=106 (rails, gid, ipv, tc, sl, pkey, "
+     "hops, "
+     "mtu, timeout, retry, depth, qps).",
+     NULL, 0, 0},
+    {"rdma-listen", CONFIG_STRING, FIELD(rdma_listen), "", "ENDPOINT",
+     "Endpoint of the node where clients agree upon RDMA (default: the host of --data-listen, and "
+     "a free port).",
+     NULL, 0, 0},
     {"shm-dir", CONFIG_STRING, FIELD(shm_dir), "", "DIR",
      "Where the node's socket for shared memory lies (default: $XDG_RUNTIME_DIR/cenote, or "
      "/tmp/cenote-UID).",
@@ -195,6 +208,44 @@ static int read_numa(struct options *o, char *error, size_t error_size)
     return CENOTE_OK;
 }
 
+static int no_memory(char *error, size_t error_size)
+{
+    snprintf(error, error_size, "out of memory");
+    return CENOTE_NO_MEMORY;
+}
+
+/* Port 0 at the host of --data-listen. */
+static int default_rdma_listen(struct options *o)
+{
+    const char *data = o->data_listen, *colon = strrchr(data, ':');
+    bool has_host = strncmp(data, "unix:", 5) != 0 && colon;
+    char *text;
+    if (asprintf(&text, "%.*s:0", has_host ? (int)(colon - data) : 9,
+                 has_host ? data : "127.0.0.1") < 0)
+        return CENOTE_NO_MEMORY;
+    free(o->rdma_listen);
+    o->rdma_listen = text;
+    return CENOTE_OK;
+}
+
+static int check_rdma(struct options *o, char *error, size_t error_size)
+{
+    struct rdma_settings settings;
+    char why[RDMA_ERROR_MAX];
+    if (rdma_settings_parse(o->rdma, &settings, why, sizeof why) != CENOTE_OK) {
+        snprintf(error, error_size, "--rdma: %s", why);
+        return CENOTE_INVALID;
+    }
+    o->rdma_named = settings.named_count > 0;
+    if (strncmp(o->rdma_listen, "unix:", 5) == 0) {
+        snprintf(error, error_size, "--rdma-listen: '%s' has no host and port", o->rdma_listen);
+        return CENOTE_INVALID;
+    }
+    if (o->rdma_listen[0] == '\0' && default_rdma_listen(o) != CENOTE_OK)
+        return no_memory(error, error_size);
+    return check_endpoint(o, "rdma-listen", o->rdma_listen, error, error_size);
+}
+
 /* What belongs to the memory. */
 static int check_memory(struct options *o, char *error, size_t error_size)
 {
@@ -232,7 +283,8 @@ static int check_node(struct options *o, char *error, size_t error_size)
         snprintf(error, error_size, "--%s has more than %u bytes", texts[i][0], NODE_NAME_MAX);
         return CENOTE_INVALID;
     }
-    return check_endpoint(o, "data-listen", o->data_listen, error, error_size);
+    status = check_endpoint(o, "data-listen", o->data_listen, error, error_size);
+    return status == CENOTE_OK ? check_rdma(o, error, error_size) : status;
 }
 
 static int read_slots(struct options *o, char *error, size_t error_size)
@@ -245,10 +297,8 @@ static int read_slots(struct options *o, char *error, size_t error_size)
     if (!shards)
         return CENOTE_OK;
     o->slot_list = calloc(1, sizeof *o->slot_list);
-    if (!o->slot_list) {
-        snprintf(error, error_size, "out of memory");
-        return CENOTE_NO_MEMORY;
-    }
+    if (!o->slot_list)
+        return no_memory(error, error_size);
     return slot_list_parse(&o->shards, &o->slots, o->shard_epoch, o->slot_list, error, error_size);
 }
 

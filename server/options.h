@@ -18,6 +18,9 @@ struct options {
     char *meta;
     char *data_dir;
     char *data_listen;
+    char *rdma;
+    char *rdma_listen; /* never empty */
+    bool rdma_named;   /* --rdma names devices, and insists on them */
     char *advertise;
     char *shm_dir;
     char *node_name;

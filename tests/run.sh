@@ -54,7 +54,7 @@ sanitize() {
 
 deploy/packages.sh test
 build build all
-check build '^(unit|contract|scenario|system|tidy)$'
+check build '^(unit|contract|scenario|system|guest|tidy)$'
 sanitize build-asan all address,undefined
 check build-asan '^(unit|contract|scenario|system)$'
 sanitize build-tsan scenarios thread

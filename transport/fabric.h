@@ -15,9 +15,9 @@ struct fabric;
 #define FABRIC_STREAMS_MAX 16
 
 /* with: a fabric whose registered memory, devices and settings are this one's too, and which
- * outlives it; NULL: it has its own. NULL: no memory. */
-struct fabric *fabric_new(enum cenote_transport allowed, const struct xcopy_settings *settings,
-                          struct fabric *with);
+ * outlives it; NULL: it has its own. CENOTE_OK, CENOTE_NO_MEMORY, CENOTE_INVALID (settings). */
+int fabric_new(enum cenote_transport allowed, const struct xcopy_settings *settings,
+               struct fabric *with, struct fabric **out);
 /* No call may be running, nothing may be held. */
 void fabric_free(struct fabric *f);
 
@@ -71,6 +71,10 @@ int fabric_hold(struct fabric *f, struct fabric_hold *hold, uint32_t timeout_ms)
 bool fabric_hold_now(struct fabric *f, struct fabric_hold *hold, int *status);
 /* No lock either, unless a link waits to be closed. */
 void fabric_unhold(struct fabric *f, struct fabric_link *link, uint32_t slot);
+
+/* What the i-th of those transports uses that have devices, for status: returns its name. NULL:
+ * there are no more. Any thread. */
+const char *fabric_report(const struct fabric *f, size_t i, struct xcopy_report *out);
 
 /* Name of the transport in use to a node, e.g. "shm"; connects if need be. NULL: not reachable. */
 const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeout_ms);

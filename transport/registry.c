@@ -76,26 +76,42 @@ static int open_contexts(struct registry *r, const struct xcopy_settings *settin
     return CENOTE_OK;
 }
 
-struct registry *registry_new(const struct xcopy_transport *const *transports,
-                              const struct xcopy_settings *settings)
+int registry_new(const struct xcopy_transport *const *transports,
+                 const struct xcopy_settings *settings, struct registry **out)
 {
     struct registry *r = calloc(1, sizeof *r);
 
     if (r == NULL)
-        return NULL;
+        return CENOTE_NO_MEMORY;
     r->transports = transports;
-    if (open_contexts(r, settings) != CENOTE_OK) {
+    int status = open_contexts(r, settings);
+    if (status != CENOTE_OK) {
         free(r);
-        return NULL;
+        return status;
     }
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->unpinned, NULL);
-    return r;
+    *out = r;
+    return CENOTE_OK;
 }
 
 void *registry_context(const struct registry *r, size_t i)
 {
     return r->contexts[i];
+}
+
+const char *registry_report(const struct registry *r, size_t i, struct xcopy_report *out)
+{
+    size_t count = transport_count(r);
+    for (size_t at = 0; at < count; at++) {
+        const struct xcopy_transport *t = r->transports[at];
+        if (t->report == NULL || i-- > 0)
+            continue;
+        *out = (struct xcopy_report){0};
+        t->report(r->contexts[at], out);
+        return t->name;
+    }
+    return NULL;
 }
 
 static void forget(const struct registry *r, struct region *g, size_t told)

@@ -16,10 +16,10 @@
 
 struct registry;
 
-/* Opens these transports, NULL at the end, and tells them of memory. NULL: no memory, or settings
- * that one of them refuses. */
-struct registry *registry_new(const struct xcopy_transport *const *transports,
-                              const struct xcopy_settings *settings);
+/* Opens these transports, NULL at the end, and tells them of memory. CENOTE_OK, CENOTE_NO_MEMORY,
+ * CENOTE_INVALID: one of them refuses the settings. */
+int registry_new(const struct xcopy_transport *const *transports,
+                 const struct xcopy_settings *settings, struct registry **out);
 /* Nothing may be pinned. */
 void registry_free(struct registry *r);
 /* In a forked child: gives back what is the child's own. */
@@ -27,6 +27,8 @@ void registry_abandon(struct registry *r);
 
 /* The context of the i-th transport. */
 void *registry_context(const struct registry *r, size_t i);
+/* As fabric_report(). */
+const char *registry_report(const struct registry *r, size_t i, struct xcopy_report *out);
 
 /* As cenote_buffer_register(). */
 int registry_add(struct registry *r, void *addr, size_t len_bytes, enum memory_kind kind,

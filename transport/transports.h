@@ -7,6 +7,7 @@
 
 extern const struct xcopy_transport xcopy_loop;
 extern const struct xcopy_transport xcopy_shm;
+extern const struct xcopy_transport xcopy_rdma;
 extern const struct xcopy_transport xcopy_tcp;
 
 #endif

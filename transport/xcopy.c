@@ -12,8 +12,8 @@
 #include "transport/transports.h"
 
 /* loop can't be meant by accident: only peers of this very process name it. */
-const struct xcopy_transport *const xcopy_transports[] = {&xcopy_loop, &xcopy_shm, &xcopy_tcp,
-                                                          NULL};
+const struct xcopy_transport *const xcopy_transports[] = {&xcopy_loop, &xcopy_shm, &xcopy_rdma,
+                                                          &xcopy_tcp, NULL};
 
 static void read_host(char out[XCOPY_HOST_MAX])
 {

@@ -305,6 +305,7 @@ static inline uint32_t xcopy_hold_count(struct xcopy_exporter *e)
 extern const struct xcopy_exporter_ops xcopy_loop_exporter;
 extern const struct xcopy_exporter_ops xcopy_shm_exporter;
 extern const struct xcopy_exporter_ops xcopy_tcp_exporter;
+extern const struct xcopy_exporter_ops xcopy_rdma_exporter;
 
 /* Checks, at a node, that a live seal of this put closes the extent, and that the extent lies in
  * one of the segments. *base gets the extent's address. CENOTE_OK, CENOTE_STALE, CENOTE_BAD_RANGE,

@@ -14,7 +14,7 @@ enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MISSING = 
 
 struct cli {
     /* options */
-    char *meta, *name_space, *range;
+    char *meta, *name_space, *range, *rdma;
     int transport, verify; /* as in cenote.h */
     uint64_t timeout_ms, replicas;
     bool json, replace, verbose;

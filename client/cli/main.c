@@ -17,6 +17,7 @@
 static const char *const transports[] = {[CENOTE_TRANSPORT_AUTO] = "auto",
                                          [CENOTE_TRANSPORT_SHM] = "shm",
                                          [CENOTE_TRANSPORT_TCP] = "tcp",
+                                         [CENOTE_TRANSPORT_RDMA] = "rdma",
                                          NULL};
 static const char *const verifies[] = {
     [CENOTE_VERIFY_FULL] = "full", [CENOTE_VERIFY_SEAL] = "seal", NULL};
@@ -28,6 +29,8 @@ static const struct config_option options[] = {
      "namespace of the keys", NULL, 0, 0},
     {"transport", CONFIG_CHOICE, offsetof(struct cli, transport), "auto", "NAME",
      "how bytes travel", transports, 0, 0},
+    {"rdma", CONFIG_STRING, offsetof(struct cli, rdma), "auto", "TEXT",
+     "RDMA devices and settings, as cenoted's --rdma; none: no RDMA", NULL, 0, 0},
     {"verify", CONFIG_CHOICE, offsetof(struct cli, verify), "full", "HOW",
      "what get checks: seal and all sums, or the seal", verifies, 0, 0},
     {"timeout", CONFIG_MS, offsetof(struct cli, timeout_ms), "10s", "TIME",
@@ -119,11 +122,12 @@ static int run(struct cli *cli, const struct command *command)
                                      .transport = (enum cenote_transport)cli->transport,
                                      .verify = (enum cenote_verify)cli->verify,
                                      .timeout_ms = (uint32_t)cli->timeout_ms,
-                                     .replicas = (uint32_t)cli->replicas};
+                                     .replicas = (uint32_t)cli->replicas,
+                                     .rdma = cli->rdma};
     int status = cenote_open(&o, &cli->client);
 
     if (status != CENOTE_OK)
-        return cli_complain(cli, cli->meta, status);
+        return cli_complain(cli, status == CENOTE_INVALID ? NULL : cli->meta, status);
     int code = command->run(cli);
     cenote_close(&cli->client);
     if (fflush(stdout) != 0 && code == EXIT_DONE)

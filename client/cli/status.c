@@ -84,16 +84,41 @@ static void print_segment(const json_t *s)
            text_size(number(s, "populated_bytes"), populated), number(s, "incarnation"));
 }
 
+/* What a node, or this process, uses for RDMA: one line, whatever the number of rails. */
+static void print_rdma(const json_t *r)
+{
+    const json_t *rail;
+    const char *separator = " ";
+    size_t i;
+
+    json_array_foreach(json_object_get(r, "rails"), i, rail)
+    {
+        printf("%s%s", separator, json_string_value(rail));
+        separator = "; ";
+    }
+    printf("%s%" PRIu64 " queue pairs, %" PRIu64 " regions, %" PRIu64 " errors", separator,
+           number(r, "queue_pairs"), number(r, "regions"), number(r, "errors"));
+    if (number(r, "fenced") > 0)
+        printf(", %" PRIu64 " fenced", number(r, "fenced"));
+    if (number(r, "rails_lost") > 0)
+        printf(", %" PRIu64 " rails lost", number(r, "rails_lost"));
+    printf("\n");
+}
+
 static void print_node(const json_t *pool, const json_t *n)
 {
     char age[TEXT_TIME_MAX];
-    const json_t *s;
+    const json_t *rdma = json_object_get(n, "rdma"), *s;
     size_t i;
 
     printf("\nnode %s (%" PRIu64 "): %s, by %s, heartbeat %s ago\n", text(n, "name"),
            number(n, "node"), text(n, "state"), transport_to(pool, number(n, "node")),
            text_duration(number(n, "heartbeat_age_ms"), age));
     printf("  shm %s, tcp %s\n", text(n, "shm"), text(n, "tcp"));
+    if (json_is_object(rdma)) {
+        printf("  rdma %s:", text(rdma, "endpoint"));
+        print_rdma(rdma);
+    }
     printf("  %-18s %-5s %11s %11s %11s\n", "segment", "kind", "length", "used", "populated");
     json_array_foreach(json_object_get(n, "segments"), i, s) print_segment(s);
     printf("  directory: %" PRIu64 " extents, %" PRIu64 " not yet told\n",
@@ -132,6 +157,17 @@ static void print_shard(const json_t *shard)
         print_one(shard);
 }
 
+/* The devices of this process, once something went by them. */
+static void print_client(const json_t *pool)
+{
+    const json_t *rdma = json_object_get(json_object_get(pool, "client"), "rdma");
+
+    if (json_array_size(json_object_get(rdma, "rails")) == 0)
+        return;
+    printf("\nclient rdma:");
+    print_rdma(rdma);
+}
+
 static void print_pool(const json_t *pool)
 {
     const json_t *shards = json_object_get(pool, "shards"), *shard;
@@ -139,12 +175,14 @@ static void print_pool(const json_t *pool)
 
     if (!shards) {
         print_one(pool);
+        print_client(pool);
         return;
     }
     printf("pool        %zu services, slots of epoch %" PRIu64 "\n", json_array_size(shards),
            number(pool, "epoch"));
     print_capacity(pool);
     json_array_foreach(shards, i, shard) print_shard(shard);
+    print_client(pool);
 }
 
 int cli_status(struct cli *cli)

@@ -44,7 +44,7 @@ function(cenote_program name)
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
 endfunction()
 
-# Labels of tests: unit, contract, scenario, system, control, tidy; tests/run.sh chooses by them.
+# Labels of tests: unit, contract, scenario, system, guest, control, tidy; tests/run.sh chooses by them.
 # Builds with CENOTE_FUZZ have the label fuzz, which tests/fuzz/run.sh runs.
 #
 # LeakSanitizer can't report from Criterion's forked workers, so leaks are looked for in programs
@@ -98,6 +98,14 @@ function(cenote_system_test name script)
            COMMAND ${CENOTE_PYTHON} ${PROJECT_SOURCE_DIR}/tests/system/${script} ${ARGN})
   cenote_test_properties(system/${name} 1 300 system)
   set_property(TEST system/${name} APPEND PROPERTY ENVIRONMENT ${CENOTE_SYSTEM_ENV})
+endfunction()
+
+# cenote_guest_test(NAME SCRIPT [arg...]): tests/vm/SCRIPT runs programs in guests that take all cores.
+function(cenote_guest_test name script)
+  add_test(NAME ${name} COMMAND ${CENOTE_PYTHON} ${PROJECT_SOURCE_DIR}/tests/vm/${script} ${ARGN})
+  cenote_test_properties(${name} 1 600 guest)
+  set_tests_properties(${name} PROPERTIES RESOURCE_LOCK machine PROCESSORS 2 COST 40)
+  set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT ${CENOTE_SYSTEM_ENV})
 endfunction()
 
 # cenote_control(NAME SWITCH s REPORT regex PROGRAM target | SCRIPT file [ARGS ...] [DEPS target...])

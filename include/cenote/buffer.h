@@ -9,12 +9,13 @@
  *               them, lie in it; nothing else changes in a call. Every function takes memory that
  *               isn't registered just as well.
  *
- * What it does today: with shm and tcp, all the transports there are, bytes travel as fast without
- * it. Registering checks that the memory can be read and written, which makes a wrong pointer an
- * error instead of a crash; touches its pages, so that the first transfer doesn't wait for them
- * (Linux 5.14; earlier kernels leave that to the transfer); and makes unregistering wait for
- * transfers under way, so that memory isn't given back beneath them. A transport that must know
- * memory beforehand, as RDMA does, will be told of it here.
+ * What it does: registering checks that the memory can be read and written, which makes a wrong
+ * pointer an error instead of a crash; touches its pages, so that the first transfer doesn't wait
+ * for them (Linux 5.14; earlier kernels leave that to the transfer); and makes unregistering wait
+ * for transfers under way, so that memory isn't given back beneath them. With shm and tcp bytes
+ * travel as fast without it. RDMA devices must know memory beforehand: they read and write
+ * registered memory in place, and other memory by way of memory of their own, or after they have
+ * been told of it on the way, which costs time.
  *
  * Caveats
  *   - Memory that is unmapped while a call uses it: with shm the calling thread gets SIGSEGV, as

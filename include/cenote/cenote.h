@@ -40,6 +40,10 @@
  *     cenote_close(). Fix: open a client of its own in the child.
  *   - The shm transport maps the nodes' memory: a process that may use it is trusted like the node
  *     (same user). Fix: run strangers under other users, or with CENOTE_TRANSPORT_TCP.
+ *   - RDMA is for a fabric whose machines trust each other: the node's CPU sees nothing of a copy,
+ *     and the NIC checks remote keys, not namespaces and write grants. Whoever is admitted to a
+ *     node by RDMA, or forges packets on its network, can read and write all that it donates. Fix:
+ *     a network of its own for RDMA; cenoted --rdma none where strangers are served.
  *
  * Threads: all functions may be called from any thread at once on one client, except
  * cenote_close(), which must be the last call. A call uses the calling thread only; async.h has
@@ -101,8 +105,10 @@ struct cenote_options {
     /** Most memory of the lookup cache; 0: 16 MiB, for some 100,000 keys. 1: none, every get
      * asks the service. */
     uint64_t cache_bytes;
-    /** Which RDMA devices to use, and how, as cenoted's --rdma takes it; NULL: what the environment's
-     * CENOTE_RDMA says, then "auto". "none": no RDMA. Copied. */
+    /** Which RDMA devices to use, and how, as cenoted's --rdma takes it: "auto", "none", or
+     * "mlx5_0,mlx5_1,rails=2"; NULL: $CENOTE_RDMA, then "auto". A text that can't be read makes
+     * cenote_open() answer CENOTE_INVALID, and is logged; devices are looked for later, when a node
+     * is there that can be reached by them. Copied. */
     const char *rdma;
 };
 

@@ -155,6 +155,7 @@ static void copy_params(struct node *n, const struct node_join_params *p)
     memcpy(n->host, p->host, sizeof(n->host));
     memcpy(n->zone, p->zone, sizeof(n->zone));
     memcpy(n->shm, p->shm, sizeof(n->shm));
+    memcpy(n->rdma, p->rdma, sizeof(n->rdma));
     memcpy(n->tcp, p->tcp, sizeof(n->tcp));
 }
 

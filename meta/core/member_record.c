@@ -8,8 +8,10 @@
 #include "transport/base/bytes.h"
 #include "transport/base/log.h"
 
-#define MEMBER_FORMAT   1u
-#define NODE_RECORD_MAX (1 + 8 + 5 * 2 + NODE_NAME_MAX + 4 * TEXT_MAX)
+#define NODE_FORMAT        2u
+#define NODE_FORMAT_BEFORE 1u /* the same without the rdma endpoint: there was none */
+#define INCARNATION_FORMAT 1u
+#define NODE_RECORD_MAX    (1 + 8 + 6 * 2 + NODE_NAME_MAX + 5 * TEXT_MAX)
 
 struct member_key {
     uint8_t kind;
@@ -41,12 +43,13 @@ void member_record_node(struct core *c, const struct node *n)
     uint8_t record[NODE_RECORD_MAX];
     struct member_key key = key_of('n', n->id);
     struct bytes b = bytes_over(record, sizeof(record));
-    bytes_put_u8(&b, MEMBER_FORMAT);
+    bytes_put_u8(&b, NODE_FORMAT);
     bytes_put_u64(&b, n->boot);
     text_put(&b, n->name);
     text_put(&b, n->host);
     text_put(&b, n->zone);
     text_put(&b, n->shm);
+    text_put(&b, n->rdma);
     text_put(&b, n->tcp);
     change_put(&c->changes, STORE_MEMBERS, &key, sizeof(key), record, (size_t)(b.at - record));
 }
@@ -56,7 +59,7 @@ void member_record_incarnation(struct core *c, const struct incarnation *i, uint
     uint8_t record[32];
     struct member_key key = key_of('i', i->id);
     struct bytes b = bytes_over(record, sizeof(record));
-    bytes_put_u8(&b, MEMBER_FORMAT);
+    bytes_put_u8(&b, INCARNATION_FORMAT);
     bytes_put_u8(&b, (uint8_t)i->kind);
     bytes_put_u64(&b, node);
     bytes_put_u64(&b, i->gva.v);
@@ -91,8 +94,11 @@ static int load_node(struct core *c, uint64_t id, struct bytes *b)
     text_get(b, read.host, sizeof(read.host));
     text_get(b, read.zone, sizeof(read.zone));
     text_get(b, read.shm, sizeof(read.shm));
+    if (format != NODE_FORMAT_BEFORE)
+        text_get(b, read.rdma, sizeof(read.rdma));
     text_get(b, read.tcp, sizeof(read.tcp));
-    if (format != MEMBER_FORMAT || !bytes_ok(b) || bytes_left(b) > 0)
+    bool known = format == NODE_FORMAT || format == NODE_FORMAT_BEFORE;
+    if (!known || !bytes_ok(b) || bytes_left(b) > 0)
         return CENOTE_IO;
     struct node *n = members_add(c, id, read.name);
     if (n == NULL)
@@ -101,6 +107,7 @@ static int load_node(struct core *c, uint64_t id, struct bytes *b)
     memcpy(n->host, read.host, sizeof(n->host));
     memcpy(n->zone, read.zone, sizeof(n->zone));
     memcpy(n->shm, read.shm, sizeof(n->shm));
+    memcpy(n->rdma, read.rdma, sizeof(n->rdma));
     memcpy(n->tcp, read.tcp, sizeof(n->tcp));
     return CENOTE_OK;
 }
@@ -123,7 +130,7 @@ static int load_incarnation(struct core *c, uint64_t id, struct bytes *b)
     struct node *n = by_id(c, bytes_get_u64(b));
     struct gva gva = gva_make(bytes_get_u64(b));
     uint64_t len = bytes_get_u64(b);
-    if (format != MEMBER_FORMAT || !bytes_ok(b) || bytes_left(b) > 0 || n == NULL ||
+    if (format != INCARNATION_FORMAT || !bytes_ok(b) || bytes_left(b) > 0 || n == NULL ||
         n->segment_count == SEGMENTS_MAX || !gva_valid(gva) || len == 0 || len > ALLOC_LENGTH_MAX ||
         gva.v % GVA_ALIGN != 0 || !gva_covers(gva_make(GVA_FIRST), GVA_END - GVA_FIRST, gva, len) ||
         gva.v + len > c->members.gva_next || members_overlap(c, gva, len))

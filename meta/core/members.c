@@ -38,6 +38,7 @@ void members_describe(const struct node *n, struct map_node *out)
     memcpy(out->host, n->host, sizeof(out->host));
     memcpy(out->zone, n->zone, sizeof(out->zone));
     memcpy(out->shm, n->shm, sizeof(out->shm));
+    memcpy(out->rdma, n->rdma, sizeof(out->rdma));
     memcpy(out->tcp, n->tcp, sizeof(out->tcp));
 }
 
@@ -134,6 +135,7 @@ int members_populated(struct core *c, struct node *n, const struct node_heartbea
             return CENOTE_INVALID;
     members_heartbeat(c, n);
     n->holds = p->holds;
+    n->rdma_report = p->has_rdma ? p->rdma : (struct rdma_report){0};
     for (uint32_t i = 0; i < p->segment_count; i++) {
         struct alloc *a = n->segments[i]->alloc;
         /* Without memory for it the next heartbeat extends it. */

@@ -57,7 +57,7 @@ struct node {
     uint64_t id;
     char name[NODE_NAME_MAX + 1];
     uint64_t boot;
-    char host[TEXT_MAX], zone[TEXT_MAX], shm[TEXT_MAX], tcp[TEXT_MAX];
+    char host[TEXT_MAX], zone[TEXT_MAX], shm[TEXT_MAX], rdma[TEXT_MAX], tcp[TEXT_MAX];
     struct hash_key grant_key;
     uint32_t state;                             /* enum node_state */
     uint64_t heard_ms;                          /* patient time */
@@ -70,15 +70,16 @@ struct node {
     bool void_in_flight;
     struct held held[HELD_PAUSES];
     uint32_t held_extents;
-    uint64_t holds;        /* as its last heartbeat told */
-    uint32_t void_count;   /* extents of the call in flight */
-    uint32_t void_batch;   /* ... of one call at most */
-    uint32_t void_segment; /* where the next call begins to collect them */
-    uint64_t again_ms;     /* after a refusal: no call before */
-    uint32_t calls;        /* in flight: each holds a pointer to the node */
-    bool leaving;          /* it said so: it closes the connection itself
+    struct rdma_report rdma_report; /* zeros: it serves none, or hasn't told yet */
+    uint64_t holds;                 /* as its last heartbeat told */
+    uint32_t void_count;            /* extents of the call in flight */
+    uint32_t void_batch;            /* ... of one call at most */
+    uint32_t void_segment;          /* where the next call begins to collect them */
+    uint64_t again_ms;              /* after a refusal: no call before */
+    uint32_t calls;                 /* in flight: each holds a pointer to the node */
+    bool leaving;                   /* it said so: it closes the connection itself
                              */
-    bool gone;             /* no member any more; freed with its last call */
+    bool gone;                      /* no member any more; freed with its last call */
     struct node_directory directory;
     struct join *join; /* on the way to the store */
     struct change death;

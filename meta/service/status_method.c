@@ -49,10 +49,33 @@ static void put_segment(const struct incarnation *i, struct wire_buf *b)
     put_text(b, "kind", i->kind == SEGMENT_HOST ? "host" : "hbm");
 }
 
+/* What its heartbeats tell, and where queue pairs are agreed upon. */
+static void put_rdma(const struct node *n, struct wire_buf *b)
+{
+    const struct rdma_report *r = &n->rdma_report;
+    wire_put_str(b, "rdma");
+    if (n->rdma[0] == '\0') {
+        wire_put_nil(b);
+        return;
+    }
+    wire_put_map(b, 8);
+    put_text(b, "endpoint", n->rdma);
+    wire_put_str(b, "rails");
+    wire_put_array(b, r->rail_count);
+    for (uint32_t i = 0; i < r->rail_count; i++)
+        wire_put_str(b, r->rails[i]);
+    put_number(b, "connections", r->connections);
+    put_number(b, "queue_pairs", r->queue_pairs);
+    put_number(b, "regions", r->regions);
+    put_number(b, "errors", r->errors);
+    put_number(b, "fenced", r->fenced);
+    put_number(b, "rails_lost", r->rails_lost);
+}
+
 static void put_node(const struct core *c, const struct node *n, struct wire_buf *b)
 {
     static const char *const states[] = {"alive", "suspect", "dead"};
-    wire_put_map(b, 16);
+    wire_put_map(b, 17);
     put_number(b, "node", n->id);
     put_text(b, "name", n->name);
     put_text(b, "state", states[n->state]);
@@ -62,6 +85,7 @@ static void put_node(const struct core *c, const struct node *n, struct wire_buf
     put_text(b, "host", n->host);
     put_text(b, "zone", n->zone);
     put_text(b, "shm", n->shm);
+    put_rdma(n, b);
     put_text(b, "tcp", n->tcp);
     put_number(b, "heartbeat_age_ms", c->patient_ms - n->heard_ms);
     put_number(b, "directory_extents", directory_extents(n));

@@ -5,13 +5,14 @@
 
 void map_node_put(struct wire_buf *b, const struct map_node *n)
 {
-    wire_put_array(b, 8);
+    wire_put_array(b, 9);
     wire_put_uint(b, n->node);
     wire_put_str(b, n->name);
     wire_put_uint(b, n->boot);
     wire_put_str(b, n->host);
     wire_put_str(b, n->zone);
     wire_put_str(b, n->shm);
+    wire_put_str(b, n->rdma);
     wire_put_str(b, n->tcp);
     wire_put_uint(b, n->state);
 }
@@ -25,6 +26,7 @@ bool map_node_get(struct wire_value v, struct map_node *n)
     fields_str(&f, n->host, sizeof(n->host));
     fields_str(&f, n->zone, sizeof(n->zone));
     fields_str(&f, n->shm, sizeof(n->shm));
+    fields_str(&f, n->rdma, sizeof(n->rdma));
     fields_str(&f, n->tcp, sizeof(n->tcp));
     n->state = fields_u32(&f);
     fields_require(&f, n->state <= NODE_DEAD);

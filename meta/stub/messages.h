@@ -90,7 +90,7 @@ bool session_resume_params_get(struct wire_value v, struct session_resume_params
 /* ---- the map of the pool --------------------------------------------------------------------- */
 
 /* map [known version] -> [version, nodes, ranges], or [version] when it is the known one.
- * node:  [node, name, boot, host, zone, shm endpoint, tcp endpoint, state]
+ * node:  [node, name, boot, host, zone, shm endpoint, rdma endpoint, tcp endpoint, state]
  * range: [gva, length, incarnation, node, memory kind] */
 enum node_state { NODE_ALIVE = 0, NODE_SUSPECT = 1, NODE_DEAD = 2 };
 
@@ -98,7 +98,7 @@ struct map_node {
     uint64_t node;
     char name[NODE_NAME_MAX + 1];
     uint64_t boot;
-    char host[TEXT_MAX], zone[TEXT_MAX], shm[TEXT_MAX], tcp[TEXT_MAX];
+    char host[TEXT_MAX], zone[TEXT_MAX], shm[TEXT_MAX], rdma[TEXT_MAX], tcp[TEXT_MAX];
     uint32_t state; /* enum node_state */
 };
 struct map_range {
@@ -256,7 +256,7 @@ bool list_entry_get(struct wire_value v, const uint8_t **key, size_t *key_len, u
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-/* node_join [protocol, name, boot, host, zone, shm, tcp, grant key:bin16, highest reign seen,
+/* node_join [protocol, name, boot, host, zone, shm, rdma, tcp, grant key:bin16, highest reign seen,
  *            [[length, kind, incarnation], ...]]
  *   -> [node, reign, pool key:bin16, heartbeat ms, [[incarnation, gva], ...]]
  * incarnation 0 asks for a new one; otherwise the segment kept its contents since the service gave
@@ -272,7 +272,7 @@ struct node_join_params {
     uint32_t protocol;
     char name[NODE_NAME_MAX + 1];
     uint64_t boot;
-    char host[TEXT_MAX], zone[TEXT_MAX], shm[TEXT_MAX], tcp[TEXT_MAX];
+    char host[TEXT_MAX], zone[TEXT_MAX], shm[TEXT_MAX], rdma[TEXT_MAX], tcp[TEXT_MAX];
     struct hash_key grant_key;
     uint64_t highest_reign;
     uint32_t segment_count;
@@ -291,14 +291,26 @@ bool node_join_params_get(struct wire_value v, struct node_join_params *p);
 void node_join_result_put(struct wire_buf *b, const struct node_join_result *r);
 bool node_join_result_get(struct wire_value v, struct node_join_result *r);
 
-/* node_heartbeat [[bytes populated of each segment], holds, sum of the directory | nil] -> [reign];
- * nil: the node keeps none. node_leave [] -> nil. */
+/* What a node uses for RDMA, for people: [[text of each rail], connections, queue pairs, regions,
+ * errors, fenced, rails lost]. */
+#define RDMA_RAILS_MAX 8u
+struct rdma_report {
+    uint32_t rail_count;
+    char rails[RDMA_RAILS_MAX][TEXT_MAX];
+    uint64_t connections, queue_pairs, regions, errors, fenced, rails_lost;
+};
+
+/* node_heartbeat [[bytes populated of each segment], holds, sum of the directory | nil,
+ *                 rdma report | nil] -> [reign]
+ * nil: the node keeps no directory, doesn't serve RDMA. node_leave [] -> nil. */
 struct node_heartbeat_params {
     uint32_t segment_count;
     uint64_t populated_bytes[SEGMENTS_MAX];
     bool has_directory;
     struct directory_sum directory;
     uint64_t holds; /* open views of all clients */
+    bool has_rdma;
+    struct rdma_report rdma;
 };
 void node_heartbeat_params_put(struct wire_buf *b, const struct node_heartbeat_params *p);
 bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params *p);

@@ -9,13 +9,14 @@
 void node_join_params_put(struct wire_buf *b, const struct node_join_params *p)
 {
     assert(p->segment_count <= SEGMENTS_MAX);
-    wire_put_array(b, 10);
+    wire_put_array(b, 11);
     wire_put_uint(b, p->protocol);
     wire_put_str(b, p->name);
     wire_put_uint(b, p->boot);
     wire_put_str(b, p->host);
     wire_put_str(b, p->zone);
     wire_put_str(b, p->shm);
+    wire_put_str(b, p->rdma);
     wire_put_str(b, p->tcp);
     wire_put_bin(b, p->grant_key.b, sizeof(p->grant_key.b));
     wire_put_uint(b, p->highest_reign);
@@ -47,6 +48,7 @@ bool node_join_params_get(struct wire_value v, struct node_join_params *p)
     fields_str(&f, p->host, sizeof(p->host));
     fields_str(&f, p->zone, sizeof(p->zone));
     fields_str(&f, p->shm, sizeof(p->shm));
+    fields_str(&f, p->rdma, sizeof(p->rdma));
     fields_str(&f, p->tcp, sizeof(p->tcp));
     fields_fixed(&f, p->grant_key.b, sizeof(p->grant_key.b));
     p->highest_reign = fields_uint(&f);
@@ -94,16 +96,52 @@ bool node_join_result_get(struct wire_value v, struct node_join_result *r)
     return fields_ok(&f);
 }
 
+static void rdma_report_put(struct wire_buf *b, const struct rdma_report *r)
+{
+    assert(r->rail_count <= RDMA_RAILS_MAX);
+    wire_put_array(b, 7);
+    wire_put_array(b, r->rail_count);
+    for (uint32_t i = 0; i < r->rail_count; i++)
+        wire_put_str(b, r->rails[i]);
+    wire_put_uint(b, r->connections);
+    wire_put_uint(b, r->queue_pairs);
+    wire_put_uint(b, r->regions);
+    wire_put_uint(b, r->errors);
+    wire_put_uint(b, r->fenced);
+    wire_put_uint(b, r->rails_lost);
+}
+
+static bool rdma_report_get(struct wire_value v, struct rdma_report *r)
+{
+    struct fields f = fields_of(v);
+    struct fields rails = fields_of(fields_list(&f, RDMA_RAILS_MAX, &r->rail_count));
+    for (uint32_t i = 0; fields_ok(&f) && i < r->rail_count; i++) {
+        fields_str(&rails, r->rails[i], sizeof(r->rails[i]));
+        fields_require(&f, fields_ok(&rails));
+    }
+    r->connections = fields_uint(&f);
+    r->queue_pairs = fields_uint(&f);
+    r->regions = fields_uint(&f);
+    r->errors = fields_uint(&f);
+    r->fenced = fields_uint(&f);
+    r->rails_lost = fields_uint(&f);
+    return fields_ok(&f);
+}
+
 void node_heartbeat_params_put(struct wire_buf *b, const struct node_heartbeat_params *p)
 {
     assert(p->segment_count <= SEGMENTS_MAX);
-    wire_put_array(b, 3);
+    wire_put_array(b, 4);
     wire_put_array(b, p->segment_count);
     for (uint32_t i = 0; i < p->segment_count; i++)
         wire_put_uint(b, p->populated_bytes[i]);
     wire_put_uint(b, p->holds);
     if (p->has_directory)
         directory_sum_put(b, &p->directory);
+    else
+        wire_put_nil(b);
+    if (p->has_rdma)
+        rdma_report_put(b, &p->rdma);
     else
         wire_put_nil(b);
 }
@@ -119,6 +157,9 @@ bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params
     p->holds = fields_uint(&f);
     p->has_directory = !fields_nil(&f);
     fields_require(&f, !p->has_directory || directory_sum_get(wire_at(v, 2), &p->directory));
+    struct wire_value rdma = wire_at(v, 3);
+    p->has_rdma = !wire_is_nil(rdma);
+    fields_require(&f, !p->has_rdma || rdma_report_get(rdma, &p->rdma));
     return fields_ok(&f);
 }
 

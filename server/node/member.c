@@ -122,6 +122,7 @@ void member_connected(struct member *m)
     memcpy(p.host, m->who.host, sizeof p.host);
     memcpy(p.zone, m->who.zone, sizeof p.zone);
     memcpy(p.shm, m->who.shm, sizeof p.shm);
+    memcpy(p.rdma, m->who.rdma, sizeof p.rdma);
     memcpy(p.tcp, m->who.tcp, sizeof p.tcp);
     node_join_params(m->node, &p);
     struct wire_buf b = {0};

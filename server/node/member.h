@@ -48,7 +48,7 @@ struct member_env {
 /* Who the node is; the texts are copied. */
 struct member_identity {
     char name[NODE_NAME_MAX + 1];
-    char host[TEXT_MAX], zone[TEXT_MAX], shm[TEXT_MAX], tcp[TEXT_MAX];
+    char host[TEXT_MAX], zone[TEXT_MAX], shm[TEXT_MAX], rdma[TEXT_MAX], tcp[TEXT_MAX];
 };
 
 enum member_state {

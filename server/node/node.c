@@ -198,6 +198,30 @@ void node_join_params(const struct node *n, struct node_join_params *out)
     }
 }
 
+static_assert(RDMA_RAILS_MAX == XCOPY_RAILS_MAX && TEXT_MAX == XCOPY_RAIL_TEXT,
+              "a report fits the message");
+
+/* Of the exporter that has something to tell: rdma, if there is one. */
+static void take_report(const struct node *n, struct node_heartbeat_params *out)
+{
+    struct xcopy_report r = {0};
+    out->has_rdma = false;
+    for (uint32_t e = 0; e < n->exporter_count && !out->has_rdma; e++) {
+        struct xcopy_exporter *exporter = n->exporters[e];
+        out->has_rdma = exporter->ops->report != NULL;
+        if (out->has_rdma)
+            exporter->ops->report(exporter, &r);
+    }
+    out->rdma = (struct rdma_report){.rail_count = r.rail_count,
+                                     .connections = r.connections,
+                                     .queue_pairs = r.queue_pairs,
+                                     .regions = r.regions,
+                                     .errors = r.errors,
+                                     .fenced = r.fenced,
+                                     .rails_lost = r.rails_lost};
+    memcpy(out->rdma.rails, r.rails, sizeof out->rdma.rails);
+}
+
 void node_heartbeat_params(const struct node *n, struct node_heartbeat_params *out)
 {
     out->segment_count = n->segment_count;
@@ -207,6 +231,7 @@ void node_heartbeat_params(const struct node *n, struct node_heartbeat_params *o
     if (n->directory)
         out->directory = directory_sum(n->directory);
     out->holds = node_hold_count(n);
+    take_report(n, out);
 }
 
 /* Two pools may have given the same incarnations. */
@@ -240,6 +265,7 @@ static bool is_expected_pool(const struct node *n, const struct hash128 *pool)
 
 static_assert(SEGMENTS_MAX <= XCOPY_SEGMENTS_MAX, "an exporter takes all segments of a node");
 
+/* An exporter whose devices can't have the segment has said so: it is reached by the others. */
 static void serve_segment(const struct node *n, struct xcopy_segment *x,
                           const struct node_segment *s)
 {
@@ -247,7 +273,7 @@ static void serve_segment(const struct node *n, struct xcopy_segment *x,
     x->incarnation = s->incarnation;
     for (uint32_t e = 0; e < n->exporter_count; e++) {
         int status = n->exporters[e]->ops->add_segment(n->exporters[e], x);
-        assert(status == CENOTE_OK);
+        assert(status == CENOTE_OK || status == CENOTE_NO_MEMORY);
     }
 }
 

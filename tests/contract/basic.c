@@ -216,15 +216,18 @@ void case_connect_refused(struct rig *r)
     struct xcopy_credentials who = rig_who(1);
     struct xcopy_peer peer = r->peer;
     peer.boot++;
-    CHECK_STATUS(r->transport->connect(NULL, &peer, &who, RIG_TIMEOUT_MS, &c), CENOTE_OLD_BOOT);
+    CHECK_STATUS(r->transport->connect(r->context, &peer, &who, RIG_TIMEOUT_MS, &c),
+                 CENOTE_OLD_BOOT);
     peer.boot = 0;
-    CHECK_STATUS(r->transport->connect(NULL, &peer, &who, RIG_TIMEOUT_MS, &c), CENOTE_OK);
+    CHECK_STATUS(r->transport->connect(r->context, &peer, &who, RIG_TIMEOUT_MS, &c), CENOTE_OK);
     r->transport->disconnect(c);
     who.token.b[3] ^= 1;
-    CHECK_STATUS(r->transport->connect(NULL, &r->peer, &who, RIG_TIMEOUT_MS, &c), CENOTE_DENIED);
+    CHECK_STATUS(r->transport->connect(r->context, &r->peer, &who, RIG_TIMEOUT_MS, &c),
+                 CENOTE_DENIED);
     who = rig_who(1);
     who.name_space++;
-    CHECK_STATUS(r->transport->connect(NULL, &r->peer, &who, RIG_TIMEOUT_MS, &c), CENOTE_DENIED);
+    CHECK_STATUS(r->transport->connect(r->context, &r->peer, &who, RIG_TIMEOUT_MS, &c),
+                 CENOTE_DENIED);
 }
 
 void case_wrong_grant(struct rig *r)

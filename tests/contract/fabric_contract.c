@@ -22,8 +22,9 @@ enum { LEN = 300000, BATCH = 20 };
 static struct fabric *fabric_for(struct rig *r, uint64_t session)
 {
     struct xcopy_credentials who = rig_who(session);
-    struct fabric *f = fabric_new(CENOTE_TRANSPORT_AUTO, &(struct xcopy_settings){0}, NULL);
-    CHECK(f != NULL);
+    const struct xcopy_settings settings = {0};
+    struct fabric *f;
+    CHECK_STATUS(fabric_new(CENOTE_TRANSPORT_AUTO, &settings, NULL, &f), CENOTE_OK);
     fabric_set_credentials(f, &who);
     CHECK_STATUS(fabric_set_peer(f, &r->peer), CENOTE_OK);
     return f;
@@ -68,7 +69,7 @@ static void case_batches(const char *name)
     struct fabric *f = fabric_for(&r, 1);
     batches(f, &r, 1, 0);
     batches(f, &r, 1, 0);
-    CHECK(strcmp(fabric_transport_to(f, 1, 2000), name) == 0);
+    CHECK(strcmp(fabric_transport_to(f, 1, 2000), r.transport->name) == 0);
     CHECK(fabric_transport_to(f, 99, 2000) == NULL);
     fabric_drop_peer(f, 1);
     CHECK(fabric_transport_to(f, 1, 2000) == NULL);
@@ -125,7 +126,6 @@ static void case_restart(const char *name)
 {
     static struct rig r;
     struct rig_value v;
-    char bound[XCOPY_ENDPOINT_MAX];
     rig_start(&r, name);
     struct fabric *f = fabric_for(&r, 1);
     rig_value_make(&v, 1, rig_next_put(), 4096, LEN);
@@ -138,12 +138,7 @@ static void case_restart(const char *name)
         CHECK_STATUS(run_one(f, &v, XCOPY_READ), CENOTE_NODE_DOWN);
         CHECK_STATUS(run_one(f, &v, XCOPY_WRITE), CENOTE_NODE_DOWN);
     }
-    const char *endpoint = r.peer.shm[0] != '\0' ? r.peer.shm : r.peer.tcp;
-    CHECK_STATUS(r.ops->start(endpoint, &r.gate, &(struct xcopy_settings){0}, &r.exporter, bound),
-                 CENOTE_OK);
-    CHECK_STATUS(r.ops->add_segment(r.exporter, &r.segment), CENOTE_OK);
-    if (r.peer.loop != NULL)
-        r.peer.loop = r.exporter;
+    rig_start_again(&r);
     CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
     CHECK_STATUS(run_one(f, &v, XCOPY_READ), CENOTE_OK);
     /* between two calls this time: a pooled channel is dead, and is replaced */
@@ -220,16 +215,16 @@ static void case_choice(const char *name)
     if (peer.tcp[0] != '\0') {
         snprintf(peer.shm, sizeof peer.shm, "unix:/nonexistent/socket");
         CHECK_STATUS(fabric_set_peer(f, &peer), CENOTE_OK);
-        CHECK(strcmp(fabric_transport_to(f, 1, 2000), name) == 0);
+        CHECK(strcmp(fabric_transport_to(f, 1, 2000), r.transport->name) == 0);
     } else if (peer.shm[0] != '\0') {
         snprintf(peer.host, sizeof peer.host, "another machine");
         CHECK_STATUS(fabric_set_peer(f, &peer), CENOTE_OK);
         CHECK(fabric_transport_to(f, 1, 2000) == NULL);
     }
     fabric_free(f);
-    f = fabric_new(strcmp(name, "tcp") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP,
-                   &(struct xcopy_settings){0}, NULL);
-    CHECK(f != NULL);
+    CHECK_STATUS(fabric_new(strcmp(name, "tcp") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP,
+                            &(struct xcopy_settings){0}, NULL, &f),
+                 CENOTE_OK);
     fabric_set_credentials(f, &who);
     CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
     CHECK(fabric_transport_to(f, 1, 2000) == NULL);

@@ -70,7 +70,6 @@ void case_cancel(struct rig *r)
 void case_stop_in_flight(struct rig *r)
 {
     static struct half h;
-    char bound[XCOPY_ENDPOINT_MAX];
     struct rig_fence f;
     if (r->peer.loop != NULL)
         return; /* there a copy is the exporter's own, and stop() waits for it */
@@ -87,11 +86,7 @@ void case_stop_in_flight(struct rig *r)
         CHECK(clock_now_ms() < deadline);
     half_free(&h);
     rig_fence_free(&f);
-    const char *endpoint = r->peer.shm[0] != '\0' ? r->peer.shm : r->peer.tcp;
-    CHECK_STATUS(
-        r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){0}, &r->exporter, bound),
-        CENOTE_OK);
-    CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
+    rig_start_again(r);
     expect_service(r);
 }
 
@@ -202,8 +197,7 @@ void case_thousand_connects(struct rig *r)
 static int raw_socket(const struct rig *r)
 {
     struct endpoint e;
-    const char *text = r->peer.shm[0] != '\0' ? r->peer.shm : r->peer.tcp;
-    CHECK_STATUS(endpoint_parse(text, &e), CENOTE_OK);
+    CHECK_STATUS(endpoint_parse(rig_endpoint(r), &e), CENOTE_OK);
     int fd = endpoint_connect(&e, RIG_TIMEOUT_MS);
     CHECK(fd >= 0);
     return fd;

@@ -26,22 +26,12 @@ static int node_main(const char *transport)
     static struct rig r;
     char line[16];
     rig_start(&r, transport);
-    printf("%s\n", r.peer.shm[0] != '\0' ? r.peer.shm : r.peer.tcp);
+    printf("%s\n", rig_endpoint(&r));
     fflush(stdout);
     while (fgets(line, sizeof line, stdin) != NULL)
         ;
     rig_stop(&r);
     return 0;
-}
-
-/* A peer in another process. */
-static void point_at(struct rig *r, const char *transport, const char *endpoint)
-{
-    CHECK(rig_find(transport, &r->transport, &r->ops));
-    r->peer = (struct xcopy_peer){.node = 1, .boot = RIG_BOOT};
-    xcopy_this_host(r->peer.host);
-    char *to = strcmp(transport, "shm") == 0 ? r->peer.shm : r->peer.tcp;
-    snprintf(to, XCOPY_ENDPOINT_MAX, "%s", endpoint);
 }
 
 static bool writer_forgets; /* loses its descriptors half-way */
@@ -65,7 +55,7 @@ static int writer_main(const char *transport, char **arg)
     static struct rig_value v;
     char line[16];
     hash_init();
-    point_at(&r, transport, arg[0]);
+    rig_point_at(&r, transport, arg[0]);
     writer_forgets = strcmp(arg[2], "forget") == 0;
     struct xcopy_channel *c = rig_connect(&r, 1);
     rig_value_make(&v, 1, strtoull(arg[1], NULL, 10), WRITER_OFFSET, WRITER_BYTES);
@@ -77,6 +67,7 @@ static int writer_main(const char *transport, char **arg)
     (void)!fgets(line, sizeof line, stdin);
     rig_value_free(&v);
     rig_disconnect(c);
+    rig_leave(&r);
     return 0;
 }
 
@@ -86,7 +77,7 @@ static int holder_main(const char *transport, char **arg)
     static struct rig r;
     char line[16];
     hash_init();
-    point_at(&r, transport, arg[0]);
+    rig_point_at(&r, transport, arg[0]);
     struct xcopy_channel *c = rig_connect(&r, 1);
     struct xcopy_hold h = {.gva = rig_gva(WRITER_OFFSET),
                            .payload_len = WRITER_BYTES,
@@ -158,8 +149,7 @@ static void start_writer(struct rig *r, struct child *c, uint64_t put_id, const 
 {
     char endpoint[XCOPY_ENDPOINT_MAX], id[24], line[64], how[8];
     char transport[8], flag[] = "--writer", self[] = "writer";
-    const char *to = r->peer.shm[0] != '\0' ? r->peer.shm : r->peer.tcp;
-    snprintf(endpoint, sizeof endpoint, "%s", to);
+    snprintf(endpoint, sizeof endpoint, "%s", rig_endpoint(r));
     snprintf(id, sizeof id, "%llu", (unsigned long long)put_id);
     snprintf(how, sizeof how, "%s", mode);
     snprintf(transport, sizeof transport, "%s", r->transport->name);
@@ -187,7 +177,7 @@ void case_writer_killed(struct rig *r)
     struct rig_fence f;
     uint64_t put_id = rig_next_put();
     bool mapped = r->peer.shm[0] != '\0';
-    if (r->peer.loop != NULL)
+    if (r->peer.loop != NULL || r->mocked)
         return;
     start_writer(r, &c, put_id, "keep");
     rig_fence_begin(r, &f, 1, put_id);
@@ -268,12 +258,12 @@ void case_node_killed(struct rig *r)
     struct rig_value v;
     char endpoint[XCOPY_ENDPOINT_MAX], transport[8], flag[] = "--node", self[] = "node";
     char *argv[] = {self, transport, flag, NULL};
-    if (r->peer.loop != NULL)
+    if (r->peer.loop != NULL || r->mocked)
         return;
     snprintf(transport, sizeof transport, "%s", r->transport->name);
     child_start(&c, argv);
     child_read(&c, endpoint, sizeof endpoint);
-    point_at(&remote, transport, endpoint);
+    rig_point_at(&remote, transport, endpoint);
     struct xcopy_channel *ch = rig_connect(&remote, 1);
     rig_value_make(&v, 1, rig_next_put(), 4096, 100000);
     rig_put(ch, &v);
@@ -291,4 +281,5 @@ void case_node_killed(struct rig *r)
         unlink(remote.peer.shm + strlen("unix:"));
     rig_value_free(&v);
     rig_disconnect(ch);
+    rig_leave(&remote);
 }

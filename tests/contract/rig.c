@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/support/mockverbs.h"
 #include "transport/base/clock.h"
 #include "transport/base/testswitch.h"
 
@@ -64,7 +65,7 @@ bool rig_find(const char *name, const struct xcopy_transport **transport,
               const struct xcopy_exporter_ops **ops)
 {
     static const struct xcopy_exporter_ops *const exporters[] = {
-        &xcopy_loop_exporter, &xcopy_shm_exporter, &xcopy_tcp_exporter};
+        &xcopy_loop_exporter, &xcopy_shm_exporter, &xcopy_rdma_exporter, &xcopy_tcp_exporter};
     *ops = NULL;
     for (size_t i = 0; i < sizeof exporters / sizeof exporters[0]; i++)
         if (strcmp(exporters[i]->name, name) == 0)
@@ -77,11 +78,67 @@ bool rig_find(const char *name, const struct xcopy_transport **transport,
     return false;
 }
 
-void rig_start(struct rig *r, const char *name)
+static char *endpoint_of(const struct rig *r, struct xcopy_peer *peer)
+{
+    if (strcmp(r->transport->name, "shm") == 0)
+        return peer->shm;
+    return strcmp(r->transport->name, "rdma") == 0 ? peer->rdma : peer->tcp;
+}
+
+const char *rig_endpoint(const struct rig *r)
+{
+    return endpoint_of(r, (struct xcopy_peer *)(uintptr_t)&r->peer);
+}
+
+static void open_context(struct rig *r)
+{
+    if (r->transport->open != NULL)
+        CHECK_STATUS(r->transport->open(&(struct xcopy_settings){0}, &r->context), CENOTE_OK);
+}
+
+void rig_leave(struct rig *r)
+{
+    if (r->transport->close != NULL)
+        r->transport->close(r->context);
+}
+
+void rig_point_at(struct rig *r, const char *name, const char *endpoint)
+{
+    CHECK(rig_find(name, &r->transport, &r->ops));
+    r->peer = (struct xcopy_peer){.node = 1, .boot = RIG_BOOT};
+    xcopy_this_host(r->peer.host);
+    snprintf(endpoint_of(r, &r->peer), XCOPY_ENDPOINT_MAX, "%s", endpoint);
+    open_context(r);
+}
+
+/* Two devices, so that there are two rails. */
+static void mock_devices(struct rig *r, struct mock_device *made[2], void (*change)(void))
+{
+    mock_reset();
+    made[0] = mock_add("mock0");
+    made[1] = mock_add("mock1");
+    if (change != NULL)
+        change();
+    rdma_verbs_replace(mock_verbs());
+    r->mocked = true;
+}
+
+static void start_exporter(struct rig *r, const char *endpoint, char bound[XCOPY_ENDPOINT_MAX])
+{
+    int status =
+        r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){0}, &r->exporter, bound);
+    if (status == CENOTE_NOT_SUPPORTED) {
+        printf("%s: not on this machine\n", r->transport->name);
+        exit(77);
+    }
+    CHECK_STATUS(status, CENOTE_OK);
+    CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
+}
+
+static void start_node(struct rig *r, const char *name)
 {
     static atomic_uint serial;
     char endpoint[XCOPY_ENDPOINT_MAX], bound[XCOPY_ENDPOINT_MAX];
-    memset(r, 0, sizeof *r);
     hash_init();
     CHECK(rig_find(name, &r->transport, &r->ops));
     pthread_mutex_init(&r->lock, NULL);
@@ -100,37 +157,56 @@ void rig_start(struct rig *r, const char *name)
     CHECK_STATUS(
         memory_ops_of(MEMORY_HOST)->make(RIG_SEGMENT, &(struct memory_how){0}, &r->segment.memory),
         CENOTE_OK);
-    CHECK_STATUS(
-        r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){0}, &r->exporter, bound),
-        CENOTE_OK);
-    CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
+    start_exporter(r, endpoint, bound);
     r->peer.node = 1;
     r->peer.boot = RIG_BOOT;
     xcopy_this_host(r->peer.host);
     if (strcmp(name, "loop") == 0)
         r->peer.loop = r->exporter;
     else
-        memcpy(strcmp(name, "shm") == 0 ? r->peer.shm : r->peer.tcp, bound, sizeof bound);
+        memcpy(endpoint_of(r, &r->peer), bound, sizeof bound);
+    open_context(r);
+}
+
+void rig_start_mocked(struct rig *r, struct mock_device *made[2], void (*change)(void))
+{
+    memset(r, 0, sizeof *r);
+    mock_devices(r, made, change);
+    start_node(r, "rdma");
+}
+
+void rig_start(struct rig *r, const char *name)
+{
+    struct mock_device *made[2];
+    memset(r, 0, sizeof *r);
+    if (strcmp(name, "mockrdma") == 0)
+        rig_start_mocked(r, made, NULL);
+    else
+        start_node(r, name);
+}
+
+void rig_start_again(struct rig *r)
+{
+    char bound[XCOPY_ENDPOINT_MAX];
+    start_exporter(r, rig_endpoint(r), bound);
+    if (r->peer.loop != NULL)
+        r->peer.loop = r->exporter;
 }
 
 void rig_restart(struct rig *r)
 {
-    char bound[XCOPY_ENDPOINT_MAX];
-    const char *endpoint = r->peer.shm[0] != '\0' ? r->peer.shm : r->peer.tcp;
     r->ops->stop(r->exporter);
-    CHECK_STATUS(
-        r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){0}, &r->exporter, bound),
-        CENOTE_OK);
-    CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
-    if (r->peer.loop != NULL)
-        r->peer.loop = r->exporter;
+    rig_start_again(r);
 }
 
 void rig_stop(struct rig *r)
 {
     r->ops->stop(r->exporter);
+    rig_leave(r);
     memory_ops_of(MEMORY_HOST)->destroy(&r->segment.memory);
     pthread_mutex_destroy(&r->lock);
+    if (r->mocked)
+        CHECK(mock_alive() == 0);
 }
 
 uint8_t *rig_memory(struct rig *r, uint64_t offset)
@@ -194,8 +270,8 @@ struct xcopy_channel *rig_connect(struct rig *r, uint64_t session)
 {
     struct xcopy_channel *c = NULL;
     struct xcopy_credentials who = rig_who(session);
-    CHECK(r->transport->reaches(NULL, &r->peer));
-    CHECK_STATUS(r->transport->connect(NULL, &r->peer, &who, RIG_TIMEOUT_MS, &c), CENOTE_OK);
+    CHECK(r->transport->reaches(r->context, &r->peer));
+    CHECK_STATUS(r->transport->connect(r->context, &r->peer, &who, RIG_TIMEOUT_MS, &c), CENOTE_OK);
     return c;
 }
 

@@ -40,15 +40,29 @@ struct rig {
     struct xcopy_gate gate;
     struct xcopy_segment segment;
     struct xcopy_peer peer;
+    void *context; /* of the transport */
+    bool mocked;   /* its devices exist in this process only */
     pthread_mutex_t lock;
     uint64_t horizons[RIG_SESSIONS];
 };
 
-/* name: "loop", "shm", "tcp". */
+/* name: "loop", "shm", "rdma", "tcp"; "mockrdma": rdma over devices that are made up. Ends the
+ * program with 77 (skipped) where there are no devices. */
 void rig_start(struct rig *r, const char *name);
+/* The same as "mockrdma"; made[] are its devices, which change() may change before they are opened.
+ */
+struct mock_device;
+void rig_start_mocked(struct rig *r, struct mock_device *made[2], void (*change)(void));
+/* The node's endpoint, as the transport knows it; makes peer one of another process. */
+const char *rig_endpoint(const struct rig *r);
+void rig_point_at(struct rig *r, const char *name, const char *endpoint);
+/* Closes the transport's context of a rig that only points at a node. */
+void rig_leave(struct rig *r);
 void rig_stop(struct rig *r);
 /* Stops the exporter and starts another one at the same place. */
 void rig_restart(struct rig *r);
+/* The exporter was stopped. */
+void rig_start_again(struct rig *r);
 /* In the node's process: address of an extent. */
 uint8_t *rig_memory(struct rig *r, uint64_t offset);
 struct gva rig_gva(uint64_t offset);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One operation of libcenote, many times on one thread, to be counted.
- * Usage: cost_client ENDPOINT shm|tcp get|put|exists TIMES
+ * Usage: cost_client ENDPOINT shm|tcp|rdma get|put|exists TIMES
  */
 #include <cenote/cenote.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/cost/measured.h"
+#include "tests/support/transport.h"
 
 #define VALUE_BYTES 4096u
 #define WARM_TURNS  32u
@@ -63,13 +64,11 @@ int main(int argc, char **argv)
     void (*turn)(void *arg) = argc == 5 ? turn_of(argv[3]) : NULL;
 
     if (!turn) {
-        fprintf(stderr, "usage: cost_client ENDPOINT shm|tcp get|put|exists TIMES\n");
+        fprintf(stderr, "usage: cost_client ENDPOINT shm|tcp|rdma get|put|exists TIMES\n");
         return 2;
     }
     const struct cenote_options options = {
-        .meta = argv[1],
-        .transport = strcmp(argv[2], "shm") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP,
-        .timeout_ms = 60000};
+        .meta = argv[1], .transport = transport_named(argv[2]), .timeout_ms = 60000};
     must(cenote_open(&options, &c.handle));
     memset(c.value, 0x5a, sizeof c.value);
     must(cenote_put(c.handle, KEY, sizeof KEY - 1, c.value, sizeof c.value, CENOTE_PUT_REPLACE));

@@ -22,6 +22,7 @@
 #include "bench/payload.h"
 #include "tests/linear/random.h"
 #include "tests/linear/record.h"
+#include "tests/support/transport.h"
 #include "transport/base/clock.h"
 #include "transport/base/config.h"
 
@@ -35,7 +36,7 @@ struct options {
     uint64_t number, threads, keys, seconds, size_bytes, seed, replicas, timeout_ms, pause_us, room;
 };
 
-static const char *const transports[] = {"auto", "shm", "tcp", NULL};
+static const char *const transports[] = {TRANSPORT_NAMES, NULL};
 #define AT(field) offsetof(struct options, field)
 static const struct config_option options[] = {
     {"meta", CONFIG_STRING, AT(meta), "127.0.0.1:7400", "ENDPOINT", "the service", NULL, 0, 0},

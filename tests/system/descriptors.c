@@ -4,7 +4,7 @@
  * more each time, until it succeeds. Whatever fails says so in its time, leaves no descriptor and
  * no thread behind, and the same client works as soon as the limit is raised.
  *
- * Usage: descriptors ENDPOINT shm|tcp
+ * Usage: descriptors ENDPOINT shm|tcp|rdma
  */
 #include <cenote/async.h>
 #include <cenote/cenote.h>
@@ -20,6 +20,7 @@
 
 #include "bench/payload.h"
 #include "tests/scenario/check.h"
+#include "tests/support/transport.h"
 
 #define VALUE_BYTES 100000u
 #define TIMEOUT_MS  400u
@@ -95,7 +96,7 @@ static int view(struct cenote **c)
     struct cenote_view v;
     int status = cenote_view_get(*c, "k", 1, &v);
     if (status != CENOTE_OK)
-        return options.transport == CENOTE_TRANSPORT_TCP ? CENOTE_OK : status;
+        return options.transport != CENOTE_TRANSPORT_SHM ? CENOTE_OK : status;
     CHECK(v.len_bytes == sizeof out && memcmp(v.data, out, sizeof out) == 0);
     cenote_view_release(*c, &v);
     return CENOTE_OK;
@@ -174,7 +175,7 @@ int main(int argc, char **argv)
     CHECK(argc == 3);
     CHECK(close_range(3, ~0u, 0) == 0); /* no holes: so many descriptors, so high a number */
     options.meta = argv[1];
-    options.transport = strcmp(argv[2], "shm") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP;
+    options.transport = transport_named(argv[2]);
     payload_fill(1, out, sizeof out);
     CHECK(getrlimit(RLIMIT_NOFILE, &r) == 0);
     limit_before = r.rlim_cur;

@@ -4,7 +4,7 @@
  * reads a line, so that a test can stop and start daemons in between; ends with status 1 at the
  * first thing that include/cenote/async.h doesn't say.
  *
- * Usage: flights CASE shm|tcp [NUMBER], with FLIGHTS_CACHE in the environment: with lookups cached
+ * Usage: flights CASE shm|tcp|rdma [NUMBER]; FLIGHTS_CACHE in the environment: with lookups cached
  */
 #include <cenote/async.h>
 #include <dirent.h>
@@ -20,6 +20,7 @@
 
 #include "bench/payload.h"
 #include "tests/scenario/check.h"
+#include "tests/support/transport.h"
 #include "transport/base/clock.h"
 
 #define KEY_BYTES   32
@@ -661,7 +662,7 @@ int main(int argc, char **argv)
     CHECK(argc >= 3);
     threads_before = threads_now();
     options.cache_bytes = getenv("FLIGHTS_CACHE") ? 0 : 1; /* every get asks */
-    options.transport = strcmp(argv[2], "shm") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP;
+    options.transport = transport_named(argv[2]);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (strcmp(cases[i].name, argv[1]) == 0) {
             cases[i].run(argc > 3 ? (size_t)atol(argv[3]) : cases[i].number);

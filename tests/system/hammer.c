@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "bench/payload.h"
+#include "tests/support/transport.h"
 #include "transport/base/clock.h"
 #include "transport/base/config.h"
 
@@ -37,7 +38,7 @@ struct hammer_options {
     bool lossy; /* nodes are killed too: a value may be gone */
 };
 
-static const char *const transports[] = {"auto", "shm", "tcp", NULL};
+static const char *const transports[] = {TRANSPORT_NAMES, NULL};
 #define AT(field) offsetof(struct hammer_options, field)
 static const struct config_option options[] = {
     {"meta", CONFIG_STRING, AT(meta), "127.0.0.1:7400", "ENDPOINT", "the service", NULL, 0, 0},

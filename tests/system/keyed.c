@@ -32,6 +32,7 @@
 #include <string.h>
 
 #include "bench/payload.h"
+#include "tests/support/transport.h"
 
 #define KEY_BYTES  64
 #define SIZE_MAX_B 9000u
@@ -371,7 +372,7 @@ int main(int argc, char **argv)
     if (argc != 4)
         return 2;
     o.meta = argv[1];
-    o.transport = strcmp(argv[2], "tcp") == 0 ? CENOTE_TRANSPORT_TCP : CENOTE_TRANSPORT_SHM;
+    o.transport = transport_named(argv[2]);
     o.timeout_ms = (uint32_t)strtoul(argv[3], NULL, 10);
     int whole = cenote_open(&o, &client);
     printf("%d\n", whole);

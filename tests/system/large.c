@@ -4,7 +4,7 @@
  *
  *   large file PATH LENGTH ID           writes the value into a file
  *   large check PATH LENGTH ID          compares a file with the value ("-": stdin)
- *   large put|get ENDPOINT shm|tcp KEY LENGTH ID
+ *   large put|get ENDPOINT shm|tcp|rdma KEY LENGTH ID
  */
 #include <cenote/cenote.h>
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 
 #include "bench/payload.h"
 #include "tests/scenario/check.h"
+#include "tests/support/transport.h"
 
 #define BLOCK (1u << 20) /* a file is a sequence of blocks id, id + 1, ... */
 
@@ -67,9 +68,7 @@ static void copy(char **argv, size_t len, uint64_t id)
 {
     struct cenote *client = NULL;
     uint64_t found = 0;
-    struct cenote_options options = {
-        .meta = argv[2],
-        .transport = strcmp(argv[3], "shm") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP};
+    struct cenote_options options = {.meta = argv[2], .transport = transport_named(argv[3])};
     uint8_t *value = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     CHECK(value != MAP_FAILED);

@@ -196,7 +196,7 @@ class Client:
         raise Failure(-62, "unknown address")
 
     def channel(self, node):
-        number, boot, endpoint = node[0], node[2], node[6]
+        number, boot, endpoint = node[0], node[2], node[7]
         if number not in self.data:
             self.data[number] = Data(endpoint, self.session, self.namespace, self.token, boot)
         return self.data[number]

@@ -3,9 +3,9 @@
  * Parts of values and registered buffers on a living pool, over one transport. Ends with status 1
  * at the first answer that isn't what include/cenote/range.h and buffer.h say.
  *
- * Usage: ranges ENDPOINT shm|tcp around
+ * Usage: ranges ENDPOINT shm|tcp|rdma around
  *            once around the interface
- *        ranges ENDPOINT shm|tcp layers KEY LENGTH PAYLOAD-ID REPLICAS
+ *        ranges ENDPOINT shm|tcp|rdma layers KEY LENGTH PAYLOAD-ID REPLICAS
  *            puts a value in layers of 40 KiB and stops itself (SIGSTOP) when half of them are
  *            written; then writes the others, commits, and prints the names of both statuses
  */
@@ -21,6 +21,7 @@
 
 #include "bench/payload.h"
 #include "tests/scenario/check.h"
+#include "tests/support/transport.h"
 
 #define CHUNK   65536u
 #define LARGE   (40u * CHUNK + 77)
@@ -28,7 +29,7 @@
 #define THREADS 4u
 #define RANGES  200u
 
-static bool shm;
+static enum cenote_transport transport;
 static uint8_t *value, *got; /* LARGE bytes each */
 
 static uint32_t dice(uint64_t *state, uint32_t below)
@@ -302,7 +303,7 @@ static void unmapped_memory(struct cenote *c)
     struct cenote_get_item items[2] = {{.key = {"u", 1}, .buffers = &pieces[0], .buffer_count = 1},
                                        {.key = {"u", 1}, .buffers = &pieces[1], .buffer_count = 1}};
 
-    if (shm)
+    if (transport != CENOTE_TRANSPORT_TCP)
         return; /* a memcpy as any other */
     CHECK_EQ(cenote_put(c, "u", 1, value, 30 * 4096, 0), CENOTE_OK);
     CHECK(munmap(memory + 8 * 4096, 8 * 4096) == 0);
@@ -365,9 +366,8 @@ int main(int argc, char **argv)
     struct cenote *client = NULL;
 
     CHECK(argc == 4 || argc == 8);
-    shm = strcmp(argv[2], "shm") == 0;
-    const struct cenote_options options = {
-        .meta = argv[1], .transport = shm ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP};
+    const struct cenote_options options = {.meta = argv[1], .transport = transport_named(argv[2])};
+    transport = options.transport;
     CHECK_EQ(cenote_open(&options, &client), CENOTE_OK);
     if (strcmp(argv[3], "around") == 0)
         around(client);

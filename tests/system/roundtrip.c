@@ -3,7 +3,7 @@
  * Goes once around the public interface of a living pool, over one transport, and ends with status
  * 1 at the first answer that isn't what include/cenote/cenote.h says.
  *
- * Usage: roundtrip ENDPOINT shm|tcp
+ * Usage: roundtrip ENDPOINT shm|tcp|rdma
  */
 #include <cenote/cenote.h>
 #include <pthread.h>
@@ -14,6 +14,7 @@
 
 #include "bench/payload.h"
 #include "tests/scenario/check.h"
+#include "tests/support/transport.h"
 
 #define SPACE       "roundtrip" /* empty before and after */
 #define MIB         (1u << 20)
@@ -390,7 +391,7 @@ int main(int argc, char **argv)
 
     CHECK_EQ(argc, 3);
     options.meta = argv[1];
-    options.transport = strcmp(argv[2], "shm") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP;
+    options.transport = transport_named(argv[2]);
     out = malloc(LARGEST);
     in = malloc(LARGEST);
     CHECK(out != NULL && in != NULL);

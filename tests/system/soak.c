@@ -4,7 +4,7 @@
  * and open anew now and then. At the end the pool is as empty as before, and this process has no
  * more descriptors, threads or memory than after the first part of the time.
  *
- * Usage: soak ENDPOINT shm|tcp MILLISECONDS. Prints the number of rounds.
+ * Usage: soak ENDPOINT shm|tcp|rdma MILLISECONDS. Prints the number of rounds.
  */
 #include <cenote/async.h>
 #include <cenote/cenote.h>
@@ -20,6 +20,7 @@
 
 #include "bench/payload.h"
 #include "tests/scenario/check.h"
+#include "tests/support/transport.h"
 
 #define THREADS      2u
 #define KEYS         16u    /* of each thread */
@@ -65,7 +66,7 @@ static void get(struct worker *w, const struct cenote_key *key, size_t len)
 static void view(struct worker *w, const struct cenote_key *key, size_t len)
 {
     struct cenote_view v;
-    if (options.transport == CENOTE_TRANSPORT_TCP)
+    if (options.transport != CENOTE_TRANSPORT_SHM)
         return;
     CHECK_EQ(cenote_view_get(w->client, key->data, key->len_bytes, &v), CENOTE_OK);
     CHECK(v.len_bytes == len && memcmp(v.data, w->out, len) == 0);
@@ -149,7 +150,7 @@ int main(int argc, char **argv)
 {
     CHECK(argc == 4);
     options.meta = argv[1];
-    options.transport = strcmp(argv[2], "shm") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP;
+    options.transport = transport_named(argv[2]);
     uint64_t ms = strtoull(argv[3], NULL, 10);
     unsigned rounds = work_for(ms / 4);
     unsigned descriptors = entries("/proc/self/fd"), threads = entries("/proc/self/task");

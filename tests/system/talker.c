@@ -8,12 +8,14 @@
  *   put|replace KEY VALUE       the status' name
  *   remove KEY                  likewise
  *
- * Usage: talker ENDPOINT auto|shm|tcp TIMEOUT-MS
+ * Usage: talker ENDPOINT auto|shm|tcp|rdma TIMEOUT-MS
  */
 #include <cenote/cenote.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tests/support/transport.h"
 
 #define LINE_MAX_BYTES  4096u
 #define VALUE_MAX_BYTES 2048u
@@ -79,8 +81,7 @@ int main(int argc, char **argv)
         return 2;
     o.meta = argv[1];
     o.timeout_ms = (uint32_t)strtoul(argv[3], NULL, 10);
-    if (strcmp(argv[2], "auto") != 0)
-        o.transport = strcmp(argv[2], "shm") == 0 ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP;
+    o.transport = transport_named(argv[2]);
     int status = cenote_open(&o, &client);
     answer(status, "");
     if (status != CENOTE_OK)

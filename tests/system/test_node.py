@@ -20,7 +20,7 @@ INCARNATION = 41
 POOL_KEY = bytes(range(16))
 
 Join = collections.namedtuple(
-    "Join", "protocol name boot host zone shm tcp grant_key reign segments")
+    "Join", "protocol name boot host zone shm rdma tcp grant_key reign segments")
 
 
 class FakeService:

@@ -12,7 +12,7 @@
  *   close               closes the client and opens another; views are released afterwards
  *   fork INDEX          what a child may do                  "child 0"
  *
- * Usage: viewer ENDPOINT auto|shm|tcp full|seal
+ * Usage: viewer ENDPOINT auto|shm|tcp|rdma full|seal
  */
 #include <cenote/view.h>
 #include <stdio.h>
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "bench/payload.h"
+#include "tests/support/transport.h"
 
 static struct cenote *client;
 static struct cenote_options options;
@@ -160,9 +161,7 @@ int main(int argc, char **argv)
     if (status != CENOTE_OK)
         return status;
     options.meta = argv[1];
-    options.transport = strcmp(argv[2], "shm") == 0   ? CENOTE_TRANSPORT_SHM
-                        : strcmp(argv[2], "tcp") == 0 ? CENOTE_TRANSPORT_TCP
-                                                      : CENOTE_TRANSPORT_AUTO;
+    options.transport = transport_named(argv[2]);
     options.verify = strcmp(argv[3], "seal") == 0 ? CENOTE_VERIFY_SEAL : CENOTE_VERIFY_FULL;
     options.timeout_ms = 60000;
     if (cenote_open(&options, &client) != CENOTE_OK)

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "bench/payload.h"
+#include "tests/support/transport.h"
 
 #define PAGE     4096u
 #define NOT_DONE 3
@@ -82,9 +83,8 @@ int main(int argc, char **argv)
     }
     bool shm = strcmp(argv[2], "shm") == 0;
     size_t len = strtoull(argv[4], NULL, 10);
-    struct cenote_options options = {.meta = argv[1],
-                                     .transport = shm ? CENOTE_TRANSPORT_SHM : CENOTE_TRANSPORT_TCP,
-                                     .timeout_ms = 60000};
+    struct cenote_options options = {
+        .meta = argv[1], .transport = transport_named(argv[2]), .timeout_ms = 60000};
     if (prepare(shm, len, strtoull(argv[5], NULL, 10), strtoull(argv[6], NULL, 10)) != 0) {
         perror("writer");
         return 2;

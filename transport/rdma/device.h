@@ -6,10 +6,11 @@
  *
  * A port is usable when it is active and has a usable GID. Order: those that were named as they
  * were named; else by the active rate, then devices near the memory that this process runs on
- * (NUMA),
- * then by name. GIDs of a port: RoCE v2 before v1 (never v1 when a v2 one exists), IPv4-mapped
- * before
- * global IPv6 before link-local, then by index; InfiniBand: index 0 and the LID.
+ * (NUMA), then by name. Unnamed, a port with less than half the rate of the best isn't used: a part
+ * of a transfer that takes the slow way ends it late. GIDs of a port: RoCE v2 only (v1 when its
+ * index was said), addresses of this network name space first (a container may see its host's GIDs,
+ * and can't use them), IPv4-mapped before global IPv6 before link-local before loopback, then by
+ * index; InfiniBand: index 0 and the LID.
  */
 #ifndef CENOTE_TRANSPORT_RDMA_DEVICE_H
 #define CENOTE_TRANSPORT_RDMA_DEVICE_H
@@ -35,15 +36,19 @@ struct rdma_device {
     _Atomic bool lost;            /* removed, or broken beyond repair: don't use it any more */
     _Atomic uint32_t queue_pairs; /* alive */
     _Atomic uint32_t regions;     /* ibv_mr alive */
+    pthread_mutex_t address_lock; /* its ports' gid_index, gid, lid */
 };
 
 struct rdma_port {
     struct rdma_device *device;
     uint8_t number;
-    uint8_t gid_index;
     enum rdma_link link;
+    /* The address. Events may change it: read it by rdma_port_address(). */
+    uint8_t gid_index;
     union ibv_gid gid;
     uint16_t lid;
+    int gid_wanted;       /* index that was said; -1: any */
+    bool grh_required;    /* InfiniBand: the fabric wants it in every packet */
     uint32_t mtu_bytes;   /* active, capped by the settings */
     uint64_t message_max; /* longest message of one request */
     uint64_t rate_mbps;
@@ -72,21 +77,29 @@ void rdma_devices_close(struct rdma_devices *d);
 /* In a forked child: closes its copies of the descriptors, leaves the devices alone. */
 void rdma_devices_abandon(struct rdma_devices *d);
 
-/* Descriptor to poll(2) for events of the device. */
+/* Descriptor to poll(2) for events of the device, as long as the device isn't lost: of one that was
+ * removed it stays readable for ever. */
 int rdma_device_event_fd(const struct rdma_device *device);
 /* Takes all events that wait, without blocking, notes what they say in devices and ports, logs
  * them. Any thread. */
 void rdma_devices_take_events(struct rdma_devices *d);
 
-/* Pairs of ports that reach each other: link and family of GID are the same; the same subnet first
- * (the longest common prefix), each port once as long as there are others. Fills pairs[] with
- * indices, at most max; returns how many, 0: none. remote[]: GIDs and links as they were told. */
+/* A port's address as peers must know it, and the index of its GID (NULL: not wanted). */
 struct rdma_remote_port {
     enum rdma_link link;
     union ibv_gid gid;
     uint16_t lid;
     uint32_t mtu_bytes;
 };
+void rdma_port_address(const struct rdma_port *port, struct rdma_remote_port *out,
+                       uint8_t *gid_index);
+/* Neither down nor its device lost. */
+bool rdma_port_is_up(const struct rdma_port *port);
+
+/* Pairs of ports that reach each other: link and family of GID are the same; the same subnet first
+ * (the longest common prefix), each port once as long as there are others. Fills pairs[] with
+ * indices, at most max; returns how many, 0: none. remote[]: GIDs and links as they were told.
+ * Ports that aren't up have no pair. */
 struct rdma_pair {
     unsigned local, remote;
 };

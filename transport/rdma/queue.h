@@ -5,6 +5,9 @@
 
 #include "transport/rdma/device.h"
 
+/* Pieces of one request at most, whatever the device allows. */
+#define RDMA_SGE_MAX 32u
+
 /* What the client wants of the node's memory by a queue pair; the node's side of it lets nothing
  * else pass, whatever keys come along. */
 enum rdma_role { RDMA_ROLE_READ = 1, RDMA_ROLE_WRITE = 2 };
@@ -27,6 +30,7 @@ struct rdma_queue {
     uint32_t sge_max;    /* pieces of a request, READ too */
     uint32_t inline_max; /* bytes */
     uint8_t read_depth;
+    bool unheard; /* destroying it failed as if its device were gone */
 };
 
 enum rdma_side { RDMA_SIDE_CLIENT, RDMA_SIDE_NODE };
@@ -39,15 +43,18 @@ int rdma_queue_make(struct rdma_queue *q, const struct rdma_devices *devices,
                     struct rdma_port *port, struct ibv_cq *cq, enum rdma_side side,
                     enum rdma_role role);
 void rdma_queue_describe(const struct rdma_queue *q, struct rdma_end *out);
-/* To state RTS (the node's side: RTR is enough, and all it does). CENOTE_OK; CENOTE_NODE_DOWN (no
- * way to the other port), CENOTE_INVALID, CENOTE_IO; logged. */
+/* To state RTS (the node's side: RTR is enough, and all it does). May block for a second, while the
+ * kernel asks for the other port's Ethernet address. read_depth becomes what both ends can do: a
+ * node describes its end after this. CENOTE_OK; CENOTE_NODE_DOWN (no way to the other port),
+ * CENOTE_INVALID, CENOTE_NO_MEMORY, CENOTE_IO; logged. */
 int rdma_queue_connect(struct rdma_queue *q, enum rdma_side side, const struct rdma_end *end,
                        const struct rdma_remote_port *remote);
 /* To state ERR: what is posted completes with an error. Harmless when it was so already. */
 void rdma_queue_fail(struct rdma_queue *q);
-/* Destroys it; when this returns, neither end's requests by it touch memory here. Harmless without
- * one. */
-void rdma_queue_end(struct rdma_queue *q);
+/* Destroys it; when this returns true, neither end's requests by it touch memory here. False: the
+ * device refuses, nothing is known, and the queue pair stays; call it again later (a removed device
+ * lets it go as soon as its event has been taken). Harmless without one. */
+bool rdma_queue_end(struct rdma_queue *q);
 
 /* What a failed completion means for the request it belongs to. flushed: it failed because another
  * one had. */

@@ -3,16 +3,17 @@
  * What an operator may say about RDMA, as one text: --rdma of cenoted, cenote_options.rdma and
  * $CENOTE_RDMA of clients.
  *
- *   auto                   all active ports, best first, at most rails=
+ *   auto                   all active ports, best first, at most rails=; "" and settings alone too
  *   none                   no RDMA here
- *   mlx5_0:1/3,mlx5_1      these devices, each with an optional port and GID index; insisted on
+ *   mlx5_0:1/3,mlx5_1      these devices, each with an optional port and GID index; insisted on. A
+ *                          device without a port stands for all of its active ports.
  *
- * followed by settings, separated by commas: rails=2 (ports used at a time), gid=3 (index, for all
- * ports), tc=106 (traffic class), sl=0 (service level), hops=64 (hop limit), mtu=4096 (path MTU at
- * most), timeout=14 (of one try, 4.096 us times 2 to the power of it), retry=6 (tries more, 1 to 6:
- * 7 would mean for ever on some devices), depth=256 (requests a queue pair), qps=1024 (queue pairs
- * of
- * this process on a device), ipv=4|6 (kind of GID).
+ * followed by settings, separated by commas: rails=2 (ports used at a time, 1 to 8; if it isn't
+ * said, 4 of auto's and all that were named), gid=3 (index, for all ports), tc=106 (traffic class),
+ * sl=0 (service level), hops=64 (hop limit), mtu=4096 (path MTU at most), timeout=14 (of one try,
+ * 4.096 us times 2 to the power of it, 1 to 22), retry=6 (tries more, 1 to 6: 7 would mean for ever
+ * on some devices), depth=256 (requests a queue pair), qps=1024 (queue pairs of this process on a
+ * device), ipv=4|6 (kind of GID), pkey=0 (index of the partition, for all ports).
  */
 #ifndef CENOTE_TRANSPORT_RDMA_SETTINGS_H
 #define CENOTE_TRANSPORT_RDMA_SETTINGS_H
@@ -38,6 +39,7 @@ struct rdma_settings {
     int gid;      /* -1: any */
     unsigned ipv; /* 4, 6; 0: either */
     uint8_t traffic_class, service_level, hop_limit;
+    uint16_t pkey; /* index */
     uint32_t mtu_bytes;
     uint8_t timeout; /* exponent, as ibv_qp_attr.timeout */
     uint8_t retry;

@@ -9,6 +9,8 @@
  *   client  OPEN (several at once)      node  OPENED for each, in order; KEYS when a segment is new
  *   client  CLOSE                       node  CLOSED: no request by that queue pair touches memory
  *                                             any more. Also unasked, after a fence.
+ *   client  ASK                         node  KEYS: as they are now. (An address was unknown; the
+ *                                             news of its segment may be on its way.)
  */
 #ifndef CENOTE_TRANSPORT_RDMA_SETUP_H
 #define CENOTE_TRANSPORT_RDMA_SETUP_H
@@ -28,7 +30,8 @@ enum setup_type {
     SETUP_OPENED = 3,
     SETUP_KEYS = 4,
     SETUP_CLOSE = 5,
-    SETUP_CLOSED = 6
+    SETUP_CLOSED = 6,
+    SETUP_ASK = 7
 };
 
 struct setup_ports {
@@ -63,7 +66,7 @@ struct setup_opened {
     struct setup_key *keys; /* the caller's array of SETUP_KEYS_MAX */
 };
 
-/* CLOSE and CLOSED. */
+/* CLOSE, CLOSED and ASK: the queue pair's tag. */
 struct setup_close {
     uint32_t tag;
 };

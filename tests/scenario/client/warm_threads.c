@@ -378,11 +378,12 @@ int main(int argc, char **argv)
     if (argc != 2)
         return 2;
     rig_start(&rig, argv[1]);
-    fabric = fabric_new(CENOTE_TRANSPORT_AUTO, &(struct xcopy_settings){0}, NULL);
+    CHECK(fabric_new(CENOTE_TRANSPORT_AUTO, &(struct xcopy_settings){0}, NULL, &fabric) ==
+          CENOTE_OK);
     env.map = map;
     env.slow = slow_new();
     env.cache = cache_new(CACHE_BYTES);
-    CHECK(map && fabric && env.slow && env.cache);
+    CHECK(map && env.slow && env.cache);
     refresh_map(map, 1);
     change_links(fabric, 0);
     for (unsigned i = 0; i < KEYS; i++) {

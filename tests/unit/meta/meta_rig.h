@@ -27,6 +27,8 @@ void rig_down(void); /* everything must agree */
 void rig_restart(unsigned applied);
 /* Time passes, and the node's heart beats. */
 void rig_pass(uint64_t ms);
+/* What status tells, as JSON; the caller's to free. */
+char *rig_status_text(void);
 /* A number that status tells, e.g. "quarantine", "extents". */
 uint64_t rig_status(const char *map, const char *name);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/record.h"
 #include "tests/unit/meta/meta_rig.h"
+#include "transport/base/bytes.h"
 
 TestSuite(members, .init = rig_up, .fini = rig_down);
 
@@ -219,4 +221,99 @@ Test(members, rejoin__fence_and_void_are_sent_again)
     node = again;
     world_run(world);
     cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 0);
+}
+
+/* ---- rdma ------------------------------------------------------------------------------------ */
+
+static void assert_told(const char *part, bool told)
+{
+    char *json = rig_status_text();
+    cr_assert_eq(strstr(json, part) != NULL, told, "%s\n%s", part, json);
+    free(json);
+}
+
+static struct end *join_with_rdma(void)
+{
+    struct end *e;
+    struct node_join_params p = node_params("n2", 3, 1, RIG_SEGMENT);
+    strcpy(p.rdma, "10.0.0.1:7402");
+    cr_assert_eq(join(p, &e), CENOTE_OK);
+    return e;
+}
+
+static int beat_with_rdma(struct end *e, const struct rdma_report *report)
+{
+    struct wire_buf b;
+    struct node_heartbeat_params p = {.segment_count = 1, .populated_bytes = {RIG_SEGMENT}};
+    uint32_t msgid = end_request(e, &b, METHOD_NODE_HEARTBEAT);
+    p.has_rdma = report != NULL;
+    if (report != NULL)
+        p.rdma = *report;
+    node_heartbeat_params_put(&b, &p);
+    return end_ask(e, &b, msgid, NULL);
+}
+
+Test(members, rdma__is_told_as_the_last_heartbeat_had_it)
+{
+    static const struct rdma_report report = {.rail_count = 2,
+                                              .rails = {"rxe0:1 up", "rxe1:1 down"},
+                                              .connections = 1,
+                                              .queue_pairs = 2,
+                                              .regions = 3,
+                                              .errors = 4,
+                                              .fenced = 5,
+                                              .rails_lost = 6};
+    struct end *e = join_with_rdma();
+    assert_told("\"shm\":\"\",\"rdma\":null,\"tcp\":\"127.0.0.1:1\"", true); /* the other node */
+    assert_told("\"rdma\":{\"endpoint\":\"10.0.0.1:7402\",\"rails\":[],\"connections\":0,", true);
+    cr_assert_eq(beat_with_rdma(e, &report), CENOTE_OK);
+    assert_told("\"rails\":[\"rxe0:1 up\",\"rxe1:1 down\"],\"connections\":1,\"queue_pairs\":2,"
+                "\"regions\":3,\"errors\":4,\"fenced\":5,\"rails_lost\":6}",
+                true);
+    cr_assert_eq(beat_with_rdma(e, NULL), CENOTE_OK);
+    assert_told("rxe0:1", false);
+}
+
+Test(members, rdma__endpoint_is_known_after_a_restart)
+{
+    join_with_rdma();
+    rig_restart(0);
+    assert_told("\"rdma\":{\"endpoint\":\"10.0.0.1:7402\"", true);
+}
+
+static void old_text(struct bytes *b, const char *text)
+{
+    bytes_put_u16(b, (uint16_t)strlen(text));
+    bytes_put(b, text, strlen(text));
+}
+
+/* A node's record as it was before nodes had an rdma endpoint. */
+static void put_old_record(uint8_t format)
+{
+    static const char *const texts[] = {"old", "host", "zone", "unix:/s", "127.0.0.1:9"};
+    uint8_t key[9] = "n", record[128];
+    struct record_key id = record_key(UINT64_C(1) << 20);
+    struct bytes b = bytes_over(record, sizeof(record));
+    memcpy(key + 1, id.b, sizeof(id.b));
+    bytes_put_u8(&b, format);
+    bytes_put_u64(&b, 5);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+        old_text(&b, texts[i]);
+    struct store_write w = {.tree = STORE_MEMBERS,
+                            .key = key,
+                            .key_len = sizeof(key),
+                            .value = record,
+                            .value_len = (uint32_t)(b.at - record)};
+    memstore_put(world->store, &w);
+}
+
+Test(members, rdma__records_of_nodes_from_before_are_read)
+{
+    world_crash(world, 0);
+    put_old_record(3);
+    cr_assert_eq(world_start(world), CENOTE_IO);
+    put_old_record(1);
+    rig_restart(0);
+    assert_told("\"name\":\"old\"", true);
+    assert_told("\"shm\":\"unix:/s\",\"rdma\":null,\"tcp\":\"127.0.0.1:9\"", true);
 }

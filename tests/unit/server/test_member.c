@@ -80,7 +80,8 @@ static void begin(void)
                              .close = env_close,
                              .joined = env_joined,
                              .now_ms = env_now};
-    struct member_identity who = {.name = "n1", .host = "h", .shm = "unix:/s", .tcp = "1.2.3.4:5"};
+    struct member_identity who = {
+        .name = "n1", .host = "h", .shm = "unix:/s", .rdma = "1.2.3.4:6", .tcp = "1.2.3.4:5"};
     hash_init();
     fake_node_init(&t.node);
     t.now_ms = 1000000;
@@ -164,6 +165,7 @@ Test(member, join__then_a_heartbeat_at_once)
     cr_assert(node_join_params_get(t.call.params, &p));
     cr_assert_str_eq(p.name, "n1");
     cr_assert_str_eq(p.tcp, "1.2.3.4:5");
+    cr_assert_str_eq(p.rdma, "1.2.3.4:6");
     cr_assert_eq(p.protocol, PROTOCOL_VERSION);
     cr_assert_eq(p.segments[0].incarnation, 0);
     cr_assert_eq(t.joins, 0);

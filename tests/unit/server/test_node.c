@@ -337,3 +337,48 @@ Test(node_new, void__before_the_join_or_beyond_what_is_populated)
     cr_assert_eq(p.segment_count, 1);
     cr_assert_eq(p.populated_bytes[0], 4096);
 }
+
+/* ---- exporters ------------------------------------------------------------------------------- */
+
+static void tell(struct xcopy_exporter *e, struct xcopy_report *out)
+{
+    (void)e;
+    out->rail_count = 1;
+    strcpy(out->rails[0], "rxe0:1");
+    out->queue_pairs = 12;
+    out->rails_lost = 1;
+}
+
+Test(node, report__of_the_exporter_that_has_devices)
+{
+    struct xcopy_exporter_ops with_devices = fake_ops;
+    struct node_heartbeat_params p;
+    node_heartbeat_params(f.node, &p);
+    cr_assert(!p.has_rdma);
+    with_devices.report = tell;
+    f.exporters[1].base.ops = &with_devices;
+    node_heartbeat_params(f.node, &p);
+    cr_assert(p.has_rdma);
+    cr_assert_eq(p.rdma.rail_count, 1);
+    cr_assert_str_eq(p.rdma.rails[0], "rxe0:1");
+    cr_assert_eq(p.rdma.queue_pairs, 12);
+    cr_assert_eq(p.rdma.rails_lost, 1);
+}
+
+static int refuse_segment(struct xcopy_exporter *e, const struct xcopy_segment *segment)
+{
+    (void)e;
+    (void)segment;
+    return CENOTE_NO_MEMORY;
+}
+
+Test(node_new, join__an_exporter_cannot_have_the_segment)
+{
+    struct xcopy_exporter_ops full = fake_ops;
+    struct node_join_result r = fake_join_result();
+    full.add_segment = refuse_segment;
+    f.exporters[0].base.ops = &full;
+    cr_assert_eq(node_joined(f.node, &r), CENOTE_OK);
+    cr_assert(node_has_joined(f.node));
+    cr_assert_eq(f.exporters[1].segments, 1);
+}

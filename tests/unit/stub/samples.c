@@ -62,11 +62,19 @@ static bool session_resume_params_equal(const struct session_resume_params *a,
 }
 STRUCT_SAMPLE(session_resume_params)
 
-static const struct map_node map_node_value = {3, "n3", 99, "host", "", "shm:x", "h:1", NODE_DEAD};
+static const struct map_node map_node_value = {.node = 3,
+                                               .name = "n3",
+                                               .boot = 99,
+                                               .host = "host",
+                                               .shm = "shm:x",
+                                               .rdma = "h:2",
+                                               .tcp = "h:1",
+                                               .state = NODE_DEAD};
 static bool map_node_equal(const struct map_node *a, const struct map_node *b)
 {
     return SAME(*a, *b, node) && SAME(*a, *b, boot) && SAME(*a, *b, state) && TEXT(*a, *b, name) &&
-           TEXT(*a, *b, host) && TEXT(*a, *b, zone) && TEXT(*a, *b, shm) && TEXT(*a, *b, tcp);
+           TEXT(*a, *b, host) && TEXT(*a, *b, zone) && TEXT(*a, *b, shm) && TEXT(*a, *b, rdma) &&
+           TEXT(*a, *b, tcp);
 }
 STRUCT_SAMPLE(map_node)
 
@@ -351,6 +359,7 @@ static const struct node_join_params node_join_params_value = {
     .host = "h",
     .zone = "z",
     .shm = "s",
+    .rdma = "r",
     .tcp = "t",
     .grant_key = {{4, 5, 6}},
     .highest_reign = 9,
@@ -361,8 +370,8 @@ static bool node_join_params_equal(const struct node_join_params *a,
                                    const struct node_join_params *b)
 {
     return SAME(*a, *b, protocol) && TEXT(*a, *b, name) && SAME(*a, *b, boot) &&
-           TEXT(*a, *b, host) && TEXT(*a, *b, zone) && TEXT(*a, *b, shm) && TEXT(*a, *b, tcp) &&
-           memcmp(&a->grant_key, &b->grant_key, HASH_KEY_BYTES) == 0 &&
+           TEXT(*a, *b, host) && TEXT(*a, *b, zone) && TEXT(*a, *b, shm) && TEXT(*a, *b, rdma) &&
+           TEXT(*a, *b, tcp) && memcmp(&a->grant_key, &b->grant_key, HASH_KEY_BYTES) == 0 &&
            SAME(*a, *b, highest_reign) && SAME(*a, *b, segment_count) &&
            memcmp(a->segments, b->segments, 2 * sizeof(a->segments[0])) == 0;
 }
@@ -385,12 +394,30 @@ static bool node_join_result_equal(const struct node_join_result *a,
 STRUCT_SAMPLE(node_join_result)
 
 static const struct node_heartbeat_params node_heartbeat_params_value = {
-    .segment_count = 2, .populated_bytes = {1 << 20, 7}, .holds = 3};
+    .segment_count = 2,
+    .populated_bytes = {1 << 20, 7},
+    .holds = 3,
+    .has_rdma = true,
+    .rdma = {.rail_count = 2,
+             .rails = {"rxe0:1", "rxe1:1"},
+             .connections = 4,
+             .queue_pairs = 5,
+             .regions = 6,
+             .errors = 7,
+             .fenced = 8,
+             .rails_lost = 9}};
+static bool rdma_report_equal(const struct rdma_report *a, const struct rdma_report *b)
+{
+    return SAME(*a, *b, rail_count) && TEXT(*a, *b, rails[0]) && TEXT(*a, *b, rails[1]) &&
+           SAME(*a, *b, connections) && SAME(*a, *b, queue_pairs) && SAME(*a, *b, regions) &&
+           SAME(*a, *b, errors) && SAME(*a, *b, fenced) && SAME(*a, *b, rails_lost);
+}
 static bool node_heartbeat_params_equal(const struct node_heartbeat_params *a,
                                         const struct node_heartbeat_params *b)
 {
     return SAME(*a, *b, segment_count) && SAME(*a, *b, populated_bytes[0]) &&
-           SAME(*a, *b, populated_bytes[1]) && SAME(*a, *b, has_directory) && SAME(*a, *b, holds);
+           SAME(*a, *b, populated_bytes[1]) && SAME(*a, *b, has_directory) && SAME(*a, *b, holds) &&
+           SAME(*a, *b, has_rdma) && rdma_report_equal(&a->rdma, &b->rdma);
 }
 STRUCT_SAMPLE(node_heartbeat_params)
 

@@ -289,8 +289,8 @@ Test(messages, vectors__directory)
     directory_sum_add(&beat.directory, e.gva, e.put_id);
     wire_put_request(&b, 4, METHOD_NODE_HEARTBEAT);
     node_heartbeat_params_put(&b, &beat);
-    check_hex(&b, "9400ce00000004ae6e6f64655f6865617274626561749391ce00100000009201cf93e7ff"
-                  "601d66f9bf");
+    check_hex(&b, "9400ce00000004ae6e6f64655f6865617274626561749491ce00100000009201cf93e7ff"
+                  "601d66f9bfc0");
     wire_put_request(&b, 5, METHOD_DIRECTORY);
     directory_params_put(&b, 2, DIRECTORY_NEWS, 1);
     directory_entry_put(&b, &e);

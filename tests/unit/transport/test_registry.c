@@ -40,8 +40,7 @@ static uint8_t memory[16 * PAGE];
 
 static void begin(void)
 {
-    r = registry_new(transports, &(struct xcopy_settings){0});
-    cr_assert_not_null(r);
+    cr_assert_eq(registry_new(transports, &(struct xcopy_settings){0}, &r), CENOTE_OK);
 }
 
 static void end(void)
@@ -216,4 +215,64 @@ Test(registry, pin__memory_outside_counts_for_nothing)
     cr_assert_eq(registry_drop(r, id), CENOTE_OK);
     registry_unpin(r, reqs, 3, ticket);
     cr_assert_eq(registry_drop(r, later), CENOTE_OK);
+}
+
+/* ---- contexts -------------------------------------------------------------------------------- */
+
+static unsigned opened, closed;
+static int open_status;
+
+static int open_one(const struct xcopy_settings *settings, void **context)
+{
+    cr_assert_str_eq(settings->rdma, "settings");
+    if (opened == 1 && open_status != CENOTE_OK)
+        return open_status;
+    opened++;
+    *context = &opened;
+    return CENOTE_OK;
+}
+
+static void close_one(void *context)
+{
+    cr_assert_eq(context, &opened);
+    closed++;
+}
+
+static void tell_devices(void *context, struct xcopy_report *out)
+{
+    cr_assert_eq(context, &opened);
+    cr_assert_eq(out->queue_pairs, 0);
+    out->queue_pairs = 7;
+}
+
+static const struct xcopy_transport with_devices = {
+    .name = "devices", .open = open_one, .close = close_one, .report = tell_devices};
+static const struct xcopy_transport *const two_with_devices[] = {&with_devices, &as_it_comes,
+                                                                 &with_devices, NULL};
+
+Test(registry, new__settings_are_refused)
+{
+    const struct xcopy_settings settings = {.rdma = "settings"};
+    struct registry *other = NULL;
+
+    open_status = CENOTE_INVALID;
+    cr_assert_eq(registry_new(two_with_devices, &settings, &other), CENOTE_INVALID);
+    cr_assert_null(other);
+    cr_assert_eq(closed, opened);
+}
+
+Test(registry, report__of_those_with_devices)
+{
+    const struct xcopy_settings settings = {.rdma = "settings"};
+    struct xcopy_report report;
+    struct registry *other;
+
+    cr_assert_eq(registry_new(two_with_devices, &settings, &other), CENOTE_OK);
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_str_eq(registry_report(other, i, &report), "devices");
+        cr_assert_eq(report.queue_pairs, 7);
+    }
+    cr_assert_null(registry_report(other, 2, &report));
+    registry_free(other);
+    cr_assert_eq(closed, 2);
 }

@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The tests of record that run in a guest: a group of them in one guest, one after the other.
+
+    tests/vm/suite.py GROUP [NAME...]
+
+A guest takes seconds to boot, so that tests share one. To add a test, add it to GROUPS below.
+Programs are found in $CENOTE_BIN; the exit status 77 skips.
+"""
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import host
+import vm
+
+PYTHON = "/usr/bin/python3"
+BIN = pathlib.Path(os.environ.get("CENOTE_BIN", host.TREE / "build/bin")).resolve()
+BOOT_S = 60
+INSIDE = "--inside"
+
+
+@dataclasses.dataclass
+class Test:
+    """A command in a network (vm-net), which is to succeed in limit_s seconds."""
+    name: str
+    net: str
+    command: tuple
+    limit_s: float = 30
+
+
+def system_test(script, *words):
+    """The command of a script in tests/system."""
+    return ("env", f"CENOTE_BIN={BIN}", PYTHON, host.TREE / "tests/system" / script, *words)
+
+
+GROUPS = {
+    "rdma": (
+        Test("contract_tcp", "one", (BIN / "contract_tcp", "tcp", "sizes", "scattered")),
+        Test("rdma_devices", "pair", system_test("test_rdma_devices.py"), 60),
+    ),
+}
+
+
+def outside(group, names):
+    """On the host: one guest for all of them."""
+    limit_s = sum(test.limit_s for test in GROUPS[group]) + BOOT_S
+    return vm.main(["run", "--timeout", str(limit_s), "--export", str(BIN.parent), "--",
+                    PYTHON, __file__, INSIDE, group, *names])
+
+
+def inside(group, names):
+    """In the guest: the tests, in the networks that they want."""
+    tests = [test for test in GROUPS[group] if not names or test.name in names]
+    outcomes = []
+    net = None
+    for test in tests:
+        if test.net != net:
+            subprocess.run(["vm-net", test.net], check=True)
+            net = test.net
+        outcomes.append(run(test))
+    for outcome in ("passed", "FAILED", "skipped"):
+        print(f"{outcomes.count(outcome)} {outcome}", flush=True)
+    if "FAILED" in outcomes or not outcomes:
+        return 1
+    return 0 if "passed" in outcomes else vm.SKIPPED
+
+
+def run(test):
+    """One test; its output is shown where it fails or is skipped."""
+    begin = time.monotonic()
+    status, output = status_of(test)
+    outcome = {0: "passed", vm.SKIPPED: "skipped"}.get(status, "FAILED")
+    if outcome != "passed":
+        print(output, end="" if output.endswith("\n") else "\n")
+    told = f": status {status}" if outcome == "FAILED" else ""
+    print(f"{outcome} {test.name} ({time.monotonic() - begin:.1f} s){told}", flush=True)
+    return outcome
+
+
+def status_of(test):
+    """(exit status, output) of a test's command. What it leaves running ends with it."""
+    with subprocess.Popen(test.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace",
+                          start_new_session=True) as process:
+        try:
+            output = process.communicate(timeout=test.limit_s)[0]
+            return process.returncode, output
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output = process.communicate()[0]
+            return f"none in {test.limit_s:g} s", output
+
+
+def main(words):
+    side = inside if words[:1] == [INSIDE] else outside
+    words = words[1:] if side is inside else words
+    if not words or words[0] not in GROUPS:
+        print(f"usage: suite.py {' | '.join(GROUPS)} [NAME...]", file=sys.stderr)
+        return 2
+    return side(words[0], words[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
