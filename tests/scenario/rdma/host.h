@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node's rdma exporter over devices of the mock, and clients that speak its set-up protocol by
+ * A node's rdma exporter, over devices of the mock or of this machine, and clients that speak its set-up protocol by
  * hand over a socket.
  */
 #ifndef CENOTE_SCENARIO_RDMA_HOST_H
@@ -30,7 +30,10 @@ struct host {
     void (*on_horizon)(struct host *h, uint64_t session);
 };
 
-/* With the mock's devices as they are, and one segment. */
+/* Devices of this machine instead of the mock's; before anything else. */
+extern bool host_is_real;
+
+/* With the devices as they are, and one segment. */
 void host_start(struct host *h);
 int host_try_start(struct host *h, const char *settings, const char *endpoint);
 /* Nothing of the mock's may be left. */
