@@ -14,6 +14,11 @@
 #define BUCKETS 256u
 #define DOORS   256u /* nodes that can be read from without the lock at the same time */
 
+/* Links that nobody has used for so long are closed, when others are given back: they cost their
+ * nodes memory, and devices queue pairs. */
+#define IDLE_MS  60000u
+#define SWEEP_MS 5000u
+
 /*
  * A node's generation changes with its peer and with the credentials. A link of an older one isn't
  * lent any more, and is closed by whoever gives it back last.
@@ -55,6 +60,7 @@ struct fabric {
     struct fabric_node *buckets[BUCKETS];
     struct epoch *epoch;
     _Atomic(struct fabric_link *) doors[DOORS];
+    uint64_t swept_ms;           /* when idle links were looked through last */
     struct fabric_link *leaving; /* to be closed when the epoch has passed their marks */
     _Atomic size_t leaving_count;
 };
@@ -119,6 +125,26 @@ static void node_renew(struct fabric *f, struct fabric_node *n, struct fabric_li
         n->idle = link->next;
         n->idle_count--;
         collect(closing, link);
+    }
+}
+
+/* Takes the links off that have been idle for at least so long. */
+static void collect_idle(struct fabric *f, uint64_t idle_ms, struct fabric_link **closing)
+{
+    uint64_t now_ms = clock_tick_ms();
+    f->swept_ms = now_ms;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct fabric_node *n = f->buckets[i]; n != NULL; n = n->next) {
+            for (struct fabric_link **at = &n->idle, *link; (link = *at) != NULL;) {
+                if (now_ms - link->idle_ms < idle_ms) {
+                    at = &link->next;
+                    continue;
+                }
+                *at = link->next;
+                n->idle_count--;
+                collect(closing, link);
+            }
+        }
     }
 }
 
@@ -405,6 +431,18 @@ static struct fabric_link *adopt(struct fabric *f, struct fabric_node *n, uint64
     return link;
 }
 
+/* Makes room for another one; whether there is more than before. */
+static bool close_idle(struct fabric *f)
+{
+    struct fabric_link *closing = NULL;
+    pthread_mutex_lock(&f->lock);
+    collect_idle(f, 0, &closing);
+    pthread_mutex_unlock(&f->lock);
+    bool any = closing != NULL;
+    close_links(f, closing);
+    return any;
+}
+
 static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeout_ms,
                         struct fabric_link **out)
 {
@@ -415,6 +453,8 @@ static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeou
     uint64_t generation = n->generation;
     pthread_mutex_unlock(&f->lock);
     int status = connect_peer(f, &peer, &who, timeout_ms, &channel);
+    if (status == CENOTE_LIMIT && close_idle(f))
+        status = connect_peer(f, &peer, &who, timeout_ms, &channel);
     if (status == CENOTE_OK) {
         *out = adopt(f, n, generation, channel);
         return *out == NULL ? CENOTE_NO_MEMORY : CENOTE_OK;
@@ -537,11 +577,14 @@ void fabric_link_give(struct fabric *f, struct fabric_link *link, bool broken)
             collect(&closing, link);
     } else if (!broken && link->generation == n->generation && n->idle_count < FABRIC_STREAMS_MAX) {
         link->next = n->idle;
+        link->idle_ms = clock_tick_ms();
         n->idle = link;
         n->idle_count++;
     } else {
         collect(&closing, link);
     }
+    if (clock_tick_ms() - f->swept_ms >= SWEEP_MS)
+        collect_idle(f, IDLE_MS, &closing);
     pthread_mutex_unlock(&f->lock);
     close_links(f, closing);
 }

@@ -18,6 +18,7 @@ struct fabric_link {
     uint64_t generation;    /* the node's, when it was opened */
     unsigned users;         /* of a shared one; its place at the node counts as one */
     uint64_t mark;          /* readers up to it may still use it */
+    uint64_t idle_ms;       /* since when it has been idle, by the clock of ticks */
     _Atomic uint32_t holds; /* it isn't closed while there are any */
     bool shared;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs a batch on the calling thread: a transfer, and what has to be waited for. */
 #include <poll.h>
+#include <sched.h>
 
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
@@ -50,11 +51,48 @@ static void wait_lanes(struct transfer *t, uint32_t timeout_ms)
     (void)poll(fds, n, wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms);
 }
 
+static uint32_t longest_spin_us(const struct transfer *t)
+{
+    uint32_t longest = 0;
+    for (size_t i = 0; i < t->lane_count; i++) {
+        const struct transfer_lane *l = &t->lanes[i];
+        if (l->state == LANE_RUNS && l->link->channel->spin_us > longest)
+            longest = l->link->channel->spin_us;
+    }
+    return longest;
+}
+
+static bool has_one_processor(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) == 1;
+}
+
+/* Looks again and again, for as long as that is likely to be cheaper than to wait: whether anything
+ * moved. Who the news must come from may need this processor. */
+static bool spin_lanes(struct transfer *t, uint32_t timeout_ms, bool *active)
+{
+    uint32_t spin_us = longest_spin_us(t);
+    if (spin_us == 0)
+        return false;
+    uint64_t until_ns = clock_now_ns() + spin_us * UINT64_C(1000);
+    bool yields = has_one_processor();
+    do {
+        if (progress_lanes(t, timeout_ms, active))
+            return true;
+        if (yields)
+            sched_yield();
+    } while (*active && clock_now_ns() < until_ns);
+    return false;
+}
+
 static void drive(struct transfer *t, uint32_t timeout_ms)
 {
     bool active;
     do {
-        if (!progress_lanes(t, timeout_ms, &active) && active)
+        if (progress_lanes(t, timeout_ms, &active) || !active)
+            continue;
+        if (!spin_lanes(t, timeout_ms, &active) && active)
             wait_lanes(t, timeout_ms);
     } while (active);
 }

@@ -112,16 +112,15 @@ void rig_point_at(struct rig *r, const char *name, const char *endpoint)
 }
 
 /* Two devices, so that there are two rails. */
-static const char *mock_devices(struct rig *r, const char *name)
+static void mock_devices(struct rig *r, struct mock_device *made[2], void (*change)(void))
 {
-    if (strcmp(name, "mockrdma") != 0)
-        return name;
     mock_reset();
-    mock_add("mock0");
-    mock_add("mock1");
+    made[0] = mock_add("mock0");
+    made[1] = mock_add("mock1");
+    if (change != NULL)
+        change();
     rdma_verbs_replace(mock_verbs());
     r->mocked = true;
-    return "rdma";
 }
 
 static void start_exporter(struct rig *r, const char *endpoint, char bound[XCOPY_ENDPOINT_MAX])
@@ -136,13 +135,11 @@ static void start_exporter(struct rig *r, const char *endpoint, char bound[XCOPY
     CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
 }
 
-void rig_start(struct rig *r, const char *wanted)
+static void start_node(struct rig *r, const char *name)
 {
     static atomic_uint serial;
     char endpoint[XCOPY_ENDPOINT_MAX], bound[XCOPY_ENDPOINT_MAX];
-    memset(r, 0, sizeof *r);
     hash_init();
-    const char *name = mock_devices(r, wanted);
     CHECK(rig_find(name, &r->transport, &r->ops));
     pthread_mutex_init(&r->lock, NULL);
     r->gate = (struct xcopy_gate){.arg = r,
@@ -169,6 +166,23 @@ void rig_start(struct rig *r, const char *wanted)
     else
         memcpy(endpoint_of(r, &r->peer), bound, sizeof bound);
     open_context(r);
+}
+
+void rig_start_mocked(struct rig *r, struct mock_device *made[2], void (*change)(void))
+{
+    memset(r, 0, sizeof *r);
+    mock_devices(r, made, change);
+    start_node(r, "rdma");
+}
+
+void rig_start(struct rig *r, const char *name)
+{
+    struct mock_device *made[2];
+    memset(r, 0, sizeof *r);
+    if (strcmp(name, "mockrdma") == 0)
+        rig_start_mocked(r, made, NULL);
+    else
+        start_node(r, name);
 }
 
 void rig_start_again(struct rig *r)

@@ -49,6 +49,10 @@ struct rig {
 /* name: "loop", "shm", "rdma", "tcp"; "mockrdma": rdma over devices that are made up. Ends the
  * program with 77 (skipped) where there are no devices. */
 void rig_start(struct rig *r, const char *name);
+/* The same as "mockrdma"; made[] are its devices, which change() may change before they are opened.
+ */
+struct mock_device;
+void rig_start_mocked(struct rig *r, struct mock_device *made[2], void (*change)(void));
 /* The node's endpoint, as the transport knows it; makes peer one of another process. */
 const char *rig_endpoint(const struct rig *r);
 void rig_point_at(struct rig *r, const char *name, const char *endpoint);

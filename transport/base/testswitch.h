@@ -23,6 +23,7 @@ enum test_switch {
     TEST_CANCEL,  /* an operation completes while its copy is still under way */
     TEST_ENTRIES, /* a node drops no entry of its directory */
     TEST_VOID,    /* a node says that a seal is void, and leaves it alive */
+    TEST_WATCH,   /* nobody hears of memory that is unmapped */
     TEST_SWITCHES /* their number */
 };
 

@@ -59,7 +59,7 @@
 #define CHANNEL_JOBS   64u  /* a power of two */
 #define CHANNEL_STAGES 64u  /* slots of bounce memory at a time */
 #define CHANNEL_CHAIN  32u  /* work requests posted at once */
-#define CHANNEL_PIECES 128u /* of all work requests of a chain */
+#define CHANNEL_PIECES 256u /* of all work requests of a chain */
 #define CHANNEL_POLL   16u  /* completions taken at once */
 
 /* Longest message, and how often a completion is asked for. */
@@ -216,6 +216,7 @@ struct rdma_channel {
 
     /* rails */
     unsigned rail_count, rails_live;
+    unsigned rails_begun; /* as many lived when the channel was made */
     struct channel_rail *rails;
 
     /* the set-up connection (control.c) */

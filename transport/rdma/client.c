@@ -184,7 +184,7 @@ static bool rdma_alive(const struct xcopy_channel *c)
     look_around(ch);
     if (ch->state == CHANNEL_HEALS)
         channel_heal(ch);
-    return ch->state != CHANNEL_BROKEN && ch->rails_live == ch->rail_count;
+    return ch->state != CHANNEL_BROKEN && ch->rails_live == ch->rails_begun;
 }
 
 static void rdma_disconnect(struct xcopy_channel *c)

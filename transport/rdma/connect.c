@@ -126,6 +126,7 @@ static int judge_rails(struct rdma_channel *ch)
         rail->lost = true;
         ch->rails_live--;
     }
+    ch->rails_begun = ch->rails_live;
     return ch->rails_live > 0 ? CENOTE_OK : status;
 }
 

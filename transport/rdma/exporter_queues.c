@@ -78,6 +78,8 @@ static int make(const struct exporter *e, const struct setup_open *open, struct 
         return CENOTE_INVALID;
     }
     struct rdma_port *port = &e->devices->rails[open->port];
+    if (!rdma_port_is_up(port))
+        return CENOTE_NODE_DOWN; /* by another port, then */
     int status = rdma_queue_make(out, e->devices, port, e->cqs[port->device->index], RDMA_SIDE_NODE,
                                  open->role);
     if (status != CENOTE_OK)
@@ -135,6 +137,7 @@ bool exporter_queue_end(struct exporter_connection *c, struct exporter_queue *q)
     }
     unlist(c, q);
     keep_stuck(c->exporter, q);
+    c->broken = true;
     return false;
 }
 
@@ -165,7 +168,7 @@ void exporter_queues_end_lost(struct exporter *e)
             if (!q->ended && atomic_load(&q->queue.port->device->lost))
                 exporter_queue_end(c, q);
         }
-        if (c->due)
+        if (c->due || c->broken)
             exporter_connection_kick(c);
     }
 }
