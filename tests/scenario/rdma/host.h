@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node's rdma exporter, over devices of the mock or of this machine, and clients that speak its set-up protocol by
- * hand over a socket.
+ * A node's rdma exporter, over devices of the mock or of this machine, and clients that speak its
+ * set-up protocol by hand over a socket.
  */
 #ifndef CENOTE_SCENARIO_RDMA_HOST_H
 #define CENOTE_SCENARIO_RDMA_HOST_H
