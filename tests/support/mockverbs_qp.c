@@ -341,3 +341,15 @@ void mock_silence_queue_pair(uint32_t number)
         atomic_store(&qp->silent, true);
     pthread_rwlock_unlock(&mock_world.lock);
 }
+
+void mock_fail_queue_pair(uint32_t number)
+{
+    pthread_rwlock_rdlock(&mock_world.lock);
+    struct mock_qp *qp = mock_qp_find(number);
+    if (qp != NULL) {
+        mock_qp_fail(qp);
+        mock_execute_now(qp);
+        mock_raise_queue_pair(&qp->verbs, IBV_EVENT_QP_FATAL);
+    }
+    pthread_rwlock_unlock(&mock_world.lock);
+}
