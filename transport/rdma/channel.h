@@ -123,6 +123,7 @@ struct channel_queue {
     bool gone;   /* the node has destroyed its side */
     bool keys_asked;
 
+    bool fences;           /* its device holds fenced work requests back, and lets them go again */
     uint32_t room;         /* entries that it takes at a time ... */
     uint32_t listed;       /* ... that it has ... */
     uint32_t posted;       /* ... of these, with the device */
