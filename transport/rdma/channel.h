@@ -229,6 +229,7 @@ struct rdma_channel {
     uint32_t in_have;
 
     /* waiting */
+    uint64_t events_ms;   /* when the devices' events were taken last, by the clock of ticks */
     bool look;            /* the set-up connection may have news */
     uint32_t quiet_turns; /* progress() without any */
     uint64_t quiet_ns;    /* since when */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queue pairs that fail, rails that are lost, and how a channel goes on (channel.h). */
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "transport/base/clock.h"
@@ -45,15 +46,26 @@ void channel_lose_rail(struct rdma_channel *ch, struct channel_rail *rail, const
         ch->state = CHANNEL_HEALS;
 }
 
+/* The descriptor of a device that was removed stays readable for ever. */
+static void take_removal(struct rdma_channel *ch, struct channel_rail *rail)
+{
+    epoll_ctl(ch->epoll, EPOLL_CTL_DEL, rdma_device_event_fd(rail->port->device), NULL);
+    channel_lose_rail(ch, rail, "the device has gone");
+}
+
 /* A link that is down may come up again before requests time out: without another rail that is
  * waited for. */
 void channel_check_rails(struct rdma_channel *ch)
 {
-    rdma_devices_take_events(ch->devices);
+    uint64_t now_ms = clock_tick_ms();
+    if (now_ms != ch->events_ms) {
+        ch->events_ms = now_ms;
+        rdma_devices_take_events(ch->devices);
+    }
     for (unsigned i = 0; i < ch->rail_count; i++) {
         struct channel_rail *rail = &ch->rails[i];
         if (atomic_load(&rail->port->device->lost))
-            channel_lose_rail(ch, rail, "the device has gone");
+            take_removal(ch, rail);
         else if (atomic_load(&rail->port->down) && !rail->lost && ch->rails_live > 1)
             channel_lose_rail(ch, rail, "the link is down");
     }

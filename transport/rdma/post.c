@@ -49,6 +49,18 @@ static enum readiness refuse(struct rdma_channel *ch, struct channel_job *job, i
     return REFUSED;
 }
 
+/* Without queue pairs for reads, or when nobody answers, the channel is of no use: another one, or
+ * another transport, may do. */
+static enum readiness lacks_queues(struct rdma_channel *ch, struct channel_job *job,
+                                   enum rdma_role role)
+{
+    int status = why_refused(ch, role);
+    if (role == RDMA_ROLE_WRITE && status != CENOTE_NODE_DOWN)
+        return refuse(ch, job, status);
+    channel_doom(ch, status);
+    return WAITS;
+}
+
 /* Are there queue pairs for this job, and do they reach all of its extent? */
 static enum readiness find_way(struct rdma_channel *ch, struct channel_job *job)
 {
@@ -60,7 +72,7 @@ static enum readiness find_way(struct rdma_channel *ch, struct channel_job *job)
         return WAITS;
     struct channel_queue *queue = choose_queue(ch, role);
     if (queue == NULL)
-        return refuse(ch, job, why_refused(ch, role));
+        return lacks_queues(ch, job, role);
     if (role == RDMA_ROLE_WRITE && req->put_id <= queue->horizon)
         return refuse(ch, job, CENOTE_FENCED);
     if (channel_key_covers(queue, req->gva, extent_size(req->payload_len)))
