@@ -127,7 +127,7 @@ static int run(struct cli *cli, const struct command *command)
     int status = cenote_open(&o, &cli->client);
 
     if (status != CENOTE_OK)
-        return cli_complain(cli, cli->meta, status);
+        return cli_complain(cli, status == CENOTE_INVALID ? NULL : cli->meta, status);
     int code = command->run(cli);
     cenote_close(&cli->client);
     if (fflush(stdout) != 0 && code == EXIT_DONE)

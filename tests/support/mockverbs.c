@@ -128,6 +128,11 @@ struct mock_counts mock_counts(void)
         .written_bytes = counted(&w->counts.written_bytes),
         .failed = counted(&w->counts.failed),
         .flushed = counted(&w->counts.flushed),
+        .late = counted(&w->counts.late),
+        .strays = counted(&w->counts.strays),
+        .landed = counted(&w->counts.landed),
+        .lost = counted(&w->counts.lost),
+        .swapped = counted(&w->counts.swapped),
         .full = counted(&w->counts.full),
         .polls = counted(&w->counts.polls),
         .empty_polls = counted(&w->counts.empty_polls),
@@ -155,6 +160,7 @@ void mock_reset(void)
     for (unsigned i = 0; i < w->hardware_count; i++)
         free(w->hardware[i]);
     w->hardware_count = 0;
+    w->quirks = 0;
     memset(&w->counts, 0, sizeof(w->counts));
     mock_faults_reset();
 }

@@ -116,6 +116,16 @@ void mock_mailbox_forget(struct mock_mailbox *box, const void *subject)
     pthread_mutex_unlock(&box->lock);
 }
 
+bool mock_mailbox_has(struct mock_mailbox *box, enum ibv_event_type type)
+{
+    bool has = false;
+    pthread_mutex_lock(&box->lock);
+    for (const struct mock_note *n = box->first; n != NULL && !has; n = n->next)
+        has = n->event.event_type == type;
+    pthread_mutex_unlock(&box->lock);
+    return has;
+}
+
 void mock_wait_acked(_Atomic uint32_t *taken, _Atomic uint32_t *acked, const char *what)
 {
     const struct timespec pause = {.tv_nsec = 1000000};

@@ -66,13 +66,17 @@ static bool is_deaf(const struct mock_qp *qp)
            (state != IBV_QPS_RTR && state != IBV_QPS_RTS);
 }
 
-static bool arrives(const struct flight *f)
+static bool is_connected(const struct flight *f)
 {
     const struct mock_qp *qp = f->qp, *remote = f->remote;
-    return remote != NULL && port_of(qp)->attr.state == IBV_PORT_ACTIVE && !is_deaf(remote) &&
-           remote->shown.attr.dest_qp_num == qp->verbs.qp_num &&
+    return remote != NULL && remote->shown.attr.dest_qp_num == qp->verbs.qp_num &&
            remote->shown.attr.rq_psn == qp->shown.attr.sq_psn && leads_to(qp, remote) &&
            leads_to(remote, qp);
+}
+
+static bool arrives(const struct flight *f)
+{
+    return is_connected(f) && port_of(f->qp)->attr.state == IBV_PORT_ACTIVE && !is_deaf(f->remote);
 }
 
 static enum ibv_wc_status judge_remote(struct flight *f)
@@ -119,22 +123,6 @@ static enum ibv_wc_status judge(struct flight *f)
     return status;
 }
 
-/* As a device accesses memory, whole words where it can, and nothing that a tool would see. */
-__attribute__((no_sanitize("thread"))) static void device_copy(uint8_t *to, const uint8_t *from,
-                                                               uint64_t len_bytes)
-{
-    uint64_t i = 0;
-    if ((((uintptr_t)to ^ (uintptr_t)from) & 7) == 0) {
-        for (; i < len_bytes && ((uintptr_t)(to + i) & 7) != 0; i++)
-            *(volatile uint8_t *)(to + i) = *(const volatile uint8_t *)(from + i);
-        for (; len_bytes - i >= 8; i += 8)
-            *(volatile uint64_t *)(void *)(to + i) =
-                *(const volatile uint64_t *)(const void *)(from + i);
-    }
-    for (; i < len_bytes; i++)
-        *(volatile uint8_t *)(to + i) = *(const volatile uint8_t *)(from + i);
-}
-
 /* Not expanded by the compiler, which leaves copies that it expands unseen by ThreadSanitizer. */
 static void *(*volatile seen_copy)(void *, const void *, size_t) = memcpy;
 
@@ -149,11 +137,11 @@ static void move_part(const struct flight *f, uint8_t *local, uint8_t *remote, u
     while (len_bytes > 0) {
         uint64_t n = len_bytes < CHUNK_BYTES ? len_bytes : CHUNK_BYTES;
         if (f->reads) {
-            device_copy(chunk, remote, n);
+            mock_device_copy(chunk, remote, n);
             seen_copy(local, chunk, n);
         } else {
             seen_copy(chunk, local, n);
-            device_copy(remote, chunk, n);
+            mock_device_copy(remote, chunk, n);
         }
         local += n;
         remote += n;
@@ -181,7 +169,31 @@ static void move(const struct flight *f, uint64_t len_bytes)
     }
 }
 
-static enum ibv_wc_status fly(struct mock_qp *qp, const struct mock_request *request)
+/* Takes a WRITE's bytes now, for later. */
+static void keep(struct flight *f, uint64_t len_bytes, bool stray)
+{
+    struct mock_landing *landing = mock_landing_new(len_bytes);
+    landing->stray = stray;
+    landing->rkey = f->wr->wr.rdma.rkey;
+    landing->addr = f->wr->wr.rdma.remote_addr;
+    f->remote_host = landing->bytes;
+    move(f, len_bytes);
+    mock_landing_add(f->remote, landing);
+}
+
+static void transfer(struct flight *f, uint64_t len_bytes)
+{
+    if (len_bytes == 0)
+        return;
+    if (f->reads)
+        mock_landings_land(f->remote);
+    if (!f->reads && mock_has_quirk(MOCK_LATE))
+        keep(f, len_bytes, false);
+    else
+        move(f, len_bytes);
+}
+
+static struct flight flight_of(struct mock_qp *qp, const struct mock_request *request)
 {
     struct flight f = {
         .qp = qp,
@@ -193,18 +205,84 @@ static enum ibv_wc_status fly(struct mock_qp *qp, const struct mock_request *req
     };
     for (int i = 0; i < f.wr->num_sge; i++)
         f.len_bytes += f.wr->sg_list[i].length;
+    return f;
+}
+
+/* The sender knows nothing of a WRITE that was with its device; it may arrive all the same. */
+static void leave_stray(struct mock_qp *qp, const struct mock_request *request)
+{
+    struct flight f = flight_of(qp, request);
+    if (!mock_has_quirk(MOCK_STRAY) || f.reads || f.len_bytes == 0 || !request->sent || qp->stuck)
+        return;
+    if (judge_own(&f) == IBV_WC_SUCCESS && is_connected(&f) && judge_remote(&f) == IBV_WC_SUCCESS)
+        keep(&f, f.len_bytes, true);
+}
+
+static struct mock_request *request_at(const struct mock_qp *qp, uint64_t number)
+{
+    return &qp->ring[number % qp->shown.cap.max_send_wr];
+}
+
+void mock_leave_strays(struct mock_qp *qp)
+{
+    for (uint64_t i = qp->executed; i != qp->posted; i++)
+        leave_stray(qp, request_at(qp, i));
+    mock_wake();
+}
+
+static enum ibv_wc_status fly(struct mock_qp *qp, const struct mock_request *request)
+{
+    struct flight f = flight_of(qp, request);
     enum ibv_wc_status planned = IBV_WC_SUCCESS;
     uint64_t landed_bytes = f.len_bytes;
     bool fails = mock_request_fails(qp->verbs.qp_num, &planned, &landed_bytes);
-    enum ibv_wc_status status = judge(&f);
+    enum ibv_wc_status status = request->answered ? IBV_WC_SUCCESS : judge(&f);
+    if (status == IBV_WC_RETRY_EXC_ERR)
+        leave_stray(qp, request);
+    else if (status != IBV_WC_SUCCESS)
+        qp->stuck = true;
     if (status != IBV_WC_SUCCESS)
         return status;
-    if (landed_bytes > 0)
-        move(&f, landed_bytes < f.len_bytes ? landed_bytes : f.len_bytes);
+    if (!request->answered)
+        transfer(&f, landed_bytes < f.len_bytes ? landed_bytes : f.len_bytes);
     if (!fails)
         mock_count(f.reads ? &mock_world.counts.read_bytes : &mock_world.counts.written_bytes,
                    f.len_bytes);
     return planned;
+}
+
+/* ---- the order of READs ---------------------------------------------------------------------- */
+
+static bool may_overtake(const struct mock_request *request)
+{
+    return request->wr.opcode == IBV_WR_RDMA_READ && !(request->wr.send_flags & IBV_SEND_FENCE);
+}
+
+/* What is wrong with a request is found when it is its turn. */
+static bool answer(struct mock_qp *qp, struct mock_request *request)
+{
+    struct flight f = flight_of(qp, request);
+    if (request->answered || judge_own(&f) != IBV_WC_SUCCESS || !arrives(&f) ||
+        judge_remote(&f) != IBV_WC_SUCCESS)
+        return false;
+    transfer(&f, f.len_bytes);
+    request->answered = true;
+    mock_count(&mock_world.counts.swapped, 1);
+    return true;
+}
+
+/* Of the READs right behind the next one, answers the last that isn't yet. */
+static bool answer_later_one(struct mock_qp *qp)
+{
+    uint64_t next = qp->executed, end = next + 1;
+    if (request_at(qp, next)->wr.opcode != IBV_WR_RDMA_READ)
+        return false;
+    while (end != qp->posted && may_overtake(request_at(qp, end)))
+        end++;
+    while (--end > next)
+        if (answer(qp, request_at(qp, end)))
+            return true;
+    return false;
 }
 
 static void complete(struct mock_qp *qp, const struct mock_request *request,
@@ -228,9 +306,15 @@ static void complete(struct mock_qp *qp, const struct mock_request *request,
 
 static void execute_one(struct mock_qp *qp)
 {
-    const struct mock_request *request = &qp->ring[qp->executed % qp->shown.cap.max_send_wr];
+    const struct mock_request *request = request_at(qp, qp->executed);
     bool broken = atomic_load(&qp->state) == IBV_QPS_ERR;
-    enum ibv_wc_status status = broken ? IBV_WC_WR_FLUSH_ERR : fly(qp, request);
+    enum ibv_wc_status status = IBV_WC_WR_FLUSH_ERR;
+    if (broken)
+        leave_stray(qp, request);
+    else if (mock_has_quirk(MOCK_SWAPPED) && answer_later_one(qp))
+        return;
+    else
+        status = fly(qp, request);
     qp->executed++;
     atomic_fetch_sub(&qp->waiting, 1);
     if (status != IBV_WC_SUCCESS) {

@@ -7,8 +7,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BURST_MAX    4u
-#define DELAY_MAX_NS 50000u
+#define BURST_MAX      4u
+#define DELAY_MAX_NS   50000u
+/* A stray is on its way for so many steps in the mean. */
+#define STRAY_PATIENCE 16u
 
 static struct {
     pthread_t thread;
@@ -24,13 +26,20 @@ static void wake(void)
         mock_panic("the thread can't be woken");
 }
 
+void mock_wake(void)
+{
+    if (atomic_load_explicit(&mock_world.mode, memory_order_relaxed) == MOCK_RUNNING)
+        wake();
+}
+
 void mock_execute_now(struct mock_qp *qp)
 {
     int mode = atomic_load_explicit(&mock_world.mode, memory_order_relaxed);
-    if (mode == MOCK_AT_ONCE)
+    bool broken = atomic_load_explicit(&qp->state, memory_order_relaxed) == IBV_QPS_ERR;
+    if (mode == MOCK_AT_ONCE || (mode == MOCK_HELD && broken))
         mock_execute(qp, UINT_MAX);
-    else if (mode == MOCK_RUNNING)
-        wake();
+    else
+        mock_wake();
 }
 
 /* One request of each in turn. */
@@ -105,6 +114,20 @@ static bool run_some(void)
     return done != 0;
 }
 
+/* All at a time, and not at once. */
+static bool let_strays_arrive(void)
+{
+    if (atomic_load(&mock_world.strays) == 0)
+        return false;
+    if (next_random() % STRAY_PATIENCE != 0)
+        return true;
+    pthread_rwlock_rdlock(&mock_world.lock);
+    for (struct mock_qp *qp = mock_world.first; qp != NULL; qp = qp->next)
+        mock_landings_land(qp);
+    pthread_rwlock_unlock(&mock_world.lock);
+    return true;
+}
+
 static void *run(void *arg)
 {
     (void)arg;
@@ -112,7 +135,7 @@ static void *run(void *arg)
         uint64_t count;
         if (read(runner.wake, &count, sizeof(count)) != sizeof(count))
             mock_panic("the thread can't sleep");
-        while (run_some()) {
+        while (run_some() || let_strays_arrive()) {
             struct timespec pause = {.tv_nsec = (long)(next_random() % DELAY_MAX_NS)};
             if (next_random() % 4 == 0)
                 nanosleep(&pause, NULL);

@@ -53,6 +53,8 @@ static void take(struct mock_qp *qp, const struct ibv_send_wr *wr)
         memcpy(r->pieces, wr->sg_list, (size_t)wr->num_sge * sizeof(*r->pieces));
     r->wr.sg_list = r->pieces;
     r->wr.next = NULL;
+    r->sent = atomic_load(&qp->state) == IBV_QPS_RTS;
+    r->answered = false;
     uint8_t *to = r->inlined;
     for (int i = 0; (wr->send_flags & IBV_SEND_INLINE) && i < wr->num_sge; i++) {
         memcpy(to, (const void *)(uintptr_t)wr->sg_list[i].addr, wr->sg_list[i].length);

@@ -65,6 +65,14 @@ static void free_ring(struct mock_qp *qp)
     free(qp->ring);
 }
 
+static void free_queue_pair(struct mock_qp *qp)
+{
+    free_ring(qp);
+    pthread_mutex_destroy(&qp->late_lock);
+    pthread_mutex_destroy(&qp->lock);
+    free(qp);
+}
+
 static bool make_ring(struct mock_qp *qp)
 {
     const struct ibv_qp_cap *cap = &qp->shown.cap;
@@ -119,15 +127,15 @@ struct ibv_qp *mock_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
     qp->all_signalled = attr->sq_sig_all != 0;
     qp->shown.cap = attr->cap;
     pthread_mutex_init(&qp->lock, NULL);
+    pthread_mutex_init(&qp->late_lock, NULL);
+    qp->late_end = &qp->late;
     bool made = make_ring(qp);
     pthread_rwlock_wrlock(&mock_world.lock);
     errno = made ? admit(h, qp) : ENOMEM;
     pthread_rwlock_unlock(&mock_world.lock);
     if (errno == 0)
         return &qp->verbs;
-    free_ring(qp);
-    pthread_mutex_destroy(&qp->lock);
-    free(qp);
+    free_queue_pair(qp);
     return NULL;
 }
 
@@ -227,6 +235,9 @@ static int modify(struct mock_qp *qp, const struct ibv_qp_attr *attr, int mask)
         return error;
     keep_attributes(&qp->shown.attr, attr, mask);
     if (to == IBV_QPS_RESET) { /* forgets what was posted, without completions */
+        mock_leave_strays(qp);
+        mock_landings_drop(qp);
+        qp->stuck = false;
         qp->executed = qp->posted;
         atomic_store(&qp->freed, qp->posted);
         atomic_store(&qp->waiting, 0);
@@ -270,14 +281,24 @@ int mock_destroy_qp(struct ibv_qp *verbs)
 {
     struct mock_qp *qp = qp_at(verbs);
     struct mock_hardware *h = mock_hardware_of(verbs->context);
+    struct mock_mailbox *events = &((struct mock_context *)(void *)verbs->context)->mailbox;
+    int planned = mock_verb_fails(NULL, MOCK_DESTROY_QP);
+    if (planned != 0)
+        return planned;
     pthread_rwlock_wrlock(&mock_world.lock);
+    if (h->removed && mock_mailbox_has(events, IBV_EVENT_DEVICE_FATAL)) {
+        pthread_rwlock_unlock(&mock_world.lock);
+        return EIO;
+    }
+    mock_leave_strays(qp);
+    mock_landings_drop(qp);
     take_out(qp);
     h->qps--;
     ((struct mock_pd *)(void *)verbs->pd)->children--;
     ((struct mock_cq *)(void *)verbs->send_cq)->children--;
     ((struct mock_cq *)(void *)verbs->recv_cq)->children--;
     mock_world.counts.qps--;
-    mock_mailbox_forget(&((struct mock_context *)(void *)verbs->context)->mailbox, qp);
+    mock_mailbox_forget(events, qp);
     if (!h->shown.keeps_completions) {
         mock_cq_purge((struct mock_cq *)(void *)verbs->send_cq, verbs->qp_num);
         mock_cq_purge((struct mock_cq *)(void *)verbs->recv_cq, verbs->qp_num);
@@ -285,9 +306,7 @@ int mock_destroy_qp(struct ibv_qp *verbs)
     int error = h->removed ? EIO : 0;
     pthread_rwlock_unlock(&mock_world.lock);
     mock_wait_acked(&qp->taken, &qp->acked, "a queue pair");
-    free_ring(qp);
-    pthread_mutex_destroy(&qp->lock);
-    free(qp);
+    free_queue_pair(qp);
     return error;
 }
 
@@ -320,5 +339,17 @@ void mock_silence_queue_pair(uint32_t number)
     struct mock_qp *qp = mock_qp_find(number);
     if (qp != NULL)
         atomic_store(&qp->silent, true);
+    pthread_rwlock_unlock(&mock_world.lock);
+}
+
+void mock_fail_queue_pair(uint32_t number)
+{
+    pthread_rwlock_rdlock(&mock_world.lock);
+    struct mock_qp *qp = mock_qp_find(number);
+    if (qp != NULL) {
+        mock_qp_fail(qp);
+        mock_execute_now(qp);
+        mock_raise_queue_pair(&qp->verbs, IBV_EVENT_QP_FATAL);
+    }
     pthread_rwlock_unlock(&mock_world.lock);
 }

@@ -40,6 +40,8 @@ void mock_mailbox_put(struct mock_mailbox *box, const struct mock_note *note);
  * holds it for writing finds a note either waiting or counted as taken. */
 int mock_mailbox_take(struct mock_mailbox *box, struct mock_note *out);
 void mock_mailbox_forget(struct mock_mailbox *box, const void *subject);
+/* An event that nobody has taken yet. */
+bool mock_mailbox_has(struct mock_mailbox *box, enum ibv_event_type type);
 
 struct mock_hardware {
     struct mock_device shown; /* first: what tests see */
@@ -98,6 +100,17 @@ struct mock_request {
     struct ibv_send_wr wr;
     struct ibv_sge *pieces;
     uint8_t *inlined; /* its bytes, if it was posted with them */
+    bool sent;        /* its queue pair wasn't broken when it was posted */
+    bool answered;    /* a READ that overtook others: its bytes are here */
+};
+
+/* A WRITE's bytes on their way into memory, at the queue pair that received them or is to. */
+struct mock_landing {
+    struct mock_landing *next;
+    bool stray; /* not received yet */
+    uint32_t rkey;
+    uint64_t addr, len_bytes;
+    uint8_t bytes[];
 };
 
 struct mock_qp {
@@ -111,7 +124,10 @@ struct mock_qp {
                                * to ERR with it for reading */
     struct mock_queue_pair shown; /* changed with the world's lock for writing */
     bool all_signalled;
+    bool stuck; /* a request was wrong: its device has sent nothing of those behind it */
     _Atomic bool silent;
+    pthread_mutex_t late_lock; /* below all others */
+    struct mock_landing *late, **late_end;
     _Atomic uint32_t taken, acked; /* events */
     struct mock_qp *next;          /* in the order they were made */
     struct mock_qp *same_bucket;
@@ -129,11 +145,14 @@ struct mock_world {
     struct mock_qp *by_number[MOCK_BUCKETS];
     uint32_t next_number, next_key;
     _Atomic int mode; /* enum mock_mode */
+    _Atomic unsigned quirks;
+    _Atomic uint32_t strays; /* that haven't landed */
     /* mock_counts(): alive with the lock for writing, the others at any time */
     struct {
         uint32_t lists, contexts, pds, mrs, channels, cqs, qps;
         _Atomic uint64_t doorbells, requests, reads, writes, signalled, inlined, read_bytes,
-            written_bytes, failed, flushed, full, polls, empty_polls, armed, cq_events;
+            written_bytes, failed, flushed, late, strays, landed, lost, swapped, full, polls,
+            empty_polls, armed, cq_events;
     } counts;
 };
 extern struct mock_world mock_world;
@@ -170,6 +189,24 @@ void mock_qp_fail(struct mock_qp *qp);
 unsigned mock_execute(struct mock_qp *qp, unsigned count);
 /* As much of it as the mode says now. */
 void mock_execute_now(struct mock_qp *qp);
+/* What waits will never be executed: what of it has been sent already? The world's lock is held for
+ * writing. */
+void mock_leave_strays(struct mock_qp *qp);
+/* The thread has something to do, if it runs. */
+void mock_wake(void);
+/* As a device accesses memory, whole words where it can, and nothing that a tool would see. */
+void mock_device_copy(uint8_t *to, const uint8_t *from, uint64_t len_bytes);
+
+/* Bytes on their way to a queue pair: room for them, then they are added behind the others. Under
+ * the world's lock. */
+static inline bool mock_has_quirk(enum mock_quirk quirk)
+{
+    return (atomic_load_explicit(&mock_world.quirks, memory_order_relaxed) & (unsigned)quirk) != 0;
+}
+struct mock_landing *mock_landing_new(uint64_t len_bytes);
+void mock_landing_add(struct mock_qp *to, struct mock_landing *landing);
+void mock_landings_land(struct mock_qp *at);
+void mock_landings_drop(struct mock_qp *at);
 void mock_cq_put(struct mock_cq *cq, const struct mock_completion *completion);
 /* Takes those of a queue pair away. */
 void mock_cq_purge(struct mock_cq *cq, uint32_t number);

@@ -61,6 +61,13 @@ class Settings(unittest.TestCase):
                 self.assertIn("--rdma-listen", text)
                 self.assertIn(said, text)
 
+    def test_a_client_is_told_too(self):
+        """By the line that the library logs; whatever it wanted to do."""
+        done = subprocess.run([BIN / "cenote", "--rdma", "tc=256", "exists", "k"],
+                              capture_output=True, timeout=20 * SLOWNESS, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("tc=256", done.stderr.decode())
+
 
 @unittest.skipIf(HAS_DEVICES, "this machine has RDMA devices")
 class WithoutDevices(unittest.TestCase):

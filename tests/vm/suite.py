@@ -33,9 +33,15 @@ class Test:
     limit_s: float = 30
 
 
+def system_test(script, *words):
+    """The command of a script in tests/system."""
+    return ("env", f"CENOTE_BIN={BIN}", PYTHON, host.TREE / "tests/system" / script, *words)
+
+
 GROUPS = {
     "rdma": (
         Test("contract_tcp", "one", (BIN / "contract_tcp", "tcp", "sizes", "scattered")),
+        Test("rdma_devices", "pair", system_test("test_rdma_devices.py"), 60),
     ),
 }
 

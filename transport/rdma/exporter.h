@@ -51,8 +51,8 @@
  * right without that.
  *
  * A queue pair whose destruction fails is stuck: it may still let writes through. It leaves its
- * connection, so that it survives it, and is tried again until it is destroyed; fences of its
- * session stay open until then. Only one failure counts as an end: that of a device which has been
+ * connection, which is closed, and is tried again until it is destroyed; fences of its session stay
+ * open until then. Only one failure counts as an end: that of a device which has been
  * removed, as nothing reaches memory through it any more.
  */
 struct exporter_queue {
@@ -85,6 +85,7 @@ struct exporter_connection {
     struct exporter_queue *queues;
     uint32_t queue_count; /* those not yet told by CLOSED included */
     bool due;             /* a queue pair has something to tell */
+    bool broken;          /* a queue pair is stuck, which no message tells: to be closed */
     uint8_t in[EXPORTER_IN_BYTES];
     size_t in_have;
     /* What is left of the last message when the socket had no room for it. Nothing is read and
@@ -150,8 +151,8 @@ struct exporter {
     struct setup_key keys[SETUP_KEYS_MAX];
 };
 
-/* exporter_loop.c: the events and the thread. CENOTE_OK or CENOTE_NO_MEMORY, logged; what was made is freed
- * by exporter_loop_free(), which is harmless without. */
+/* exporter_loop.c: the events and the thread. CENOTE_OK or CENOTE_NO_MEMORY, logged; what was made
+ * is freed by exporter_loop_free(), which is harmless without. */
 int exporter_loop_make(struct exporter *e);
 int exporter_loop_run(struct exporter *e);
 void exporter_loop_stop(struct exporter *e);

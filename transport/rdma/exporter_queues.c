@@ -137,6 +137,7 @@ bool exporter_queue_end(struct exporter_connection *c, struct exporter_queue *q)
     }
     unlist(c, q);
     keep_stuck(c->exporter, q);
+    c->broken = true;
     return false;
 }
 
@@ -167,7 +168,7 @@ void exporter_queues_end_lost(struct exporter *e)
             if (!q->ended && atomic_load(&q->queue.port->device->lost))
                 exporter_queue_end(c, q);
         }
-        if (c->due)
+        if (c->due || c->broken)
             exporter_connection_kick(c);
     }
 }

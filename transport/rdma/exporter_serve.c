@@ -224,6 +224,8 @@ static enum exporter_step linger(struct exporter_connection *c)
 
 enum exporter_step exporter_connection_step(struct exporter_connection *c)
 {
+    if (c->broken)
+        return EXPORTER_CLOSE;
     if (c->out != NULL)
         return flush(c);
     if (c->state == EXPORTER_LINGER)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "transport/base/log.h"
+#include "transport/rdma/cache.h"
 #include "transport/rdma/ranges.h"
 
 /*
@@ -29,6 +30,8 @@ struct rdma_memory {
     struct rdma_ranges named;
     struct named *noted;
     bool warned;
+    bool cache_tried;
+    struct rdma_cache *cache; /* NULL: not needed yet, or not possible */
 };
 
 struct rdma_memory *rdma_memory_new(void)
@@ -45,6 +48,8 @@ struct rdma_memory *rdma_memory_new(void)
 void rdma_memory_free(struct rdma_memory *m)
 {
     assert(m->named.count == 0);
+    if (m->cache != NULL)
+        rdma_cache_free(m->cache);
     rdma_ranges_free(&m->named);
     pthread_cond_destroy(&m->registered);
     pthread_mutex_destroy(&m->lock);
@@ -62,26 +67,39 @@ void rdma_memory_abandon(struct rdma_memory *m)
         free(n);
     }
     rdma_ranges_free(&m->named);
+    if (m->cache != NULL)
+        rdma_cache_abandon(m->cache);
     free(m);
 }
 
 /* ---- what the application registers ---------------------------------------------------------- */
 
-/* The lock is held, except while the devices do it. */
+/* The lock isn't held. */
+static int try_devices(const struct rdma_memory *m, struct named *n, bool log_limit)
+{
+    return rdma_region_make(m->devices, (void *)n->range.begin, n->range.end - n->range.begin,
+                            RDMA_ACCESS_LOCAL, -1, log_limit, &n->region);
+}
+
+/* The lock is held, except while the devices do it. What the application registers comes before
+ * what the cache has. */
 static void register_named(struct rdma_memory *m, struct named *n)
 {
-    struct rdma_region *region = NULL;
-    bool loud = !m->warned;
+    bool loud = !m->warned, cached = m->cache != NULL;
 
     n->registering = true;
     pthread_mutex_unlock(&m->lock);
-    int status = rdma_region_make(m->devices, (void *)n->range.begin, n->range.end - n->range.begin,
-                                  RDMA_ACCESS_LOCAL, -1, loud, &region);
+    int status = try_devices(m, n, loud && !cached);
+    if (status == CENOTE_NO_MEMORY && cached) {
+        pthread_mutex_lock(&m->lock);
+        rdma_cache_empty(m->cache);
+        pthread_mutex_unlock(&m->lock);
+        status = try_devices(m, n, loud);
+    }
     if (status != CENOTE_OK && loud)
         log_warn("rdma", "registered memory that devices can't have is copied on its way");
     pthread_mutex_lock(&m->lock);
     m->warned = m->warned || status != CENOTE_OK;
-    n->region = status == CENOTE_OK ? region : NULL;
     n->registering = false;
     pthread_cond_broadcast(&m->registered);
 }
@@ -110,7 +128,7 @@ int rdma_memory_add(struct rdma_memory *m, void *addr, uint64_t len_bytes, enum 
     n->range.begin = (uintptr_t)addr;
     n->range.end = n->range.begin + len_bytes;
     pthread_mutex_lock(&m->lock);
-    bool room = rdma_ranges_reserve(&m->named);
+    bool room = rdma_ranges_reserve(&m->named, m->named.count + 1);
     if (room) {
         rdma_ranges_insert(&m->named, &n->range);
         if (m->devices != NULL) {
@@ -159,21 +177,36 @@ static void shorten(uint64_t *len, uint64_t most)
         *len = most;
 }
 
+/* Made when it is of use for the first time. The lock is held, except while it is made. */
+static struct rdma_cache *cache_for(struct rdma_memory *m, uint64_t len)
+{
+    if (m->cache != NULL || m->cache_tried || m->devices == NULL || len < RDMA_CACHE_FROM_BYTES)
+        return m->cache;
+    m->cache_tried = true;
+    pthread_mutex_unlock(&m->lock);
+    struct rdma_cache *cache = rdma_cache_new(&m->lock, m->devices);
+    pthread_mutex_lock(&m->lock);
+    m->cache = cache;
+    return cache;
+}
+
 bool rdma_memory_find(struct rdma_memory *m, unsigned device, const void *addr, uint64_t *len,
                       bool written, uint32_t *lkey, struct rdma_held **held)
 {
     uintptr_t begin = (uintptr_t)addr, next;
     bool found = false;
 
-    (void)written;
     *held = NULL;
     pthread_mutex_lock(&m->lock);
     struct named *n = (struct named *)rdma_ranges_around(&m->named, begin, &next);
     if (n == NULL) {
         shorten(len, next - begin);
+        struct rdma_cache *cache = cache_for(m, *len);
+        found = cache != NULL && rdma_cache_find(cache, device, addr, len, written, lkey, held);
     } else {
         shorten(len, n->range.end - begin);
-        found = n->region != NULL && rdma_region_local(n->region, device, addr, len, lkey);
+        found = !n->registering && n->region != NULL &&
+                rdma_region_local(n->region, device, addr, len, lkey);
     }
     pthread_mutex_unlock(&m->lock);
     return found;
@@ -181,6 +214,7 @@ bool rdma_memory_find(struct rdma_memory *m, unsigned device, const void *addr, 
 
 void rdma_memory_release(struct rdma_memory *m, struct rdma_held *held)
 {
-    (void)m;
-    (void)held;
+    pthread_mutex_lock(&m->lock);
+    rdma_cache_release(m->cache, held);
+    pthread_mutex_unlock(&m->lock);
 }

@@ -2,6 +2,7 @@
 /* Which job posts what, and by which queue pair (channel.h tells of the steps). */
 #include <assert.h>
 
+#include "transport/base/testswitch.h"
 #include "transport/rdma/channel.h"
 
 /* ---- queues ---------------------------------------------------------------------------------- */
@@ -109,7 +110,7 @@ static void end_payload(struct rdma_channel *ch, struct channel_job *job)
     const struct xcopy_req *req = job->req;
     bool writes = req->op == XCOPY_WRITE;
     job->payload_end = job->end;
-    job->step = writes && job->spread ? JOB_SETTLE : JOB_TAIL;
+    job->step = writes && job->spread && !test_off(TEST_FLUSH) ? JOB_SETTLE : JOB_TAIL;
     if (writes &&
         (req->sums == NULL || job->passed >= job->posted || req->len_bytes <= CHANNEL_PROMPT_BYTES))
         channel_sum_write(ch, job);
@@ -138,7 +139,7 @@ static bool post_payload(struct rdma_channel *ch, struct channel_job *job)
 
 static void end_tail(struct channel_job *job)
 {
-    job->step = job->unsettled != 0 ? JOB_FLUSH : JOB_POSTED;
+    job->step = job->unsettled != 0 && !test_off(TEST_FLUSH) ? JOB_FLUSH : JOB_POSTED;
 }
 
 /* Has the payload arrived when the tail begins, or must the device be told to hold the tail back?
@@ -146,7 +147,8 @@ static void end_tail(struct channel_job *job)
 static bool may_read_tail(const struct rdma_channel *ch, const struct channel_job *job,
                           const struct channel_queue *queue, bool last, bool *fenced)
 {
-    bool arrived = ch->tail >= job->payload_end || queue->fenced_from >= job->payload_end;
+    bool arrived = ch->tail >= job->payload_end || queue->fenced_from >= job->payload_end ||
+                   test_off(TEST_ORDER);
     *fenced = !arrived && last && !job->spread && queue->fences;
     return arrived || *fenced;
 }

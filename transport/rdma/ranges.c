@@ -7,11 +7,14 @@
 
 #define FIRST_CAPACITY 64u
 
-bool rdma_ranges_reserve(struct rdma_ranges *t)
+bool rdma_ranges_reserve(struct rdma_ranges *t, size_t count)
 {
-    if (t->count < t->capacity)
+    size_t capacity = t->capacity == 0 ? FIRST_CAPACITY : t->capacity;
+
+    if (count <= t->capacity)
         return true;
-    size_t capacity = t->capacity == 0 ? FIRST_CAPACITY : 2 * t->capacity;
+    while (capacity < count)
+        capacity *= 2;
     struct rdma_place *at = realloc(t->at, capacity * sizeof *at);
     if (at == NULL)
         return false;

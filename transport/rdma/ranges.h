@@ -24,8 +24,8 @@ struct rdma_ranges {
     size_t count, capacity;
 };
 
-/* Room for one more. False: no memory. */
-bool rdma_ranges_reserve(struct rdma_ranges *t);
+/* Room for so many in all. False: no memory. */
+bool rdma_ranges_reserve(struct rdma_ranges *t, size_t count);
 /* There is room. */
 void rdma_ranges_insert(struct rdma_ranges *t, struct rdma_range *range);
 /* It is there. */

@@ -84,11 +84,30 @@ static void all_functions(void)
 
     expect("status", cenote_pool_status(client, &json), CENOTE_OK);
     CHECK(strstr(json, "\"fake\"") && strstr(json, "\"transport\":\"tcp\""));
+    CHECK(strstr(
+        json, "\"rdma\":{\"rails\":[],\"connections\":0,\"queue_pairs\":0,")); /* this client's */
     free(json);
 
     expect("remove", cenote_remove(client, keys, 3, statuses), CENOTE_NOT_FOUND);
     CHECK(statuses[0] == CENOTE_OK && statuses[1] == CENOTE_OK && statuses[2] == CENOTE_NOT_FOUND);
     expect("get", cenote_get(client, "a/1", 3, NULL, 0, NULL), CENOTE_NOT_FOUND);
+}
+
+/* Settings are read at once; what they name is looked for when it is needed. */
+static void bad_rdma(void)
+{
+    struct cenote_options o = {.meta = service.where, .timeout_ms = 5000, .rdma = "rails=none"};
+    struct cenote *c = NULL;
+
+    expect("open", cenote_open(&o, &c), CENOTE_INVALID);
+    o.rdma = NULL;
+    CHECK(setenv("CENOTE_RDMA", "none,nosuch0", 1) == 0);
+    expect("open", cenote_open(&o, &c), CENOTE_INVALID);
+    CHECK(c == NULL);
+    o.rdma = "nosuch0,rails=1"; /* weighs more than the environment */
+    expect("open", cenote_open(&o, &c), CENOTE_OK);
+    cenote_close(&c);
+    CHECK(unsetenv("CENOTE_RDMA") == 0);
 }
 
 static void wrong_arguments(void)
@@ -110,6 +129,7 @@ static void wrong_arguments(void)
     expect("exists", cenote_exists(client, NULL, 1, NULL, NULL), CENOTE_INVALID);
     expect("stat", cenote_stat(client, "k", 1, NULL), CENOTE_INVALID);
     expect("open", cenote_open(&bad, &none), CENOTE_INVALID);
+    bad_rdma();
     CHECK(!none);
     cenote_close(NULL);
     cenote_close(&none);

@@ -8,7 +8,7 @@ static struct rdma_ranges t;
 
 static void insert(struct rdma_range *r)
 {
-    cr_assert(rdma_ranges_reserve(&t));
+    cr_assert(rdma_ranges_reserve(&t, t.count + 1));
     rdma_ranges_insert(&t, r);
 }
 

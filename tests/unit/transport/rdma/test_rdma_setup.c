@@ -165,6 +165,8 @@ Test(setup_close, encode__vectors)
     cr_assert_eq(back.tag, 7);
     len = setup_encode_close(SETUP_CLOSED, &m, raw);
     cr_assert_hex(raw, len, "434e5251060008000700000000000000");
+    len = setup_encode_close(SETUP_ASK, &m, raw);
+    cr_assert_hex(raw, len, "434e5251070008000700000000000000");
 }
 
 Test(setup_opened, encode__as_many_keys_as_there_may_be)
@@ -199,7 +201,7 @@ Test(setup_decode_header, refuses)
     setup_encode_open(&open_write, raw);
     raw[4] = 0;
     cr_assert_eq(setup_decode_header(raw, &type, &len), CENOTE_PROTOCOL);
-    raw[4] = SETUP_CLOSED + 1;
+    raw[4] = SETUP_ASK + 1;
     cr_assert_eq(setup_decode_header(raw, &type, &len), CENOTE_PROTOCOL);
 }
 
