@@ -71,8 +71,23 @@ void channel_check_rails(struct rdma_channel *ch)
     }
 }
 
-static void destroy(struct rdma_channel *ch, struct channel_queue *queue, uint64_t deadline_ms)
+/* Until the queue pair has given back what it had: at once, or never when its device has gone. */
+static void drain(struct rdma_channel *ch, struct channel_queue *queue)
 {
+    uint64_t deadline_ms = clock_now_ms() + CHANNEL_DRAIN_MS;
+    while (queue->posted > 0 && clock_now_ms() < deadline_ms) {
+        if (channel_poll(ch))
+            continue;
+        rdma_devices_take_events(ch->devices);
+        if (atomic_load(&queue->rail->port->device->lost))
+            break;
+        sched_yield();
+    }
+}
+
+static void destroy(struct rdma_channel *ch, struct channel_queue *queue)
+{
+    uint64_t deadline_ms = clock_now_ms() + CHANNEL_DRAIN_MS;
     while (!rdma_queue_end(&queue->q)) { /* its device may be going: then its event tells */
         if (clock_now_ms() >= deadline_ms) {
             log_error("rdma", "%s: a queue pair that is stopped can't be destroyed",
@@ -88,15 +103,12 @@ static void destroy(struct rdma_channel *ch, struct channel_queue *queue, uint64
  * when it is in state ERR; destroying it is what makes sure that no buffer is touched any more. */
 static void end_queue(struct rdma_channel *ch, struct channel_queue *queue)
 {
-    uint64_t deadline_ms = clock_now_ms() + CHANNEL_DRAIN_MS;
     if (queue->q.qp == NULL)
         return;
     queue->failed = true;
     rdma_queue_fail(&queue->q);
-    while (queue->posted > 0 && clock_now_ms() < deadline_ms)
-        if (!channel_poll(ch))
-            sched_yield();
-    destroy(ch, queue, deadline_ms);
+    drain(ch, queue);
+    destroy(ch, queue);
     channel_give_up_entries(ch, queue);
     queue->chain_count = queue->piece_count = 0;
 }
