@@ -41,6 +41,7 @@ def system_test(script, *words):
 GROUPS = {
     "rdma": (
         Test("contract_tcp", "one", (BIN / "contract_tcp", "tcp", "sizes", "scattered")),
+        Test("rdma_queues", "pair", (BIN / "rdma_queues", "rxe0", "rxe1")),
         Test("rdma_devices", "pair", system_test("test_rdma_devices.py"), 60),
         Test("rdma_storm", "pair", (BIN / "rdma_storm", "real"), 60),
     ),
