@@ -8,9 +8,8 @@ import argparse
 import subprocess
 import time
 
-from pool import BIN, Pool, check, end_of, wait_stopped, wait_until
+from pool import BIN, TRANSPORTS, Pool, check, end_of, wait_stopped, wait_until
 
-TRANSPORTS = ("shm", "tcp")
 OPTIONS = ("--lease=400ms", "--put-timeout=30s", "--suspect=60s", "--dead=120s")
 TIMES = 1
 

@@ -17,7 +17,7 @@ import pool
 import protocol
 from pool import MIB, SANITIZED, SHORT, Pool, check, end_of, wait_stopped, wait_until
 from test_fence import Others, quarantined, spawn_writer, wake
-from test_kill_service import NOISE, finish, hammer, remove_all
+from test_kill_service import finish, hammer, remove_all
 
 SIZES = (0, 1, 4095, 65536, 65537, 300000, 3 * MIB + 17)
 WRITER_VALUE = 24 * MIB
