@@ -7,6 +7,8 @@ less ask for --update, which writes them down.
     lookup, lookup_batch   the service's answer to a request, without sockets; lookup_batch: for
                            each of its 128 keys
     commit                 the service and its store in memory, not LMDB, and the codec on both ends
+    rdma get, put, block   for each work request that the RDMA transport posts: 16 copies of 64 KiB
+                           at once, and one of 122 pieces, over a device that does nothing
     get, put ...           libcenote's function with 4 KiB, against a pool
 
 The counts hold for one compiler and one kernel of the checksums (valgrind has no AVX-512, so that
@@ -31,6 +33,7 @@ MARK = re.compile(r"getpgid\((-471[12])\)")
 # name, operations in a turn, the function that is counted
 SERVICE = (("lookup", 1, "service_peer_message"), ("lookup_batch", 128, "service_peer_message"),
            ("commit", 1, "measured"))
+CHANNEL = ("get", "put", "block")
 CLIENT = ("shm get", "tcp get", "shm put", "tcp put")
 
 
@@ -90,6 +93,14 @@ def kernel_calls(command, directory, times):
     return calls / times
 
 
+def channel_call(what, directory):
+    command = [BIN / "cost_channel", what]
+    total, allocated, surroundings = counted(command, directory, TIMES, "measured")
+    requests = int(re.search(r"^requests (\d+)$", run([*command, TIMES]), re.M)[1])
+    check(total > requests > TIMES, "callgrind doesn't find measured")
+    return {"instructions": round(total / requests), "allocations": allocated}, surroundings
+
+
 def client_call(command, directory):
     total, allocated, surroundings = counted(command, directory, TIMES, "measured")
     check(total > TIMES, "callgrind doesn't find measured")
@@ -105,6 +116,7 @@ def methods(p):
     """{name: what counts it}"""
     found = {name: lambda n=name, t=turn, f=function: service_call(n, f, t, p.dir)
              for name, turn, function in SERVICE}
+    found.update({f"rdma {what}": lambda w=what: channel_call(w, p.dir) for what in CHANNEL})
     for name in CLIENT:
         command = [BIN / "cost_client", p.meta_endpoint, *name.split()]
         found[name] = lambda c=command: client_call(c, p.dir)

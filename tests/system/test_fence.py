@@ -101,7 +101,7 @@ def raw_tcp(pool, chance):
     halves = []
     for _, length, ((gva, _boot, mac),) in stripes:
         node = client.locate(gva)[0]
-        channel = protocol.Data(node[6], client.session, client.namespace, client.token, node[2])
+        channel = protocol.Data(node[7], client.session, client.namespace, client.token, node[2])
         sent = chance.randrange(1, length)
         head = channel.request_head(channel.WRITE, put_id, gva, length, 0, length, mac)
         channel.sock.sendall(head + b"!" * sent)

@@ -129,7 +129,7 @@ def old_grants(_options, _chance):
         for said, wanted in ((boot, (OLD_BOOT,)), (0, (OLD_BOOT, BAD_GRANT)),
                              (node[2], (OLD_BOOT, BAD_GRANT))):
             try:
-                channel = protocol.Data(node[6], client.session, client.namespace, client.token,
+                channel = protocol.Data(node[7], client.session, client.namespace, client.token,
                                         said)
                 channel.write(put_id, gva, length, 0, b"!" * 1000, mac)
                 check(False, "a write with a grant of the old boot was served")

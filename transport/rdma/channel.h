@@ -123,6 +123,7 @@ struct channel_queue {
     bool gone;   /* the node has destroyed its side */
     bool keys_asked;
 
+    bool fences;           /* its device holds fenced work requests back, and lets them go again */
     uint32_t room;         /* entries that it takes at a time ... */
     uint32_t listed;       /* ... that it has ... */
     uint32_t posted;       /* ... of these, with the device */
@@ -228,6 +229,7 @@ struct rdma_channel {
     uint32_t in_have;
 
     /* waiting */
+    uint64_t events_ms;   /* when the devices' events were taken last, by the clock of ticks */
     bool look;            /* the set-up connection may have news */
     uint32_t quiet_turns; /* progress() without any */
     uint64_t quiet_ns;    /* since when */

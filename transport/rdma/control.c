@@ -8,6 +8,11 @@
 #include "transport/base/log.h"
 #include "transport/rdma/channel.h"
 
+/* Software RoCE (rdma_rxe, in Linux 6.1 at least) forgets fenced work requests now and then: its
+ * requester looks for earlier ones, finds some, and notes that it waits; when the last of them
+ * completes in between, nobody wakes it again. */
+#define SOFT_ROCE_VENDOR 0xffffffu
+
 /* ---- out ------------------------------------------------------------------------------------- */
 
 /* A few messages of a hundred bytes, each awaited before there are more: the send buffer of any
@@ -43,6 +48,7 @@ static int open_queue(struct rdma_channel *ch, struct channel_queue *queue)
     queue->chain_max += queue->chain_max == 0;
     if (queue->q.sge_max > CHANNEL_PIECES)
         queue->q.sge_max = CHANNEL_PIECES;
+    queue->fences = rail->port->device->attr.vendor_id != SOFT_ROCE_VENDOR;
     queue->unsignalled_bytes = 0;
     queue->fenced_from = queue->flushed_from = 0;
     say(ch, message, setup_encode_open(&open, message));

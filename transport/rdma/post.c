@@ -50,6 +50,18 @@ static enum readiness refuse(struct rdma_channel *ch, struct channel_job *job, i
     return REFUSED;
 }
 
+/* Without queue pairs for reads, or when nobody answers, the channel is of no use: another one, or
+ * another transport, may do. */
+static enum readiness lacks_queues(struct rdma_channel *ch, struct channel_job *job,
+                                   enum rdma_role role)
+{
+    int status = why_refused(ch, role);
+    if (role == RDMA_ROLE_WRITE && status != CENOTE_NODE_DOWN)
+        return refuse(ch, job, status);
+    channel_doom(ch, status);
+    return WAITS;
+}
+
 /* Are there queue pairs for this job, and do they reach all of its extent? */
 static enum readiness find_way(struct rdma_channel *ch, struct channel_job *job)
 {
@@ -61,7 +73,7 @@ static enum readiness find_way(struct rdma_channel *ch, struct channel_job *job)
         return WAITS;
     struct channel_queue *queue = choose_queue(ch, role);
     if (queue == NULL)
-        return refuse(ch, job, why_refused(ch, role));
+        return lacks_queues(ch, job, role);
     if (role == RDMA_ROLE_WRITE && req->put_id <= queue->horizon)
         return refuse(ch, job, CENOTE_FENCED);
     if (channel_key_covers(queue, req->gva, extent_size(req->payload_len)))
@@ -137,7 +149,7 @@ static bool may_read_tail(const struct rdma_channel *ch, const struct channel_jo
 {
     bool arrived = ch->tail >= job->payload_end || queue->fenced_from >= job->payload_end ||
                    test_off(TEST_ORDER);
-    *fenced = !arrived && last && !job->spread;
+    *fenced = !arrived && last && !job->spread && queue->fences;
     return arrived || *fenced;
 }
 
