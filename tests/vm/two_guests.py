@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A pool on two machines: two guests, with a kernel each, on a wire. One has the service and a node,
-the other one a node and the clients. Values have two replicas; either node is killed, and values
-are read from the other one, over the wire or not.
+"""A pool on two machines: two guests, with a kernel each, on a wire. One has the service and a
+node, the other one a node and the clients. Values have two replicas; either node is killed, and
+values are read from the other one, over the wire or not.
 
     tests/vm/two_guests.py [--times N]
 
@@ -72,7 +72,8 @@ class SideB:
         self.signs = signs
         self.folder = pathlib.Path("/tmp")
         options = ["--roles=node", "--meta", SERVICE, "--dram", "64MiB", "--node-name", "node-b",
-                   "--shm-dir", self.folder / "shm", *node_options(ADDRESS_B), *pool.SHORT, *OPTIONS]
+                   "--shm-dir", self.folder / "shm", *node_options(ADDRESS_B), *pool.SHORT,
+                   *OPTIONS]
         self.node = pool.Daemon("node-b", self.folder, options)
         self.values = {}
 
