@@ -14,7 +14,7 @@ import re
 import signal
 import time
 
-from pool import (MIB, NOISE, SANITIZED, SHORT, TRANSPORTS, Pool, check, end_of, named,
+from pool import (IN_GUEST, MIB, NOISE, SANITIZED, SHORT, TRANSPORTS, Pool, check, end_of, named,
                   run_cases, wait_until)
 
 SIZES = (1, 4096, 70000, 300000, 2 * MIB + 5)
@@ -73,7 +73,7 @@ def kill(options, transport):
     """kill -9 of a node: all values stay, before and after it counts as dead."""
     with Pool(nodes=3, split=True, options=QUICK) as pool:
         pool.allow(*NOISE)
-        values = Values(pool, transport, 15)
+        values = Values(pool, transport, 5 if IN_GUEST else 15)
         for key in values.values:
             for nodes in values.places(key):
                 check(len(set(nodes)) == 2, f"{key} lies on {nodes}")
@@ -128,7 +128,7 @@ def stop(options, transport):
     """SIGSTOP of a node: a get waits once for it, then takes the other replica."""
     with Pool(nodes=3, split=True, options=SHORT) as pool:
         pool.allow(*NOISE)
-        values = Values(pool, transport, 10)
+        values = Values(pool, transport, 5 if IN_GUEST else 10)
         node = pool.nodes[options.seed % 3]
         node.pause()
         values.check("--timeout=300ms")
