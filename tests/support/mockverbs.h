@@ -14,6 +14,11 @@
  * Two things are unlike a processor's copies, so that ThreadSanitizer judges rightly: the memory of
  * the other end is accessed as a device does it, unseen; the poster's own is accessed by the thread
  * that executes the request, and a request touched before it has completed is a race that is seen.
+ *
+ * Software RoCE (rxe of Linux 6.1) answers the same to all that scenario/rdma/rdma_queues.c does
+ * over both. Known differences: it has no event for the end whose memory was to be accessed
+ * wrongly; it doesn't tell of its removal, which waits until all have closed it and lets them work
+ * on meanwhile.
  */
 #ifndef CENOTE_TESTS_MOCKVERBS_H
 #define CENOTE_TESTS_MOCKVERBS_H
@@ -72,7 +77,8 @@ void mock_fail_queue_pair(uint32_t number);
 void mock_set_port_state(struct mock_device *device, int port, enum ibv_port_state state);
 /* The device is taken away: it is no longer listed, tells of it, and every verb fails with EIO.
  * Requests in flight complete as flushed, or never (told: false). What queue pairs it had can't be
- * destroyed before the event has been taken: until then nobody knows that they are no more. */
+ * destroyed before the event has been taken: until then nobody knows that they are no more. Those
+ * that were tried in vain end with it. */
 void mock_remove(struct mock_device *device, bool told);
 /* Nobody answers at the device's queue pairs any more (or again). */
 void mock_silence(struct mock_device *device, bool silent);
