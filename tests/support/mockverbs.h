@@ -72,7 +72,8 @@ void mock_fail_queue_pair(uint32_t number);
 void mock_set_port_state(struct mock_device *device, int port, enum ibv_port_state state);
 /* The device is taken away: it is no longer listed, tells of it, and every verb fails with EIO.
  * Requests in flight complete as flushed, or never (told: false). What queue pairs it had can't be
- * destroyed before the event has been taken: until then nobody knows that they are no more. */
+ * destroyed before the event has been taken: until then nobody knows that they are no more. Those
+ * that were tried in vain end with it. */
 void mock_remove(struct mock_device *device, bool told);
 /* Nobody answers at the device's queue pairs any more (or again). */
 void mock_silence(struct mock_device *device, bool silent);

@@ -42,6 +42,7 @@ GROUPS = {
     "rdma": (
         Test("contract_tcp", "one", (BIN / "contract_tcp", "tcp", "sizes", "scattered")),
         Test("rdma_devices", "pair", system_test("test_rdma_devices.py"), 60),
+        Test("rdma_storm", "pair", (BIN / "rdma_storm", "real"), 60),
     ),
 }
 

@@ -282,14 +282,19 @@ static bool reap(struct writer *w)
     return good;
 }
 
-/* Writes one put until its queue pair is taken away. */
-static void write_put(struct writer *w)
+/* Writes one put until its queue pair is taken away; or gives that up itself, once, and leaves the
+ * node's end to be found by what it has sent. */
+static void write_put(struct writer *w, bool give_up)
 {
     bool good = true;
     while (good || w->in_flight > 0) {
         while (good && w->in_flight < IN_FLIGHT)
             post_write(w);
         good &= reap(w);
+        if (good && give_up && atomic_load(&w->written) > WRITES_BEFORE / 2) {
+            rdma_queue_fail(&w->queue);
+            good = false;
+        }
     }
     CHECK(rdma_queue_end(&w->queue));
 }
@@ -302,8 +307,8 @@ static void *write_all(void *arg)
         if (w->horizon >= PUTS)
             break;
         atomic_store(&w->written, 0);
-        atomic_store(&w->put, w->horizon + 1);
-        write_put(w);
+        uint64_t before = atomic_exchange(&w->put, w->horizon + 1);
+        write_put(w, before != w->horizon + 1 && before % 2 == 0);
     }
     return NULL;
 }
@@ -349,12 +354,16 @@ static void case_writes(void)
         writers[i].session = i + 1;
         writer_init(&writers[i]);
     }
-    if (!host_is_real)
+    if (!host_is_real) {
+        mock_set_quirks(MOCK_LATE | MOCK_STRAY);
         mock_run(SEED);
+    }
     run_threads(write_and_be_fenced);
-    if (!host_is_real)
+    if (!host_is_real) {
         mock_rest();
-    CHECK_EQ(host_report(&host).fenced, THREADS / 2 * PUTS);
+        mock_set_quirks(0);
+    }
+    CHECK(host_report(&host).fenced >= THREADS / 2 * PUTS);
     for (unsigned i = 0; i < THREADS / 2; i++) {
         writer_end(&writers[i]);
         for (uint64_t put = 1; put <= PUTS; put++)

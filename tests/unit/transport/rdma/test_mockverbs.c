@@ -392,6 +392,20 @@ Test(mockverbs, removed__told_or_not)
     v->free_device_list(list);
 }
 
+Test(mockverbs, removed__what_could_not_be_ended_ends_with_the_event)
+{
+    struct ibv_async_event event;
+    struct ibv_qp *qp = a.qp;
+    mock_remove(here, true);
+    cr_assert_eq(v->destroy_qp(qp), EIO);
+    cr_assert_eq(mock_counts().qps, 2);
+    cr_assert_eq(v->get_async_event(a.context, &event), 0);
+    v->ack_async_event(&event);
+    cr_assert_eq(mock_counts().qps, 1);
+    a.qp = NULL; /* or it is ended once more: */
+    cr_assert_eq(v->destroy_qp(qp), EIO);
+}
+
 Test(mockverbs, run__everything_completes_in_order)
 {
     mock_run(42);
