@@ -11,7 +11,7 @@
 struct bench_options {
     char *meta, *name_space, *redis;
     int transport, verify;
-    uint64_t block_bytes, workers, requests, objects, batch, rounds, cache_bytes;
+    uint64_t block_bytes, workers, requests, objects, batch, rounds, cache_bytes, set_bytes;
     uint64_t sessions, depth, value_bytes;
     bool json, help, version;
 };

@@ -28,8 +28,8 @@
 #define SMALL_BYTES     (16u << 10)
 #define GAP_BYTES       4096u /* layers lie apart */
 #define BLOCK_BYTES_MAX (UINT64_C(64) << 20)
-/* What lies in the pool, and in plain memory for each way to write there: more than any cache. */
-#define SET_BYTES       (UINT64_C(420) << 20)
+/* Blocks that lie in the pool, and in plain memory for each way to write there, at least. */
+#define BLOCKS_MIN      10u
 /* Passes over all blocks before it counts: pages and mappings are there. */
 #define WARM_PASSES     4u
 #define KEY_BYTES       64
@@ -305,10 +305,12 @@ static uint8_t *map_memory(size_t len_bytes, int flags)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-static bool make_memory(struct copy_bench *b, uint64_t len_bytes)
+static bool make_memory(struct copy_bench *b, uint64_t len_bytes, uint64_t set_bytes)
 {
     b->block_bytes = len_bytes ? len_bytes : LAYERS * (LARGE_BYTES + SMALL_BYTES);
-    b->blocks = SET_BYTES / b->block_bytes;
+    b->blocks = set_bytes / b->block_bytes;
+    if (b->blocks < BLOCKS_MIN)
+        b->blocks = BLOCKS_MIN;
     b->plain_bytes = (size_t)(2 * b->blocks * b->block_bytes);
     b->local_bytes = (size_t)b->block_bytes + LAYERS * GAP_BYTES;
     b->plain = map_memory(b->plain_bytes, MAP_SHARED); /* as a segment is */
@@ -345,7 +347,7 @@ int bench_copy(const struct bench_options *o, int argc, char **argv)
         fputs("cenote-bench: copy [SIZE], at most 64 MiB\n", stderr);
         return 2;
     }
-    if (!make_memory(&b, len_bytes))
+    if (!make_memory(&b, len_bytes, o->set_bytes))
         fputs("cenote-bench: out of memory\n", stderr);
     else if ((status = open_others(o, &b)) == CENOTE_OK &&
              (status = open_clients(o, &b)) == CENOTE_OK)

@@ -38,6 +38,8 @@ static const struct config_option options[] = {
      1, ASKER_DEPTH_MAX},
     {"value", CONFIG_SIZE, AT(value_bytes), "64", "SIZE", "commit: bytes of a value", NULL, 0,
      1u << 20},
+    {"set", CONFIG_SIZE, AT(set_bytes), "420M", "SIZE",
+     "copy: what lies in the pool at a time; more than a cache holds", NULL, 1, 1ull << 40},
     {"redis", CONFIG_STRING, AT(redis), NULL, "ENDPOINT", "copy: a Redis to measure beside", NULL,
      0, 0},
     {"json", CONFIG_BOOL, AT(json), NULL, NULL, "print the result as JSON", NULL, 0, 0},

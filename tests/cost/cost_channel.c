@@ -11,6 +11,7 @@
 #include "tests/contract/rig.h"
 #include "tests/cost/measured.h"
 #include "tests/support/mockverbs.h"
+#include "tests/support/nullverbs.h"
 #include "transport/rdma/channel.h"
 
 #define REQUESTS   16u
@@ -32,41 +33,6 @@ struct world {
     struct xcopy_req template;
     uint8_t tails[REQUESTS][SEAL_BYTES];
 };
-
-/* ---- a device that does nothing -------------------------------------------------------------- */
-
-#define DONE_MAX 256u
-
-static uint64_t done[DONE_MAX];
-static unsigned done_count;
-
-static int post(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
-{
-    (void)qp;
-    for (*bad = NULL; wr != NULL; wr = wr->next)
-        if (wr->send_flags & IBV_SEND_SIGNALED)
-            done[done_count++ % DONE_MAX] = wr->wr_id;
-    return 0;
-}
-
-static int poll_cq(struct ibv_cq *cq, int max, struct ibv_wc *wc)
-{
-    int n = 0;
-    (void)cq;
-    for (; n < max && (unsigned)n < done_count; n++)
-        wc[n] = (struct ibv_wc){.wr_id = done[n], .status = IBV_WC_SUCCESS};
-    done_count -= (unsigned)n;
-    memmove(done, done + n, done_count * sizeof done[0]);
-    return n;
-}
-
-static void use_nothing(struct xcopy_channel *c)
-{
-    struct rdma_channel *ch = (struct rdma_channel *)c;
-    struct ibv_context *context = ch->rails[0].port->device->context;
-    context->ops.post_send = post;
-    context->ops.poll_cq = poll_cq;
-}
 
 /* ---- what is counted ------------------------------------------------------------------------- */
 
@@ -131,12 +97,13 @@ int main(int argc, char **argv)
         return 2;
     }
     begin(&w, what);
-    use_nothing(w.c);
+    const struct rdma_channel *ch = (const struct rdma_channel *)w.c;
+    nullverbs_use(ch->rails[0].port->device->context);
     for (unsigned i = 0; i < WARM_TURNS; i++)
         turn(&w);
-    uint64_t before = ((struct rdma_channel *)w.c)->head;
+    uint64_t before = nullverbs_requests();
     measure(turn, &w, strtoull(argv[2], NULL, 10));
-    printf("requests %llu\n", (unsigned long long)(((struct rdma_channel *)w.c)->head - before));
+    printf("requests %llu\n", (unsigned long long)(nullverbs_requests() - before));
     end(&w);
     return 0;
 }
