@@ -382,9 +382,21 @@ static bool allows(const struct fabric *f, const struct xcopy_transport *t)
     return f->allowed == CENOTE_TRANSPORT_AUTO || t->id == f->allowed;
 }
 
+/* Makes room for another one; whether there is more than before. */
+static bool close_idle(struct fabric *f)
+{
+    struct fabric_link *closing = NULL;
+    pthread_mutex_lock(&f->lock);
+    collect_idle(f, 0, &closing);
+    pthread_mutex_unlock(&f->lock);
+    bool any = closing != NULL;
+    close_links(f, closing);
+    return any;
+}
+
 /* The first transport that is allowed and connects. What a node says weighs more than that another
  * transport didn't find it. */
-static int connect_peer(const struct fabric *f, const struct xcopy_peer *peer,
+static int connect_peer(struct fabric *f, const struct xcopy_peer *peer,
                         const struct xcopy_credentials *who, uint32_t timeout_ms,
                         struct xcopy_channel **out)
 {
@@ -395,6 +407,8 @@ static int connect_peer(const struct fabric *f, const struct xcopy_peer *peer,
         if (!allows(f, t) || !t->reaches(context, peer))
             continue;
         int rc = t->connect(context, peer, who, timeout_ms, out);
+        if (rc == CENOTE_LIMIT && close_idle(f))
+            rc = t->connect(context, peer, who, timeout_ms, out);
         /* One that doesn't answer here won't there, and would take as long once more. */
         if (rc == CENOTE_OK || rc == CENOTE_TIMED_OUT)
             return rc;
@@ -431,18 +445,6 @@ static struct fabric_link *adopt(struct fabric *f, struct fabric_node *n, uint64
     return link;
 }
 
-/* Makes room for another one; whether there is more than before. */
-static bool close_idle(struct fabric *f)
-{
-    struct fabric_link *closing = NULL;
-    pthread_mutex_lock(&f->lock);
-    collect_idle(f, 0, &closing);
-    pthread_mutex_unlock(&f->lock);
-    bool any = closing != NULL;
-    close_links(f, closing);
-    return any;
-}
-
 static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeout_ms,
                         struct fabric_link **out)
 {
@@ -453,8 +455,6 @@ static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeou
     uint64_t generation = n->generation;
     pthread_mutex_unlock(&f->lock);
     int status = connect_peer(f, &peer, &who, timeout_ms, &channel);
-    if (status == CENOTE_LIMIT && close_idle(f))
-        status = connect_peer(f, &peer, &who, timeout_ms, &channel);
     if (status == CENOTE_OK) {
         *out = adopt(f, n, generation, channel);
         return *out == NULL ? CENOTE_NO_MEMORY : CENOTE_OK;

@@ -464,6 +464,35 @@ static void case_refused(const char *name)
     rig_stop(&r);
 }
 
+/* Queue pairs for one node at a time: links that nobody uses make room for another node's. */
+static void case_limit(const char *name)
+{
+    static struct rig r;
+    struct xcopy_credentials who = rig_who(1);
+    const struct xcopy_settings few = {.rdma = "rails=1,qps=2"};
+    struct rig_value v;
+    uint8_t tail[SEAL_BYTES];
+    rig_start(&r, name);
+    struct fabric *f;
+    CHECK_STATUS(fabric_new(CENOTE_TRANSPORT_RDMA, &few, NULL, &f), CENOTE_OK);
+    fabric_set_credentials(f, &who);
+    rig_value_make(&v, 1, rig_next_put(), 4096, LEN);
+    CHECK_STATUS(fabric_set_peer(f, &r.peer), CENOTE_OK);
+    CHECK_STATUS(run_one(f, &v, XCOPY_WRITE), CENOTE_OK);
+    for (uint64_t node = 2; node < 5; node++) {
+        struct xcopy_peer peer = r.peer;
+        struct cenote_buffer whole = {v.data, LEN};
+        peer.node = node;
+        CHECK_STATUS(fabric_set_peer(f, &peer), CENOTE_OK);
+        struct fabric_req req = {.node = node, .x = rig_read_req(&v, &whole, 1, tail, sizeof tail)};
+        fabric_run(f, &req, 1, 2000);
+        CHECK_STATUS(req.x.status, CENOTE_OK);
+    }
+    rig_value_free(&v);
+    fabric_free(f);
+    rig_stop(&r);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -480,6 +509,8 @@ int main(int argc, char **argv)
     case_choice(argv[1]);
     case_transfers(argv[1]);
     case_refused(argv[1]);
+    if (strcmp(argv[1], "mockrdma") == 0)
+        case_limit(argv[1]);
     if (strcmp(argv[1], "tcp") == 0) {
         case_silent_node();
         case_own_nap();

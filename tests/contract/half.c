@@ -39,6 +39,7 @@ static void move_first_bytes(struct half *h)
     CHECK_STATUS(h->req.status, XCOPY_IN_PROGRESS);
     for (int i = 0; i < 10000 && peek(first) != wanted; i++) {
         h->channel->transport->progress(h->channel);
+        rig_land(h->rig);
         (void)poll(NULL, 0, 1);
     }
     CHECK(peek(first) == wanted);

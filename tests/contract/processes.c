@@ -177,7 +177,7 @@ void case_writer_killed(struct rig *r)
     struct rig_fence f;
     uint64_t put_id = rig_next_put();
     bool mapped = r->peer.shm[0] != '\0';
-    if (r->peer.loop != NULL || r->mocked)
+    if (r->peer.loop != NULL || rig_needs_processes(r))
         return;
     start_writer(r, &c, put_id, "keep");
     rig_fence_begin(r, &f, 1, put_id);
@@ -258,7 +258,7 @@ void case_node_killed(struct rig *r)
     struct rig_value v;
     char endpoint[XCOPY_ENDPOINT_MAX], transport[8], flag[] = "--node", self[] = "node";
     char *argv[] = {self, transport, flag, NULL};
-    if (r->peer.loop != NULL || r->mocked)
+    if (r->peer.loop != NULL || rig_needs_processes(r))
         return;
     snprintf(transport, sizeof transport, "%s", r->transport->name);
     child_start(&c, argv);

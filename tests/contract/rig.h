@@ -46,11 +46,10 @@ struct rig {
     uint64_t horizons[RIG_SESSIONS];
 };
 
-/* name: "loop", "shm", "rdma", "tcp"; "mockrdma": rdma over devices that are made up. Ends the
- * program with 77 (skipped) where there are no devices. */
+/* name: "loop", "shm", "rdma", "tcp", or as mocked.h has it. Ends the program with 77 (skipped) where
+ * there are no devices. */
 void rig_start(struct rig *r, const char *name);
-/* The same as "mockrdma"; made[] are its devices, which change() may change before they are opened.
- */
+/* Over two devices that are made up, made[]; change(), or NULL, may change them first. */
 struct mock_device;
 void rig_start_mocked(struct rig *r, struct mock_device *made[2], void (*change)(void));
 /* The node's endpoint, as the transport knows it; makes peer one of another process. */
@@ -59,6 +58,10 @@ void rig_point_at(struct rig *r, const char *name, const char *endpoint);
 /* Closes the transport's context of a rig that only points at a node. */
 void rig_leave(struct rig *r);
 void rig_stop(struct rig *r);
+/* What has been sent to the node and isn't in its memory yet arrives there now, if it still can. */
+void rig_land(const struct rig *r);
+/* Says so, if the case can't be run: the node is in this process only. */
+bool rig_needs_processes(const struct rig *r);
 /* Stops the exporter and starts another one at the same place. */
 void rig_restart(struct rig *r);
 /* The exporter was stopped. */
@@ -115,7 +118,7 @@ struct xcopy_req rig_read_req(const struct rig_value *v, const struct cenote_buf
 /* Whole values in one piece; put expects success, get gives the status. */
 void rig_put(struct xcopy_channel *c, struct rig_value *v);
 int rig_get(struct xcopy_channel *c, const struct rig_value *v, uint8_t *out);
-/* Puts the bytes and the seal into the node's memory directly. */
+/* Puts the bytes and the seal into the node's memory directly; then all that is late arrives. */
 void rig_plant(struct rig *r, struct rig_value *v);
 /* Voids the seal, as a node does. */
 void rig_void(struct rig *r, const struct rig_value *v);

@@ -35,6 +35,11 @@ static struct {
 
 static struct rdma_verbs fake_verbs;
 
+uint64_t *fake_mark_at(uintptr_t begin)
+{
+    return (uint64_t *)((begin + FAKE_PAGE - 1) / FAKE_PAGE * FAKE_PAGE + FAKE_PAGE / 2);
+}
+
 /* As pinning does: EFAULT for memory that isn't mapped or not for this use. */
 static int touch(uintptr_t begin, size_t length, int access)
 {
@@ -105,8 +110,8 @@ static struct ibv_mr *register_it(struct ibv_pd *pd, uintptr_t begin, size_t len
                                  .access = access,
                                  .dmabuf_fd = dmabuf_fd,
                                  .device = pd->handle};
-        if (dmabuf_fd < 0 && length >= sizeof(uint64_t))
-            e->mr.first_word = __atomic_load_n((uint64_t *)begin, __ATOMIC_RELAXED);
+        if (dmabuf_fd < 0 && (uintptr_t)(fake_mark_at(begin) + 1) <= begin + length)
+            e->mr.mark = __atomic_load_n(fake_mark_at(begin), __ATOMIC_RELAXED);
         fake.alive++;
         fake.made++;
         fake.bytes += length;

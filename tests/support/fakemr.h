@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Devices that register memory and do nothing else. A registration remembers the first word of its
+ * Devices that register memory and do nothing else. A registration remembers the mark of its
  * memory, by which a test tells whether it is still the memory that was registered.
  */
 #ifndef CENOTE_TESTS_FAKEMR_H
@@ -12,7 +12,7 @@ struct fake_mr {
     uintptr_t begin, end;
     int access;
     int dmabuf_fd; /* -1: none */
-    uint64_t first_word;
+    uint64_t mark; /* what stood at fake_mark_at(begin); 0 where that isn't in it */
     unsigned device;
 };
 
@@ -20,6 +20,9 @@ struct fake_mr {
 struct rdma_devices *fake_devices_new(unsigned count);
 /* All registrations have ended. */
 void fake_devices_free(struct rdma_devices *d);
+
+/* Where the mark of memory that begins there is: in the middle of its first whole page. */
+uint64_t *fake_mark_at(uintptr_t begin);
 
 /* Registrations alive, and ever made. Any thread. */
 unsigned fake_alive(void);

@@ -70,12 +70,15 @@ void mock_reset(void);
 void mock_raise(struct mock_device *device, enum ibv_event_type type, int port);
 /* An event of a queue pair; it stays as it is. */
 void mock_raise_queue_pair(struct ibv_qp *qp, enum ibv_event_type type);
+/* It breaks by itself: state ERR, and the event that tells. */
+void mock_fail_queue_pair(uint32_t number);
 /* State, and the event that tells. Queue pairs survive; requests that go by a port that isn't
  * active fail as unanswered. */
 void mock_set_port_state(struct mock_device *device, int port, enum ibv_port_state state);
 /* The device is taken away: it is no longer listed, tells of it, and every verb fails with EIO.
  * Requests in flight complete as flushed, or never (told: false). What queue pairs it had can't be
- * destroyed before the event has been taken: until then nobody knows that they are no more. */
+ * destroyed before the event has been taken: until then nobody knows that they are no more. Those
+ * that were tried in vain end with it. */
 void mock_remove(struct mock_device *device, bool told);
 /* Nobody answers at the device's queue pairs any more (or again). */
 void mock_silence(struct mock_device *device, bool silent);
@@ -85,7 +88,8 @@ void mock_silence_queue_pair(uint32_t number);
  * By default at once, by the thread that posts. */
 
 /* Held: a request's bytes move, and it completes, when mock_step() says so, in order for each queue
- * pair; false: what is held is executed, and further ones at once. */
+ * pair; what a queue pair has when it is put into state ERR is flushed at once. false: what is held
+ * is executed, and further ones at once. */
 void mock_hold(bool held);
 /* Executes up to count requests, queue pairs in turn; returns how many there were. */
 unsigned mock_step(unsigned count);
@@ -105,8 +109,8 @@ enum mock_quirk {
      * answered, are still on the wire. They arrive by mock_land(), or a moment later when a thread
      * runs, if the other end's queue pair is there still and in a state to receive. */
     MOCK_STRAY = 2,
-    /* Of several READs in a row on one queue pair the memory is looked at in reverse order;
-     * completions keep theirs. IBV_SEND_FENCE prevents it. */
+    /* Of several READs in a row on one queue pair the last looks at the memory first, each in a step
+     * of its own; completions keep their order. IBV_SEND_FENCE prevents it. */
     MOCK_SWAPPED = 4
 };
 /* From now on these, none for 0; what was kept back lands when MOCK_LATE goes. Bytes of either kind
@@ -114,6 +118,7 @@ enum mock_quirk {
 void mock_set_quirks(unsigned quirks);
 /* Lets everything land that is late. */
 void mock_land(void);
+void mock_land_queue_pair(uint32_t number); /* what it has received, or is to receive */
 
 /* ---- planned faults --------------------------------------------------------------------------*/
 

@@ -215,6 +215,7 @@ int mock_close_device(struct ibv_context *context)
     *at = c->next;
     mock_world.counts.contexts--;
     pthread_rwlock_unlock(&mock_world.lock);
+    mock_free_ended(c);
     mock_mailbox_close(&c->mailbox);
     close(c->verbs.cmd_fd);
     free(c);

@@ -150,6 +150,8 @@ int mock_get_async_event(struct ibv_context *context, struct ibv_async_event *ou
     int error = mock_mailbox_take(&((struct mock_context *)(void *)context)->mailbox, &note);
     if (error == 0)
         *out = note.event;
+    if (error == 0 && note.event.event_type == IBV_EVENT_DEVICE_FATAL)
+        mock_end_refused((struct mock_context *)(void *)context);
     return error;
 }
 

@@ -259,27 +259,30 @@ static bool may_overtake(const struct mock_request *request)
 }
 
 /* What is wrong with a request is found when it is its turn. */
-static void answer(struct mock_qp *qp, struct mock_request *request)
+static bool answer(struct mock_qp *qp, struct mock_request *request)
 {
     struct flight f = flight_of(qp, request);
     if (request->answered || judge_own(&f) != IBV_WC_SUCCESS || !arrives(&f) ||
         judge_remote(&f) != IBV_WC_SUCCESS)
-        return;
+        return false;
     transfer(&f, f.len_bytes);
     request->answered = true;
     mock_count(&mock_world.counts.swapped, 1);
+    return true;
 }
 
-/* Answers the READs right behind the next one, the last of them first. */
-static void answer_later_ones(struct mock_qp *qp)
+/* Of the READs right behind the next one, answers the last that isn't yet. */
+static bool answer_later_one(struct mock_qp *qp)
 {
     uint64_t next = qp->executed, end = next + 1;
     if (request_at(qp, next)->wr.opcode != IBV_WR_RDMA_READ)
-        return;
+        return false;
     while (end != qp->posted && may_overtake(request_at(qp, end)))
         end++;
     while (--end > next)
-        answer(qp, request_at(qp, end));
+        if (answer(qp, request_at(qp, end)))
+            return true;
+    return false;
 }
 
 static void complete(struct mock_qp *qp, const struct mock_request *request,
@@ -306,13 +309,12 @@ static void execute_one(struct mock_qp *qp)
     const struct mock_request *request = request_at(qp, qp->executed);
     bool broken = atomic_load(&qp->state) == IBV_QPS_ERR;
     enum ibv_wc_status status = IBV_WC_WR_FLUSH_ERR;
-    if (broken) {
+    if (broken)
         leave_stray(qp, request);
-    } else {
-        if (mock_has_quirk(MOCK_SWAPPED))
-            answer_later_ones(qp);
+    else if (mock_has_quirk(MOCK_SWAPPED) && answer_later_one(qp))
+        return;
+    else
         status = fly(qp, request);
-    }
     qp->executed++;
     atomic_fetch_sub(&qp->waiting, 1);
     if (status != IBV_WC_SUCCESS) {

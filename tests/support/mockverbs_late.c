@@ -102,6 +102,15 @@ void mock_land(void)
     pthread_rwlock_unlock(&mock_world.lock);
 }
 
+void mock_land_queue_pair(uint32_t number)
+{
+    pthread_rwlock_rdlock(&mock_world.lock);
+    struct mock_qp *qp = mock_qp_find(number);
+    if (qp != NULL)
+        mock_landings_land(qp);
+    pthread_rwlock_unlock(&mock_world.lock);
+}
+
 void mock_set_quirks(unsigned quirks)
 {
     atomic_store(&mock_world.quirks, quirks);

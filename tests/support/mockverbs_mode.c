@@ -35,7 +35,8 @@ void mock_wake(void)
 void mock_execute_now(struct mock_qp *qp)
 {
     int mode = atomic_load_explicit(&mock_world.mode, memory_order_relaxed);
-    if (mode == MOCK_AT_ONCE)
+    bool broken = atomic_load_explicit(&qp->state, memory_order_relaxed) == IBV_QPS_ERR;
+    if (mode == MOCK_AT_ONCE || (mode == MOCK_HELD && broken))
         mock_execute(qp, UINT_MAX);
     else
         mock_wake();

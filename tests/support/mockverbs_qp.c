@@ -277,34 +277,79 @@ static void take_out(struct mock_qp *qp)
     *at = qp->same_bucket;
 }
 
-int mock_destroy_qp(struct ibv_qp *verbs)
+/* It is no more, but for its memory. The world's lock is held for writing. */
+static void end(struct mock_qp *qp)
 {
-    struct mock_qp *qp = qp_at(verbs);
-    struct mock_hardware *h = mock_hardware_of(verbs->context);
-    struct mock_mailbox *events = &((struct mock_context *)(void *)verbs->context)->mailbox;
-    int planned = mock_verb_fails(NULL, MOCK_DESTROY_QP);
-    if (planned != 0)
-        return planned;
-    pthread_rwlock_wrlock(&mock_world.lock);
-    if (h->removed && mock_mailbox_has(events, IBV_EVENT_DEVICE_FATAL)) {
-        pthread_rwlock_unlock(&mock_world.lock);
-        return EIO;
-    }
+    struct mock_hardware *h = mock_hardware_of(qp->verbs.context);
+    struct mock_cq *sends = (struct mock_cq *)(void *)qp->verbs.send_cq;
+    struct mock_cq *receives = (struct mock_cq *)(void *)qp->verbs.recv_cq;
     mock_leave_strays(qp);
     mock_landings_drop(qp);
     take_out(qp);
     h->qps--;
-    ((struct mock_pd *)(void *)verbs->pd)->children--;
-    ((struct mock_cq *)(void *)verbs->send_cq)->children--;
-    ((struct mock_cq *)(void *)verbs->recv_cq)->children--;
+    ((struct mock_pd *)(void *)qp->verbs.pd)->children--;
+    sends->children--;
+    receives->children--;
     mock_world.counts.qps--;
-    mock_mailbox_forget(events, qp);
+    mock_mailbox_forget(&((struct mock_context *)(void *)qp->verbs.context)->mailbox, qp);
     if (!h->shown.keeps_completions) {
-        mock_cq_purge((struct mock_cq *)(void *)verbs->send_cq, verbs->qp_num);
-        mock_cq_purge((struct mock_cq *)(void *)verbs->recv_cq, verbs->qp_num);
+        mock_cq_purge(sends, qp->verbs.qp_num);
+        mock_cq_purge(receives, qp->verbs.qp_num);
     }
+}
+
+void mock_end_refused(struct mock_context *c)
+{
+    struct mock_qp *next;
+    pthread_rwlock_wrlock(&mock_world.lock);
+    for (struct mock_qp *qp = mock_world.first; qp != NULL; qp = next) {
+        next = qp->next;
+        if (!qp->refused || qp->verbs.context != &c->verbs)
+            continue;
+        end(qp);
+        qp->next = c->ended;
+        c->ended = qp;
+    }
+    pthread_rwlock_unlock(&mock_world.lock);
+}
+
+void mock_free_ended(struct mock_context *c)
+{
+    struct mock_qp *next;
+    for (struct mock_qp *qp = c->ended; qp != NULL; qp = next) {
+        next = qp->next;
+        free_queue_pair(qp);
+    }
+}
+
+static bool take_from_ended(struct mock_context *c, const struct mock_qp *qp)
+{
+    struct mock_qp **at = &c->ended;
+    while (*at != NULL && *at != qp)
+        at = &(*at)->next;
+    if (*at == NULL)
+        return false;
+    *at = qp->next;
+    return true;
+}
+
+int mock_destroy_qp(struct ibv_qp *verbs)
+{
+    struct mock_qp *qp = qp_at(verbs);
+    struct mock_hardware *h = mock_hardware_of(verbs->context);
+    struct mock_context *c = (struct mock_context *)(void *)verbs->context;
+    int planned = mock_verb_fails(NULL, MOCK_DESTROY_QP);
+    if (planned != 0)
+        return planned;
+    pthread_rwlock_wrlock(&mock_world.lock);
+    qp->refused = h->removed && mock_mailbox_has(&c->mailbox, IBV_EVENT_DEVICE_FATAL);
+    bool refused = qp->refused;
+    if (!refused && !take_from_ended(c, qp))
+        end(qp);
     int error = h->removed ? EIO : 0;
     pthread_rwlock_unlock(&mock_world.lock);
+    if (refused)
+        return EIO;
     mock_wait_acked(&qp->taken, &qp->acked, "a queue pair");
     free_queue_pair(qp);
     return error;
@@ -339,5 +384,17 @@ void mock_silence_queue_pair(uint32_t number)
     struct mock_qp *qp = mock_qp_find(number);
     if (qp != NULL)
         atomic_store(&qp->silent, true);
+    pthread_rwlock_unlock(&mock_world.lock);
+}
+
+void mock_fail_queue_pair(uint32_t number)
+{
+    pthread_rwlock_rdlock(&mock_world.lock);
+    struct mock_qp *qp = mock_qp_find(number);
+    if (qp != NULL) {
+        mock_qp_fail(qp);
+        mock_execute_now(qp);
+        mock_raise_queue_pair(&qp->verbs, IBV_EVENT_QP_FATAL);
+    }
     pthread_rwlock_unlock(&mock_world.lock);
 }

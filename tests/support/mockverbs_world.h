@@ -58,6 +58,7 @@ struct mock_context {
     struct mock_mailbox mailbox;
     _Atomic uint32_t taken, acked; /* events that aren't a queue pair's */
     uint32_t children;
+    struct mock_qp *ended; /* that went with the device */
     struct mock_context *next;
 };
 
@@ -124,7 +125,8 @@ struct mock_qp {
                                * to ERR with it for reading */
     struct mock_queue_pair shown; /* changed with the world's lock for writing */
     bool all_signalled;
-    bool stuck; /* a request was wrong: its device has sent nothing of those behind it */
+    bool refused; /* to end, as its device was just being removed */
+    bool stuck;   /* a request was wrong: its device has sent nothing of those behind it */
     _Atomic bool silent;
     pthread_mutex_t late_lock; /* below all others */
     struct mock_landing *late, **late_end;
@@ -192,6 +194,10 @@ void mock_execute_now(struct mock_qp *qp);
 /* What waits will never be executed: what of it has been sent already? The world's lock is held for
  * writing. */
 void mock_leave_strays(struct mock_qp *qp);
+/* The device's removal has been told: the queue pairs that couldn't be ended before are no more. Their
+ * memory stays, until somebody ends them again or closes the device. */
+void mock_end_refused(struct mock_context *c);
+void mock_free_ended(struct mock_context *c);
 /* The thread has something to do, if it runs. */
 void mock_wake(void);
 /* As a device accesses memory, whole words where it can, and nothing that a tool would see. */

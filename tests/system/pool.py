@@ -33,7 +33,12 @@ PR_SET_PDEATHSIG = 1
 SKIPPED = 77
 MIB = 1 << 20
 SANITIZED = os.environ.get("CENOTE_SANITIZE", "")
-SLOWNESS = 3 if SANITIZED else 1 # of what is waited for
+IN_GUEST = "CENOTE_VM_OUT" in os.environ # of tests/vm, where a processor is interpreted
+SLOWNESS = (3 if SANITIZED else 1) * (3 if IN_GUEST else 1) # of what is waited for
+# What a test goes over that can go over each: what every machine has, unless told otherwise.
+TRANSPORTS = tuple(os.environ.get("CENOTE_TEST_TRANSPORTS", "shm tcp").split())
+# Modules that log errors, in clients and in nodes, while nodes go.
+NOISE = (r"module=(rpc|session|drive|client|put|get|tcp|shm|rdma|node|fabric|member)\b",)
 REPORTS = ("Sanitizer", "runtime error:", "Assertion `")
 # Times so short that a test sees leases, puts and sessions end. Nodes are given longer: the machine
 # may be busy.
@@ -66,9 +71,23 @@ def check(condition, text):
         raise AssertionError(text)
 
 
+def has_rdma():
+    """Has this machine, or guest, an RDMA device?"""
+    devices = pathlib.Path("/sys/class/infiniband")
+    return devices.is_dir() and any(devices.iterdir())
+
+
 def skip(reason):
     print(f"SKIPPED: {reason}", flush=True)
     sys.exit(SKIPPED)
+
+
+def named(name, function, *arguments):
+    """A case for run_cases(), of a function that takes something."""
+    def run():
+        function(*arguments)
+    run.__name__ = name
+    return run
 
 
 def run_cases(cases, wanted=()):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The tool and the library against real daemons: values of many sizes over both transports, byte
+"""The tool and the library against real daemons: values of many sizes over all transports, byte
 for byte, every command, its exit statuses and its JSON."""
 import json
 import os
@@ -8,7 +8,8 @@ import random
 import subprocess
 import unittest
 
-from pool import BIN, MIB, SANITIZED, SHORT, Pool
+from pool import BIN, MIB, SANITIZED, SHORT, Pool, has_rdma
+from test_views import Viewer
 
 LARGE = (8 if SANITIZED else 100) * MIB
 SIZES = (0, 1, 4095, 4096, 65535, 65536, 65537, MIB + 7, LARGE)
@@ -212,7 +213,9 @@ class Basic:
         status = self.json("status")
         self.assertEqual(len(status["nodes"]), self.nodes)
         self.assertEqual(len(status["transports"]), self.nodes)
-        self.assertEqual(status["client"], {"views": 0, "views_limit": 4096})
+        client = status["client"]
+        self.assertEqual((client["views"], client["views_limit"]), (0, 4096))
+        self.assertEqual(client["rdma"]["rails"], [])  # none was needed
         self.assertEqual(status["service"]["protocol"], 1)
         self.assertEqual(status["capacity"]["total_bytes"], self.nodes * 384 * MIB)
         text = self.cenote("status").stdout.decode()
@@ -226,6 +229,55 @@ class Joined(Basic, unittest.TestCase):
 class Split(Basic, unittest.TestCase):
     """A service and two node processes."""
     nodes, split = 2, True
+
+
+@unittest.skipUnless(has_rdma(), "this machine has no RDMA devices")
+class Rdma(unittest.TestCase):
+    """What is particular with devices. It runs in a guest, where a process takes long to start."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pool = Pool(nodes=2, split=True, options=SHORT).__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pool.wait_used(0)
+        cls.pool.close()
+
+    def round_trip(self, size, put_over, get_over):
+        data = content(size)
+        self.pool.cenote("put", "--transport", put_over, "key", "-", input=data)
+        got = self.pool.cenote("get", "--transport", get_over, "key").stdout
+        self.pool.cenote("rm", "key")
+        self.assertTrue(got == data, f"{size} bytes, {put_over} to {get_over}")
+
+    def test_the_tool(self):
+        for size in (0, 1, 4097, 8 * MIB + 7): # more than a message of the device
+            self.round_trip(size, "rdma", "rdma")
+
+    def test_transports_meet(self):
+        for other in ("shm", "tcp"):
+            self.round_trip(70000, "rdma", other)
+            self.round_trip(70000, other, "rdma")
+
+    def test_the_library(self):
+        parts = ("singles", "small_buffer", "replace", "scattered", "batches", "two_clients",
+                 "threads", "forks") # without those that are the service's alone
+        self.pool.run("roundtrip", self.pool.meta_endpoint, "rdma", *parts)
+
+    def test_no_views(self):
+        """A view is memory that both sides have."""
+        viewer = Viewer(self.pool, "rdma")
+        viewer.put("viewed", 5000, 1)
+        self.assertEqual(viewer.ask("open", "viewed"), "NOT_SUPPORTED")
+        viewer.end()
+        self.pool.cenote("rm", "viewed")
+
+    def test_status(self):
+        for node in self.pool.status()["nodes"]:
+            self.assertTrue(node["rdma"]["rails"], node)
+        text = self.pool.cenote("status", "--transport", "rdma").stdout.decode()
+        self.assertIn("rxe0", text)
 
 
 class Start(unittest.TestCase):

@@ -7,11 +7,9 @@ less ask for --update, which writes them down.
     lookup, lookup_batch   the service's answer to a request, without sockets; lookup_batch: for
                            each of its 128 keys
     commit                 the service and its store in memory, not LMDB, and the codec on both ends
+    rdma get, put, block   for each work request that the RDMA transport posts: 16 copies of 64 KiB
+                           at once, and one of 122 pieces, over a device that does nothing
     get, put ...           libcenote's function with 4 KiB, against a pool
-    rdma read64K ...       a request of the RDMA channel from submit to completion, over the mock of
-                           verbs, whose own instructions don't count; and how often the device is
-                           addressed (doorbells, completions), for how many requests. block: 122
-                           buffers, 8784 KiB; read64many: each of 16 submitted at once
 
 The counts hold for one compiler and one kernel of the checksums (valgrind has no AVX-512, so that
 any machine with AVX2 has the same): others skip.
@@ -35,10 +33,7 @@ MARK = re.compile(r"getpgid\((-471[12])\)")
 # name, operations in a turn, the function that is counted
 SERVICE = (("lookup", 1, "service_peer_message"), ("lookup_batch", 128, "service_peer_message"),
            ("commit", 1, "measured"))
-# name, operations in a turn, turns: the mock moves bytes, and is slow under valgrind
-RDMA = (("read64", 1, TIMES), ("read64many", 16, TIMES), ("write64", 1, TIMES),
-        ("read64K", 1, 32), ("write64K", 1, 32), ("readblock", 1, 2), ("writeblock", 1, 2))
-MOCK = ("mock_post_send", "mock_poll_cq", "mock_req_notify_cq", "mock_get_cq_event")
+CHANNEL = ("get", "put", "block")
 CLIENT = ("shm get", "tcp get", "shm put", "tcp put")
 
 
@@ -62,12 +57,10 @@ def fixed(command):
     return ["setarch", "-R", *command] if works("setarch", "-R", "true") else command
 
 
-def counted(command, directory, times, *functions):
-    """(instructions, allocations of a turn, surroundings). What the first function does, but for
-    what the others do that it calls; whatever calls those besides counts once."""
+def counted(command, directory, times, function):
+    """(instructions, allocations of a turn, surroundings)"""
     out = directory / "callgrind.out"
-    text = run(fixed(["valgrind", "--tool=callgrind",
-                      *[f"--toggle-collect={function}" for function in functions],
+    text = run(fixed(["valgrind", "--tool=callgrind", f"--toggle-collect={function}",
                       f"--callgrind-out-file={out}", *command, times]))
     allocated, kernel, compiler = re.search(r"allocations (\d+) kernel (\w+) compiler (.*)",
                                             text).groups()
@@ -82,27 +75,6 @@ def service_call(name, function, turn, directory):
     twice, _, _ = counted(command, directory, 2 * TIMES, function)
     check(twice > once, f"callgrind doesn't find {function}")
     return {"instructions": round((twice - once) / TIMES / turn)}, surroundings
-
-
-def rdma_request(name, turn, times, directory):
-    """Of one request. Before measured() the mock's functions are all that counts."""
-    command = [BIN / "cost_rdma", name]
-    once, allocated, surroundings = counted(command, directory, times, "measured", *MOCK)
-    twice, _, _ = counted(command, directory, 2 * times, "measured", *MOCK)
-    entry = {"instructions": round((twice - once) / times / turn),
-             "allocations": round(allocated / turn, 1)}
-    if can_trace():
-        entry["kernel_calls"] = round(kernel_calls(command, directory, times) / turn, 1)
-    told = run([*command, times]).splitlines()[-1].split()
-    entry.update((what, round(float(count) / turn, 2)) for what, count in zip(told[::2], told[1::2]))
-    return entry, surroundings
-
-
-def can_trace():
-    if works("strace", "-o", "/dev/null", "true"):
-        return True
-    print("  strace may not trace here: calls of the kernel are not counted", flush=True)
-    return False
 
 
 def kernel_calls(command, directory, times):
@@ -121,12 +93,22 @@ def kernel_calls(command, directory, times):
     return calls / times
 
 
+def channel_call(what, directory):
+    command = [BIN / "cost_channel", what]
+    total, allocated, surroundings = counted(command, directory, TIMES, "measured")
+    requests = int(re.search(r"^requests (\d+)$", run([*command, TIMES]), re.M)[1])
+    check(total > requests > TIMES, "callgrind doesn't find measured")
+    return {"instructions": round(total / requests), "allocations": allocated}, surroundings
+
+
 def client_call(command, directory):
     total, allocated, surroundings = counted(command, directory, TIMES, "measured")
     check(total > TIMES, "callgrind doesn't find measured")
     entry = {"instructions": round(total / TIMES), "allocations": round(allocated, 1)}
-    if can_trace():
+    if works("strace", "-o", "/dev/null", "true"):
         entry["kernel_calls"] = round(kernel_calls(command, directory, TIMES), 1)
+    else:
+        print("  strace may not trace here: calls of the kernel are not counted", flush=True)
     return entry, surroundings
 
 
@@ -134,8 +116,7 @@ def methods(p):
     """{name: what counts it}"""
     found = {name: lambda n=name, t=turn, f=function: service_call(n, f, t, p.dir)
              for name, turn, function in SERVICE}
-    for name, turn, times in RDMA:
-        found[f"rdma {name}"] = lambda n=name, t=turn, k=times: rdma_request(n, t, k, p.dir)
+    found.update({f"rdma {what}": lambda w=what: channel_call(w, p.dir) for what in CHANNEL})
     for name in CLIENT:
         command = [BIN / "cost_client", p.meta_endpoint, *name.split()]
         found[name] = lambda c=command: client_call(c, p.dir)

@@ -4,9 +4,10 @@
 holds the values of others. Its bytes must not land among theirs.
 
     tcp    the node closes what the writer writes on; the space is free at once, and is reused
+    rdma   the node ends the writer's queue pairs, whose device goes on without the writer; likewise
     shm    nobody can stop a memcpy: the space stays in quarantine until the writer goes on or dies
 
-Usage: test_fence.py [--times N] [--seed N] [--only CASE]
+Usage: test_fence.py [--times N] [--seed N] [--only CASE...]
 """
 import argparse
 import random
@@ -14,11 +15,13 @@ import signal
 import time
 
 import protocol
-from pool import (MIB, SANITIZED, SHORT, Pool, check, end_of, run_cases, wait_stopped, wait_until)
+from pool import (IN_GUEST, MIB, SANITIZED, SHORT, TRANSPORTS, Pool, check, end_of, named,
+                  run_cases, wait_stopped, wait_until)
 
-DRAM = 40 * MIB
-VALUE = 24 * MIB # of the writer that is stopped; the values of others need its space
-PIECE = MIB - 4096
+UNIT = MIB // 4 if IN_GUEST else MIB
+DRAM = 40 * UNIT
+VALUE = 24 * UNIT # of the writer that is stopped; the values of others need its space
+PIECE = UNIT - 4096
 PUT_ID = 4711 # of its payload
 NO_SPACE = -7
 OPTIONS = [*SHORT, "--put-timeout=400ms", "--lease=200ms"]
@@ -98,7 +101,7 @@ def raw_tcp(pool, chance):
     halves = []
     for _, length, ((gva, _boot, mac),) in stripes:
         node = client.locate(gva)[0]
-        channel = protocol.Data(node[6], client.session, client.namespace, client.token, node[2])
+        channel = protocol.Data(node[7], client.session, client.namespace, client.token, node[2])
         sent = chance.randrange(1, length)
         head = channel.request_head(channel.WRITE, put_id, gva, length, 0, length, mac)
         channel.sock.sendall(head + b"!" * sent)
@@ -118,15 +121,25 @@ def raw_tcp(pool, chance):
     finish(pool, others)
 
 
-def writer_tcp(pool, chance):
+def stops(pool, transport):
+    """How many places a writer can stop at: bytes, or the doorbells that a whole put rings."""
+    if transport == "tcp":
+        return VALUE - UNIT
+    text = pool.run("writer", pool.meta_endpoint, transport, "whole", VALUE, PUT_ID, 0)
+    pool.cenote("rm", "whole")
+    pool.wait_used(0)
+    return int(text.split()[-1])
+
+
+def writer_alone(pool, chance, transport, places):
     """libcenote, stopped between two calls of the kernel."""
-    process = spawn_writer(pool, "tcp", chance.randrange(1, VALUE - MIB))
+    process = spawn_writer(pool, transport, chance.randrange(1, places))
     wait_stopped(process)
     check(pool.used_bytes() >= VALUE, "the stopped put holds its space")
     wait_free(pool)
     others = Others(pool)
     others.fill()
-    check(sum(size for _, size in others.extents) > DRAM - 2 * MIB,
+    check(sum(size for _, size in others.extents) > DRAM - 2 * UNIT,
           "the values of others need the space of the stopped put")
     wake(process, "the writer")
     finish(pool, others)
@@ -136,13 +149,13 @@ def pending(pool):
     return pool.status()["service"]["pending_puts"]
 
 
-def tool_tcp(pool, chance):
+def tool(pool, chance, transport):
     """The tool, stopped from outside at any moment of its put."""
     source = pool.dir / "value"
     if not source.exists():
-        source.write_bytes(random.Random(1).randbytes(MIB) * (VALUE // MIB))
+        source.write_bytes(random.Random(1).randbytes(UNIT) * (VALUE // UNIT))
     for _ in range(50):
-        process = pool.spawn("cenote", "put", "--transport", "tcp", "stopped", source)
+        process = pool.spawn("cenote", "put", "--transport", transport, "stopped", source)
         wait_until(lambda p=process: p.poll() is not None or pool.used_bytes() > 0, 20,
                    "the tool's put")
         time.sleep(chance.random() * 0.01)
@@ -191,7 +204,7 @@ def writer_shm(pool, chance, kill):
     check(counted >= VALUE, "quarantined space is counted to the session it waits for")
     wait_until(lambda: quarantined(pool) == (0, 0), 20, "the space coming back from quarantine")
     others.fill()
-    check(sum(size for _, size in others.extents) > DRAM - 2 * MIB,
+    check(sum(size for _, size in others.extents) > DRAM - 2 * UNIT,
           "the space of the stopped put can be used again")
     finish(pool, others)
 
@@ -200,35 +213,38 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=3 if SANITIZED else 8)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
-    parser.add_argument("--only")
+    parser.add_argument("--only", nargs="+")
     options = parser.parse_args()
     print(f"--times {options.times} --seed {options.seed}", flush=True)
     chance = random.Random(options.seed)
     slow = max(2, options.times // 4)
 
     with Pool(nodes=1, split=True, dram=DRAM, options=OPTIONS) as pool:
-        def tcp_by_the_page():
+        def by_the_page(_transport):
             for _ in range(options.times):
                 raw_tcp(pool, chance)
 
-        def tcp_by_the_library():
+        def by_the_library(transport):
+            places = stops(pool, transport)
             for _ in range(max(2, options.times // 2)):
-                writer_tcp(pool, chance)
+                writer_alone(pool, chance, transport, places)
 
-        def tcp_by_the_tool():
+        def by_the_tool(transport):
             for _ in range(slow):
-                tool_tcp(pool, chance)
+                tool(pool, chance, transport)
 
-        def shm_woken():
+        def woken(_transport):
             for _ in range(slow):
                 writer_shm(pool, chance, kill=False)
 
-        def shm_killed():
+        def killed(_transport):
             for _ in range(slow):
                 writer_shm(pool, chance, kill=True)
 
-        run_cases([tcp_by_the_page, tcp_by_the_library, tcp_by_the_tool, shm_woken, shm_killed],
-                  [options.only] if options.only else [])
+        cases = {"shm": (woken, killed), "tcp": (by_the_page, by_the_library, by_the_tool),
+                 "rdma": (by_the_library, by_the_tool)}
+        run_cases([named(f"{transport}_{case.__name__}", case, transport)
+                   for transport in TRANSPORTS for case in cases[transport]], options.only or ())
 
 
 if __name__ == "__main__":

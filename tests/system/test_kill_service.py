@@ -13,11 +13,9 @@ import signal
 import time
 
 import pool
-from pool import MIB, SANITIZED, SHORT, Pool, check, end_of, wait_until
+from pool import MIB, NOISE, SANITIZED, SHORT, Pool, check, end_of, wait_until
 
 HAMMER_S = 3600
-# What clients and nodes say while they are being killed.
-NOISE = [r"module=(rpc|session|drive|client|put|get|tcp|shm|node|fabric|member)\b"]
 
 
 def hammer(p, transport, seed, *options, keys=24, size="96K"):

@@ -31,8 +31,7 @@ import msgpack
 
 import pool
 import protocol
-from pool import BIN, MIB, SANITIZED, SHORT, Pool, check, end_of, wait_until
-from test_kill_service import NOISE
+from pool import BIN, MIB, NOISE, SANITIZED, SHORT, Pool, check, end_of, wait_until
 from test_memory import Named
 
 LEASE_DRIFT_PART = 128 # of a lease that a reader doesn't rely on

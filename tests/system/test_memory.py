@@ -17,7 +17,7 @@ import pool
 import protocol
 from pool import MIB, SANITIZED, SHORT, Pool, check, end_of, wait_stopped, wait_until
 from test_fence import Others, quarantined, spawn_writer, wake
-from test_kill_service import NOISE, finish, hammer, remove_all
+from test_kill_service import finish, hammer, remove_all
 
 SIZES = (0, 1, 4095, 65536, 65537, 300000, 3 * MIB + 17)
 WRITER_VALUE = 24 * MIB
@@ -129,7 +129,7 @@ def old_grants(_options, _chance):
         for said, wanted in ((boot, (OLD_BOOT,)), (0, (OLD_BOOT, BAD_GRANT)),
                              (node[2], (OLD_BOOT, BAD_GRANT))):
             try:
-                channel = protocol.Data(node[6], client.session, client.namespace, client.token,
+                channel = protocol.Data(node[7], client.session, client.namespace, client.token,
                                         said)
                 channel.write(put_id, gva, length, 0, b"!" * 1000, mac)
                 check(False, "a write with a grant of the old boot was served")

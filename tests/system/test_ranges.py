@@ -3,7 +3,7 @@
 """Parts of values: gets of ranges, values that are put layer by layer, registered buffers; and what
 becomes of them when nodes and the service go away in between, or a byte goes wrong.
 
-Usage: test_ranges.py [--times N] [--only CASE]
+Usage: test_ranges.py [--times N] [--only CASE...]
 """
 import argparse
 import mmap
@@ -11,14 +11,12 @@ import os
 import random
 import signal
 
-from pool import SHORT, Pool, check, end_of, run_cases, wait_stopped, wait_until
+from pool import (NOISE, SHORT, TRANSPORTS, Pool, check, end_of, named, run_cases,
+                  wait_stopped, wait_until)
 
 KIB = 1024
 CHUNK = 64 * KIB
 VALUE = 50 * 40 * KIB + 5 # fifty layers
-TRANSPORTS = ("shm", "tcp")
-# What clients and nodes say while others go.
-NOISE = [r"module=(rpc|session|drive|client|put|get|tcp|shm|node|fabric|member)\b"]
 MIB = 1 << 20
 QUICK = [*SHORT, "--lease=50ms", "--suspect=400ms", "--dead=800ms"]
 
@@ -139,36 +137,26 @@ def damage(pool, transport):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=1)
-    parser.add_argument("--only")
+    parser.add_argument("--only", nargs="+")
     options = parser.parse_args()
 
+    def each(pool, case, *args):
+        def run():
+            for _ in range(options.times):
+                for transport in TRANSPORTS:
+                    case(pool, transport, *args)
+        return named("_".join([case.__name__, *map(str, args)]), run)
+
     # Each death costs a node; two are needed at the end.
-    with Pool(nodes=2 + 4 * options.times, split=True, dram=24 * MIB,
+    with Pool(nodes=2 + 2 * len(TRANSPORTS) * options.times, split=True, dram=24 * MIB,
               options=[*QUICK, "--put-timeout=30s"]) as pool:
         pool.allow(*NOISE)
-
-        def each(case, *args):
-            def run():
-                for _ in range(options.times):
-                    for transport in TRANSPORTS:
-                        case(pool, transport, *args)
-            run.__name__ = "_".join([case.__name__, *map(str, args)])
-            return run
-
-        run_cases([each(around), each(damage), each(service_dies), each(node_dies, 2),
-                   each(node_dies, 1)], [options.only] if options.only else [])
+        run_cases([each(pool, around), each(pool, damage), each(pool, service_dies),
+                   each(pool, node_dies, 2), each(pool, node_dies, 1)], options.only or ())
 
     with Pool(dram=24 * MIB, options=[*QUICK, "--put-timeout=300ms"]) as pool:
         pool.allow(*NOISE)
-        run_cases([each_late(pool, options.times)], [options.only] if options.only else [])
-
-
-def each_late(pool, times):
-    def late():
-        for _ in range(times):
-            for transport in TRANSPORTS:
-                too_late(pool, transport)
-    return late
+        run_cases([each(pool, too_late)], options.only or ())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 """Values with replicas: nodes are killed, stopped and damaged under them, and every get brings the
 right bytes all the same.
 
-Usage: test_replicas.py [--times N] [--seed N] [--only CASE]
+Usage: test_replicas.py [--times N] [--seed N] [--only CASE...]
 """
 import argparse
 import json
@@ -14,14 +14,12 @@ import re
 import signal
 import time
 
-from pool import MIB, SANITIZED, SHORT, Pool, check, end_of, run_cases, wait_until
+from pool import (IN_GUEST, MIB, NOISE, SANITIZED, SHORT, TRANSPORTS, Pool, check, end_of, named,
+                  run_cases, wait_until)
 
-TRANSPORTS = ("shm", "tcp")
 SIZES = (1, 4096, 70000, 300000, 2 * MIB + 5)
 QUICK = [*SHORT, "--suspect=500ms", "--dead=1500ms", "--stripe=512KiB"]
 HAMMER_S = 3600
-# What clients and nodes say while nodes go.
-NOISE = [r"module=(rpc|session|drive|client|put|get|tcp|shm|node|fabric|member)\b"]
 
 
 def content(number, size):
@@ -71,11 +69,11 @@ def all_alive(pool):
     return list(node_states(pool).values()) == ["alive"] * len(pool.nodes)
 
 
-def kill_one(options, transport):
+def kill(options, transport):
     """kill -9 of a node: all values stay, before and after it counts as dead."""
     with Pool(nodes=3, split=True, options=QUICK) as pool:
         pool.allow(*NOISE)
-        values = Values(pool, transport, 15)
+        values = Values(pool, transport, 5 if IN_GUEST else 15)
         for key in values.values:
             for nodes in values.places(key):
                 check(len(set(nodes)) == 2, f"{key} lies on {nodes}")
@@ -126,11 +124,11 @@ def full(options, transport):
         pool.wait_used(0)
 
 
-def stop_one(options, transport):
+def stop(options, transport):
     """SIGSTOP of a node: a get waits once for it, then takes the other replica."""
     with Pool(nodes=3, split=True, options=SHORT) as pool:
         pool.allow(*NOISE)
-        values = Values(pool, transport, 10)
+        values = Values(pool, transport, 5 if IN_GUEST else 10)
         node = pool.nodes[options.seed % 3]
         node.pause()
         values.check("--timeout=300ms")
@@ -245,33 +243,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=1 if SANITIZED else 3)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
-    parser.add_argument("--only")
+    parser.add_argument("--only", nargs="+")
     options = parser.parse_args()
     print(f"--times {options.times} --seed {options.seed}", flush=True)
-
-    def kill_shm():
-        kill_one(options, "shm")
-
-    def kill_tcp():
-        kill_one(options, "tcp")
-
-    def full_shm():
-        full(options, "shm")
-
-    def full_tcp():
-        full(options, "tcp")
-
-    def stop_shm():
-        stop_one(options, "shm")
-
-    def stop_tcp():
-        stop_one(options, "tcp")
-
-    def damage_shm():
-        damage(options, "shm")
-
-    def damage_tcp():
-        damage(options, "tcp")
 
     def hammer_one_victim():
         hammer_kills(options, 2, 3, [0] * options.times)
@@ -282,9 +256,9 @@ def main():
     def hammer_stopped():
         hammer_stops(options)
 
-    run_cases([kill_shm, kill_tcp, full_shm, full_tcp, stop_shm, stop_tcp, damage_shm, damage_tcp,
-               hammer_one_victim, hammer_two_victims, hammer_stopped],
-              [options.only] if options.only else [])
+    run_cases([*(named(f"{case.__name__}_{transport}", case, options, transport)
+                 for case in (kill, full, stop, damage) for transport in TRANSPORTS),
+               hammer_one_victim, hammer_two_victims, hammer_stopped], options.only or ())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ is wrong, and a full pool is a counted answer.
 
 The trace is the beginning of the published conversation trace where it is found ($CENOTE_TRACES,
 ../shared/traces), else one made here.
+
+Usage: test_trace.py [CASE...]
 """
 import json
 import os
@@ -12,10 +14,11 @@ import pathlib
 import random
 import subprocess
 import sys
+import tempfile
 
-from pool import BIN, SANITIZED, Pool
+from pool import BIN, IN_GUEST, SANITIZED, TRANSPORTS, Pool, named, run_cases
 
-REQUESTS = 40 if SANITIZED else 150
+REQUESTS = 40 if SANITIZED else 200 if IN_GUEST else 150
 BLOCK = 65536
 
 
@@ -72,18 +75,24 @@ def replay(pool, path, *options):
 def check_all_fits(path, requests):
     blocks, hits, unique = infinite_cache(requests)
     with Pool(nodes=2, split=True, dram=f"{unique * BLOCK * 5 // 4}") as pool:
-        for transport in ("shm", "tcp"):
+        for transport in TRANSPORTS:
             counts = replay(pool, path, "--transport", transport, "--namespace", transport)
             print(transport, counts)
             assert counts["wrong_bytes"] == 0 and counts["errors"] == 0
             assert counts["blocks"] == blocks and counts["hits"] == hits, (blocks, hits)
             assert counts["put_no_space"] == 0
-        counts = replay(pool, path, "--workers", "4", "--namespace", "tcp")
+        counts = replay(pool, path, "--workers", "4", "--transport", TRANSPORTS[-1],
+                        "--namespace", TRANSPORTS[-1])
         assert counts["wrong_bytes"] == 0 and counts["hits"] == blocks, counts
 
 
-def check_service(pool):
+def check_service():
     """The commands that ask the service alone, in small: what they count must add up."""
+    with Pool() as pool:
+        ask_service(pool)
+
+
+def ask_service(pool):
     for command in (["commit"], ["commit", "7"], ["lookup"]):
         done = subprocess.run([BIN / "cenote-bench", "--json", "--objects", "2000",
                                "--rounds", "20", *command], env=pool.environment(),
@@ -103,16 +112,16 @@ def check_full_pool(path, requests):
 
 
 def main():
-    path = find_trace()
-    with Pool() as pool:
-        check_service(pool)
+    with tempfile.TemporaryDirectory(prefix="cenote-test-") as folder:
+        path = find_trace()
         if path is None:
             print("the published trace isn't here: a small one is made", file=sys.stderr)
-            path = pool.dir / "trace.jsonl"
+            path = pathlib.Path(folder) / "trace.jsonl"
             make_trace(path)
         requests = requests_of(path)
-        check_all_fits(path, requests)
-        check_full_pool(path, requests)
+        run_cases([named("service", check_service),
+                   named("all_fits", check_all_fits, path, requests),
+                   named("full_pool", check_full_pool, path, requests)], sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@
  *            first has been answered as a whole. So either the payload has retired, or the work
  *            request carries a fence: the device then holds it back until all earlier READs of its
  *            queue pair are complete. A fence costs a round trip in which nothing else is sent, so
- *            it is used only when there is nothing else to send, and once for all tails that wait.
+ *            it is used only when there is nothing else to send, and once for all tails that wait
+ *            (and never with devices that lose what they hold back: control.c).
  *            WRITE: when the payload has passed through the sums and the seal is made. WRITEs of
  *            one queue pair take effect in order.
  *   FLUSH    (WRITE) that a WRITE has completed says that the other device has it, not that it is
@@ -123,6 +124,7 @@ struct channel_queue {
     bool gone;   /* the node has destroyed its side */
     bool keys_asked;
 
+    bool fences;           /* its device holds fenced work requests back, and lets them go again */
     uint32_t room;         /* entries that it takes at a time ... */
     uint32_t listed;       /* ... that it has ... */
     uint32_t posted;       /* ... of these, with the device */
@@ -228,6 +230,7 @@ struct rdma_channel {
     uint32_t in_have;
 
     /* waiting */
+    uint64_t events_ms;   /* when the devices' events were taken last, by the clock of ticks */
     bool look;            /* the set-up connection may have news */
     uint32_t quiet_turns; /* progress() without any */
     uint64_t quiet_ns;    /* since when */

@@ -162,7 +162,8 @@ static int rdma_poll_fd(struct xcopy_channel *c, short *events)
 {
     struct rdma_channel *ch = channel_of(c);
     *events = 0;
-    if (ch->state == CHANNEL_BROKEN || is_idle(ch) || ch->due || !arm(ch))
+    bool goes_on = ch->due && ch->state == CHANNEL_RUNS;
+    if (ch->state == CHANNEL_BROKEN || is_idle(ch) || goes_on || !arm(ch))
         return -1;
     ch->look = true;
     *events = POLLIN;

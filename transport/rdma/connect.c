@@ -71,8 +71,8 @@ static int make_rails(struct rdma_channel *ch)
     unsigned count = rdma_pair_ports(d->rails, d->rail_count, ch->ports.at, ch->ports.count, pairs,
                                      d->settings.rails);
     if (count == 0) {
-        log_info("rdma", "node %llu has no port that one here could reach",
-                 (unsigned long long)ch->base.node);
+        log_debug("rdma", "node %llu has no port that one here could reach",
+                  (unsigned long long)ch->base.node);
         return CENOTE_NOT_SUPPORTED;
     }
     ch->rails = calloc(count, sizeof *ch->rails);

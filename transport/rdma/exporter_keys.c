@@ -25,7 +25,7 @@ static int register_segment(const struct exporter *e, struct exporter_segment *s
     return status;
 }
 
-/* Under the lock. CENOTE_NO_MEMORY whatever the devices don't like: they have said what. */
+/* Under the lock. */
 static int add(struct exporter *e, const struct xcopy_segment *x)
 {
     struct exporter_segments *all = &e->segments;
@@ -36,8 +36,9 @@ static int add(struct exporter *e, const struct xcopy_segment *x)
     }
     struct exporter_segment *s = &all->at[count];
     *s = (struct exporter_segment){.x = *x};
-    if (register_segment(e, s) != CENOTE_OK)
-        return CENOTE_NO_MEMORY;
+    int status = register_segment(e, s);
+    if (status != CENOTE_OK)
+        return status;
     uint32_t pieces = rdma_region_pieces(s->readable);
     if (pieces > SETUP_KEYS_MAX - all->pieces) {
         log_error("rdma", "the segments have more than %u pieces: no more can be served",
@@ -50,16 +51,17 @@ static int add(struct exporter *e, const struct xcopy_segment *x)
     return CENOTE_OK;
 }
 
+/* CENOTE_NO_MEMORY whatever it is that the devices don't like: the log says what. */
 int exporter_segment_add(struct exporter *e, const struct xcopy_segment *segment)
 {
     pthread_mutex_lock(&e->segments.adding);
     int status = add(e, segment);
     pthread_mutex_unlock(&e->segments.adding);
     if (status != CENOTE_OK)
-        log_error("rdma",
-                  "a segment of %llu bytes can't be served by rdma: %s; clients are sent "
-                  "to other transports",
-                  (unsigned long long)segment->memory.len_bytes, cenote_status_text(status));
+        log_error(
+            "rdma",
+            "a segment of %llu bytes can't be served: %s; clients are sent to other transports",
+            (unsigned long long)segment->memory.len_bytes, cenote_status_text(status));
     pthread_mutex_lock(&e->mail.lock);
     if (status == CENOTE_OK)
         e->mail.segment_added = true;
@@ -67,7 +69,7 @@ int exporter_segment_add(struct exporter *e, const struct xcopy_segment *segment
         e->mail.withdrawn = true;
     pthread_mutex_unlock(&e->mail.lock);
     exporter_wake(e);
-    return status;
+    return status == CENOTE_OK || status == CENOTE_LIMIT ? status : CENOTE_NO_MEMORY;
 }
 
 void exporter_segments_free(struct exporter *e)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queue pairs that fail, rails that are lost, and how a channel goes on (channel.h). */
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "transport/base/clock.h"
@@ -45,22 +46,48 @@ void channel_lose_rail(struct rdma_channel *ch, struct channel_rail *rail, const
         ch->state = CHANNEL_HEALS;
 }
 
+/* The descriptor of a device that was removed stays readable for ever. */
+static void take_removal(struct rdma_channel *ch, struct channel_rail *rail)
+{
+    epoll_ctl(ch->epoll, EPOLL_CTL_DEL, rdma_device_event_fd(rail->port->device), NULL);
+    channel_lose_rail(ch, rail, "the device has gone");
+}
+
 /* A link that is down may come up again before requests time out: without another rail that is
  * waited for. */
 void channel_check_rails(struct rdma_channel *ch)
 {
-    rdma_devices_take_events(ch->devices);
+    uint64_t now_ms = clock_tick_ms();
+    if (now_ms != ch->events_ms) {
+        ch->events_ms = now_ms;
+        rdma_devices_take_events(ch->devices);
+    }
     for (unsigned i = 0; i < ch->rail_count; i++) {
         struct channel_rail *rail = &ch->rails[i];
         if (atomic_load(&rail->port->device->lost))
-            channel_lose_rail(ch, rail, "the device has gone");
+            take_removal(ch, rail);
         else if (atomic_load(&rail->port->down) && !rail->lost && ch->rails_live > 1)
             channel_lose_rail(ch, rail, "the link is down");
     }
 }
 
-static void destroy(struct rdma_channel *ch, struct channel_queue *queue, uint64_t deadline_ms)
+/* Until the queue pair has given back what it had: at once, or never when its device has gone. */
+static void drain(struct rdma_channel *ch, struct channel_queue *queue)
 {
+    uint64_t deadline_ms = clock_now_ms() + CHANNEL_DRAIN_MS;
+    while (queue->posted > 0 && clock_now_ms() < deadline_ms) {
+        if (channel_poll(ch))
+            continue;
+        rdma_devices_take_events(ch->devices);
+        if (atomic_load(&queue->rail->port->device->lost))
+            break;
+        sched_yield();
+    }
+}
+
+static void destroy(struct rdma_channel *ch, struct channel_queue *queue)
+{
+    uint64_t deadline_ms = clock_now_ms() + CHANNEL_DRAIN_MS;
     while (!rdma_queue_end(&queue->q)) { /* its device may be going: then its event tells */
         if (clock_now_ms() >= deadline_ms) {
             log_error("rdma", "%s: a queue pair that is stopped can't be destroyed",
@@ -76,15 +103,12 @@ static void destroy(struct rdma_channel *ch, struct channel_queue *queue, uint64
  * when it is in state ERR; destroying it is what makes sure that no buffer is touched any more. */
 static void end_queue(struct rdma_channel *ch, struct channel_queue *queue)
 {
-    uint64_t deadline_ms = clock_now_ms() + CHANNEL_DRAIN_MS;
     if (queue->q.qp == NULL)
         return;
     queue->failed = true;
     rdma_queue_fail(&queue->q);
-    while (queue->posted > 0 && clock_now_ms() < deadline_ms)
-        if (!channel_poll(ch))
-            sched_yield();
-    destroy(ch, queue, deadline_ms);
+    drain(ch, queue);
+    destroy(ch, queue);
     channel_give_up_entries(ch, queue);
     queue->chain_count = queue->piece_count = 0;
 }

@@ -2,6 +2,7 @@
 /* Which job posts what, and by which queue pair (channel.h tells of the steps). */
 #include <assert.h>
 
+#include "transport/base/testswitch.h"
 #include "transport/rdma/channel.h"
 
 /* ---- queues ---------------------------------------------------------------------------------- */
@@ -49,6 +50,18 @@ static enum readiness refuse(struct rdma_channel *ch, struct channel_job *job, i
     return REFUSED;
 }
 
+/* Without queue pairs for reads, or when nobody answers, the channel is of no use: another one, or
+ * another transport, may do. */
+static enum readiness lacks_queues(struct rdma_channel *ch, struct channel_job *job,
+                                   enum rdma_role role)
+{
+    int status = why_refused(ch, role);
+    if (role == RDMA_ROLE_WRITE && status != CENOTE_NODE_DOWN)
+        return refuse(ch, job, status);
+    channel_doom(ch, status);
+    return WAITS;
+}
+
 /* Are there queue pairs for this job, and do they reach all of its extent? */
 static enum readiness find_way(struct rdma_channel *ch, struct channel_job *job)
 {
@@ -60,7 +73,7 @@ static enum readiness find_way(struct rdma_channel *ch, struct channel_job *job)
         return WAITS;
     struct channel_queue *queue = choose_queue(ch, role);
     if (queue == NULL)
-        return refuse(ch, job, why_refused(ch, role));
+        return lacks_queues(ch, job, role);
     if (role == RDMA_ROLE_WRITE && req->put_id <= queue->horizon)
         return refuse(ch, job, CENOTE_FENCED);
     if (channel_key_covers(queue, req->gva, extent_size(req->payload_len)))
@@ -97,7 +110,7 @@ static void end_payload(struct rdma_channel *ch, struct channel_job *job)
     const struct xcopy_req *req = job->req;
     bool writes = req->op == XCOPY_WRITE;
     job->payload_end = job->end;
-    job->step = writes && job->spread ? JOB_SETTLE : JOB_TAIL;
+    job->step = writes && job->spread && !test_off(TEST_FLUSH) ? JOB_SETTLE : JOB_TAIL;
     if (writes &&
         (req->sums == NULL || job->passed >= job->posted || req->len_bytes <= CHANNEL_PROMPT_BYTES))
         channel_sum_write(ch, job);
@@ -126,7 +139,7 @@ static bool post_payload(struct rdma_channel *ch, struct channel_job *job)
 
 static void end_tail(struct channel_job *job)
 {
-    job->step = job->unsettled != 0 ? JOB_FLUSH : JOB_POSTED;
+    job->step = job->unsettled != 0 && !test_off(TEST_FLUSH) ? JOB_FLUSH : JOB_POSTED;
 }
 
 /* Has the payload arrived when the tail begins, or must the device be told to hold the tail back?
@@ -134,8 +147,9 @@ static void end_tail(struct channel_job *job)
 static bool may_read_tail(const struct rdma_channel *ch, const struct channel_job *job,
                           const struct channel_queue *queue, bool last, bool *fenced)
 {
-    bool arrived = ch->tail >= job->payload_end || queue->fenced_from >= job->payload_end;
-    *fenced = !arrived && last && !job->spread;
+    bool arrived = ch->tail >= job->payload_end || queue->fenced_from >= job->payload_end ||
+                   test_off(TEST_RDMA_ORDER);
+    *fenced = !arrived && last && !job->spread && queue->fences;
     return arrived || *fenced;
 }
 

@@ -304,16 +304,14 @@ void rdma_queue_fail(struct rdma_queue *q)
 
 /* When a device is removed, the kernel destroys what was made by it, and then sends the event. So
  * "no such device" means that the queue pair is no more, once the event has come. */
-static bool went_with_device(struct rdma_queue *q, int error)
+static bool went_with_device(const struct rdma_queue *q, int error)
 {
-    q->unheard = error == EIO || error == ENODEV;
-    return q->unheard && atomic_load(&q->port->device->lost);
+    return (error == EIO || error == ENODEV) && atomic_load(&q->port->device->lost);
 }
 
 static void forget(struct rdma_queue *q)
 {
     q->qp = NULL;
-    q->unheard = false;
     atomic_fetch_sub(&q->port->device->queue_pairs, 1);
 }
 
@@ -321,12 +319,10 @@ bool rdma_queue_end(struct rdma_queue *q)
 {
     if (q->qp == NULL)
         return true;
-    if (!q->unheard || !atomic_load(&q->port->device->lost)) {
-        int error = q->devices->verbs->destroy_qp(q->qp);
-        if (error != 0 && !went_with_device(q, error)) {
-            failed(q, error, "destroying a queue pair");
-            return false;
-        }
+    int error = q->devices->verbs->destroy_qp(q->qp);
+    if (error != 0 && !went_with_device(q, error)) {
+        failed(q, error, "destroying a queue pair");
+        return false;
     }
     forget(q);
     return true;

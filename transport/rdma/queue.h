@@ -30,7 +30,6 @@ struct rdma_queue {
     uint32_t sge_max;    /* pieces of a request, READ too */
     uint32_t inline_max; /* bytes */
     uint8_t read_depth;
-    bool unheard; /* destroying it failed as if its device were gone */
 };
 
 enum rdma_side { RDMA_SIDE_CLIENT, RDMA_SIDE_NODE };

@@ -23,18 +23,17 @@ bool rdma_ranges_reserve(struct rdma_ranges *t, size_t count)
     return true;
 }
 
+/* Halves without a branch, which nothing could predict. */
 size_t rdma_ranges_before(const struct rdma_ranges *t, uintptr_t addr)
 {
-    size_t low = 0, high = t->count;
+    const struct rdma_place *first = t->at;
+    size_t left = t->count;
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (t->at[middle].begin < addr)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    if (left == 0)
+        return 0;
+    for (; left > 1; left -= left / 2)
+        first += first[left / 2 - 1].begin < addr ? left / 2 : 0;
+    return (size_t)(first - t->at) + (first->begin < addr);
 }
 
 static void reach_from(struct rdma_ranges *t, size_t i)

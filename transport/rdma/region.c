@@ -22,7 +22,10 @@ struct rdma_region {
     uint8_t *base;
     uint64_t len_bytes, piece_bytes;
     uint32_t pieces;
-    struct ibv_mr *mrs[]; /* device by device, piece by piece; NULL: the device is lost */
+    struct piece {
+        struct ibv_mr *mr; /* NULL: the device is lost */
+        uint32_t lkey, rkey;
+    } at[]; /* device by device, piece by piece */
 };
 
 /* One registration of everything, shared by the threads that do it. */
@@ -93,7 +96,8 @@ static void do_piece(struct work *w, unsigned device, uint32_t piece)
     errno = 0;
     struct ibv_mr *mr = register_piece(w, device, piece);
     if (mr != NULL) {
-        r->mrs[device * r->pieces + piece] = mr;
+        r->at[device * r->pieces + piece] =
+            (struct piece){.mr = mr, .lkey = mr->lkey, .rkey = mr->rkey};
         atomic_fetch_add(&device_of(r, device)->regions, 1);
         return;
     }
@@ -106,16 +110,16 @@ static void do_piece(struct work *w, unsigned device, uint32_t piece)
 
 static void end_piece(struct rdma_region *r, unsigned device, uint32_t piece)
 {
-    struct ibv_mr **mr = &r->mrs[device * r->pieces + piece];
+    struct piece *p = &r->at[device * r->pieces + piece];
 
-    if (*mr == NULL)
+    if (p->mr == NULL)
         return;
-    int error = r->devices->verbs->dereg_mr(*mr);
+    int error = r->devices->verbs->dereg_mr(p->mr);
     if (error != 0 && !atomic_load(&r->devices->at[device].lost))
         log_warn("rdma", "%s: cannot end a registration: %s", r->devices->at[device].name,
                  strerror(error));
     atomic_fetch_sub(&device_of(r, device)->regions, 1);
-    *mr = NULL;
+    p->mr = NULL;
 }
 
 static void end_pieces_of(struct rdma_region *r, unsigned device)
@@ -228,7 +232,7 @@ static int finish(struct work *w, bool log_limit)
     for (unsigned i = 0; i < r->devices->count; i++) {
         if (error != 0 || atomic_load(&w->broken[i]))
             end_pieces_of(r, i);
-        alive += r->mrs[i * r->pieces] != NULL;
+        alive += r->at[i * r->pieces].mr != NULL;
     }
     if (error == 0)
         return alive > 0 ? CENOTE_OK : CENOTE_NODE_DOWN;
@@ -266,7 +270,7 @@ int rdma_region_make_pieces(const struct rdma_devices *devices, void *base, uint
         return CENOTE_NO_MEMORY;
     }
     size_t count = devices->count * (size_t)pieces;
-    struct rdma_region *r = calloc(1, sizeof *r + count * sizeof r->mrs[0]);
+    struct rdma_region *r = calloc(1, sizeof *r + count * sizeof r->at[0]);
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     r->devices = devices;
@@ -314,13 +318,13 @@ bool rdma_region_key(const struct rdma_region *r, unsigned device, uint32_t piec
                      struct rdma_key *out)
 {
     assert(device < r->devices->count && piece < r->pieces);
-    const struct ibv_mr *mr = r->mrs[device * r->pieces + piece];
-    if (mr == NULL || atomic_load_explicit(&r->devices->at[device].lost, memory_order_relaxed))
+    const struct piece *p = &r->at[device * r->pieces + piece];
+    if (p->mr == NULL || atomic_load_explicit(&r->devices->at[device].lost, memory_order_relaxed))
         return false;
     *out = (struct rdma_key){.offset = piece * r->piece_bytes,
                              .len_bytes = piece_len(r, piece),
-                             .lkey = mr->lkey,
-                             .rkey = mr->rkey};
+                             .lkey = p->lkey,
+                             .rkey = p->rkey};
     return true;
 }
 

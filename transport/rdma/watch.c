@@ -80,7 +80,8 @@
  *
  * There is no second descriptor to wake the reader by: should the application close all that it
  * finds, a write would go who knows where. It is woken by a message: a page that is watched for
- * this, the bell, is unmapped.
+ * this, the bell, is unmapped; and it goes when it has read that message, not earlier, as nobody
+ * else reads it.
  */
 struct rdma_watch {
     struct rdma_watcher owner;
@@ -88,8 +89,9 @@ struct rdma_watch {
     uintptr_t page;
     void *bell;
     pthread_t reader, worker;
-    sem_t something; /* for the worker */
-    _Atomic bool stop;
+    sem_t something;     /* for the worker */
+    _Atomic bool stop;   /* for the worker */
+    bool rung;           /* the reader's */
     _Atomic bool broken; /* the descriptor isn't ours any more: nothing is told */
     _Atomic bool reading;
     _Atomic bool overrun; /* news were lost: everything is gone */
@@ -182,6 +184,8 @@ static void put_message(struct rdma_watch *w, const struct uffd_msg *m)
     switch (m->event) {
     case UFFD_EVENT_UNMAP:
     case UFFD_EVENT_REMOVE:
+        if (m->arg.remove.start <= (uintptr_t)w->bell && (uintptr_t)w->bell < m->arg.remove.end)
+            w->rung = true;
         put_news(w, m->arg.remove.start, m->arg.remove.end);
         break;
     case UFFD_EVENT_REMAP:
@@ -213,7 +217,7 @@ static void *run_reader(void *arg)
 {
     struct rdma_watch *w = arg;
 
-    while (!atomic_load(&w->stop) && !atomic_load(&w->broken)) {
+    while (!w->rung && !atomic_load(&w->broken)) {
         struct pollfd p = {.fd = w->fd, .events = POLLIN};
         if (poll(&p, 1, -1) < 0)
             continue;
@@ -377,7 +381,6 @@ static void close_watch(const struct rdma_watch *w)
 
 static void stop_reader(struct rdma_watch *w)
 {
-    atomic_store(&w->stop, true);
     munmap(w->bell, w->page);
     pthread_join(w->reader, NULL);
 }
@@ -438,6 +441,7 @@ void rdma_watch_free(struct rdma_watch *w)
 {
     unwatch_all(w);
     stop_reader(w);
+    atomic_store(&w->stop, true);
     sem_post(&w->something);
     pthread_join(w->worker, NULL);
     close_watch(w);

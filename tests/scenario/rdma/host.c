@@ -11,6 +11,8 @@
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
 
+bool host_is_real;
+
 static const struct hash_key pool_key = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -70,7 +72,8 @@ int host_try_start(struct host *h, const char *settings, const char *endpoint)
 {
     memset(h, 0, sizeof *h);
     hash_init();
-    rdma_verbs_replace(mock_verbs());
+    if (!host_is_real)
+        rdma_verbs_replace(mock_verbs());
     h->gate = (struct xcopy_gate){.arg = h,
                                   .boot = HOST_BOOT,
                                   .authenticate = gate_authenticate,
@@ -86,7 +89,7 @@ void host_start(struct host *h)
     CHECK_EQ(host_add_segment(h), CENOTE_OK);
 }
 
-int host_add_segment(struct host *h)
+static int add_segment(struct host *h, enum memory_kind kind)
 {
     struct xcopy_segment *s = &h->segments[h->segment_count];
     *s = (struct xcopy_segment){.gva = {GVA_FIRST + h->segment_count * GVA_ALIGN},
@@ -94,8 +97,19 @@ int host_add_segment(struct host *h)
     CHECK_EQ(
         memory_ops_of(MEMORY_HOST)->make(HOST_SEGMENT_BYTES, &(struct memory_how){0}, &s->memory),
         CENOTE_OK);
+    s->memory.kind = kind;
     h->segment_count++;
     return h->exporter->ops->add_segment(h->exporter, s);
+}
+
+int host_add_segment(struct host *h)
+{
+    return add_segment(h, MEMORY_HOST);
+}
+
+int host_add_device_memory(struct host *h)
+{
+    return add_segment(h, MEMORY_HBM);
 }
 
 void host_stop(struct host *h)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node's rdma exporter over devices of the mock, and clients that speak its set-up protocol by
- * hand over a socket.
+ * A node's rdma exporter, over devices of the mock or of this machine, and clients that speak its
+ * set-up protocol by hand over a socket.
  */
 #ifndef CENOTE_SCENARIO_RDMA_HOST_H
 #define CENOTE_SCENARIO_RDMA_HOST_H
@@ -30,13 +30,17 @@ struct host {
     void (*on_horizon)(struct host *h, uint64_t session);
 };
 
-/* With the mock's devices as they are, and one segment. */
+/* Devices of this machine instead of the mock's; before anything else. */
+extern bool host_is_real;
+
+/* With the devices as they are, and one segment. */
 void host_start(struct host *h);
 int host_try_start(struct host *h, const char *settings, const char *endpoint);
 /* Nothing of the mock's may be left. */
 void host_stop(struct host *h);
-/* One more segment; returns what the exporter says. */
+/* One more segment; returns what the exporter says. Device memory is a file that stands for it. */
 int host_add_segment(struct host *h);
+int host_add_device_memory(struct host *h);
 struct xcopy_report host_report(const struct host *h);
 /* Waits until the exporter has so many. */
 void host_await_connections(const struct host *h, uint64_t count);

@@ -135,6 +135,32 @@ static void case_asks_for_keys(void)
     guest_free(g);
 }
 
+/* By its dma-buf; where the device can't, clients are sent elsewhere. */
+static void offer_device_memory(const char *name, int status)
+{
+    static struct host h;
+    struct setup_opened r;
+    CHECK_EQ(host_try_start(&h, name, "127.0.0.1:0"), CENOTE_OK);
+    CHECK_EQ(host_add_device_memory(&h), status);
+    if (status == CENOTE_OK) {
+        struct guest *g = guest_connect(&h, 1);
+        CHECK_EQ(guest_open(g, 1, RDMA_ROLE_READ, &r), CENOTE_OK);
+        CHECK_EQ(r.key_count, 1);
+        CHECK_EQ(g->keys[0].addr, (uintptr_t)h.segments[0].memory.base);
+        guest_free(g);
+    }
+    h.exporter->ops->stop(h.exporter);
+    h.segments[0].memory.kind = MEMORY_HOST;
+    memory_ops_of(MEMORY_HOST)->destroy(&h.segments[0].memory);
+}
+
+static void case_device_memory(void)
+{
+    mock_add("mock1")->dmabuf = true;
+    offer_device_memory("mock1", CENOTE_OK);
+    offer_device_memory("mock0", CENOTE_NO_MEMORY);
+}
+
 /* A client that doesn't read has its answers kept, one at a time, and gets all in the end. */
 static void case_slow_reader(void)
 {
@@ -523,6 +549,7 @@ static const struct {
     {"many_at_once", case_many_at_once},
     {"segment_added", case_segment_added},
     {"asks_for_keys", case_asks_for_keys},
+    {"device_memory", case_device_memory},
     {"slow_reader", case_slow_reader},
     {"refuses_hello", case_refuses_hello},
     {"refuses_garbage", case_refuses_garbage},

@@ -381,13 +381,29 @@ Test(mockverbs, removed__told_or_not)
     cr_assert_eq(mock_end_poll(&b, 2), -1);
     cr_assert_eq(mock_end_post(&a, &b, WRITE, 0, 8, 1, 0), EIO);
     cr_assert_null(v->alloc_pd(a.context));
-    cr_assert_eq(v->get_async_event(a.context, &event), 0);
-    cr_assert_eq(event.event_type, IBV_EVENT_DEVICE_FATAL);
-    v->ack_async_event(&event);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(v->get_async_event(i == 0 ? a.context : b.context, &event), 0);
+        cr_assert_eq(event.event_type, IBV_EVENT_DEVICE_FATAL);
+        v->ack_async_event(&event);
+    }
     int count;
     struct ibv_device **list = v->get_device_list(&count);
     cr_assert_eq(count, 0);
     v->free_device_list(list);
+}
+
+Test(mockverbs, removed__what_could_not_be_ended_ends_with_the_event)
+{
+    struct ibv_async_event event;
+    struct ibv_qp *qp = a.qp;
+    mock_remove(here, true);
+    cr_assert_eq(v->destroy_qp(qp), EIO);
+    cr_assert_eq(mock_counts().qps, 2);
+    cr_assert_eq(v->get_async_event(a.context, &event), 0);
+    v->ack_async_event(&event);
+    cr_assert_eq(mock_counts().qps, 1);
+    a.qp = NULL; /* or it is ended once more: */
+    cr_assert_eq(v->destroy_qp(qp), EIO);
 }
 
 Test(mockverbs, run__everything_completes_in_order)

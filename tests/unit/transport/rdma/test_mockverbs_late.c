@@ -244,18 +244,16 @@ static void read_two(unsigned flags)
     cr_assert_eq(mock_end_post(&a, &b, READ, 8, 8, 2, SIGNALED | flags), 0);
     cr_assert_eq(mock_step(1), 1);
     memset(b.bytes, 2, 16);
-    cr_assert_eq(mock_end_poll(&a, 1), IBV_WC_SUCCESS);
-    cr_assert_eq(mock_end_poll(&a, 2), -1);
     mock_hold(false);
+    cr_assert_eq(mock_end_poll(&a, 1), IBV_WC_SUCCESS);
     cr_assert_eq(mock_end_poll(&a, 2), IBV_WC_SUCCESS);
-    cr_assert_eq(a.bytes[0], 1);
 }
 
 Test(mockverbs_late, swapped__the_second_read_looks_first)
 {
     memset(a.bytes, 0, 16);
     read_two(0);
-    cr_assert_eq(a.bytes[8], 1);
+    cr_assert(a.bytes[0] == 2 && a.bytes[8] == 1);
     cr_assert_eq(mock_counts().swapped, 1);
 }
 
@@ -263,7 +261,7 @@ Test(mockverbs_late, swapped__not_beyond_a_fence)
 {
     memset(a.bytes, 0, 16);
     read_two(IBV_SEND_FENCE);
-    cr_assert_eq(a.bytes[8], 2);
+    cr_assert(a.bytes[0] == 1 && a.bytes[8] == 2);
     cr_assert_eq(mock_counts().swapped, 0);
 }
 

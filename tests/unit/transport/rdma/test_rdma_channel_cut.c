@@ -2,7 +2,9 @@
 /* How requests become work requests: where they are cut, what is signalled, how few doorbells. */
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "tests/support/nullverbs.h"
 #include "tests/unit/transport/rdma/channelrig.h"
 
 #define KIB UINT64_C(1024)
@@ -284,6 +286,44 @@ Test(channel_cut, both__bounced)
         cr_assert(r.ch->stages[i].slot == NULL);
     free(from);
     free(to);
+    end();
+}
+
+/* 5 GiB and one byte, in a key that covers them: nothing is cut off in 32 bits. */
+Test(channel_cut, both__above_4_gib)
+{
+    const uint64_t len = (UINT64_C(5) << 30) + 1;
+    uint8_t *memory =
+        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct cenote_buffer whole = {memory, len};
+    uint8_t tail[SEAL_BYTES];
+    void *handle;
+    cr_assert_neq(memory, MAP_FAILED);
+    begin("rails=1", NULL, 100, false);
+    put();
+    const struct xcopy_transport *t = r.node.transport;
+    CHECK_STATUS(t->register_memory(r.node.context, memory, len, MEMORY_HOST, &handle), CENOTE_OK);
+    struct channel_rail *rail = &r.ch->rails[0];
+    struct setup_key key = rail->read.keys[0];
+    key.len_bytes = UINT64_C(8) << 30;
+    CHECK_STATUS(channel_keys_set(&rail->read, &key, 1), CENOTE_OK);
+    CHECK_STATUS(channel_keys_set(&rail->write, &key, 1), CENOTE_OK);
+    nullverbs_use(rail->port->device->context);
+    for (unsigned op = 0; op < 2; op++) {
+        uint64_t before = nullverbs_bytes();
+        struct xcopy_req req = op == 0 ? rig_read_req(&x.v, &whole, 1, tail, sizeof tail)
+                                       : rig_write_req(&x.v, &whole, 1);
+        req.payload_len = req.len_bytes = len;
+        req.sums = NULL;
+        req.seal_it = NULL;
+        req.tail = tail;
+        req.tail_len = sizeof tail;
+        CHECK_STATUS(rig_run(r.c, &req), CENOTE_OK);
+        cr_assert_eq(nullverbs_bytes() - before,
+                     len + sizeof tail + (op == 0 ? 0 : CHANNEL_FLUSH_BYTES));
+    }
+    t->forget_memory(r.node.context, handle);
+    munmap(memory, len);
     end();
 }
 
