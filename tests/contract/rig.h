@@ -46,8 +46,8 @@ struct rig {
     uint64_t horizons[RIG_SESSIONS];
 };
 
-/* name: "loop", "shm", "rdma", "tcp", or as mocked.h has it. Ends the program with 77 (skipped) where
- * there are no devices. */
+/* name: "loop", "shm", "rdma", "tcp", or as mocked.h has it. Ends the program with 77 (skipped)
+ * where there are no devices. */
 void rig_start(struct rig *r, const char *name);
 /* Over two devices that are made up, made[]; change(), or NULL, may change them first. */
 struct mock_device;

@@ -23,7 +23,7 @@ enum test_switch {
     TEST_CANCEL,  /* an operation completes while its copy is still under way */
     TEST_ENTRIES, /* a node drops no entry of its directory */
     TEST_FLUSH,   /* rdma: nothing makes sure that WRITEs have arrived in memory */
-    TEST_ORDER,   /* rdma: a tail is read while its payload is still on its way */
+    TEST_RDMA_ORDER,   /* rdma: a tail is read while its payload is still on its way */
     TEST_VOID,    /* a node says that a seal is void, and leaves it alive */
     TEST_WATCH,   /* nobody hears of memory that is unmapped */
     TEST_SWITCHES /* their number */
