@@ -65,6 +65,11 @@ GROUPS = {
         system("fence", "pair", "test_fence.py", "--times", "4"),
         system("leaks", "pair", "test_rdma_leaks.py"),
     ),
+    "rdma_faults": (
+        program("rdma_intruder", "pair", "real"),
+        program("rdma_faults", "pair"),
+        program("rdma_faults", "rails"),
+    ),
     "rdma_asan": (
         program("contract_rdma", "one", "rdma", *CONTRACT_SHORT),
         system("basic", "one", "test_basic.py", "Rdma"),
