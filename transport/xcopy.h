@@ -268,8 +268,10 @@ struct xcopy_exporter_ops {
     int (*start)(const char *endpoint, const struct xcopy_gate *gate,
                  const struct xcopy_settings *settings, struct xcopy_exporter **out,
                  char bound[XCOPY_ENDPOINT_MAX]);
-    /* Serves one more segment from now on. CENOTE_OK or CENOTE_LIMIT; CENOTE_NO_MEMORY: devices
-     * can't have it, which was logged with the limit that forbids it. */
+    /* Serves one more segment from now on; where devices take longer than a moment to have it,
+     * clients are answered CENOTE_NOT_SUPPORTED until they do. CENOTE_OK or CENOTE_LIMIT;
+     * CENOTE_NO_MEMORY: devices can't have it, which was logged with the limit that forbids it; that
+     * may turn out later, too, and is CENOTE_NOT_SUPPORTED for clients then. */
     int (*add_segment)(struct xcopy_exporter *e, const struct xcopy_segment *segment);
     /* The gate refuses the session up to the horizon already. Calls done(arg), from any thread and
      * possibly before it returns, once no byte of the session's puts up to the horizon can land:

@@ -144,6 +144,9 @@ enum mock_verb {
 
 /* After skip calls that succeed, count calls of the verb fail with this errno. */
 void mock_fail_verb(enum mock_verb verb, unsigned skip, unsigned count, int error);
+/* As long as it is held, reg_mr() doesn't come to its end. */
+void mock_hold_registering(bool held);
+unsigned mock_registering(void); /* how many calls wait */
 /* After skip more requests of the queue pair (0: of any), the next one fails with the status; of a
  * WRITE the first landed bytes arrive all the same. */
 void mock_fail_request(uint32_t number, unsigned skip, enum ibv_wc_status status,

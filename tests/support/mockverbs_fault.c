@@ -77,6 +77,39 @@ int mock_verb_fails(const struct ibv_context *context, enum mock_verb verb)
     return error;
 }
 
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool held;
+    unsigned waiting;
+} registering = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+void mock_hold_registering(bool held)
+{
+    pthread_mutex_lock(&registering.lock);
+    registering.held = held;
+    pthread_cond_broadcast(&registering.changed);
+    pthread_mutex_unlock(&registering.lock);
+}
+
+unsigned mock_registering(void)
+{
+    pthread_mutex_lock(&registering.lock);
+    unsigned waiting = registering.waiting;
+    pthread_mutex_unlock(&registering.lock);
+    return waiting;
+}
+
+void mock_await_registering(void)
+{
+    pthread_mutex_lock(&registering.lock);
+    registering.waiting++;
+    while (registering.held)
+        pthread_cond_wait(&registering.changed, &registering.lock);
+    registering.waiting--;
+    pthread_mutex_unlock(&registering.lock);
+}
+
 void mock_fail_request(uint32_t number, unsigned skip, enum ibv_wc_status status,
                        uint64_t landed_bytes)
 {

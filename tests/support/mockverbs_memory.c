@@ -120,6 +120,7 @@ static int check_registration(const struct ibv_pd *pd, uint64_t length, int acce
 
 struct ibv_mr *mock_reg_mr(struct ibv_pd *pd, void *addr, size_t length, int access)
 {
+    mock_await_registering();
     errno = mock_verb_fails(pd->context, MOCK_REG_MR);
     if (errno == 0)
         errno = check_registration(pd, length, access);

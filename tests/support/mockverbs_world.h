@@ -217,6 +217,9 @@ void mock_cq_put(struct mock_cq *cq, const struct mock_completion *completion);
 /* Takes those of a queue pair away. */
 void mock_cq_purge(struct mock_cq *cq, uint32_t number);
 
+/* Waits while registering is held. */
+void mock_await_registering(void);
+
 /* What an open context's table is filled with. */
 extern const struct ibv_context_ops mock_context_ops;
 

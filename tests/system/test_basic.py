@@ -265,6 +265,9 @@ class Rdma(unittest.TestCase):
                  "threads", "forks") # without those that are the service's alone
         self.pool.run("roundtrip", self.pool.meta_endpoint, "rdma", *parts)
 
+    def test_ranges_and_registered_buffers(self):
+        self.pool.run("ranges", self.pool.meta_endpoint, "rdma", "around")
+
     def test_no_views(self):
         """A view is memory that both sides have."""
         viewer = Viewer(self.pool, "rdma")

@@ -68,13 +68,14 @@ static struct exporter *new_exporter(const struct xcopy_gate *gate)
     e->listener = e->wake = -1;
     e->mail.fences_end = &e->mail.fences;
     pthread_mutex_init(&e->mail.lock, NULL);
-    pthread_mutex_init(&e->segments.adding, NULL);
+    exporter_segments_init(&e->segments);
     return e;
 }
 
 static void free_exporter(struct exporter *e)
 {
-    pthread_mutex_destroy(&e->segments.adding);
+    pthread_cond_destroy(&e->segments.changed);
+    pthread_mutex_destroy(&e->segments.lock);
     pthread_mutex_destroy(&e->mail.lock);
     free(e);
 }
@@ -128,6 +129,7 @@ static void rdma_report(struct xcopy_exporter *exporter, struct xcopy_report *ou
 static void rdma_stop(struct xcopy_exporter *exporter)
 {
     struct exporter *e = (struct exporter *)exporter;
+    exporter_segments_stop(e); /* fences are answered meanwhile */
     exporter_loop_stop(e);
     exporter_connections_close_all(e);
     exporter_queues_leave(e);

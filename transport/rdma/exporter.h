@@ -5,7 +5,8 @@
  * and WRITEs by themselves.
  *
  * Everything that makes or ends a queue pair happens on this thread. What other threads want of it
- * (fences, a new segment, the end) they leave with the exporter and wake it.
+ * (fences, a new segment, the end) they leave with the exporter and wake it. Memory is registered by
+ * a third thread (exporter_segments.c), which is there only while there is some to register.
  */
 #ifndef CENOTE_TRANSPORT_RDMA_EXPORTER_H
 #define CENOTE_TRANSPORT_RDMA_EXPORTER_H
@@ -13,6 +14,7 @@
 #include <event2/event.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "transport/hello.h"
 #include "transport/rdma/region.h"
@@ -24,6 +26,10 @@
 #define EXPORTER_TURN_STEPS         16u    /* of a connection, then others have their turn */
 #define EXPORTER_STALL_MS           30000u /* in the middle of a message, without a byte */
 #define EXPORTER_LINGER_MS          1000u  /* for the client to read the last answer */
+
+/* How long the node waits for the registration of what it adds: all of a small pool's, so that who
+ * has started a node finds it served by RDMA. It has heartbeats to send. */
+#define EXPORTER_PATIENCE_MS 1000u
 
 /* Of events. What is more urgent is looked for after every callback that isn't: making a queue pair
  * may take a second, when the way to the client's port has to be found, and fences don't wait for
@@ -108,12 +114,31 @@ struct exporter_segment {
     struct rdma_region *writable;
 };
 
-/* Only grows; entries below the count don't change. */
+/*
+ * Devices pin the memory that is registered with them, some tens of gigabytes in a second, and a node
+ * may have a terabyte. So a thread does it, one segment after the other; it is started when there is
+ * something to do, and ends when nothing is left. Whoever adds a segment waits for it, but no longer
+ * than the patience lasts, which begins when the thread starts.
+ *
+ * The list only grows: entries below count are registered, and don't change; those from there up to
+ * given wait for the thread. While there are any, hellos are answered with CENOTE_NOT_SUPPORTED, and
+ * clients take other transports. Those who came before a segment was added are told its keys when
+ * there are some, or, when the patience is at its end, have their connections closed: they would ask
+ * for keys in vain.
+ */
 struct exporter_segments {
-    pthread_mutex_t adding; /* one at a time */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* count, or failure */
     struct exporter_segment at[XCOPY_SEGMENTS_MAX];
-    _Atomic uint32_t count;
-    uint32_t pieces; /* of all segments */
+    _Atomic uint32_t given, count;
+    int failure; /* of one; then no other is registered */
+    bool busy;   /* the thread has something to do, or is about to find out */
+    struct timespec patience_end;
+    uint32_t patience_ms;
+    uint32_t pieces; /* of all segments; the thread's */
+    pthread_t thread;
+    bool joinable; /* the owner's */
+    atomic_bool ending;
 };
 
 /* What other threads have left for the exporter's. */
@@ -121,6 +146,7 @@ struct exporter_mail {
     pthread_mutex_t lock;
     struct exporter_fence *fences, **fences_end;
     bool segment_added;
+    bool behind;    /* a segment takes long to be registered */
     bool withdrawn; /* a segment can't be served: clients are to go elsewhere */
     bool stopping;
 };
@@ -170,6 +196,8 @@ void exporter_connection_close(struct exporter_connection *c);
 /* It has something to tell: gives it a turn. */
 void exporter_connection_kick(struct exporter_connection *c);
 void exporter_connections_close_overdue(struct exporter *e);
+/* Those that were admitted: they are to go elsewhere. Others hear it by their answer. */
+void exporter_connections_dismiss(struct exporter *e);
 void exporter_connections_close_all(struct exporter *e);
 
 /* exporter_serve.c: what is said on it. */
@@ -208,10 +236,17 @@ void exporter_fence_run(struct exporter *e, struct exporter_fence *f);
 void exporter_fences_retry(struct exporter *e);
 void exporter_fences_drop(struct exporter *e);
 
-/* exporter_keys.c */
+/* exporter_segments.c. add(): the owner's; CENOTE_OK when the segment isn't registered in time, too,
+ * and other statuses as exporters have them. */
+void exporter_segments_init(struct exporter_segments *all);
 int exporter_segment_add(struct exporter *e, const struct xcopy_segment *segment);
+/* Are all registered that were added? Any thread. */
+bool exporter_segments_ready(const struct exporter *e);
+/* Waits until no piece of memory is being registered any more; nothing is added from then on. */
+void exporter_segments_stop(struct exporter *e);
 void exporter_segments_free(struct exporter *e);
-/* The keys that a queue pair of this role on this device may use, in e->keys. Returns how many. */
+
+/* exporter_keys.c. The keys that a queue pair of this role on this device may use, in e->keys. Returns how many. */
 uint32_t exporter_keys_list(struct exporter *e, unsigned device, enum rdma_role role);
 
 #endif

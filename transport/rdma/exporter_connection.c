@@ -149,6 +149,16 @@ void exporter_connections_close_overdue(struct exporter *e)
     }
 }
 
+void exporter_connections_dismiss(struct exporter *e)
+{
+    struct exporter_connection *next;
+    for (struct exporter_connection *c = e->connections; c != NULL; c = next) {
+        next = c->next;
+        if (c->state == EXPORTER_GREETED || c->state == EXPORTER_SERVING)
+            exporter_connection_close(c);
+    }
+}
+
 void exporter_connections_close_all(struct exporter *e)
 {
     while (e->connections != NULL)

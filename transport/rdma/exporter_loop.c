@@ -38,11 +38,12 @@ static struct exporter_mail take_mail(struct exporter *e)
     pthread_mutex_lock(&e->mail.lock);
     struct exporter_mail taken = {.fences = e->mail.fences,
                                   .segment_added = e->mail.segment_added,
+                                  .behind = e->mail.behind,
                                   .withdrawn = e->mail.withdrawn,
                                   .stopping = e->mail.stopping};
     e->mail.fences = NULL;
     e->mail.fences_end = &e->mail.fences;
-    e->mail.segment_added = false;
+    e->mail.segment_added = e->mail.behind = false;
     pthread_mutex_unlock(&e->mail.lock);
     return taken;
 }
@@ -60,9 +61,11 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     }
     if (mail.segment_added)
         tell_keys(e);
+    if (mail.behind && !exporter_segments_ready(e))
+        exporter_connections_dismiss(e);
     if (mail.withdrawn && !e->withdrawn) {
         e->withdrawn = true;
-        exporter_connections_close_all(e);
+        exporter_connections_dismiss(e);
     }
     if (mail.stopping)
         event_base_loopbreak(e->loop);

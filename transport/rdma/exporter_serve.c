@@ -122,7 +122,7 @@ static enum exporter_step on_hello(struct exporter_connection *c)
     uint8_t raw[HELLO_ANSWER_BYTES];
     struct hello hello = {0};
     int status = hello_admit(c->in, &e->gate, &hello);
-    if (status == CENOTE_OK && e->withdrawn)
+    if (status == CENOTE_OK && (e->withdrawn || !exporter_segments_ready(e)))
         status = CENOTE_NOT_SUPPORTED;
     consume(c, HELLO_BYTES);
     struct hello_answer a = {.status = status, .boot = e->gate.boot};

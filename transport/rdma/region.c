@@ -32,6 +32,7 @@ struct rdma_region {
 struct work {
     struct rdma_region *region;
     int access, dmabuf_fd;
+    const atomic_bool *given_up;           /* NULL: never */
     _Atomic uint32_t next;                 /* piece of a device to take */
     _Atomic bool broken[RDMA_DEVICES_MAX]; /* the device went while this was under way */
     _Atomic int error;                     /* errno of the first failure; 0: none */
@@ -108,6 +109,16 @@ static void do_piece(struct work *w, unsigned device, uint32_t piece)
         atomic_store(&w->failed, device);
 }
 
+static bool is_given_up(struct work *w)
+{
+    int none = 0;
+
+    if (w->given_up == NULL || !atomic_load(w->given_up))
+        return false;
+    atomic_compare_exchange_strong(&w->error, &none, ECANCELED);
+    return true;
+}
+
 static void end_piece(struct rdma_region *r, unsigned device, uint32_t piece)
 {
     struct piece *p = &r->at[device * r->pieces + piece];
@@ -138,7 +149,7 @@ static void *do_work(void *arg)
 
     while (atomic_load(&w->error) == 0) {
         uint32_t i = atomic_fetch_add(&w->next, 1);
-        if (i >= total)
+        if (i >= total || is_given_up(w))
             break;
         do_piece(w, i / r->pieces, i % r->pieces);
     }
@@ -210,6 +221,8 @@ static void log_failure(const struct work *w, int error)
 static int status_of(const struct work *w, int error)
 {
     switch (error) {
+    case ECANCELED:
+        return CENOTE_CANCELLED;
     case EFAULT:
     case EACCES:
     case EPERM:
@@ -237,7 +250,7 @@ static int finish(struct work *w, bool log_limit)
     if (error == 0)
         return alive > 0 ? CENOTE_OK : CENOTE_NODE_DOWN;
     int status = status_of(w, error);
-    if (log_limit && status != CENOTE_NOT_SUPPORTED)
+    if (log_limit && status != CENOTE_NOT_SUPPORTED && status != CENOTE_CANCELLED)
         log_failure(w, error);
     return status;
 }
@@ -254,17 +267,17 @@ static uint64_t piece_bytes_for(const struct rdma_devices *devices, uint64_t pie
     return piece_bytes;
 }
 
-int rdma_region_make_pieces(const struct rdma_devices *devices, void *base, uint64_t len_bytes,
-                            enum rdma_access access, int dmabuf_fd, bool log_limit,
-                            uint64_t piece_bytes, struct rdma_region **out)
+int rdma_region_make_as(const struct rdma_devices *devices, void *base, uint64_t len_bytes,
+                        const struct rdma_region_how *how, struct rdma_region **out)
 {
-    assert(len_bytes > 0 && piece_bytes > 0);
-    piece_bytes = piece_bytes_for(devices, piece_bytes);
+    assert(len_bytes > 0);
+    uint64_t piece_bytes =
+        piece_bytes_for(devices, how->piece_bytes > 0 ? how->piece_bytes : RDMA_PIECE_BYTES);
     uint64_t pieces = (len_bytes - 1) / piece_bytes + 1;
-    if (dmabuf_fd >= 0 && devices->verbs->reg_dmabuf_mr == NULL)
+    if (how->dmabuf_fd >= 0 && devices->verbs->reg_dmabuf_mr == NULL)
         return CENOTE_NOT_SUPPORTED;
     if (pieces > RDMA_PIECES_MAX) {
-        if (log_limit)
+        if (how->log_limit)
             log_error("rdma", "memory is registered in at most %u pieces of %llu bytes",
                       RDMA_PIECES_MAX, (unsigned long long)piece_bytes);
         return CENOTE_NO_MEMORY;
@@ -279,9 +292,12 @@ int rdma_region_make_pieces(const struct rdma_devices *devices, void *base, uint
     r->piece_bytes = piece_bytes;
     r->pieces = (uint32_t)pieces;
 
-    struct work work = {.region = r, .access = flags_of(access), .dmabuf_fd = dmabuf_fd};
+    struct work work = {.region = r,
+                        .access = flags_of(how->access),
+                        .dmabuf_fd = how->dmabuf_fd,
+                        .given_up = how->given_up};
     do_in_parallel(&work);
-    int status = finish(&work, log_limit);
+    int status = finish(&work, how->log_limit);
     if (status == CENOTE_OK)
         *out = r;
     else
@@ -293,8 +309,9 @@ int rdma_region_make(const struct rdma_devices *devices, void *base, uint64_t le
                      enum rdma_access access, int dmabuf_fd, bool log_limit,
                      struct rdma_region **out)
 {
-    return rdma_region_make_pieces(devices, base, len_bytes, access, dmabuf_fd, log_limit,
-                                   RDMA_PIECE_BYTES, out);
+    const struct rdma_region_how how = {
+        .access = access, .dmabuf_fd = dmabuf_fd, .log_limit = log_limit};
+    return rdma_region_make_as(devices, base, len_bytes, &how, out);
 }
 
 void rdma_region_free(struct rdma_region *r)

@@ -7,6 +7,8 @@
 #ifndef CENOTE_TRANSPORT_RDMA_REGION_H
 #define CENOTE_TRANSPORT_RDMA_REGION_H
 
+#include <stdatomic.h>
+
 #include "transport/memory.h"
 #include "transport/rdma/device.h"
 
@@ -32,10 +34,17 @@ struct rdma_region;
 int rdma_region_make(const struct rdma_devices *devices, void *base, uint64_t len_bytes,
                      enum rdma_access access, int dmabuf_fd, bool log_limit,
                      struct rdma_region **out);
-/* The same in pieces of another length. */
-int rdma_region_make_pieces(const struct rdma_devices *devices, void *base, uint64_t len_bytes,
-                            enum rdma_access access, int dmabuf_fd, bool log_limit,
-                            uint64_t piece_bytes, struct rdma_region **out);
+/* The same with more to choose. Given up while it is under way, it ends when the pieces that are
+ * being registered are: CENOTE_CANCELLED, nothing is logged, and nothing stays registered. */
+struct rdma_region_how {
+    enum rdma_access access;
+    int dmabuf_fd;
+    bool log_limit;
+    uint64_t piece_bytes;        /* 0: RDMA_PIECE_BYTES */
+    const atomic_bool *given_up; /* NULL: never */
+};
+int rdma_region_make_as(const struct rdma_devices *devices, void *base, uint64_t len_bytes,
+                        const struct rdma_region_how *how, struct rdma_region **out);
 void rdma_region_free(struct rdma_region *r);
 /* In a forked child: the devices keep what is the parent's. */
 void rdma_region_abandon(struct rdma_region *r);

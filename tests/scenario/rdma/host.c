@@ -10,6 +10,7 @@
 #include "tests/support/mockverbs.h"
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
+#include "transport/rdma/exporter.h"
 
 bool host_is_real;
 
@@ -100,6 +101,11 @@ static int add_segment(struct host *h, enum memory_kind kind)
     s->memory.kind = kind;
     h->segment_count++;
     return h->exporter->ops->add_segment(h->exporter, s);
+}
+
+void host_set_patience(struct host *h, uint32_t ms)
+{
+    ((struct exporter *)h->exporter)->segments.patience_ms = ms;
 }
 
 int host_add_segment(struct host *h)

@@ -10,11 +10,20 @@
 
 #include "tests/scenario/rdma/host.h"
 #include "tests/support/mockverbs.h"
+#include "transport/base/clock.h"
 #include "transport/base/log.h"
 #include "transport/rdma/exporter.h"
 
 static struct mock_device *device;
 static struct host host;
+static atomic_uint errors; /* that were logged */
+
+static void note_line(void *arg, enum log_level level, const char *module, const char *text)
+{
+    if (level == LOG_ERROR)
+        atomic_fetch_add(&errors, 1);
+    log_to_stderr(arg, level, module, text);
+}
 
 static struct mock_queue_pair queue_pair_of(const struct setup_opened *o)
 {
@@ -354,6 +363,104 @@ static void case_no_memory_to_lock(void)
     CHECK_EQ(mock_counts().mrs, 2);
 }
 
+/* ---- registering ----------------------------------------------------------------------------- */
+
+#define SHORT_MS 20u
+
+static int say_hello(void)
+{
+    const struct hello hello = guest_credentials(1);
+    struct guest *g = guest_new(&host);
+    int status = guest_hello(g, &hello);
+    guest_free(g);
+    return status;
+}
+
+/* One more segment, which isn't registered for as long as the mock holds it. */
+static void add_held_segment(void)
+{
+    host_set_patience(&host, SHORT_MS);
+    mock_hold_registering(true);
+    CHECK_EQ(host_add_segment(&host), CENOTE_OK);
+    while (mock_registering() == 0)
+        usleep(200);
+}
+
+/* Meanwhile the node goes on: it takes more segments at once, and answers hellos and fences. Those
+ * who were there have been sent away. */
+static void case_registers_behind(void)
+{
+    struct setup_opened w;
+    struct guest *g = guest_connect(&host, 1);
+    CHECK_EQ(guest_open(g, 1, RDMA_ROLE_WRITE, &w), CENOTE_OK);
+    add_held_segment();
+    guest_expect_end(g);
+    guest_free(g);
+    host_set_patience(&host, HOST_PATIENCE_MS);
+    uint64_t began_ms = clock_now_ms();
+    CHECK_EQ(host_add_segment(&host), CENOTE_OK);
+    CHECK(clock_now_ms() - began_ms < HOST_PATIENCE_MS); /* once it has ended, it doesn't begin */
+    CHECK_EQ(say_hello(), CENOTE_NOT_SUPPORTED);
+    host_fence(&host, 1, 9);
+    CHECK(!is_alive(&w));
+    CHECK_EQ(host_report(&host).regions, 2);
+    CHECK_EQ(mock_registering(), 1);
+    mock_hold_registering(false);
+    while (say_hello() == CENOTE_NOT_SUPPORTED)
+        ;
+    CHECK_EQ(host_report(&host).regions, 6);
+    g = guest_connect(&host, 1);
+    CHECK_EQ(guest_open(g, 1, RDMA_ROLE_WRITE, &w), CENOTE_OK);
+    CHECK_EQ(w.horizon, 9);
+    CHECK_EQ(w.key_count, 3);
+    CHECK_EQ(host_add_segment(&host), CENOTE_OK); /* waited for, as ever */
+    CHECK_EQ(guest_hear(g).type, SETUP_KEYS);
+    guest_free(g);
+}
+
+/* The reason is logged by the region, once; no other segment is tried. */
+static void case_registers_behind_in_vain(void)
+{
+    atomic_store(&errors, 0);
+    add_held_segment();
+    CHECK_EQ(host_add_segment(&host), CENOTE_OK);
+    mock_fail_verb(MOCK_REG_MR, 1, 1, ENOMEM); /* the second registration */
+    mock_hold_registering(false);
+    while (atomic_load(&errors) < 2) /* the reason, and what it means for clients */
+        CHECK_EQ(say_hello(), CENOTE_NOT_SUPPORTED);
+    CHECK_EQ(host_add_segment(&host), CENOTE_NO_MEMORY);
+    CHECK_EQ(atomic_load(&errors), 2);
+    CHECK_EQ(say_hello(), CENOTE_NOT_SUPPORTED);
+    host_fence(&host, 1, 9);
+    CHECK_EQ(mock_counts().mrs, 2);
+}
+
+static void *release_when_ending(void *arg)
+{
+    while (!atomic_load((atomic_bool *)arg))
+        CHECK_EQ(say_hello(), CENOTE_NOT_SUPPORTED);
+    mock_hold_registering(false);
+    return NULL;
+}
+
+/* The registration under way comes to its end, the next one isn't begun. */
+static void case_stops_registering(void)
+{
+    pthread_t releaser;
+    add_held_segment();
+    CHECK_EQ(host_add_segment(&host), CENOTE_OK);
+    mock_fail_verb(MOCK_REG_MR, 1, 1, ENOMEM); /* it would be logged */
+    atomic_store(&errors, 0);
+    CHECK_EQ(pthread_create(&releaser, NULL, release_when_ending,
+                            &((struct exporter *)host.exporter)->segments.ending),
+             0);
+    host.exporter->ops->stop(host.exporter);
+    pthread_join(releaser, NULL);
+    CHECK_EQ(atomic_load(&errors), 0);
+    CHECK_EQ(mock_alive(), 0);
+    CHECK_EQ(host_try_start(&host, NULL, "127.0.0.1:0"), CENOTE_OK);
+}
+
 /* ---- ending ---------------------------------------------------------------------------------- */
 
 static void case_connection_lost(void)
@@ -557,6 +664,9 @@ static const struct {
     {"limits", case_limits},
     {"verbs_fail", case_verbs_fail},
     {"no_memory_to_lock", case_no_memory_to_lock},
+    {"registers_behind", case_registers_behind},
+    {"registers_behind_in_vain", case_registers_behind_in_vain},
+    {"stops_registering", case_stops_registering},
     {"connection_lost", case_connection_lost},
     {"fence", case_fence},
     {"close_crosses_fence", case_close_crosses_fence},
@@ -578,7 +688,7 @@ static bool wanted(const char *name, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    log_set_sink(log_to_stderr, NULL);
+    log_set_sink(note_line, NULL);
     log_set_level(LOG_INFO);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (!wanted(cases[i].name, argc, argv))

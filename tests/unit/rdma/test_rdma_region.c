@@ -43,7 +43,9 @@ static void end(void)
 
 static int make(void *base, uint64_t len, enum rdma_access access, struct rdma_region **out)
 {
-    return rdma_region_make_pieces(devices, base, len, access, -1, true, PIECE, out);
+    const struct rdma_region_how how = {
+        .access = access, .dmabuf_fd = -1, .log_limit = true, .piece_bytes = PIECE};
+    return rdma_region_make_as(devices, base, len, &how, out);
 }
 
 Test(rdma_region, make__pieces_at_every_device)
@@ -234,6 +236,27 @@ Test(rdma_region, make__device_goes_meanwhile)
     end();
 }
 
+Test(rdma_region, make__given_up)
+{
+    struct rdma_region *r = NULL;
+    atomic_bool given_up = true;
+    const struct rdma_region_how how = {.access = RDMA_ACCESS_LOCAL,
+                                        .dmabuf_fd = -1,
+                                        .log_limit = true,
+                                        .piece_bytes = PIECE,
+                                        .given_up = &given_up};
+
+    begin(2);
+    unsigned made = fake_made();
+    cr_assert_eq(rdma_region_make_as(devices, memory, 4 * PIECE, &how, &r), CENOTE_CANCELLED);
+    cr_assert_eq(fake_made(), made);
+    cr_assert_eq(lines, 0);
+    atomic_store(&given_up, false);
+    cr_assert_eq(rdma_region_make_as(devices, memory, 4 * PIECE, &how, &r), CENOTE_OK);
+    rdma_region_free(r);
+    end();
+}
+
 Test(rdma_region, make__limits_of_devices)
 {
     struct rdma_region *r = NULL;
@@ -247,8 +270,9 @@ Test(rdma_region, make__limits_of_devices)
     cr_assert_eq(rdma_region_pieces(r), 3);
     rdma_region_free(r);
     munmap(long_one, 10 << 20);
-    cr_assert_eq(rdma_region_make_pieces(devices, memory, sizeof memory, RDMA_ACCESS_LOCAL, -1,
-                                         true, 512, &r),
+    const struct rdma_region_how short_ones = {
+        .access = RDMA_ACCESS_LOCAL, .dmabuf_fd = -1, .log_limit = true, .piece_bytes = 512};
+    cr_assert_eq(rdma_region_make_as(devices, memory, sizeof memory, &short_ones, &r),
                  CENOTE_NO_MEMORY, "more pieces than there may be");
     cr_assert_eq(lines, 1);
     end();
