@@ -203,9 +203,12 @@ def do_library(run):
         control = f"unix:{folder}/control"
         daemon = on_cpu(NODE_CPU, BIN / "cenoted", "--data-dir", f"{folder}/meta", "--listen",
                         control, "--shm-dir", f"{folder}/shm", "--dram=160MiB", "--lease=300ms",
-                        f"--rdma={run.node},mtu={MTU}", f"--rdma-listen={run.address}:7402")
-        with subprocess.Popen(daemon, stderr=subprocess.DEVNULL) as process:
+                        f"--rdma={run.node},mtu={MTU}")
+        with subprocess.Popen(daemon, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              text=True) as process:
             try:
+                if "ready" not in process.stdout.readline():
+                    raise Failed("cenoted isn't ready")
                 copies = json.loads(pool_copies(run, control))
             finally:
                 process.terminate()
@@ -217,14 +220,7 @@ def do_library(run):
 def pool_copies(run, control):
     command = on_cpu(CLIENT_CPU, BIN / "cenote-bench", "--meta", control, "--transport=rdma",
                      "--json", "--rounds=32", "--set=12M", "copy", "1M")
-    os.environ["CENOTE_RDMA"] = f"{run.client},mtu={MTU}"
-    until = time.monotonic() + COMMAND_S
-    while True:
-        try:
-            return output_of(command)
-        except Failed:
-            if time.monotonic() > until:
-                raise
+    return output_of(["env", f"CENOTE_RDMA={run.client},mtu={MTU}", *command])
 
 
 DO = {"read": do_read, "write": do_write, "block": do_block, "latency": do_latency,
@@ -271,6 +267,8 @@ def inside(options):
             begin = time.monotonic()
             DO[part](run)
             print(f"round {number + 1} {part} {time.monotonic() - begin:.1f} s", flush=True)
+        if number + 1 < options.rounds:
+            tell(run.figures)
     out = pathlib.Path(os.environ["CENOTE_VM_OUT"]) / options.json.name
     out.write_text(json.dumps(run.figures, indent=1), encoding="ascii")
     return 0 if tell(run.figures) else 1

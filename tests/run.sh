@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the tree four ways and runs the tests of record in each:
 #   build           RelWithDebInfo: everything but the negative controls
-#   build-asan      AddressSanitizer and UndefinedBehaviorSanitizer: the programs' tests again
+#   build-asan      AddressSanitizer and UndefinedBehaviorSanitizer: the programs' tests again, a few
+#                   in a guest with RDMA devices
 #   build-tsan      ThreadSanitizer: the scenario programs
 #   build-switches  safety mechanisms that can be switched off: the negative controls
 # Usage: tests/run.sh [--bare]    --bare: the same in a bare Debian too (needs root)
@@ -56,7 +57,7 @@ deploy/packages.sh test
 build build all
 check build '^(unit|contract|scenario|system|guest|tidy)$'
 sanitize build-asan all address,undefined
-check build-asan '^(unit|contract|scenario|system)$'
+check build-asan '^(unit|contract|scenario|system|guest)$'
 sanitize build-tsan scenarios thread
 # gcc 12's ThreadSanitizer can't start where the kernel randomizes more address bits than it knows.
 fixed=

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The contract of the transports (transport/xcopy.h), one body for all of them.
- * Usage: xcopy_contract TRANSPORT [CASE...]
+ * Usage: xcopy_contract TRANSPORT [CASE... | -CASE...]    -CASE: without it
  */
 #include <string.h>
 
@@ -20,17 +20,19 @@ static const struct {
 
 static bool wanted(const char *name, int argc, char **argv)
 {
+    bool some = argc <= 2 || argv[2][0] == '-'; /* unless told otherwise */
+
     for (int i = 2; i < argc; i++)
-        if (strcmp(argv[i], name) == 0)
-            return true;
-    return argc <= 2;
+        if (strcmp(argv[i] + some, name) == 0)
+            return !some;
+    return some;
 }
 
 int main(int argc, char **argv)
 {
     static struct rig r;
     if (argc < 2) {
-        fprintf(stderr, "usage: %s TRANSPORT [CASE...]\n", argv[0]);
+        fprintf(stderr, "usage: %s TRANSPORT [CASE... | -CASE...]\n", argv[0]);
         return 2;
     }
     log_set_sink(log_to_stderr, NULL);

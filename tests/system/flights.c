@@ -265,13 +265,16 @@ static bool lies_on(struct cenote *c, const struct one *o, const char *node)
     return yes;
 }
 
+/* With rdma it is the node's device that answers, which doesn't stand still. */
 static void check_stalled(struct one *all, uint64_t begun_ms)
 {
+    bool one_sided = options.transport == CENOTE_TRANSPORT_RDMA;
     uint64_t took_ms = clock_now_ms() - begun_ms;
-    CHECK(took_ms >= STALL_MS && took_ms < STALL_MS + 2000);
+    CHECK((one_sided || took_ms >= STALL_MS) && took_ms < STALL_MS + 2000);
     for (size_t i = 0; i < STALL_KEYS; i++) {
-        CHECK_EQ(all[i].status, all[i].on_stopped ? CENOTE_TIMED_OUT : CENOTE_OK);
-        CHECK(all[i].on_stopped || is_value(&all[i]));
+        bool late = all[i].on_stopped && (!one_sided || all[i].status != CENOTE_OK);
+        CHECK_EQ(all[i].status, late ? CENOTE_TIMED_OUT : CENOTE_OK);
+        CHECK(late || is_value(&all[i]));
     }
 }
 

@@ -105,11 +105,16 @@ def run_cases(cases, wanted=()):
         print(f"passed {case.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
 
 
-def wait_stopped(process):
-    """Until a process has stopped itself."""
+def ends_stopped(process):
+    """Waits until a process has stopped itself, or else ended; which was it?"""
     wanted = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
     found = wait_until(lambda: os.waitid(os.P_PID, process.pid, wanted), 30, "a process stopping")
-    check(found.si_code == os.CLD_STOPPED, "the process ended instead of stopping")
+    return found.si_code == os.CLD_STOPPED
+
+
+def wait_stopped(process):
+    """Until a process has stopped itself."""
+    check(ends_stopped(process), "the process ended instead of stopping")
 
 
 def end_of(process, seconds, what):
@@ -222,6 +227,18 @@ class Daemon:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
 
+def run_tool(environment, args, code=0, timeout=60, **keywords):
+    """Runs the tool; code is the exit status it must end with, None for any."""
+    done = subprocess.run([BIN / "cenote", *map(str, args)], env=environment,
+                          capture_output=True, timeout=timeout, check=False, **keywords)
+    if code is not None and done.returncode != code:
+        raise AssertionError(f"cenote {' '.join(map(str, args))}: ended with {done.returncode}, "
+                             f"not {code}\n{done.stderr.decode()}")
+    for report in REPORTS:
+        assert report not in done.stderr.decode(errors="replace"), done.stderr.decode()
+    return done
+
+
 class Pool:
     """A service and its nodes."""
 
@@ -299,14 +316,7 @@ class Pool:
 
     def cenote(self, *args, code=0, timeout=60, **keywords):
         """Runs the tool; code is the exit status it must end with, None for any."""
-        done = subprocess.run([BIN / "cenote", *map(str, args)], env=self.environment(),
-                              capture_output=True, timeout=timeout, check=False, **keywords)
-        if code is not None and done.returncode != code:
-            raise AssertionError(f"cenote {' '.join(map(str, args))}: ended with "
-                                 f"{done.returncode}, not {code}\n{done.stderr.decode()}")
-        for report in REPORTS:
-            assert report not in done.stderr.decode(errors="replace"), done.stderr.decode()
-        return done
+        return run_tool(self.environment(), args, code, timeout, **keywords)
 
     def spawn(self, program, *args, stdout=subprocess.PIPE):
         """A helper program of the tests, or the tool; its output is text."""

@@ -3,7 +3,7 @@
  * Goes once around the public interface of a living pool, over one transport, and ends with status
  * 1 at the first answer that isn't what include/cenote/cenote.h says.
  *
- * Usage: roundtrip ENDPOINT shm|tcp|rdma
+ * Usage: roundtrip ENDPOINT shm|tcp|rdma [PART...]
  */
 #include <cenote/cenote.h>
 #include <pthread.h>
@@ -383,13 +383,26 @@ static void pool_status(struct cenote *c)
     free(json);
 }
 
+static const struct {
+    const char *name;
+    void (*run)(struct cenote *c);
+} parts[] = {{"singles", singles}, {"keys", keys_of_all_lengths}, {"small_buffer", small_buffer},
+             {"replace", replace}, {"scattered", scattered},      {"batches", batches},
+             {"listing", listing}, {"two_clients", two_clients},  {"threads", threads},
+             {"forks", forks},     {"status", pool_status}};
+
+static bool is_wanted(const char *part, char **names, int count)
+{
+    bool wanted = count == 0;
+
+    for (int i = 0; i < count; i++)
+        wanted = wanted || strcmp(names[i], part) == 0;
+    return wanted;
+}
+
 int main(int argc, char **argv)
 {
-    static void (*const parts[])(struct cenote * c) = {
-        singles, keys_of_all_lengths, small_buffer, replace, scattered,  batches,
-        listing, two_clients,         threads,      forks,   pool_status};
-
-    CHECK_EQ(argc, 3);
+    CHECK(argc >= 3);
     options.meta = argv[1];
     options.transport = transport_named(argv[2]);
     out = malloc(LARGEST);
@@ -397,7 +410,8 @@ int main(int argc, char **argv)
     CHECK(out != NULL && in != NULL);
     struct cenote *client = open_client(SPACE);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        parts[i](client);
+        if (is_wanted(parts[i].name, argv + 3, argc - 3))
+            parts[i].run(client);
     cenote_close(&client);
     free(out);
     free(in);

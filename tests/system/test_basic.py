@@ -261,7 +261,12 @@ class Rdma(unittest.TestCase):
             self.round_trip(70000, other, "rdma")
 
     def test_the_library(self):
-        self.pool.run("roundtrip", self.pool.meta_endpoint, "rdma", seconds=120)
+        parts = ("singles", "small_buffer", "replace", "scattered", "batches", "two_clients",
+                 "threads", "forks") # without those that are the service's alone
+        self.pool.run("roundtrip", self.pool.meta_endpoint, "rdma", *parts)
+
+    def test_ranges_and_registered_buffers(self):
+        self.pool.run("ranges", self.pool.meta_endpoint, "rdma", "around")
 
     def test_no_views(self):
         """A view is memory that both sides have."""

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operations in the background (flights.c), in a pool whose daemons are stopped and killed.
 
-Usage: test_flights.py [--times N] [CASE...]
+Usage: test_flights.py [--times N] [--few] [CASE...]
 """
 import argparse
 import subprocess
@@ -12,6 +12,7 @@ from pool import BIN, TRANSPORTS, Pool, check, end_of, wait_stopped, wait_until
 
 OPTIONS = ("--lease=400ms", "--put-timeout=30s", "--suspect=60s", "--dead=120s")
 TIMES = 1
+FEW = False
 
 
 class Flights:
@@ -57,15 +58,16 @@ def cancelled_puts(pool):
 def healthy(pool):
     """Ten thousand in flight; storms of cancelling; closing and forking in the middle."""
     for transport in TRANSPORTS:
-        for case, *args in (("arguments",), ("many", 10000 if transport == "shm" else 2000),
-                            ("storm", 300 * TIMES), ("close", 200), ("fork", 100)):
+        many = 500 if FEW else 10000 if transport == "shm" else 2000
+        for case, *args in (("arguments",), ("many", many), ("storm", 300 * TIMES),
+                            ("close", 50 if FEW else 200), ("fork", 100)):
             Flights(pool, case, transport, *args).end()
 
 
 def stopped_node(pool):
     """Operations end in their time, others go on, and no byte arrives after the end."""
     for _ in range(TIMES):
-        flights = Flights(pool, "stopped", "tcp")
+        flights = Flights(pool, "stopped", TRANSPORTS[-1])
         flights.wait_for("stop node0")
         pool.nodes[0].pause()
         wait_stopped(pool.nodes[0].process)
@@ -114,12 +116,13 @@ CASES = (cancelled_puts, healthy, stopped_node, stopped_service, killed_service)
 
 
 def main():
-    global TIMES
+    global TIMES, FEW
     parser = argparse.ArgumentParser()
     parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--few", action="store_true", help="for slow machines")
     parser.add_argument("cases", nargs="*")
     arguments = parser.parse_args()
-    TIMES = arguments.times
+    TIMES, FEW = arguments.times, arguments.few
     with Pool(nodes=2, split=True, dram="128MiB", options=OPTIONS) as pool:
         for case in CASES:
             if not arguments.cases or case.__name__ in arguments.cases:

@@ -11,7 +11,7 @@ import os
 import random
 import signal
 
-from pool import (NOISE, SHORT, TRANSPORTS, Pool, check, end_of, named, run_cases,
+from pool import (IN_GUEST, NOISE, SHORT, TRANSPORTS, Pool, check, end_of, named, run_cases,
                   wait_stopped, wait_until)
 
 KIB = 1024
@@ -154,7 +154,8 @@ def main():
         run_cases([each(pool, around), each(pool, damage), each(pool, service_dies),
                    each(pool, node_dies, 2), each(pool, node_dies, 1)], options.only or ())
 
-    with Pool(dram=24 * MIB, options=[*QUICK, "--put-timeout=300ms"]) as pool:
+    soon = "2s" if IN_GUEST else "300ms"
+    with Pool(dram=24 * MIB, options=[*QUICK, f"--put-timeout={soon}"]) as pool:
         pool.allow(*NOISE)
         run_cases([each(pool, too_late)], options.only or ())
 

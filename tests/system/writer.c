@@ -28,7 +28,7 @@
 
 #define PAGE      4096u
 #define NOT_DONE  3
-#define POST_SEND 29u /* the command by which a process tells a software device to look */
+#define POST_SEND 28u /* the command by which a process tells a software device to look */
 
 static uint8_t *value;
 static size_t mapped;

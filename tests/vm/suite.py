@@ -4,8 +4,9 @@
 
     tests/vm/suite.py GROUP [NAME...]
 
-A guest takes seconds to boot, so that tests share one. To add a test, add it to GROUPS below.
-Programs are found in $CENOTE_BIN; the exit status 77 skips.
+A guest takes seconds to boot, so that tests share one. To add a test, add it to GROUPS below: a
+program, or a script of tests/system, which goes over rdma there. Programs are found in $CENOTE_BIN;
+the exit status 77 skips.
 """
 import dataclasses
 import os
@@ -19,7 +20,13 @@ import host
 import vm
 
 PYTHON = "/usr/bin/python3"
+# Cases of the contract for builds that are slow.
+CONTRACT_SHORT = ("sizes", "scattered", "ranges", "pipelined", "bad_requests", "wrong_grant",
+                  "fence_half_way", "writer_killed", "node_killed", "cancel", "segment_added")
 BIN = pathlib.Path(os.environ.get("CENOTE_BIN", host.TREE / "build/bin")).resolve()
+SYSTEM = host.TREE / "tests/system"
+ENVIRONMENT = {"CENOTE_BIN": str(BIN), "CENOTE_SOURCE": str(host.TREE),
+               "CENOTE_TEST_TRANSPORTS": "rdma", "PYTHONDONTWRITEBYTECODE": "1"}
 BOOT_S = 60
 INSIDE = "--inside"
 
@@ -33,17 +40,36 @@ class Test:
     limit_s: float = 30
 
 
-def system_test(script, *words):
-    """The command of a script in tests/system."""
-    return ("env", f"CENOTE_BIN={BIN}", PYTHON, host.TREE / "tests/system" / script, *words)
+def program(name, net, *words, limit_s=60):
+    return Test(name, net, (BIN / name, *words), limit_s)
+
+
+def system(name, net, script, *words, limit_s=60):
+    return Test(name, net, (PYTHON, SYSTEM / script, *words), limit_s)
 
 
 GROUPS = {
     "rdma": (
-        Test("contract_tcp", "one", (BIN / "contract_tcp", "tcp", "sizes", "scattered")),
-        Test("rdma_queues", "pair", (BIN / "rdma_queues", "rxe0", "rxe1")),
-        Test("rdma_devices", "pair", system_test("test_rdma_devices.py"), 60),
-        Test("rdma_storm", "pair", (BIN / "rdma_storm", "real"), 60),
+        # The thousand connects of "leaks" are enough.
+        program("contract_rdma", "one", "rdma", "-thousand_connects", limit_s=120),
+        system("flights", "one", "test_flights.py", "--few", "healthy", "cancelled_puts",
+               "stopped_node"),
+        program("fabric_rdma", "pair", "rdma"),
+        program("rdma_queues", "pair", "rxe0", "rxe1"),
+        program("rdma_storm", "pair", "real"),
+        system("devices", "pair", "test_rdma_devices.py"),
+        system("basic", "pair", "test_basic.py", "Rdma"),
+        system("replicas", "pair", "test_replicas.py", "--only", "kill_rdma", "stop_rdma"),
+        system("trace", "pair", "test_trace.py", "all_fits"),
+        system("fence", "pair", "test_fence.py", "--times", "4"),
+        system("leaks", "pair", "test_rdma_leaks.py"),
+    ),
+    "rdma_asan": (
+        Test("leak_is_seen", "one", (PYTHON, host.TREE / "tests/expect_failure.py", "--report",
+                                     "LeakSanitizer: detected memory leaks", "--",
+                                     BIN / "planted", "leak")),
+        program("contract_rdma", "one", "rdma", *CONTRACT_SHORT),
+        system("basic", "one", "test_basic.py", "Rdma"),
     ),
 }
 
@@ -88,7 +114,7 @@ def status_of(test):
     """(exit status, output) of a test's command. What it leaves running ends with it."""
     with subprocess.Popen(test.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace",
-                          start_new_session=True) as process:
+                          env={**os.environ, **ENVIRONMENT}, start_new_session=True) as process:
         try:
             output = process.communicate(timeout=test.limit_s)[0]
             return process.returncode, output

@@ -35,7 +35,8 @@
  *            first has been answered as a whole. So either the payload has retired, or the work
  *            request carries a fence: the device then holds it back until all earlier READs of its
  *            queue pair are complete. A fence costs a round trip in which nothing else is sent, so
- *            it is used only when there is nothing else to send, and once for all tails that wait.
+ *            it is used only when there is nothing else to send, and once for all tails that wait
+ *            (and never with devices that lose what they hold back: control.c).
  *            WRITE: when the payload has passed through the sums and the seal is made. WRITEs of
  *            one queue pair take effect in order.
  *   FLUSH    (WRITE) that a WRITE has completed says that the other device has it, not that it is

@@ -88,12 +88,9 @@ int rdma_context_prepare(struct rdma_context *c)
     return status;
 }
 
-bool rdma_context_hopes(struct rdma_context *c)
+bool rdma_context_hopes(const struct rdma_context *c)
 {
-    pthread_mutex_lock(&c->lock);
-    bool hopes = c->failure == CENOTE_OK;
-    pthread_mutex_unlock(&c->lock);
-    return hopes;
+    return atomic_load(&c->failure) == CENOTE_OK;
 }
 
 void rdma_context_report(void *context, struct xcopy_report *out)

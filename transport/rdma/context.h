@@ -13,8 +13,8 @@
 struct rdma_context {
     struct rdma_settings settings;
     struct rdma_memory *memory;
-    pthread_mutex_t lock; /* for the three below, which don't change once devices is set */
-    int failure;          /* why there are no devices, and never will be; CENOTE_OK: not known */
+    pthread_mutex_t lock; /* held while devices are looked for; what follows changes under it */
+    _Atomic int failure;  /* why there are no devices, and never will be; CENOTE_OK: not known */
     struct rdma_devices *_Atomic devices; /* NULL: not opened */
     struct rdma_bounce *bounce;
     _Atomic uint64_t connections;
@@ -29,7 +29,7 @@ void rdma_context_report(void *context, struct xcopy_report *out);
 /* Opens the devices, if need be. CENOTE_OK, CENOTE_NOT_SUPPORTED (there are none, or none that the
  * settings allow), CENOTE_NO_MEMORY. Any thread. */
 int rdma_context_prepare(struct rdma_context *c);
-/* May there be devices? */
-bool rdma_context_hopes(struct rdma_context *c);
+/* May there be devices? Never waits. */
+bool rdma_context_hopes(const struct rdma_context *c);
 
 #endif

@@ -8,10 +8,16 @@
 #include "transport/base/log.h"
 #include "transport/rdma/channel.h"
 
-/* Software RoCE (rdma_rxe, in Linux 6.1 at least) forgets fenced work requests now and then: its
- * requester looks for earlier ones, finds some, and notes that it waits; when the last of them
- * completes in between, nobody wakes it again. */
+/* Software RoCE of Linux 6.1 (rdma_rxe): when a work request may go on that was held back, by a
+ * fence or because too many READs were under way, the part of the driver that completes runs the
+ * part that requests from within itself, and now and then both stand still for ever. (Seen once in
+ * some ten thousand fences; later kernels let one schedule the other.) So nothing is held back. */
 #define SOFT_ROCE_VENDOR 0xffffffu
+
+static bool is_soft_roce(const struct channel_rail *rail)
+{
+    return rail->port->device->attr.vendor_id == SOFT_ROCE_VENDOR;
+}
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
@@ -48,7 +54,7 @@ static int open_queue(struct rdma_channel *ch, struct channel_queue *queue)
     queue->chain_max += queue->chain_max == 0;
     if (queue->q.sge_max > CHANNEL_PIECES)
         queue->q.sge_max = CHANNEL_PIECES;
-    queue->fences = rail->port->device->attr.vendor_id != SOFT_ROCE_VENDOR;
+    queue->fences = !is_soft_roce(rail);
     queue->unsignalled_bytes = 0;
     queue->fenced_from = queue->flushed_from = 0;
     say(ch, message, setup_encode_open(&open, message));
@@ -130,6 +136,8 @@ static int join(const struct rdma_channel *ch, struct channel_queue *queue,
     if (status == CENOTE_OK)
         status = channel_keys_set(queue, m->keys, m->key_count);
     queue->horizon = m->horizon;
+    if (!queue->fences && queue->role == RDMA_ROLE_READ && queue->room > queue->q.read_depth)
+        queue->room = queue->q.read_depth;
     return status;
 }
 

@@ -180,7 +180,8 @@ static void shorten(uint64_t *len, uint64_t most)
 /* Made when it is of use for the first time. The lock is held, except while it is made. */
 static struct rdma_cache *cache_for(struct rdma_memory *m, uint64_t len)
 {
-    if (m->cache != NULL || m->cache_tried || m->devices == NULL || len < RDMA_CACHE_FROM_BYTES)
+    if (m->cache != NULL || m->cache_tried || m->devices == NULL || len < RDMA_CACHE_FROM_BYTES ||
+        m->devices->settings.no_cache)
         return m->cache;
     m->cache_tried = true;
     pthread_mutex_unlock(&m->lock);

@@ -148,7 +148,7 @@ static bool may_read_tail(const struct rdma_channel *ch, const struct channel_jo
                           const struct channel_queue *queue, bool last, bool *fenced)
 {
     bool arrived = ch->tail >= job->payload_end || queue->fenced_from >= job->payload_end ||
-                   test_off(TEST_ORDER);
+                   test_off(TEST_RDMA_ORDER);
     *fenced = !arrived && last && !job->spread && queue->fences;
     return arrived || *fenced;
 }

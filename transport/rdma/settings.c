@@ -44,6 +44,11 @@ SETTER(qps, uint32_t, queue_pairs_max)
 SETTER(ipv, unsigned, ipv)
 SETTER(pkey, uint16_t, pkey)
 
+static void set_cache(struct rdma_settings *s, uint32_t value)
+{
+    s->no_cache = value == 0;
+}
+
 /* timeout: 0 would mean for ever; 22 is 17 s a try. */
 static const struct number numbers[] = {
     {"rails", 1, RAILS_MAX, set_rails},
@@ -58,6 +63,7 @@ static const struct number numbers[] = {
     {"qps", 1, 65536, set_qps},
     {"ipv", 4, 6, set_ipv},
     {"pkey", 0, 65535, set_pkey},
+    {"cache", 0, 1, set_cache},
 };
 
 static int refuse(struct parser *p, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -13,7 +13,8 @@
  * sl=0 (service level), hops=64 (hop limit), mtu=4096 (path MTU at most), timeout=14 (of one try,
  * 4.096 us times 2 to the power of it, 1 to 22), retry=6 (tries more, 1 to 6: 7 would mean for ever
  * on some devices), depth=256 (requests a queue pair), qps=1024 (queue pairs of this process on a
- * device), ipv=4|6 (kind of GID), pkey=0 (index of the partition, for all ports).
+ * device), ipv=4|6 (kind of GID), pkey=0 (index of the partition, for all ports), cache=1 (0: a
+ * client registers nothing on the way; what isn't registered goes by way of bounce buffers).
  */
 #ifndef CENOTE_TRANSPORT_RDMA_SETTINGS_H
 #define CENOTE_TRANSPORT_RDMA_SETTINGS_H
@@ -45,6 +46,7 @@ struct rdma_settings {
     uint8_t retry;
     uint32_t depth;
     uint32_t queue_pairs_max;
+    bool no_cache;
 };
 
 /* text NULL: "auto". CENOTE_OK; CENOTE_INVALID with a line in error. */

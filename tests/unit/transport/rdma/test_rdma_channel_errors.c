@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What goes wrong on a channel's rails: who hears of it, and what goes on. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 
 #include "tests/unit/transport/rdma/channelrig.h"
@@ -205,6 +206,50 @@ Test(channel_errors, device__removed)
         cr_assert(!r.c->transport->alive(r.c));
         end();
     }
+}
+
+/* Whatever fails while a channel is made, at either end: an error, or one rail less, nothing left
+ * behind (rig_stop() counts), and the next one works. */
+Test(channel_errors, connect__verbs_fail)
+{
+    static const enum mock_verb verbs[] = {MOCK_CREATE_COMP_CHANNEL, MOCK_CREATE_CQ, MOCK_CREATE_QP,
+                                           MOCK_MODIFY_QP};
+    static const int errors[] = {ENOMEM, EIO, EINVAL};
+    begin("rails=2", 100000);
+    struct xcopy_credentials who = rig_who(1);
+    for (unsigned i = 0; i < 4 * 3 * 12; i++) {
+        struct xcopy_channel *c;
+        mock_fail_verb(verbs[i % 4], i / 12, 1, errors[i / 4 % 3]);
+        int status = r.c->transport->connect(r.node.context, &r.node.peer, &who, 1000, &c);
+        mock_fail_verb(verbs[i % 4], 0, 0, 0);
+        cr_assert(status <= CENOTE_OK && status != CENOTE_TIMED_OUT);
+        if (status == CENOTE_OK)
+            rig_disconnect(c);
+    }
+    struct xcopy_req get = channelvalue_read(&x);
+    CHECK_STATUS(rig_run(r.c, &get), CENOTE_OK);
+    cr_assert(channelvalue_came(&x));
+    end();
+}
+
+/* The queue pairs for WRITEs can't be had: that is told, and READs go on. */
+Test(channel_errors, write__no_queue_pair)
+{
+    begin("rails=1,qps=2", 100000);
+    rig_disconnect(r.c);
+    struct xcopy_channel *other;
+    r.c = rig_connect(&r.node, 1);
+    r.ch = (struct rdma_channel *)r.c;
+    other = rig_connect(&r.node, 1); /* takes the second */
+    struct xcopy_req put = channelvalue_write(&x), get = channelvalue_read(&y);
+    run_both(&put, &get);
+    CHECK_STATUS(put.status, CENOTE_LIMIT);
+    cr_assert(!put.may_land && !put.started);
+    CHECK_STATUS(get.status, CENOTE_OK);
+    cr_assert(channelvalue_came(&y));
+    rig_disconnect(other);
+    CHECK_STATUS(rig_run(r.c, &put), CENOTE_OK); /* it asks again */
+    end();
 }
 
 /* ---- cancelling ------------------------------------------------------------------------------ */

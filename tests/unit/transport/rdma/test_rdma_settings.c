@@ -47,6 +47,7 @@ Test(rdma_settings, parse__nothing_said)
         cr_assert_eq(s.retry, 6);
         cr_assert_eq(s.depth, 256);
         cr_assert_eq(s.queue_pairs_max, 1024);
+        cr_assert(!s.no_cache);
     }
 }
 
@@ -54,7 +55,7 @@ Test(rdma_settings, parse__everything_said)
 {
     struct rdma_settings s =
         parsed("auto,rails=2,gid=3,tc=106,sl=5,hops=1,mtu=1024,timeout=18,retry=1,depth=16,"
-               "qps=65536,ipv=6,pkey=7");
+               "qps=65536,ipv=6,pkey=7,cache=0");
     cr_assert_eq(s.named_count, 0);
     cr_assert_eq(s.rails, 2);
     cr_assert_eq(s.gid, 3);
@@ -68,6 +69,7 @@ Test(rdma_settings, parse__everything_said)
     cr_assert_eq(s.queue_pairs_max, 65536);
     cr_assert_eq(s.ipv, 6);
     cr_assert_eq(s.pkey, 7);
+    cr_assert(s.no_cache);
 }
 
 Test(rdma_settings, parse__none)
