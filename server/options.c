@@ -69,8 +69,7 @@ static const struct config_option table[] = {
      "RDMA devices of the node: auto, none, or those that are named (mlx5_0:1/3, with port and GID "
      "index if need be); then settings, if any: rails=2,tc=106 (rails, gid, ipv, tc, sl, pkey, "
      "hops, mtu, timeout, retry, depth, qps, cache) (default: auto, but none where --rdma-listen "
-     "is "
-     "on loopback: local clients use shared memory).",
+     "is on loopback: local clients use shared memory).",
      NULL, 0, 0},
     {"rdma-listen", CONFIG_STRING, FIELD(rdma_listen), "", "ENDPOINT",
      "Endpoint of the node where clients agree upon RDMA (default: the host of --data-listen, and "
