@@ -11,6 +11,7 @@
 #include "tests/contract/mocked.h"
 #include "transport/base/clock.h"
 #include "transport/base/testswitch.h"
+#include "transport/rdma/exporter.h"
 
 static const struct hash_key pool_key = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
 static const struct hash_key node_key = {{9, 9, 9, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 99}};
@@ -93,13 +94,20 @@ const char *rig_endpoint(const struct rig *r)
 static void open_context(struct rig *r)
 {
     if (r->transport->open != NULL)
-        CHECK_STATUS(r->transport->open(&(struct xcopy_settings){0}, &r->context), CENOTE_OK);
+        CHECK_STATUS(r->transport->open(&(struct xcopy_settings){r->client_rdma}, &r->context),
+                     CENOTE_OK);
 }
 
 void rig_leave(struct rig *r)
 {
     if (r->transport->close != NULL)
         r->transport->close(r->context);
+}
+
+void rig_return(struct rig *r)
+{
+    rig_leave(r);
+    open_context(r);
 }
 
 void rig_point_at(struct rig *r, const char *name, const char *endpoint)
@@ -113,13 +121,15 @@ void rig_point_at(struct rig *r, const char *name, const char *endpoint)
 
 static void start_exporter(struct rig *r, const char *endpoint, char bound[XCOPY_ENDPOINT_MAX])
 {
-    int status =
-        r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){0}, &r->exporter, bound);
+    int status = r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){r->node_rdma},
+                               &r->exporter, bound);
     if (status == CENOTE_NOT_SUPPORTED) {
         printf("%s: not on this machine\n", r->transport->name);
         exit(77);
     }
     CHECK_STATUS(status, CENOTE_OK);
+    if (r->ops == &xcopy_rdma_exporter) /* it is to be served at once */
+        ((struct exporter *)r->exporter)->segments.patience_ms = RIG_TIMEOUT_MS;
     CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
 }
 
@@ -161,6 +171,14 @@ void rig_start_mocked(struct rig *r, struct mock_device *made[2], void (*change)
     memset(r, 0, sizeof *r);
     mocked_make(made, change);
     r->mocked = true;
+    start_node(r, "rdma");
+}
+
+void rig_start_rdma(struct rig *r, const char *node_rdma, const char *client_rdma)
+{
+    memset(r, 0, sizeof *r);
+    r->node_rdma = node_rdma;
+    r->client_rdma = client_rdma;
     start_node(r, "rdma");
 }
 

@@ -61,6 +61,16 @@ def both_devices_are_found():
         check(len(said) == 2 and all("rxe0:1 up" in s and " 0 errors" in s for s in said), lines)
 
 
+def only_who_can_be_reached_serves():
+    """On loopback nobody needs it, unless it is asked for; elsewhere it is there by default."""
+    with Pool(options=["--insecure", "--rdma="]) as pool:
+        check(node_of(pool)["rdma"] is None, "a node on loopback")
+        check("no RDMA: only this machine reaches" in pool.meta.log(), pool.meta.log())
+    with Pool(options=["--insecure", "--rdma=", "--rdma-listen=10.8.0.1:0"]) as pool:
+        check_report(node_of(pool)["rdma"], ["rxe0:1", "rxe1:1"], "a node on 10.8.0.1")
+        round_trip(pool, "rdma", "k")
+
+
 def what_is_named_is_used():
     """And nothing else, on either side."""
     with Pool(options=["--rdma=rxe1:1", "--advertise=localhost"]) as pool:
@@ -108,8 +118,8 @@ def low_limit_of_locked_memory():
 def main():
     if not pathlib.Path("/sys/class/infiniband/rxe1").exists():
         skip("there are no software RDMA devices (tests/vm/suite.py rdma)")
-    run_cases((both_devices_are_found, what_is_named_is_used, what_is_named_must_be_there,
-               low_limit_of_locked_memory), sys.argv[1:])
+    run_cases((both_devices_are_found, only_who_can_be_reached_serves, what_is_named_is_used,
+               what_is_named_must_be_there, low_limit_of_locked_memory), sys.argv[1:])
 
 
 if __name__ == "__main__":

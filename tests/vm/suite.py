@@ -65,6 +65,11 @@ GROUPS = {
         system("fence", "pair", "test_fence.py", "--times", "4"),
         system("leaks", "pair", "test_rdma_leaks.py"),
     ),
+    "rdma_faults": (
+        program("rdma_intruder", "pair", "real"),
+        program("rdma_faults", "pair"),
+        program("rdma_faults", "rails"),
+    ),
     "rdma_asan": (
         Test("leak_is_seen", "one", (PYTHON, host.TREE / "tests/expect_failure.py", "--report",
                                      "LeakSanitizer: detected memory leaks", "--",
