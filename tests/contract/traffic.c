@@ -8,7 +8,7 @@
 
 #define EXTENTS         4u
 #define CONNECT_MS      1000u
-#define PATIENCE_MS     15000u
+#define PATIENCE_MS     20000u
 #define EXTENT_BYTES(t) ((t)->value_bytes + (64 << 10))
 
 static void note_time(struct traffic *t, uint64_t since_ms)
@@ -29,7 +29,7 @@ static struct xcopy_channel *connect_once(struct traffic *t)
     note_time(t, since_ms);
     atomic_fetch_add(status == CENOTE_OK ? &t->connects : &t->refused, 1);
     if (status != CENOTE_OK)
-        usleep(5000);
+        usleep(50000);
     return c;
 }
 
@@ -101,6 +101,7 @@ static void *traffic_main(void *arg)
         rig_value_make(&v, t->session, rig_next_put(), extent * EXTENT_BYTES(t), t->value_bytes);
         if (round_trip(t, c, &v, out))
             atomic_fetch_add(&t->rounds, 1);
+        usleep(2000); /* others have one processor too */
         rig_value_free(&v);
     }
     if (c != NULL)

@@ -167,6 +167,7 @@ static struct rdma_channel *channel_new(struct rdma_context *context, uint64_t n
     ch->base = (struct xcopy_channel){.transport = &xcopy_rdma, .node = node};
     ch->context = context;
     ch->devices = atomic_load(&context->devices);
+    rdma_devices_take_events(ch->devices); /* nobody has while there was no channel */
     atomic_fetch_add(&context->connections, 1);
     return ch;
 }

@@ -125,6 +125,13 @@ static int take_ports(struct rdma_channel *ch, const uint8_t *body, uint32_t len
     return CENOTE_OK;
 }
 
+/* A port's address has changed, say, and doesn't fit the other end's any more: neither end has asked
+ * for anything wrong, but here is no way to the node. */
+static int refusal_of(int status)
+{
+    return status == CENOTE_INVALID || status == CENOTE_IO ? CENOTE_NODE_DOWN : status;
+}
+
 /* The node has made its side: this side follows. */
 static int join(const struct rdma_channel *ch, struct channel_queue *queue,
                 const struct setup_opened *m)
@@ -152,7 +159,7 @@ static int take_opened(struct rdma_channel *ch, const struct setup_opened *m)
         return CENOTE_OK;
     }
     queue->state = QUEUE_OPEN;
-    queue->refused = join(ch, queue, m);
+    queue->refused = refusal_of(join(ch, queue, m));
     if (queue->refused == CENOTE_OK)
         return CENOTE_OK;
     log_info("rdma", "node %llu: no queue pair for %s by %s: %s", (unsigned long long)ch->base.node,

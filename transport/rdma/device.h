@@ -47,10 +47,11 @@ struct rdma_port {
     uint8_t gid_index;
     union ibv_gid gid;
     uint16_t lid;
-    int gid_wanted;       /* index that was said; -1: any */
-    bool grh_required;    /* InfiniBand: the fabric wants it in every packet */
-    uint32_t mtu_bytes;   /* active, capped by the settings */
-    uint64_t message_max; /* longest message of one request */
+    union ibv_gid gid_first; /* chosen when the device was opened */
+    int gid_wanted;          /* index that was said; -1: any */
+    bool grh_required;       /* InfiniBand: the fabric wants it in every packet */
+    uint32_t mtu_bytes;      /* active, capped by the settings */
+    uint64_t message_max;    /* longest message of one request */
     uint64_t rate_mbps;
     _Atomic bool down; /* by its events */
 };

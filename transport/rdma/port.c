@@ -104,7 +104,7 @@ const char *port_look(const struct rdma_verbs *verbs, struct ibv_context *contex
         return why;
     port->link = choice.link;
     port->gid_index = choice.index;
-    port->gid = choice.gid;
+    port->gid = port->gid_first = choice.gid;
     port->lid = attr.lid;
     port->grh_required = (attr.flags & IBV_QPF_GRH_REQUIRED) != 0;
     port->mtu_bytes = mtu_bytes(attr.active_mtu);
@@ -145,7 +145,8 @@ static void set_address(struct rdma_port *port, const struct gid_choice *choice,
     log_warn("rdma", "another address: %s", text);
 }
 
-/* Is the GID that is in use still where it was? Then it stays, whatever else there is now. */
+/* Is the GID that is in use still where it was? Then it stays, whatever else there is now, unless it
+ * stands in for the first one: that is what the other ends' are like. */
 static bool still_there(const struct rdma_devices *d, const struct rdma_port *port,
                         const struct ibv_port_attr *attr, struct gid_choice *out)
 {
@@ -167,11 +168,15 @@ void port_refresh(const struct rdma_devices *d, struct rdma_port *port)
         return;
     }
     const char *why = look_at_attributes(&attr, &d->settings);
-    if (why == NULL && !still_there(d, port, &attr, &choice)) {
+    bool stays = why == NULL && still_there(d, port, &attr, &choice);
+    if (why == NULL && (!stays || !gid_equal(&port->gid, &port->gid_first))) {
+        struct gid_choice best;
         gid_own_addresses(&own);
-        why = choose_gid(d->verbs, port->device->context, &d->settings, &own, port, &attr, &choice);
-        if (why == NULL && choice.link != port->link)
+        why = choose_gid(d->verbs, port->device->context, &d->settings, &own, port, &attr, &best);
+        if (why == NULL && best.link != port->link)
             why = "its link has changed";
+        if (why == NULL && (!stays || gid_equal(&best.gid, &port->gid_first)))
+            choice = best;
     }
     if (why == NULL)
         set_address(port, &choice, attr.lid);

@@ -18,7 +18,8 @@ enum lie {
     LIE_OTHER_TAG,
     LIE_OPEN,
     LIE_HALF,
-    LIE_REFUSED
+    LIE_REFUSED,
+    LIE_UNFIT
 };
 
 struct liar {
@@ -72,6 +73,10 @@ static void lie(const struct liar *l, int fd, uint8_t *message)
     case LIE_REFUSED: /* no lie: it is asked first */
         cr_assert(recv(fd, message, SETUP_HEADER_BYTES, MSG_WAITALL) == SETUP_HEADER_BYTES);
         say_opened(fd, 1, CENOTE_LIMIT, message);
+        break;
+    case LIE_UNFIT: /* nor this: its address isn't what it was */
+        cr_assert(recv(fd, message, SETUP_HEADER_BYTES, MSG_WAITALL) == SETUP_HEADER_BYTES);
+        say_opened(fd, 1, CENOTE_INVALID, message);
         break;
     default:
         break;
@@ -131,5 +136,6 @@ Test(channel_control, connect__lies)
     cr_assert_eq(connect_to(&r, LIE_OPEN), CENOTE_PROTOCOL);
     cr_assert_eq(connect_to(&r, LIE_HALF), CENOTE_TIMED_OUT);
     cr_assert_eq(connect_to(&r, LIE_REFUSED), CENOTE_LIMIT);
+    cr_assert_eq(connect_to(&r, LIE_UNFIT), CENOTE_NODE_DOWN);
     channelrig_stop(&r);
 }

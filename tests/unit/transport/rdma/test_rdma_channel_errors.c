@@ -53,6 +53,24 @@ static void run_both(struct xcopy_req *first, struct xcopy_req *second)
     cr_assert_neq(first->status, XCOPY_IN_PROGRESS);
 }
 
+/* ---- links ---------------------------------------------------------------------------------- */
+
+/* Nobody listens to devices while there is no channel; who makes one has heard all. */
+Test(channel_errors, connect__after_the_link_was_down)
+{
+    begin("rails=1", MIB);
+    struct xcopy_req req = channelvalue_read(&x);
+    mock_set_port_state(channelrig_device(0), 1, IBV_PORT_DOWN);
+    rdma_devices_take_events(r.ch->devices);
+    CHECK_STATUS(rig_run(r.c, &req), CENOTE_NODE_DOWN);
+    rig_disconnect(r.c);
+    mock_set_port_state(channelrig_device(0), 1, IBV_PORT_ACTIVE);
+    r.c = rig_connect(&r.node, 1);
+    r.ch = (struct rdma_channel *)r.c;
+    CHECK_STATUS(rig_run(r.c, &req), CENOTE_OK);
+    end();
+}
+
 /* ---- the only rail --------------------------------------------------------------------------- */
 
 /* What the request itself did wrong is told to it, and to no other. */

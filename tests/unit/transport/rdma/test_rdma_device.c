@@ -334,6 +334,27 @@ Test(rdma_device, events__gid_goes_and_comes)
     cr_assert_eq(d->rails[0].gid_index, 7);
 }
 
+/* What stands in for the first address does so until that is there again. */
+Test(rdma_device, events__first_gid_comes_again)
+{
+    struct mock_device *m = mock_add("mock0");
+    opens("auto", "mock0:1");
+    cr_assert_eq(d->rails[0].gid_index, 3);
+    mock_set_gid(&m->ports[0], 3, 0, NULL);
+    mock_raise(m, IBV_EVENT_GID_CHANGE, 1);
+    rdma_devices_take_events(d);
+    cr_assert_eq(gid_kind_of(&d->rails[0].gid), GID_LINK_LOCAL);
+    mock_set_gid(&m->ports[0], 5, IBV_GID_TYPE_ROCE_V2, "10.0.0.77");
+    mock_raise(m, IBV_EVENT_GID_CHANGE, 1);
+    rdma_devices_take_events(d);
+    cr_assert_eq(gid_kind_of(&d->rails[0].gid), GID_LINK_LOCAL, "what is in use stays");
+    mock_set_gid(&m->ports[0], 5, IBV_GID_TYPE_ROCE_V2, "10.0.0.1");
+    mock_raise(m, IBV_EVENT_GID_CHANGE, 1);
+    rdma_devices_take_events(d);
+    cr_assert_eq(d->rails[0].gid_index, 5);
+    cr_assert(rdma_port_is_up(&d->rails[0]));
+}
+
 Test(rdma_device, events__lid)
 {
     struct mock_device *m = mock_add("mock0");
