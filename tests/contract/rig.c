@@ -94,13 +94,20 @@ const char *rig_endpoint(const struct rig *r)
 static void open_context(struct rig *r)
 {
     if (r->transport->open != NULL)
-        CHECK_STATUS(r->transport->open(&(struct xcopy_settings){0}, &r->context), CENOTE_OK);
+        CHECK_STATUS(r->transport->open(&(struct xcopy_settings){r->client_rdma}, &r->context),
+                     CENOTE_OK);
 }
 
 void rig_leave(struct rig *r)
 {
     if (r->transport->close != NULL)
         r->transport->close(r->context);
+}
+
+void rig_return(struct rig *r)
+{
+    rig_leave(r);
+    open_context(r);
 }
 
 void rig_point_at(struct rig *r, const char *name, const char *endpoint)
@@ -114,8 +121,8 @@ void rig_point_at(struct rig *r, const char *name, const char *endpoint)
 
 static void start_exporter(struct rig *r, const char *endpoint, char bound[XCOPY_ENDPOINT_MAX])
 {
-    int status =
-        r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){0}, &r->exporter, bound);
+    int status = r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){r->node_rdma},
+                               &r->exporter, bound);
     if (status == CENOTE_NOT_SUPPORTED) {
         printf("%s: not on this machine\n", r->transport->name);
         exit(77);
@@ -164,6 +171,14 @@ void rig_start_mocked(struct rig *r, struct mock_device *made[2], void (*change)
     memset(r, 0, sizeof *r);
     mocked_make(made, change);
     r->mocked = true;
+    start_node(r, "rdma");
+}
+
+void rig_start_rdma(struct rig *r, const char *node_rdma, const char *client_rdma)
+{
+    memset(r, 0, sizeof *r);
+    r->node_rdma = node_rdma;
+    r->client_rdma = client_rdma;
     start_node(r, "rdma");
 }
 

@@ -42,13 +42,17 @@ struct rig {
     struct xcopy_peer peer;
     void *context; /* of the transport */
     bool mocked;   /* its devices exist in this process only */
+    /* Devices (--rdma) of either end; NULL: all. */
+    const char *node_rdma, *client_rdma;
     pthread_mutex_t lock;
     uint64_t horizons[RIG_SESSIONS];
 };
 
-/* name: "loop", "shm", "rdma", "tcp", or as mocked.h has it. Ends the program with 77 (skipped) where
- * there are no devices. */
+/* name: "loop", "shm", "rdma", "tcp", or as mocked.h has it. Ends the program with 77 (skipped)
+ * where there are no devices. */
 void rig_start(struct rig *r, const char *name);
+/* Over devices that are named. */
+void rig_start_rdma(struct rig *r, const char *node_rdma, const char *client_rdma);
 /* Over two devices that are made up, made[]; change(), or NULL, may change them first. */
 struct mock_device;
 void rig_start_mocked(struct rig *r, struct mock_device *made[2], void (*change)(void));
@@ -57,6 +61,8 @@ const char *rig_endpoint(const struct rig *r);
 void rig_point_at(struct rig *r, const char *name, const char *endpoint);
 /* Closes the transport's context of a rig that only points at a node. */
 void rig_leave(struct rig *r);
+/* The client's next life: nothing of the transport's context may be in use. */
+void rig_return(struct rig *r);
 void rig_stop(struct rig *r);
 /* What has been sent to the node and isn't in its memory yet arrives there now, if it still can. */
 void rig_land(const struct rig *r);

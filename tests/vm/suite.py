@@ -64,12 +64,18 @@ GROUPS = {
         system("fence", "pair", "test_fence.py", "--times", "4"),
         system("leaks", "pair", "test_rdma_leaks.py"),
     ),
+    "rdma_faults": (
+        program("rdma_intruder", "pair", "real"),
+        program("rdma_faults", "pair"),
+        program("rdma_faults", "rails"),
+    ),
     "rdma_asan": (
         Test("leak_is_seen", "one", (PYTHON, host.TREE / "tests/expect_failure.py", "--report",
                                      "LeakSanitizer: detected memory leaks", "--",
                                      BIN / "planted", "leak")),
         program("contract_rdma", "one", "rdma", *CONTRACT_SHORT),
-        system("basic", "one", "test_basic.py", "Rdma"),
+        system("basic", "one", "test_basic.py", "Rdma.test_the_library",
+               "Rdma.test_ranges_and_registered_buffers", "Rdma.test_transports_meet"),
     ),
 }
 
