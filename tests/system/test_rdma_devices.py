@@ -42,16 +42,20 @@ def check_report(report, rails, what):
     check(report["errors"] == report["rails_lost"] == 0, f"{what}: {report}")
 
 
+def is_left(report):
+    return report["queue_pairs"] == report["connections"] == 0
+
+
 def both_devices_are_found():
     """And told: by the node with its heartbeats, by a client that has used them."""
     with Pool() as pool:
         round_trip(pool, "rdma", "k")
+        # A segment, to read and to write, twice.
+        wait_until(lambda: node_of(pool)["rdma"]["regions"] == 4, 10, "the node telling of regions")
         node = node_of(pool)["rdma"]
         check_report(node, ["rxe0:1", "rxe1:1"], "the node")
         check(node["endpoint"].startswith("127.0.0.1:"), f"at {node['endpoint']}")
-        check(node["regions"] == 4, f"a segment, to read and to write, twice: {node}")
-        wait_until(lambda: node_of(pool)["rdma"]["queue_pairs"] == 0, 10, "queue pairs ending")
-        check(node_of(pool)["rdma"]["connections"] == 0, "connections have ended too")
+        wait_until(lambda: is_left(node_of(pool)["rdma"]), 10, "queue pairs and connections ending")
         client = pool_json(pool, "--transport=rdma")["client"]["rdma"]
         check_report(client, ["rxe0:1", "rxe1:1"], "a client")
         check(client["connections"] == 1, f"a client: {client}")

@@ -29,7 +29,7 @@
 
 /* How long the node waits for the registration of what it adds: all of a small pool's, so that who
  * has started a node finds it served by RDMA. It has heartbeats to send. */
-#define EXPORTER_PATIENCE_MS 1000u
+#define EXPORTER_PATIENCE_MS 2000u
 
 /* Of events. What is more urgent is looked for after every callback that isn't: making a queue pair
  * may take a second, when the way to the client's port has to be found, and fences don't wait for
