@@ -61,6 +61,8 @@ static int start_exporter(struct node_life *l, const struct node_life_options *o
     struct xcopy_gate gate = *node_gate(l->node);
     const struct xcopy_exporter_ops *ops = exporters[way].ops;
     struct way *w = &l->ways[way];
+    if (!o->endpoints[way])
+        return CENOTE_OK;
     gate.slots_dir = l->slots_dir;
     int status = ops->start(o->endpoints[way], &gate, &o->settings, &w->exporter, w->endpoint);
     if (dispensable(o, way, status)) {

@@ -18,7 +18,7 @@ enum node_way { NODE_BY_SHM, NODE_BY_RDMA, NODE_BY_TCP, NODE_WAYS };
 
 struct node_life_options {
     struct node_memory_options memory;
-    const char *endpoints[NODE_WAYS];
+    const char *endpoints[NODE_WAYS]; /* NULL: not in this way */
     bool needed[NODE_WAYS]; /* else the node begins without, if devices lack memory for it */
     struct xcopy_settings settings;
     const char *advertise; /* host that replaces the bound ones; "": none */

@@ -68,7 +68,7 @@ static int begin_life(struct node_role *r)
     struct node_life_options options = {
         .memory = r->memory,
         .endpoints = {[NODE_BY_SHM] = r->shm_endpoint,
-                      [NODE_BY_RDMA] = o->rdma_listen,
+                      [NODE_BY_RDMA] = o->rdma_wanted ? o->rdma_listen : NULL,
                       [NODE_BY_TCP] = o->data_listen},
         .needed = {[NODE_BY_SHM] = true, [NODE_BY_RDMA] = o->rdma_named, [NODE_BY_TCP] = true},
         .settings = {.rdma = o->rdma},
@@ -77,6 +77,9 @@ static int begin_life(struct node_role *r)
         .fenced = on_fenced,
         .nudge = nudge,
         .arg = r};
+    if (!o->rdma_wanted)
+        log_info("node", "no RDMA: only this machine reaches %s (--rdma auto serves it there, too)",
+                 o->rdma_listen);
     int status = node_life_begin(&options, &r->life);
     if (status != CENOTE_OK)
         return status;

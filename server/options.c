@@ -65,10 +65,11 @@ static const struct config_option table[] = {
     {"advertise", CONFIG_STRING, FIELD(advertise), "", "HOST",
      "Name or address by which clients reach --data-listen and --rdma-listen, if it is another.",
      NULL, 0, 0},
-    {"rdma", CONFIG_STRING, FIELD(rdma), "auto", "TEXT",
+    {"rdma", CONFIG_STRING, FIELD(rdma), "", "TEXT",
      "RDMA devices of the node: auto, none, or those that are named (mlx5_0:1/3, with port and GID "
      "index if need be); then settings, if any: rails=2,tc=106 (rails, gid, ipv, tc, sl, pkey, "
-     "hops, mtu, timeout, retry, depth, qps, cache).",
+     "hops, mtu, timeout, retry, depth, qps, cache) (default: auto, but none where --rdma-listen "
+     "is on loopback: local clients use shared memory).",
      NULL, 0, 0},
     {"rdma-listen", CONFIG_STRING, FIELD(rdma_listen), "", "ENDPOINT",
      "Endpoint of the node where clients agree upon RDMA (default: the host of --data-listen, and "
@@ -227,6 +228,15 @@ static int default_rdma_listen(struct options *o)
     return CENOTE_OK;
 }
 
+/* Serving pins all memory. Without a word about it, that isn't done for clients who have shared
+ * memory. */
+static bool wants_rdma(const struct options *o)
+{
+    struct endpoint e;
+    return o->rdma[0] != '\0' || endpoint_parse(o->rdma_listen, &e) != CENOTE_OK ||
+           !endpoint_is_local(&e);
+}
+
 static int check_rdma(struct options *o, char *error, size_t error_size)
 {
     struct rdma_settings settings;
@@ -242,6 +252,7 @@ static int check_rdma(struct options *o, char *error, size_t error_size)
     }
     if (o->rdma_listen[0] == '\0' && default_rdma_listen(o) != CENOTE_OK)
         return no_memory(error, error_size);
+    o->rdma_wanted = wants_rdma(o);
     return check_endpoint(o, "rdma-listen", o->rdma_listen, error, error_size);
 }
 

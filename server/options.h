@@ -20,6 +20,7 @@ struct options {
     char *data_listen;
     char *rdma;
     char *rdma_listen; /* never empty */
+    bool rdma_wanted;  /* by --rdma, or because other machines reach --rdma-listen */
     bool rdma_named;   /* --rdma names devices, and insists on them */
     char *advertise;
     char *shm_dir;

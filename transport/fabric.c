@@ -19,6 +19,10 @@
 #define IDLE_MS  60000u
 #define SWEEP_MS 5000u
 
+/* A link by another transport than the best one, which couldn't be had just then: it is kept for so
+ * long, however busy it is, then the best one has another chance. */
+#define SECOND_BEST_MS 300000u
+
 /*
  * A node's generation changes with its peer and with the credentials. A link of an older one isn't
  * lent any more, and is closed by whoever gives it back last.
@@ -398,9 +402,10 @@ static bool close_idle(struct fabric *f)
  * transport didn't find it. */
 static int connect_peer(struct fabric *f, const struct xcopy_peer *peer,
                         const struct xcopy_credentials *who, uint32_t timeout_ms,
-                        struct xcopy_channel **out)
+                        struct xcopy_channel **out, bool *second_best)
 {
     int status = CENOTE_NODE_DOWN;
+    *second_best = false;
     for (size_t i = 0; xcopy_transports[i] != NULL; i++) {
         const struct xcopy_transport *t = xcopy_transports[i];
         void *context = registry_context(f->registry, i);
@@ -414,6 +419,7 @@ static int connect_peer(struct fabric *f, const struct xcopy_peer *peer,
             return rc;
         log_debug("fabric", "node %llu by %s: %s", (unsigned long long)peer->node, t->name,
                   cenote_status_text(rc));
+        *second_best |= rc == CENOTE_NOT_SUPPORTED;
         if (rc != CENOTE_NODE_DOWN && rc != CENOTE_NOT_SUPPORTED)
             status = rc;
     }
@@ -422,7 +428,7 @@ static int connect_peer(struct fabric *f, const struct xcopy_peer *peer,
 
 /* Makes a link of a new channel; a shared one is published, unless the node has changed. */
 static struct fabric_link *adopt(struct fabric *f, struct fabric_node *n, uint64_t generation,
-                                 struct xcopy_channel *channel)
+                                 struct xcopy_channel *channel, bool second_best)
 {
     struct fabric_link *link = calloc(1, sizeof *link), *closing = NULL;
     if (link == NULL) {
@@ -433,6 +439,7 @@ static struct fabric_link *adopt(struct fabric *f, struct fabric_node *n, uint64
     link->channel = channel;
     link->generation = generation;
     link->users = 1;
+    link->best_again_ms = second_best ? clock_tick_ms() + SECOND_BEST_MS : UINT64_MAX;
     link->shared = (channel->transport->caps & XCOPY_CAP_SHARED) != 0;
     pthread_mutex_lock(&f->lock);
     n->users++;
@@ -449,14 +456,15 @@ static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeou
                         struct fabric_link **out)
 {
     struct xcopy_channel *channel;
+    bool second_best;
     pthread_mutex_lock(&f->lock);
     struct xcopy_peer peer = n->peer;
     struct xcopy_credentials who = f->who;
     uint64_t generation = n->generation;
     pthread_mutex_unlock(&f->lock);
-    int status = connect_peer(f, &peer, &who, timeout_ms, &channel);
+    int status = connect_peer(f, &peer, &who, timeout_ms, &channel, &second_best);
     if (status == CENOTE_OK) {
-        *out = adopt(f, n, generation, channel);
+        *out = adopt(f, n, generation, channel, second_best);
         return *out == NULL ? CENOTE_NO_MEMORY : CENOTE_OK;
     }
     n->failed_ms = clock_now_ms();
@@ -570,6 +578,8 @@ void fabric_link_give(struct fabric *f, struct fabric_link *link, bool broken)
     struct fabric_link *closing = NULL;
     struct fabric_node *n = link->node;
     pthread_mutex_lock(&f->lock);
+    uint64_t now_ms = clock_tick_ms();
+    broken |= now_ms >= link->best_again_ms; /* as good as */
     if (link->shared) {
         if (broken && n->shared == link)
             node_unpublish(f, n, &closing);
@@ -577,13 +587,13 @@ void fabric_link_give(struct fabric *f, struct fabric_link *link, bool broken)
             collect(&closing, link);
     } else if (!broken && link->generation == n->generation && n->idle_count < FABRIC_STREAMS_MAX) {
         link->next = n->idle;
-        link->idle_ms = clock_tick_ms();
+        link->idle_ms = now_ms;
         n->idle = link;
         n->idle_count++;
     } else {
         collect(&closing, link);
     }
-    if (clock_tick_ms() - f->swept_ms >= SWEEP_MS)
+    if (now_ms - f->swept_ms >= SWEEP_MS)
         collect_idle(f, IDLE_MS, &closing);
     pthread_mutex_unlock(&f->lock);
     close_links(f, closing);

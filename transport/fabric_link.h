@@ -19,6 +19,7 @@ struct fabric_link {
     unsigned users;         /* of a shared one; its place at the node counts as one */
     uint64_t mark;          /* readers up to it may still use it */
     uint64_t idle_ms;       /* since when it has been idle, by the clock of ticks */
+    uint64_t best_again_ms; /* not kept from then on; UINT64_MAX: it is the best already */
     _Atomic uint32_t holds; /* it isn't closed while there are any */
     bool shared;
 };

@@ -270,8 +270,8 @@ struct xcopy_exporter_ops {
                  char bound[XCOPY_ENDPOINT_MAX]);
     /* Serves one more segment from now on; where devices take longer than a moment to have it,
      * clients are answered CENOTE_NOT_SUPPORTED until they do. CENOTE_OK or CENOTE_LIMIT;
-     * CENOTE_NO_MEMORY: devices can't have it, which was logged with the limit that forbids it; that
-     * may turn out later, too, and is CENOTE_NOT_SUPPORTED for clients then. */
+     * CENOTE_NO_MEMORY: devices can't have it, which was logged with the limit that forbids it. It
+     * may turn out later, too: then clients are answered so for good. */
     int (*add_segment)(struct xcopy_exporter *e, const struct xcopy_segment *segment);
     /* The gate refuses the session up to the horizon already. Calls done(arg), from any thread and
      * possibly before it returns, once no byte of the session's puts up to the horizon can land:

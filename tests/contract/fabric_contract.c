@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include "tests/contract/rig.h"
+#include "tests/support/mockverbs.h"
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/log.h"
 #include "transport/fabric_link.h"
 #include "transport/hello.h"
+#include "transport/rdma/exporter.h"
 #include "transport/transfer.h"
 
 enum { LEN = 300000, BATCH = 20 };
@@ -493,6 +495,60 @@ static void case_limit(const char *name)
     rig_stop(&r);
 }
 
+uint64_t __real_clock_tick_ms(void);
+uint64_t __wrap_clock_tick_ms(void);
+static _Atomic uint64_t skipped_ms;
+
+/* The linker puts it in place of the clock. */
+uint64_t __wrap_clock_tick_ms(void)
+{
+    return __real_clock_tick_ms() + atomic_load(&skipped_ms);
+}
+
+/* A segment more that the devices have only when the mock lets them. */
+static void register_slowly(struct rig *r)
+{
+    struct xcopy_segment second = r->segment;
+    second.gva = gva_add(r->segment.gva, RIG_SEGMENT);
+    ((struct exporter *)r->exporter)->segments.patience_ms = 1;
+    mock_hold_registering(true);
+    CHECK_STATUS(r->ops->add_segment(r->exporter, &second), CENOTE_OK);
+}
+
+static void expect_transport(struct fabric *f, const char *name)
+{
+    const char *used = fabric_transport_to(f, 1, 2000);
+    CHECK(used != NULL && strcmp(used, name) == 0);
+}
+
+/* A node that has RDMA a little later: who took TCP meanwhile, and is busy, goes over some time. */
+static void case_second_best(const char *name)
+{
+    static struct rig r;
+    struct xcopy_exporter *tcp;
+    rig_start(&r, name);
+    CHECK_STATUS(xcopy_tcp_exporter.start("127.0.0.1:0", &r.gate, &(struct xcopy_settings){0}, &tcp,
+                                          r.peer.tcp),
+                 CENOTE_OK);
+    CHECK_STATUS(xcopy_tcp_exporter.add_segment(tcp, &r.segment), CENOTE_OK);
+    register_slowly(&r);
+    struct fabric *f = fabric_for(&r, 1);
+    expect_transport(f, "tcp");
+    mock_hold_registering(false);
+    while (!exporter_segments_ready((struct exporter *)r.exporter))
+        usleep(200);
+    atomic_fetch_add(&skipped_ms, 200000);
+    expect_transport(f, "tcp");
+    atomic_fetch_add(&skipped_ms, 200000);
+    expect_transport(f, "tcp"); /* for the last time */
+    expect_transport(f, "rdma");
+    atomic_fetch_add(&skipped_ms, 10000000);
+    expect_transport(f, "rdma");
+    fabric_free(f);
+    xcopy_tcp_exporter.stop(tcp);
+    rig_stop(&r);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -509,8 +565,10 @@ int main(int argc, char **argv)
     case_choice(argv[1]);
     case_transfers(argv[1]);
     case_refused(argv[1]);
-    if (strcmp(argv[1], "mockrdma") == 0)
+    if (strcmp(argv[1], "mockrdma") == 0) {
         case_limit(argv[1]);
+        case_second_best(argv[1]);
+    }
     if (strcmp(argv[1], "tcp") == 0) {
         case_silent_node();
         case_own_nap();

@@ -89,7 +89,7 @@ static void put_end(struct put *p)
     rig_value_free(&p->value);
 }
 
-/* The extent becomes another value's, whatever was on its way arrives, and nothing of it is seen. */
+/* The extent becomes another value's, what was on its way arrives, and nothing of it is seen. */
 static void expect_reuse(struct rig *r, uint64_t len)
 {
     struct rig_value next;

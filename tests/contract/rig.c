@@ -11,6 +11,7 @@
 #include "tests/contract/mocked.h"
 #include "transport/base/clock.h"
 #include "transport/base/testswitch.h"
+#include "transport/rdma/exporter.h"
 
 static const struct hash_key pool_key = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
 static const struct hash_key node_key = {{9, 9, 9, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 99}};
@@ -127,6 +128,8 @@ static void start_exporter(struct rig *r, const char *endpoint, char bound[XCOPY
         exit(77);
     }
     CHECK_STATUS(status, CENOTE_OK);
+    if (r->ops == &xcopy_rdma_exporter) /* it is to be served at once */
+        ((struct exporter *)r->exporter)->segments.patience_ms = RIG_TIMEOUT_MS;
     CHECK_STATUS(r->ops->add_segment(r->exporter, &r->segment), CENOTE_OK);
 }
 

@@ -48,8 +48,8 @@ struct rig {
     uint64_t horizons[RIG_SESSIONS];
 };
 
-/* name: "loop", "shm", "rdma", "tcp", or as mocked.h has it. Ends the program with 77 (skipped) where
- * there are no devices. */
+/* name: "loop", "shm", "rdma", "tcp", or as mocked.h has it. Ends the program with 77 (skipped)
+ * where there are no devices. */
 void rig_start(struct rig *r, const char *name);
 /* Over devices that are named. */
 void rig_start_rdma(struct rig *r, const char *node_rdma, const char *client_rdma);

@@ -99,7 +99,7 @@ unsigned mock_step_queue_pair(uint32_t number, unsigned count);
 void mock_run(uint64_t seed);
 void mock_rest(void);
 
-/* ---- what the specification allows, and devices at hand hardly ever do ------------------------ */
+/* ---- what the specification allows, and devices at hand hardly ever do ----------------------- */
 
 enum mock_quirk {
     /* The bytes of a WRITE aren't in memory when it has completed: they are kept back until a READ
@@ -109,8 +109,8 @@ enum mock_quirk {
      * answered, are still on the wire. They arrive by mock_land(), or a moment later when a thread
      * runs, if the other end's queue pair is there still and in a state to receive. */
     MOCK_STRAY = 2,
-    /* Of several READs in a row on one queue pair the last looks at the memory first, each in a step
-     * of its own; completions keep their order. IBV_SEND_FENCE prevents it. */
+    /* Of several READs in a row on one queue pair the last looks at the memory first, each in a
+     * step of its own; completions keep their order. IBV_SEND_FENCE prevents it. */
     MOCK_SWAPPED = 4
 };
 /* From now on these, none for 0; what was kept back lands when MOCK_LATE goes. Bytes of either kind

@@ -194,8 +194,8 @@ void mock_execute_now(struct mock_qp *qp);
 /* What waits will never be executed: what of it has been sent already? The world's lock is held for
  * writing. */
 void mock_leave_strays(struct mock_qp *qp);
-/* The device's removal has been told: the queue pairs that couldn't be ended before are no more. Their
- * memory stays, until somebody ends them again or closes the device. */
+/* The device's removal has been told: the queue pairs that couldn't be ended before are no more.
+ * Their memory stays, until somebody ends them again or closes the device. */
 void mock_end_refused(struct mock_context *c);
 void mock_free_ended(struct mock_context *c);
 /* The thread has something to do, if it runs. */

@@ -9,7 +9,7 @@
 /* Signalled ones, oldest first. */
 static uint64_t done[DONE_MAX];
 static unsigned done_count;
-static uint64_t bytes, requests;
+static uint64_t bytes, requests, doorbells, completions;
 
 static void count(const struct ibv_send_wr *wr)
 {
@@ -25,6 +25,7 @@ static void count(const struct ibv_send_wr *wr)
 static int post(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
 {
     (void)qp;
+    doorbells++;
     for (*bad = NULL; wr != NULL; wr = wr->next)
         count(wr);
     return 0;
@@ -37,6 +38,7 @@ static int poll_cq(struct ibv_cq *cq, int max, struct ibv_wc *wc)
     for (; n < (unsigned)max && n < done_count; n++)
         wc[n] = (struct ibv_wc){.wr_id = done[n], .status = IBV_WC_SUCCESS};
     done_count -= n;
+    completions += n;
     memmove(done, done + n, done_count * sizeof done[0]);
     return (int)n;
 }
@@ -46,7 +48,7 @@ void nullverbs_use(struct ibv_context *context)
     context->ops.post_send = post;
     context->ops.poll_cq = poll_cq;
     done_count = 0;
-    bytes = requests = 0;
+    bytes = requests = doorbells = completions = 0;
 }
 
 uint64_t nullverbs_bytes(void)
@@ -57,4 +59,14 @@ uint64_t nullverbs_bytes(void)
 uint64_t nullverbs_requests(void)
 {
     return requests;
+}
+
+uint64_t nullverbs_doorbells(void)
+{
+    return doorbells;
+}
+
+uint64_t nullverbs_completions(void)
+{
+    return completions;
 }

@@ -11,5 +11,8 @@ void nullverbs_use(struct ibv_context *context);
 /* Bytes of all work requests so far, and how many there were. */
 uint64_t nullverbs_bytes(void);
 uint64_t nullverbs_requests(void);
+/* How often it was told of some, and completions that were taken. */
+uint64_t nullverbs_doorbells(void);
+uint64_t nullverbs_completions(void);
 
 #endif

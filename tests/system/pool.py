@@ -252,6 +252,9 @@ class Pool:
         self.dram = dram
         self.options = list(options)
         self.node_options = list(node_options)
+        # By default a node that listens on loopback doesn't serve RDMA.
+        said = any(o.startswith("--rdma") for o in map(str, (*options, *node_options)))
+        self.rdma = ["--rdma=auto"] if has_rdma() and not said else []
         self.allowed = []
         self.watcher = None
         self.daemons = []
@@ -272,7 +275,7 @@ class Pool:
         return daemon
 
     def _node_part(self, name):
-        return ["--dram", self.dram, "--node-name", name, "--shm-dir", self.shm_dir,
+        return ["--dram", self.dram, "--node-name", name, "--shm-dir", self.shm_dir, *self.rdma,
                 *self.node_options]
 
     def add_node(self, name, options=(), start=True):
@@ -289,8 +292,11 @@ class Pool:
         return self
 
     def wait_capacity(self):
-        """Until all memory of the live nodes is populated."""
+        """Until all memory of the live nodes is populated, and served by RDMA if it ever is."""
         def full():
+            if has_rdma() and not all(re.search("served|no RDMA", n.log()) for n in self.nodes
+                                      if n.alive()):
+                return False
             nodes = [n for n in self.status()["nodes"] if n["state"] == "alive"]
             segments = [s for n in nodes for s in n["segments"]]
             return len(nodes) >= len(self.nodes) and all(

@@ -8,7 +8,9 @@ less ask for --update, which writes them down.
                            each of its 128 keys
     commit                 the service and its store in memory, not LMDB, and the codec on both ends
     rdma get, put, block   for each work request that the RDMA transport posts: 16 copies of 64 KiB
-                           at once, and one of 122 pieces, over a device that does nothing
+                           at once, and one of 122 pieces, over a device that does nothing; and how
+                           many requests, doorbells and completions a turn has
+    rdma read, write       the same of one copy, without a seal
     get, put ...           libcenote's function with 4 KiB, against a pool
 
 The counts hold for one compiler and one kernel of the checksums (valgrind has no AVX-512, so that
@@ -33,7 +35,7 @@ MARK = re.compile(r"getpgid\((-471[12])\)")
 # name, operations in a turn, the function that is counted
 SERVICE = (("lookup", 1, "service_peer_message"), ("lookup_batch", 128, "service_peer_message"),
            ("commit", 1, "measured"))
-CHANNEL = ("get", "put", "block")
+CHANNEL = ("get", "put", "block", "put block", "read 64K", "write 64K", "read 64", "write 64")
 CLIENT = ("shm get", "tcp get", "shm put", "tcp put")
 
 
@@ -78,7 +80,10 @@ def service_call(name, function, turn, directory):
 
 
 def kernel_calls(command, directory, times):
-    """Of the thread that calls measured()."""
+    """Of the thread that calls measured(), in a turn; none where they can't be counted."""
+    if not works("strace", "-o", "/dev/null", "true"):
+        print("  strace may not trace here: calls of the kernel are not counted", flush=True)
+        return {}
     out = directory / "strace.out"
     run(["strace", "-f", "-o", out, *command, times])
     thread, calls, inside = None, 0, False
@@ -90,25 +95,27 @@ def kernel_calls(command, directory, times):
         elif inside and task == thread and "resumed>" not in text:
             calls += 1
     check(thread is not None, "strace saw no mark")
-    return calls / times
+    return {"kernel_calls": round(calls / times, 1)}
 
 
 def channel_call(what, directory):
+    """Instructions of a work request; all else of a turn."""
     command = [BIN / "cost_channel", what]
     total, allocated, surroundings = counted(command, directory, TIMES, "measured")
-    requests = int(re.search(r"^requests (\d+)$", run([*command, TIMES]), re.M)[1])
-    check(total > requests > TIMES, "callgrind doesn't find measured")
-    return {"instructions": round(total / requests), "allocations": allocated}, surroundings
+    told = run([*command, TIMES]).splitlines()[-1].split()
+    entry = {name: int(count) / TIMES for name, count in zip(told[::2], told[1::2])}
+    check(total > entry["requests"] * TIMES >= TIMES, "callgrind doesn't find measured")
+    entry["instructions"] = round(total / TIMES / entry["requests"])
+    entry["allocations"] = allocated
+    entry.update(kernel_calls(command, directory, TIMES))
+    return entry, surroundings
 
 
 def client_call(command, directory):
     total, allocated, surroundings = counted(command, directory, TIMES, "measured")
     check(total > TIMES, "callgrind doesn't find measured")
     entry = {"instructions": round(total / TIMES), "allocations": round(allocated, 1)}
-    if works("strace", "-o", "/dev/null", "true"):
-        entry["kernel_calls"] = round(kernel_calls(command, directory, TIMES), 1)
-    else:
-        print("  strace may not trace here: calls of the kernel are not counted", flush=True)
+    entry.update(kernel_calls(command, directory, TIMES))
     return entry, surroundings
 
 

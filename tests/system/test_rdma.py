@@ -72,9 +72,21 @@ class Settings(unittest.TestCase):
 class WithoutDevices(unittest.TestCase):
     """A pool where nobody has one."""
 
+    def test_nothing_is_said(self):
+        """On loopback nobody looks for devices; where other machines come, as auto."""
+        for listen, loaded in (("127.0.0.1:0", False), ("0.0.0.0:0", HAS_LIBRARY)):
+            with self.subTest(listen):
+                options = ["--insecure", "--data-listen", listen, "--advertise=127.0.0.1"]
+                with Pool(options=options) as pool:
+                    lines = [line for line in pool.meta.log().splitlines() if "no RDMA: " in line]
+                    self.assertEqual(len(lines), 1, pool.meta.log())
+                    self.assertEqual("only this machine reaches 127.0.0.1:0" in lines[0],
+                                     listen == "127.0.0.1:0")
+                    self.assertEqual("libibverbs" in libraries(pool.meta.pid), loaded)
+
     def test_auto(self):
         """One line, and everything as without RDMA."""
-        with Pool() as pool:
+        with Pool(options=["--rdma=auto"]) as pool:
             said = [line for line in pool.meta.log().splitlines() if "no RDMA" in line]
             self.assertEqual(len(said), 1, pool.meta.log())
             self.assertIn("level=info", said[0])
@@ -93,7 +105,7 @@ class WithoutDevices(unittest.TestCase):
 
     def test_a_client_looks_for_devices_when_a_node_has_some(self):
         """Here none has; so it doesn't even load the library."""
-        with Pool() as pool:
+        with Pool(options=["--rdma=auto"]) as pool:
             for transport, status in (("auto", "OK"), ("rdma", "NODE_DOWN")):
                 with Talker(pool, transport) as talker:
                     talker.expect(status, "put", "k" + transport, "value")

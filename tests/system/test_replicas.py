@@ -132,7 +132,7 @@ def stop(options, transport):
         values = Values(pool, transport, ROUNDS * len(SIZES))
         node = pool.nodes[options.seed % 3]
         node.pause()
-        values.check("--timeout=300ms")
+        values.check(f"--timeout={'2s' if IN_GUEST else '300ms'}")
         node.resume()
         values.remove()
         pool.wait_used(0)

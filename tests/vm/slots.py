@@ -28,9 +28,12 @@ def taken(processors):
         slots = [held.enter_context(_lock_file(folder / f"core-{i}")) for i in range(cores)]
         with _lock_file(folder / "queue") as queue:
             if not _try([queue], 1):
-                _wait([queue], 1)
+                _say_that_it_waits()
+                fcntl.flock(queue, fcntl.LOCK_EX) # in the order of coming, unlike who polls
             if not _try(slots, processors):
-                _wait(slots, processors)
+                _say_that_it_waits()
+                while not _try(slots, processors): # it isn't known which of the guests ends first
+                    time.sleep(POLL_S)
         yield
 
 
@@ -38,11 +41,8 @@ def _lock_file(path):
     return open(path, "w", encoding="ascii")
 
 
-def _wait(files, count):
-    """Polls, since it isn't known which of the guests ends first."""
+def _say_that_it_waits():
     print("vm: waits for another guest to end", file=sys.stderr, flush=True)
-    while not _try(files, count):
-        time.sleep(POLL_S)
 
 
 def _try(files, count):

@@ -5,8 +5,8 @@
  * and WRITEs by themselves.
  *
  * Everything that makes or ends a queue pair happens on this thread. What other threads want of it
- * (fences, a new segment, the end) they leave with the exporter and wake it. Memory is registered by
- * a third thread (exporter_segments.c), which is there only while there is some to register.
+ * (fences, a new segment, the end) they leave with the exporter and wake it. Memory is registered
+ * by a third thread (exporter_segments.c), which is there only while there is some to register.
  */
 #ifndef CENOTE_TRANSPORT_RDMA_EXPORTER_H
 #define CENOTE_TRANSPORT_RDMA_EXPORTER_H
@@ -29,7 +29,7 @@
 
 /* How long the node waits for the registration of what it adds: all of a small pool's, so that who
  * has started a node finds it served by RDMA. It has heartbeats to send. */
-#define EXPORTER_PATIENCE_MS 1000u
+#define EXPORTER_PATIENCE_MS 2000u
 
 /* Of events. What is more urgent is looked for after every callback that isn't: making a queue pair
  * may take a second, when the way to the client's port has to be found, and fences don't wait for
@@ -115,16 +115,16 @@ struct exporter_segment {
 };
 
 /*
- * Devices pin the memory that is registered with them, some tens of gigabytes in a second, and a node
- * may have a terabyte. So a thread does it, one segment after the other; it is started when there is
- * something to do, and ends when nothing is left. Whoever adds a segment waits for it, but no longer
- * than the patience lasts, which begins when the thread starts.
+ * Devices pin the memory that is registered with them, some tens of gigabytes in a second, and a
+ * node may have a terabyte. So a thread does it, one segment after the other; it is started when
+ * there is something to do, and ends when nothing is left. Whoever adds a segment waits for it, but
+ * no longer than the patience lasts, which begins when the thread starts.
  *
  * The list only grows: entries below count are registered, and don't change; those from there up to
- * given wait for the thread. While there are any, hellos are answered with CENOTE_NOT_SUPPORTED, and
- * clients take other transports. Those who came before a segment was added are told its keys when
- * there are some, or, when the patience is at its end, have their connections closed: they would ask
- * for keys in vain.
+ * given wait for the thread. While there are any, hellos are answered with CENOTE_NOT_SUPPORTED,
+ * and clients take other transports. Those who came before a segment was added are told its keys
+ * when there are some, or, when the patience is at its end, have their connections closed: they
+ * would ask for keys in vain.
  */
 struct exporter_segments {
     pthread_mutex_t lock;
@@ -236,8 +236,8 @@ void exporter_fence_run(struct exporter *e, struct exporter_fence *f);
 void exporter_fences_retry(struct exporter *e);
 void exporter_fences_drop(struct exporter *e);
 
-/* exporter_segments.c. add(): the owner's; CENOTE_OK when the segment isn't registered in time, too,
- * and other statuses as exporters have them. */
+/* exporter_segments.c. add(): the owner's; CENOTE_OK when the segment isn't registered in time,
+ * too, and other statuses as exporters have them. */
 void exporter_segments_init(struct exporter_segments *all);
 int exporter_segment_add(struct exporter *e, const struct xcopy_segment *segment);
 /* Are all registered that were added? Any thread. */
@@ -246,7 +246,8 @@ bool exporter_segments_ready(const struct exporter *e);
 void exporter_segments_stop(struct exporter *e);
 void exporter_segments_free(struct exporter *e);
 
-/* exporter_keys.c. The keys that a queue pair of this role on this device may use, in e->keys. Returns how many. */
+/* exporter_keys.c. The keys that a queue pair of this role on this device may use, in e->keys.
+ * Returns how many. */
 uint32_t exporter_keys_list(struct exporter *e, unsigned device, enum rdma_role role);
 
 #endif

@@ -41,7 +41,7 @@ void host_stop(struct host *h);
 /* One more segment; returns what the exporter says. Device memory is a file that stands for it. */
 int host_add_segment(struct host *h);
 int host_add_device_memory(struct host *h);
-/* How long the exporter is waited for then, from now on. */
+/* How long the exporter is waited for then, from now on; at first HOST_PATIENCE_MS. */
 void host_set_patience(struct host *h, uint32_t ms);
 struct xcopy_report host_report(const struct host *h);
 /* Waits until the exporter has so many. */
