@@ -10,7 +10,7 @@
 #define MODES_MAX 128u
 
 struct modes {
-    bool one, threads;
+    bool one, threads, tiny;
     uint64_t seed; /* 0: any */
     unsigned quirks;
 };
@@ -32,6 +32,8 @@ static void take_mode(struct modes *m, const char *mode)
 {
     if (strcmp(mode, "one") == 0)
         m->one = true;
+    else if (strcmp(mode, "tiny") == 0)
+        m->tiny = true;
     else if (strncmp(mode, "seed=", strlen("seed=")) == 0)
         m->seed = strtoull(mode + strlen("seed="), NULL, 10);
     else if (strcmp(mode, "threads") != 0)
@@ -60,6 +62,18 @@ void mocked_make(struct mock_device *made[2], void (*change)(void))
     rdma_verbs_replace(mock_verbs());
 }
 
+/* As little as a device may have. */
+static void make_tiny(struct mock_device *d)
+{
+    d->attr.max_qp_wr = 4;
+    d->attr.max_sge = d->attr.max_sge_rd = 1;
+    d->attr.max_cqe = 5;
+    d->attr.max_qp_rd_atom = d->attr.max_qp_init_rd_atom = 1;
+    d->inline_max = 0;
+    d->ports[0].attr.max_msg_sz = 4096;
+    d->ports[0].attr.active_mtu = IBV_MTU_256;
+}
+
 bool mocked_start(const char *name)
 {
     struct mock_device *made[2];
@@ -67,6 +81,9 @@ bool mocked_start(const char *name)
         return false;
     struct modes m = modes_of(name + strlen(NAME));
     mocked_make(made, NULL);
+    if (m.tiny)
+        for (unsigned i = 0; i < 2; i++)
+            make_tiny(made[i]);
     if (m.one)
         made[1]->ports[0].attr.state = IBV_PORT_DOWN;
     mock_set_quirks(m.quirks);

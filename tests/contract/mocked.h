@@ -4,6 +4,7 @@
  *
  *   mockrdma             two devices, so that there are two rails; requests are executed at once
  *   mockrdma:MODE,...    one      one rail: the port of the other device is down
+ *                        tiny     devices of which one gets as little as is possible
  *                        threads  a thread executes requests, at random and a little later; its
  *                                 seed is said, and seed=N is the same with that one
  *                        late     WRITEs are visible only when a READ behind them has come

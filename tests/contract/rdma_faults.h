@@ -22,9 +22,10 @@
     X(node_gid_removed)                                                                            \
     X(client_device_removed)                                                                       \
     X(node_device_removed)                                                                         \
+    X(client_card_pulled)                                                                          \
     X(rail_link_down)                                                                              \
-    X(client_rail_removed)                                                                         \
-    X(node_rail_removed)                                                                           \
+    X(rail_device_removed)                                                                         \
+    X(rail_card_pulled)                                                                            \
     X(node_killed)                                                                                 \
     X(node_stopped)                                                                                \
     X(client_killed)                                                                               \

@@ -61,7 +61,7 @@ static void node_end(struct node *n)
 /* ---- requests in flight ---------------------------------------------------------------------- */
 
 #define FLIGHTS      8u
-#define FLIGHT_BYTES (UINT64_C(1500) << 10)
+#define FLIGHT_BYTES (UINT64_C(700) << 10)
 
 struct flight {
     struct rig_value value;

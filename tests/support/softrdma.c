@@ -27,6 +27,14 @@ bool softrdma_has(const char *device)
     return access(path, F_OK) == 0;
 }
 
+void softrdma_pull(const char *network_device)
+{
+    char command[COMMAND_MAX];
+    snprintf(command, sizeof command, "ip link delete %s", network_device);
+    if (system(command) != 0)
+        fail(command);
+}
+
 void softrdma_net(const char *format, ...)
 {
     char command[COMMAND_MAX] = "vm-net ";

@@ -257,7 +257,7 @@ enum channel_cut channel_cut_tail(struct rdma_channel *ch, struct channel_job *j
     if (!chain_has_room(ch, queue))
         return CUT_FULL;
     chain_make_room(ch, queue, 1);
-    taken = least(left, key_left);
+    taken = least(least(left, key_left), queue->rail->port->message_max);
     if (in_line) {
         set_piece(chain_pieces(queue), from, taken, 0);
     } else {

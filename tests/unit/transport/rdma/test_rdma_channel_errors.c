@@ -53,6 +53,43 @@ static void run_both(struct xcopy_req *first, struct xcopy_req *second)
     cr_assert_neq(first->status, XCOPY_IN_PROGRESS);
 }
 
+/* ---- each status ----------------------------------------------------------------------------- */
+
+/* What the request at fault is told, when there is no other rail. */
+static int told_by(enum ibv_wc_status status)
+{
+    bool flushed;
+    int told = rdma_status_of(status, &flushed);
+    return flushed ? CENOTE_NODE_DOWN : told;
+}
+
+/* Three READs are with the device, the one in the middle fails. When it's to blame, the others are
+ * done again; else the rail is lost, and all it had is to go another way. */
+Test(channel_errors, read__every_status_reaches_its_request)
+{
+    begin("rails=1", 200 * KIB);
+    for (int status = IBV_WC_LOC_LEN_ERR; status <= IBV_WC_TM_RNDV_INCOMPLETE; status++) {
+        int told = told_by((enum ibv_wc_status)status);
+        bool own = told == CENOTE_BAD_ADDRESS || told == CENOTE_STALE;
+        struct xcopy_req req[3] = {channelvalue_read(&x), channelvalue_read(&x),
+                                   channelvalue_read(&y)};
+        for (unsigned i = 0; i < 3; i++) {
+            req[i].tail_len = 0;
+            r.c->transport->submit(r.c, &req[i]);
+        }
+        mock_fail_request(number_of(&r.ch->rails[0].read), 1, (enum ibv_wc_status)status, 0);
+        rig_finish(r.c, &req[2]);
+        CHECK_STATUS(req[0].status, own ? CENOTE_OK : CENOTE_NODE_DOWN);
+        CHECK_STATUS(req[1].status, told);
+        CHECK_STATUS(req[2].status, own ? CENOTE_OK : CENOTE_NODE_DOWN);
+        cr_assert_eq(r.c->transport->alive(r.c), own, "status %d", status);
+        rig_disconnect(r.c);
+        r.c = rig_connect(&r.node, 1);
+        r.ch = (struct rdma_channel *)r.c;
+    }
+    end();
+}
+
 /* ---- links ---------------------------------------------------------------------------------- */
 
 /* Nobody listens to devices while there is no channel; who makes one has heard all. */
