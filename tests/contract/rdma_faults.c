@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Faults of software RDMA devices, of their wires and of the peers, under load (rdma_faults.h), in a
- * guest of tests/vm with the network "pair", or "rails" for the cases that have that in their name.
+ * Faults of software RDMA devices, of their wires and of the peers, under load (rdma_faults.h), in
+ * a guest of tests/vm with the network "pair", or "rails" for the cases with that in their name.
  * Usage: rdma_faults [-v] [CASE...]; without any: all of this network. -v shows more of the log.
  */
 #include "tests/contract/rdma_faults.h"

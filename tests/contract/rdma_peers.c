@@ -246,8 +246,8 @@ void fault_client_stopped(void)
     rig_stop(&rig);
 }
 
-/* A node that stands still answers READs and WRITEs by its device; what its thread would have to say
- * doesn't come, and who waits for that can give up at any time. */
+/* A node that stands still answers READs and WRITEs by its device; what its thread would have to
+ * say doesn't come, and who waits for that can give up at any time. */
 void fault_node_stopped(void)
 {
     struct node n;

@@ -120,8 +120,8 @@ static void await_gone(const char *device)
     }
 }
 
-/* This kernel takes a software device away when nobody has it open any more, and lets nobody open it
- * meanwhile: who has it goes on. (That devices go at once is tested over the mock.) */
+/* This kernel takes a software device away when nobody has it open any more, and lets nobody open
+ * it meanwhile: who has it goes on. (That devices go at once is tested over the mock.) */
 static void remove_used(const char *device)
 {
     begin_pair();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A client that puts and gets without a pause, whatever happens to the devices: every byte that it is
- * told it has is the right one, everything that it begins ends, and it tells how it fared.
+ * A client that puts and gets without a pause, whatever happens to the devices: every byte that it
+ * is told it has is the right one, everything that it begins ends, and it tells how it fared.
  */
 #ifndef CENOTE_TESTS_CONTRACT_TRAFFIC_H
 #define CENOTE_TESTS_CONTRACT_TRAFFIC_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest's software RDMA devices (tests/vm), as tests need them: what a test does to them, what
- * the kernel counts there, and the errors that are logged meanwhile. What can't be ends the program.
+ * the kernel counts there, and the errors that are logged meanwhile. What can't be done ends the
+ * program.
  */
 #ifndef CENOTE_TESTS_SOFTRDMA_H
 #define CENOTE_TESTS_SOFTRDMA_H
@@ -25,7 +26,8 @@ struct softrdma_counts softrdma_counts(void);
 /* Waits until there is no more than there was then: what ends does so in its own time. */
 void softrdma_await(const struct softrdma_counts *then);
 
-/* Lines of level error are counted from now on and shown, with others up to the level that is set. */
+/* Lines of level error are counted from now on and shown, with others up to the level that is
+ * set. */
 void softrdma_watch_log(void);
 /* Since the last time. */
 uint32_t softrdma_errors(void);

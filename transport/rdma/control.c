@@ -125,8 +125,8 @@ static int take_ports(struct rdma_channel *ch, const uint8_t *body, uint32_t len
     return CENOTE_OK;
 }
 
-/* A port's address has changed, say, and doesn't fit the other end's any more: neither end has asked
- * for anything wrong, but here is no way to the node. */
+/* A port's address has changed, say, and doesn't fit the other end's any more: neither end has
+ * asked for anything wrong, but here is no way to the node. */
 static int refusal_of(int status)
 {
     return status == CENOTE_INVALID || status == CENOTE_IO ? CENOTE_NODE_DOWN : status;

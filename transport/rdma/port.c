@@ -145,8 +145,8 @@ static void set_address(struct rdma_port *port, const struct gid_choice *choice,
     log_warn("rdma", "another address: %s", text);
 }
 
-/* Is the GID that is in use still where it was? Then it stays, whatever else there is now, unless it
- * stands in for the first one: that is what the other ends' are like. */
+/* Is the GID that is in use still where it was? Then it stays, whatever else there is now, unless
+ * it stands in for the first one: that is what the other ends' are like. */
 static bool still_there(const struct rdma_devices *d, const struct rdma_port *port,
                         const struct ibv_port_attr *attr, struct gid_choice *out)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A client that a node has let in, and that then names memory which isn't its to name: wrong keys,
- * ranges beyond a region, keys for reading to write with, keys of an earlier life. The device refuses
- * each of them, nothing changes in the node's memory, and others are served meanwhile.
+ * A client that a node has let in, and that then names memory which isn't its own: wrong keys,
+ * ranges beyond a region, keys for reading to write with, keys of an earlier life. The device
+ * refuses each of them, nothing changes in the node's memory, and others are served meanwhile.
  * Usage: rdma_intruder [real] [CASE...]
  * real: over the devices of this machine, not the mock's.
  */
