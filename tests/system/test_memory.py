@@ -15,7 +15,7 @@ import time
 
 import pool
 import protocol
-from pool import (MIB, NOISE, SANITIZED, SHORT, Pool, check, end_of, wait_stopped, wait_until)
+from pool import MIB, NOISE, SANITIZED, SHORT, Pool, check, end_of, wait_stopped, wait_until
 from test_fence import Others, quarantined, spawn_writer, wake
 from test_kill_service import finish, hammer, remove_all
 
