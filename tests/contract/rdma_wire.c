@@ -163,7 +163,7 @@ void fault_node_device_removed(void)
     rig_stop(&rig);
 }
 
-/* The network device goes at once; what was made of it can do nothing any more. */
+/* The network device goes; what was made of it can do nothing any more. */
 static void pull(const char *network_device)
 {
     begin_pair();

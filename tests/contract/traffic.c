@@ -101,7 +101,7 @@ static void *traffic_main(void *arg)
         rig_value_make(&v, t->session, rig_next_put(), extent * EXTENT_BYTES(t), t->value_bytes);
         if (round_trip(t, c, &v, out))
             atomic_fetch_add(&t->rounds, 1);
-        usleep(10000); /* others have one processor too */
+        usleep(25000); /* others have one processor too */
         rig_value_free(&v);
     }
     if (c != NULL)

@@ -30,7 +30,7 @@ bool softrdma_has(const char *device)
 void softrdma_pull(const char *network_device)
 {
     char command[COMMAND_MAX];
-    snprintf(command, sizeof command, "ip link delete %s", network_device);
+    snprintf(command, sizeof command, "ip link delete %s &", network_device);
     if (system(command) != 0)
         fail(command);
 }

@@ -15,7 +15,8 @@ bool softrdma_has(const char *device);
 /* vm-net with these words, formatted. Takes 0.1 to 0.4 s, in which everything else goes on. */
 void softrdma_net(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Takes a network device away at once, with the other end of its wire. */
+/* Takes a network device away, with the other end of its wire: both are down at once, and gone with
+ * their RDMA devices when nobody has these open any more. */
 void softrdma_pull(const char *network_device);
 
 /* What the kernel has, of all devices and processes together. */

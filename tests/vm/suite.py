@@ -67,7 +67,9 @@ GROUPS = {
     ),
     "rdma_faults": (
         program("rdma_intruder", "pair", "real"),
-        program("rdma_faults", "pair"),
+        program("test_rdma_cache", "pair"),
+        program("rdma_watch", "pair"),
+        program("rdma_faults", "pair", limit_s=120),
         program("rdma_faults", "rails"),
     ),
     "rdma_asan": (
