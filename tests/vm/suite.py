@@ -67,10 +67,13 @@ GROUPS = {
     ),
     "rdma_faults": (
         program("rdma_intruder", "pair", "real"),
-        program("test_rdma_cache", "pair"),
-        program("rdma_watch", "pair"),
         program("rdma_faults", "pair", limit_s=120),
+        system("going_on", "pair", "test_rdma_faults.py"),
         program("rdma_faults", "rails"),
+    ),
+    "rdma_memory": ( # by command: they don't need devices, but this kernel
+        program("test_rdma_cache", "one"),
+        program("rdma_watch", "one"),
     ),
     "rdma_asan": (
         Test("leak_is_seen", "one", (PYTHON, host.TREE / "tests/expect_failure.py", "--report",
