@@ -68,7 +68,6 @@ GROUPS = {
     "rdma_faults": (
         program("rdma_intruder", "pair", "real"),
         program("rdma_faults", "pair", limit_s=120),
-        system("going_on", "pair", "test_rdma_faults.py"),
         program("rdma_faults", "rails"),
     ),
     "rdma_memory": ( # by command: they don't need devices, but this kernel
