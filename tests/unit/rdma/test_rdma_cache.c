@@ -388,7 +388,7 @@ Test(rdma_cache, find__descriptor_was_closed)
         _exit(close_everything());
     }
     cr_assert_eq(waitpid(child, &status, 0), child);
-    cr_assert_eq(status, 0);
+    cr_assert(status == 0, "status 0x%x", (unsigned)status);
 }
 
 /* A child keeps the descriptor; the parent must be able to unmap when the client is closed. */
