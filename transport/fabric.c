@@ -419,7 +419,7 @@ static int connect_peer(struct fabric *f, const struct xcopy_peer *peer,
             return rc;
         log_debug("fabric", "node %llu by %s: %s", (unsigned long long)peer->node, t->name,
                   cenote_status_text(rc));
-        *second_best |= rc == CENOTE_NOT_SUPPORTED;
+        *second_best |= rc == CENOTE_NOT_SUPPORTED || rc == CENOTE_NODE_DOWN;
         if (rc != CENOTE_NODE_DOWN && rc != CENOTE_NOT_SUPPORTED)
             status = rc;
     }

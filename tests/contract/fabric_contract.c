@@ -549,6 +549,27 @@ static void case_second_best(const char *name)
     rig_stop(&r);
 }
 
+/* The same where no queue pair finds a way just then: a link was down, an address was missing. */
+static void case_no_way(const char *name)
+{
+    static struct rig r;
+    struct xcopy_exporter *tcp;
+    rig_start(&r, name);
+    CHECK_STATUS(xcopy_tcp_exporter.start("127.0.0.1:0", &r.gate, &(struct xcopy_settings){0}, &tcp,
+                                          r.peer.tcp),
+                 CENOTE_OK);
+    CHECK_STATUS(xcopy_tcp_exporter.add_segment(tcp, &r.segment), CENOTE_OK);
+    struct fabric *f = fabric_for(&r, 1);
+    mock_fail_verb(MOCK_MODIFY_QP, 0, 2, ETIMEDOUT); /* on either rail */
+    expect_transport(f, "tcp");
+    atomic_fetch_add(&skipped_ms, 400000);
+    expect_transport(f, "tcp"); /* for the last time */
+    expect_transport(f, "rdma");
+    fabric_free(f);
+    xcopy_tcp_exporter.stop(tcp);
+    rig_stop(&r);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -568,6 +589,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "mockrdma") == 0) {
         case_limit(argv[1]);
         case_second_best(argv[1]);
+        case_no_way(argv[1]);
     }
     if (strcmp(argv[1], "tcp") == 0) {
         case_silent_node();
