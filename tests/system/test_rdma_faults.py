@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A pool and a client that is kept, on two RDMA devices (tests/vm, network "pair"), of which all that
-there are fail: both go on by TCP; those that come later, by RDMA again."""
+"""A pool and a client that is kept, on two RDMA devices (tests/vm, network "pair"), which fail:
+node and client go on by TCP; clients that come later, by RDMA again."""
 import os
 import pathlib
 import subprocess
@@ -23,8 +23,8 @@ class Elsewhere(Keyed):
 
     def __init__(self, pool):
         self.process = subprocess.Popen(
-            ["unshare", "-m", "sh", "-c", ELSEWHERE, "sh", BIN / "keyed", pool.meta_endpoint, "auto",
-             "20000"], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            ["unshare", "-m", "sh", "-c", ELSEWHERE, "sh", BIN / "keyed", pool.meta_endpoint,
+             "auto", "20000"], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL)
         check(self.process.stdout.readline().strip() == "0", "the client doesn't open")
 

@@ -67,13 +67,18 @@ GROUPS = {
     ),
     "rdma_faults": (
         program("rdma_intruder", "pair", "real"),
-        program("rdma_faults", "pair", limit_s=120),
+        program("rdma_faults", "pair", limit_s=180),
         system("going_on", "pair", "test_rdma_faults.py"),
         program("rdma_faults", "rails"),
     ),
     "rdma_memory": ( # by command: they don't need devices, but this kernel
         program("test_rdma_cache", "one"),
         program("rdma_watch", "one"),
+    ),
+    "rdma_controls": ( # by command, of a build with -DCENOTE_TEST_SWITCHES=ON
+        Test("fence", "pair", (PYTHON, host.TREE / "tests/expect_failure.py", "--switch", "fence",
+                               "--report", "block.i. is", "--", BIN / "rdma_storm", "real",
+                               "writes"), 60),
     ),
     "rdma_asan": (
         Test("leak_is_seen", "one", (PYTHON, host.TREE / "tests/expect_failure.py", "--report",
