@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A pool and a client that is kept, on two RDMA devices (tests/vm, network "pair"), which fail:
-node and client go on by TCP; clients that come later, by RDMA again."""
+"""A pool and a client that is kept, on two RDMA devices (tests/vm, network "pair"), of which all
+that there are fail: both go on by TCP; those that come later, by RDMA again."""
 import os
 import pathlib
 import subprocess
