@@ -77,6 +77,11 @@ GROUPS = {
         program("test_rdma_cache", "one"),
         program("rdma_watch", "one"),
     ),
+    "rdma_controls": ( # by command, of a build with -DCENOTE_TEST_SWITCHES=ON
+        Test("fence", "pair", (PYTHON, host.TREE / "tests/expect_failure.py", "--switch", "fence",
+                               "--report", "block.i. is", "--", BIN / "rdma_storm", "real",
+                               "writes"), 60),
+    ),
     "rdma_asan": (
         Test("leak_is_seen", "one", (PYTHON, host.TREE / "tests/expect_failure.py", "--report",
                                      "LeakSanitizer: detected memory leaks", "--",

@@ -186,6 +186,7 @@ static void case_opens(void)
 #define WRITES_BEFORE 20u /* of a put before it is fenced */
 #define IN_FLIGHT     8u
 #define OTHER_USE     0xee
+#define LANDING_US    5000u /* WRITEs that are under way take less */
 /* A writer whose queue pair has gone hears of it soon. */
 #define SETTINGS      "rails=1,timeout=8,retry=1"
 
@@ -338,7 +339,12 @@ static void *fence_all(void *arg)
         while (atomic_load(&w->put) != put || atomic_load(&w->written) < WRITES_BEFORE)
             usleep(100);
         host_fence(&host, w->session, put);
-        reuse(base + offset_of(w, put));
+        uint8_t *block = base + offset_of(w, put);
+        reuse(block);
+        if (host_is_real) {
+            usleep(LANDING_US);
+            check_reused(block);
+        }
     }
     return NULL;
 }
