@@ -14,8 +14,24 @@
 struct core;
 struct outcome;
 
+/* What an operator has said of a namespace; durable. */
+struct space_settings {
+    uint64_t quota_bytes, quota_objects; /* 0: as much as there is room for */
+    uint64_t ttl_ms;                     /* of values whose put doesn't say; 0: none */
+    uint64_t pin_limit_bytes;            /* hard pins; 0: half of the quota, or of the pool */
+};
+
+/* What it has: extents with seal and sums, of all replicas; pending puts count, quarantine doesn't.
+ */
+struct space_use {
+    uint64_t bytes, objects;
+    uint64_t pinned_bytes; /* hard pins */
+};
+
 struct space {
     struct link link;
+    struct space_settings settings;
+    struct space_use use;
     uint32_t id;
     char name[CENOTE_NAMESPACE_MAX + 1];
     struct hash_key key;

@@ -107,8 +107,8 @@ struct object *table_add(struct table *t, uint64_t put_id, uint32_t stripes, uin
     struct object *o = deref(t, ref);
     t->free_ref = o->lease_stamp;
     *o = (struct object){.put_id = put_id, .ref = ref, .state = OBJECT_PENDING};
-    o->stripes = (uint16_t)stripes;
-    o->replicas = (uint8_t)replicas;
+    o->stripes = stripes & OBJECT_STRIPES;
+    o->replicas = replicas & OBJECT_REPLICAS;
     if (extents > 1)
         o->pieces = pieces;
     index_insert(&t->by_put, hash_of_put(put_id), ref);

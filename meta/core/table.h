@@ -8,7 +8,7 @@
  * store shows here when it is done.
  *
  * Objects lie in chunks and never move; a reference (32 bits) leads to one. With both indexes an
- * object with one stripe takes about 107 bytes at 10^7 (101 before a doubling, 123 after it); the
+ * object with one stripe takes about 123 bytes at 10^7 (117 before a doubling, 139 after it); the
  * full key is in the store only. Growing is spread over the additions, a few slots each. A key hash
  * is the key's name here: it is keyed with a secret of the namespace, and 128 bits of it don't
  * meet.
@@ -39,6 +39,8 @@ struct piece {
 /* Bits of what struct object holds. */
 #define OBJECT_STATE    7u
 #define OBJECT_SUM_KIND 7u
+#define OBJECT_STRIPES  2047u
+#define OBJECT_REPLICAS 15u
 
 struct put;
 
@@ -52,18 +54,25 @@ struct object {
     };
     struct put *put; /* while the put isn't over; else NULL */
     uint32_t name_space;
-    uint32_t ref; /* private to the table */
-    uint32_t
-        lease_stamp; /* of the last lookup, in LEASE_UNIT_MS since the start, from 1; 0: none */
-    uint16_t stripes;
-    uint8_t replicas;  /* of each stripe, those included that were dropped */
-    uint8_t state : 3; /* enum object_state */
-    uint8_t sum_kind : 3;
-    bool visible : 1;
-    bool replace : 1; /* the put may take the place of an older object */
+    uint32_t ref;          /* private to the table */
+    uint32_t newer, older; /* references, in a queue of its namespace */
+    /* In LEASE_UNIT_MS since the start, from 1; 0: never. */
+    uint32_t lease_stamp;  /* of the last lookup */
+    uint32_t expires;      /* its ttl is over then */
+    uint32_t pinned_until; /* with a soft pin; 0: to its end */
+    uint32_t stripes : 11;
+    uint32_t replicas : 4; /* of each stripe, those included that were dropped */
+    uint32_t state : 3;    /* enum object_state */
+    uint32_t sum_kind : 3;
+    uint32_t visible : 1;
+    uint32_t replace : 1; /* the put may take the place of an older object */
+    uint32_t pin : 2;     /* enum keep_pin */
+    uint32_t grouped : 1; /* evicted together with others */
+    uint32_t queue : 2;   /* of its namespace that it is in; 0: none */
+    uint32_t uses : 2;    /* since it was looked at last */
 };
 
-_Static_assert(sizeof(struct object) == 80, "there are very many of them");
+_Static_assert(sizeof(struct object) == 96, "there are very many of them");
 
 #define TABLE_CHUNK_OBJECTS 4096u
 

@@ -115,6 +115,19 @@ bool map_range_get(struct wire_value v, struct map_range *r);
 
 /* ---- puts ------------------------------------------------------------------------------------ */
 
+/* How long and how firmly values are kept: [ttl ms, pin, pin ms, group:bin]; <cenote/policy.h>
+ * says what it means. */
+#define KEEP_GROUP_MAX  64u
+#define KEEP_TTL_MAX_MS (UINT64_C(315576000) * 1000) /* ten years; of a pin likewise */
+enum keep_pin { KEEP_PIN_NONE = 0, KEEP_PIN_SOFT = 1, KEEP_PIN_HARD = 2 };
+struct keep {
+    uint64_t ttl_ms; /* 0: none, or as the namespace says */
+    uint32_t pin;    /* enum keep_pin */
+    uint64_t pin_ms; /* soft pins: for so long; 0: as long as the value is there */
+    uint32_t group_len;
+    uint8_t group[KEEP_GROUP_MAX]; /* values of one group are evicted together; empty: none */
+};
+
 /* put_start [seq, flags, [[key, length], ...]] -> [[status] | start_item, ...] in order of the keys
  */
 enum put_start_flags {
