@@ -35,6 +35,11 @@ void policy_free(struct policy *p)
     p->ghost_count = 0;
 }
 
+static uint32_t share(const struct policy *p, uint32_t percent)
+{
+    return (uint32_t)((uint64_t)p->count * percent / 100);
+}
+
 /* --- ghosts --- */
 
 static struct ghost *bucket_of(const struct policy *p, const struct object *o)
@@ -67,7 +72,7 @@ static uint16_t age_of(const struct ghost *g, uint16_t now)
     return (uint16_t)(now - g->stamp);
 }
 
-/* Twice the ghosts that count, so that few buckets run over. A larger table begins empty: a
+/* More than the ghosts that count, so that few buckets run over. A larger table begins empty: a
  * namespace that grows has had little to forget, and copying would take as long as it is large. */
 static void ghosts_size(struct policy *p)
 {
@@ -115,7 +120,7 @@ static bool ghost_take(struct policy *p, const struct object *o)
         struct ghost *g = &bucket[i];
         if (g->stamp == 0 || g->fingerprint != fingerprint)
             continue;
-        bool young = age_of(g, stamp_now(p)) < p->count / 2 / stamp_unit(p);
+        bool young = age_of(g, stamp_now(p)) < share(p, POLICY_GHOSTS_PERCENT) / stamp_unit(p);
         g->stamp = 0;
         return young;
     }
@@ -195,11 +200,11 @@ static void move_to_main(struct policy *p, const struct table *t, struct object 
     link_behind(p, t, o, POLICY_MAIN, NULL);
 }
 
-/* The probation, when more than half are in it; or the other one. */
+/* The probation, when more than its share are in it; or the other one. */
 static struct policy_fifo *choose(struct policy *p, bool other)
 {
     struct policy_fifo *probation = &p->queue[0], *rest = &p->queue[1];
-    bool from_rest = probation->count <= rest->count;
+    bool from_rest = probation->count <= share(p, POLICY_PROBATION_PERCENT);
     if (from_rest != other)
         return rest->count > 0 ? rest : probation;
     return probation->count > 0 ? probation : rest;

@@ -3,19 +3,19 @@
  * Which object goes next: the order of those of one namespace, and nothing else. Whether an object
  * may go (its lease, its pin, its nodes) is the caller's to say.
  *
- * S3-FIFO (Yang et al., SOSP 2023), with a probation as long as the rest. Two queues, in the order
- * of arrival. What is new goes on probation; what was used there until it comes to the old end goes
- * over into the main queue, what was not is the victim. In the main queue each use (three at most)
- * pays for another lap. A use only counts, so that a lookup moves nothing. A scan passes through
- * the probation and leaves the main queue alone.
+ * S3-FIFO (Yang et al., SOSP 2023), with a probation nearly as long as the rest. Two queues, in
+ * the order of arrival. What is new goes on probation; what was used there until it comes to the
+ * old end goes over into the main queue, what was not is the victim. In the main queue each use
+ * (three at most) pays for another lap. A use only counts, so that a lookup moves nothing. A scan
+ * passes through the probation and leaves the main queue alone.
  *
  * The paper's probation is a tenth of the cache. Blocks of prompts come back late, when the user
- * has read and typed: a tenth throws them away before. Half of the objects, counted when a victim
- * is wanted, is above LRU on each trace we have (doc/EVICTION.md).
+ * has read and typed: a tenth throws them away before. 45 % of the objects, counted when a
+ * victim is wanted, is above LRU on both traces, with and without a reserve (doc/EVICTION.md).
  *
- * Ghosts: a table of fingerprints of the last victims of the probation, as many as half of the
- * objects there are. What comes back while it is remembered goes to the main queue at once. 4 bytes
- * for each, in buckets of sixteen with twice the room, where a new one takes the place of the
+ * Ghosts: a table of fingerprints of the last victims of the probation, 60 % as many as
+ * there are objects. What comes back while it is remembered goes to the main queue at once. 4 bytes
+ * for each, in buckets of sixteen with room to spare, where a new one takes the place of the
  * oldest: 4 to 8 bytes an object, from the first eviction on. That two fingerprints are alike (once
  * in 4,000 times) does no harm.
  *
@@ -35,9 +35,12 @@
 #include "meta/core/table.h"
 
 /* Objects looked at for one victim. */
-#define POLICY_STEPS    64u
+#define POLICY_STEPS             64u
+/* Of the objects. */
+#define POLICY_PROBATION_PERCENT 45u
+#define POLICY_GHOSTS_PERCENT    60u
 /* A use counts up to this. */
-#define POLICY_USES_MAX 3u
+#define POLICY_USES_MAX          3u
 
 /* enum: object.queue; 0: in none. */
 enum policy_queue { POLICY_NONE = 0, POLICY_PROBATION = 1, POLICY_MAIN = 2 };
