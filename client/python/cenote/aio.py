@@ -30,12 +30,12 @@ class AsyncClient:
             values = await asyncio.gather(*(client.get(key) for key in keys))
 
     Its options and its memory are `Client`'s. It belongs to the loop in which it is used first.
-    Cancelling a task that awaits an operation cancels that; its buffers are kept, and may be written
-    to, until libcenote has let go of them. `deadline` is in seconds from now; then an operation ends
-    with TimedOutError (of a batch: those of its values that hadn't ended).
+    Cancelling a task that awaits an operation cancels that; its buffers are kept, and may be
+    written to, until libcenote has let go of them. `deadline` is in seconds from now; then an
+    operation ends with TimedOutError (of a batch: those of its values that hadn't ended).
 
-    exists(), prefix(), remove() and stat() are short questions that libcenote asks by calls that wait;
-    they run in the loop's executor.
+    exists(), prefix(), remove() and stat() are short questions that libcenote asks by calls that
+    wait; they run in the loop's executor.
     """
 
     def __init__(self, meta: str | None = None, *, namespace: str | None = None,

@@ -27,9 +27,10 @@ class Client:
     replicas: of puts that don't say. cache_bytes: of remembered lookups; 1: none.
     rdma: which devices, as ``cenoted --rdma`` takes them.
 
-    Memory of values is given as a buffer: see `cenote.Buffer`. It must not be changed by others until
-    the call returns; its objects are kept until then. Memory that is named by its address is checked
-    for being mapped, unless it is registered; that it is still what it was only its owner knows.
+    Memory of values is given as a buffer: see `cenote.Buffer`. It must not be changed by others
+    until the call returns; its objects are kept until then. Memory that is named by its address is
+    checked for being mapped, unless it is registered; that it is still what it was only its owner
+    knows.
 
     In a child after fork() every call raises ForkedError: open a client there.
     """
@@ -41,8 +42,8 @@ class Client:
                                    cache_bytes, rdma)
 
     def close(self) -> None:
-        """Ends the session. Waits for calls of other threads; later ones raise ClosedError. Views and
-        writers may stay: the session ends with the last of them."""
+        """Ends the session. Waits for calls of other threads; later ones raise ClosedError. Views
+        and writers may stay: the session ends with the last of them."""
         self._handle.close()
 
     @property

@@ -13,7 +13,7 @@ __all__ = ["Status"] # and the exceptions, see below
 
 Status = enum.IntEnum("Status", {name: number for name, (number, _) in STATUSES.items()},
                       module=__name__)
-Status.__doc__ = "How an operation ended: 0 is success, errors are negative. They equal their numbers."
+Status.__doc__ = "How an operation ended: 0 is success, errors are negative. Equal to its number."
 _TEXTS = dict(STATUSES.values())
 
 

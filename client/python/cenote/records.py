@@ -8,9 +8,9 @@ from . import _cenote
 
 #: A key: 1 to 1024 bytes of any kind, or text, which is stored as UTF-8.
 Key = typing.Union[bytes, str]
-#: Memory of a value: an object with the buffer protocol (bytes, bytearray, memoryview, numpy array),
-#: C-contiguous; a tuple (address, length); an object with ``__dlpack__()`` (a tensor) in memory of
-#: the host; or a list of such pieces, which together are the value.
+#: Memory of a value: an object with the buffer protocol (bytes, bytearray, memoryview, numpy
+#: array), C-contiguous; a tuple (address, length); an object with ``__dlpack__()`` (a tensor) in
+#: memory of the host; or a list of such pieces, which together are the value.
 Buffer = typing.Any
 
 TRANSPORTS = {"auto": 0, "shm": 1, "tcp": 2, "rdma": 3}

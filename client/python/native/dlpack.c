@@ -104,6 +104,10 @@ struct dlpack_tensor *dlpack_open(PyObject *object, struct cenote_buffer *out)
 
 void dlpack_close(struct dlpack_tensor *tensor)
 {
+    PyObject *type, *value, *trace; /* the deleter may be Python's */
+
+    PyErr_Fetch(&type, &value, &trace);
     if (tensor->deleter != NULL)
         tensor->deleter(tensor);
+    PyErr_Restore(type, value, trace);
 }

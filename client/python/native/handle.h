@@ -17,9 +17,9 @@ struct region;
  *   calls   that are under way. Closing refuses new ones, then waits for these to return.
  *   holds   views and writers, which may stay for long. The client ends with the last of them.
  *
- * `lock` guards both and `closing`, and is held for moments, never while waiting for the interpreter's
- * lock. All else is guarded by the interpreter's lock. In a forked child nothing here is used: the
- * parent's threads may have held `lock`.
+ * `lock` guards both and `closing`, and is held for moments, never while waiting for the
+ * interpreter's lock. All else is guarded by the interpreter's lock. In a forked child nothing here
+ * is used: the parent's threads may have held `lock`.
  */
 struct handle {
     PyObject_HEAD struct cenote *client;

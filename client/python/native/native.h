@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The extension module _cenote: what package cenote needs of libcenote, with as little of its own as
- * can be. Typing, documentation and convenience are Python's, in the folder beside.
+ * The extension module _cenote: what package cenote needs of libcenote, with as little of its own
+ * as can be. Typing, documentation and convenience are Python's, in the folder beside.
  *
- * Rules of all files here: arguments are parsed, and Python objects touched, under the interpreter's
- * lock; calls that can wait are made without it. What a call uses is kept alive by references, or
- * buffers' exports, that are given up when it has returned, or its completion was fetched.
+ * Rules of all files here: arguments are parsed, and Python objects touched, under the
+ * interpreter's lock; calls that can wait are made without it. What a call uses is kept alive by
+ * references, or buffers' exports, that are given up when it has returned, or its completion was
+ * fetched.
  */
 #ifndef CENOTE_CLIENT_PYTHON_NATIVE_NATIVE_H
 #define CENOTE_CLIENT_PYTHON_NATIVE_NATIVE_H
@@ -35,8 +36,8 @@ int native_u32(PyObject *value, uint32_t *out);
 /* Frees an object of one of our types, and its reference to its type. */
 void native_free(PyObject *self);
 
-/* How often this process's line has forked since the module was loaded: a handle from before belongs
- * to a parent. */
+/* How often this process's line has forked since the module was loaded: a handle from before
+ * belongs to a parent. */
 unsigned native_forks(void);
 
 /* Creates a type without a constructor; it isn't put into the module. */

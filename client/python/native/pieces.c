@@ -142,12 +142,16 @@ int pieces_add(struct pieces *p, PyObject *value)
 
 void pieces_free(struct pieces *p)
 {
+    PyObject *type, *value, *trace; /* exporters' code may be Python's */
+
+    PyErr_Fetch(&type, &value, &trace);
     for (size_t i = 0; i < p->hold_count; i++) {
         if (p->holds[i].tensor != NULL)
             dlpack_close(p->holds[i].tensor);
         else
             PyBuffer_Release(&p->holds[i].view);
     }
+    PyErr_Restore(type, value, trace);
     PyMem_Free(p->holds);
     PyMem_Free(p->buffers);
     p->holds = NULL;

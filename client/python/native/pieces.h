@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Memory that an application names for a value. One piece is
- *   - an object with the buffer protocol, C-contiguous: bytes, bytearray, memoryview, numpy array, ...
+ *   - an object with the buffer protocol, C-contiguous: bytes, memoryview, numpy array, ...
  *   - a tuple (address, length) of memory that the caller keeps
  *   - an object with __dlpack__(), in memory that processors address
  * and a list of pieces, in order, is one value's memory.
