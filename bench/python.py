@@ -4,16 +4,17 @@
 
     bench/python.py [--rounds N] [--json FILE]
 
-Starts a pool of its own (build/bin), and lets `cenote-bench copy` and Python take turns, some blocks
-each, on the same block of DeepSeek-R1's KV cache (122 buffers, 8784 KiB) under new keys each time.
-Needs target python, and python3-numpy.
+Starts a pool of its own (build/bin). On the block of DeepSeek-R1's KV cache (122 buffers, 8784 KiB)
+three ways take turns, block by block: cenote_get_batch() of libcenote.so with everything prepared,
+Client.get_batch() into numpy arrays, and into their addresses. Each key is fetched once, so that
+each get asks the service. Needs targets python and cenote, and python3-numpy.
 """
 import argparse
+import ctypes
 import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 
@@ -26,9 +27,10 @@ import numpy # noqa: E402 pylint: disable=wrong-import-position
 LAYERS, LARGE, SMALL = 61, 128 << 10, 16 << 10
 SIZES = [LARGE, SMALL] * LAYERS
 BLOCK_BYTES = sum(SIZES)
-SET_BLOCKS = 48 # more than a cache holds, as in cenote-bench
+SET_BLOCKS = 30 # more than a cache holds
+WARM_TURNS = 6 # that touch all of the pool, and don't count
 KEYS = 1000
-C_ROUNDS = 100 # of one turn
+WAYS = ("C", "numpy arrays", "addresses")
 
 
 def microseconds(function, *arguments):
@@ -37,13 +39,36 @@ def microseconds(function, *arguments):
     return (time.perf_counter_ns() - begin) / 1000
 
 
-def c_rate(pool):
-    """One turn of the C program: GB/s of gets with all checks, and of memcpy."""
-    done = subprocess.run([BIN / "cenote-bench", "--json", "--rounds", str(C_ROUNDS), "copy"],
-                          env={**os.environ, "CENOTE_META": pool.endpoint}, check=True,
-                          capture_output=True)
-    found = json.loads(done.stdout)
-    return {name: found[name]["gbps"] for name in ("get_full", "put", "memcpy_out")}
+class Key(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_char_p), ("len_bytes", ctypes.c_size_t)]
+
+
+class Piece(ctypes.Structure):
+    _fields_ = [("addr", ctypes.c_void_p), ("len_bytes", ctypes.c_size_t)]
+
+
+class Item(ctypes.Structure):
+    """struct cenote_get_item."""
+
+    _fields_ = [("key", Key), ("buffers", ctypes.POINTER(Piece)), ("count", ctypes.c_size_t),
+                ("len_bytes", ctypes.c_uint64), ("status", ctypes.c_int)]
+
+
+class Library:
+    """A client by libcenote.so."""
+
+    def __init__(self):
+        library = ctypes.CDLL(str(BIN.parent / "lib/libcenote.so"))
+        self.client = ctypes.c_void_p()
+        assert library.cenote_open(None, ctypes.byref(self.client)) == 0
+        self.get_batch = library.cenote_get_batch
+        self.get_batch.argtypes = (ctypes.c_void_p, ctypes.POINTER(Item), ctypes.c_size_t)
+        self.close = lambda: library.cenote_close(ctypes.byref(self.client))
+
+    def get(self, key, pieces):
+        """The time of a get, of which all was made before."""
+        item = Item(Key(key.encode(), len(key)), (Piece * len(pieces))(*pieces), len(pieces))
+        return microseconds(self.get_batch, self.client, item, 1)
 
 
 class Blocks:
@@ -60,37 +85,44 @@ class Blocks:
         return [(a.ctypes.data + number * a.shape[1], a.shape[1]) for a in self.arrays]
 
 
-def turn(client, source, target, times):
-    """Puts all blocks, then gets each into numpy arrays, under keys that the client doesn't know."""
-    for way in ("arrays", "addresses"):
-        keys = [f"{way}/{i}" for i in range(SET_BLOCKS // 2)]
-        into = target.pieces if way == "arrays" else target.addresses
-        for i, key in enumerate(keys):
-            value = source.pieces(i)
-            times["put"].append(microseconds(client.put_batch, [key], [value]))
-        for i, key in enumerate(keys):
-            values = [into(i)]
-            times["get " + way].append(microseconds(client.get_batch, [key], values))
-        assert all((a[:len(keys)] == i % 256).all() for i, a in enumerate(target.arrays))
-        for a in target.arrays:
-            a[:] = 255
-        assert client.remove_batch(keys) == [0] * len(keys)
+def turn(client, reader, library, source, target, first, times):
+    """Puts all blocks, then gets each, in one of the ways. Who gets has put nothing: it
+    has mapped the pool's memory, and touched it, as the library's client has."""
+    keys = [f"block/{i}" for i in range(SET_BLOCKS)]
+    for i, key in enumerate(keys):
+        value = source.pieces(i)
+        times["put"].append(microseconds(client.put_batch, [key], [value]))
+    for i, key in enumerate(keys):
+        way = WAYS[(i + first) % len(WAYS)]
+        pieces = target.pieces(i) if way == "numpy arrays" else target.addresses(i)
+        if way == "C":
+            took = library.get(key, pieces)
+        else:
+            took = microseconds(reader.get_batch, [key], [pieces])
+        times[way].append(took)
+    assert all((a == i % 256).all() for i, a in enumerate(target.arrays))
+    for a in target.arrays:
+        a[:] = 255
+    assert client.remove_batch(keys) == [0] * len(keys)
+    while client.status()["capacity"]["quarantined_bytes"]:
+        time.sleep(0.01)
 
 
 def measure_blocks(pool, rounds):
-    times = {"put": [], "get arrays": [], "get addresses": []}
+    """GB/s of each way, by the median of its times."""
+    times = {name: [] for name in ("put", *WAYS)}
     source, target = Blocks(), Blocks()
-    rates = []
-    with pool.client() as client:
+    os.environ["CENOTE_META"] = pool.endpoint
+    library = Library()
+    with pool.client() as client, pool.client() as reader:
         for a in target.arrays:
-            client.register(a)
-        turn(client, source, target, {name: [] for name in times}) # first touches don't count
-        for _ in range(rounds):
-            rates.append(c_rate(pool))
-            turn(client, source, target, times)
-    c = {name: statistics.median(r[name] for r in rates) for name in rates[0]}
-    python = {name: BLOCK_BYTES / statistics.median(v) / 1000 for name, v in times.items()}
-    return c, python
+            reader.register(a)
+        for first in range(WARM_TURNS):
+            turn(client, reader, library, source, target, first, {name: [] for name in times})
+        for first in range(rounds):
+            turn(client, reader, library, source, target, first, times)
+    library.close()
+    return {name: BLOCK_BYTES / statistics.median(t) / 1000 for name, t in times.items()}
 
 
 def measure_small(pool):
@@ -118,27 +150,23 @@ def measure_small(pool):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
+    parser.add_argument("--rounds", type=int, default=9, help="how often each block is used")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures there, too")
     options = parser.parse_args()
-    with cenote.local("1200MiB", options=["--lease=300ms"]) as pool:
-        c, python = measure_blocks(pool, options.rounds)
+    with cenote.local("560MiB", options=["--lease=300ms"]) as pool:
+        rates = measure_blocks(pool, options.rounds)
         small = measure_small(pool)
     load = os.getloadavg()[0]
     print(f"load {load:.1f}; block of {BLOCK_BYTES >> 10} KiB in {len(SIZES)} buffers, GB/s:")
-    print(f"  C (cenote-bench copy)          get {c['get_full']:.2f}  put {c['put']:.2f}  "
-          f"memcpy {c['memcpy_out']:.2f}")
-    for way in ("arrays", "addresses"):
-        rate = python["get " + way]
-        print(f"  Python, numpy, {way:<15} get {rate:.2f}  of C: {rate / c['get_full']:.2f}")
-    print(f"  Python, numpy                  put {python['put']:.2f}  "
-          f"of C: {python['put'] / c['put']:.2f}")
+    for way in WAYS:
+        print(f"  get, {way:<14} {rates[way]:6.2f}   of C: {rates[way] / rates['C']:.2f}")
+    print(f"  put, numpy arrays   {rates['put']:6.2f}")
     print("microseconds, p50 and p99:")
     for name, (p50, p99) in small.items():
         print(f"  {name:<32} {p50:8.1f} {p99:8.1f}")
     if options.json:
-        options.json.write_text(json.dumps({"load": load, "c": c, "python": python,
-                                            "small": small}, indent=1))
+        options.json.write_text(json.dumps({"load": load, "gbps": rates, "small_us": small},
+                                           indent=1))
 
 
 if __name__ == "__main__":

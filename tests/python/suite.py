@@ -64,4 +64,4 @@ def stopped(daemon):
 
 def main():
     """Runs the cases of the program's module."""
-    unittest.main(verbosity=1)
+    unittest.main(verbosity=2)
