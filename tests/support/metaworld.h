@@ -96,7 +96,8 @@ void end_send(struct end *e, struct wire_buf *b);
 /* The answer to a msgid, or NULL: there is none yet. Valid until answer_drop(). */
 struct answer *end_answer(struct end *e, uint32_t msgid);
 void answer_drop(struct end *e, struct answer *a);
-/* Sends, runs the world, and expects an answer: its status. result may be NULL. */
+/* Sends, runs the world (and lets time pass if it must), and expects an answer: its status. result
+ * may be NULL. */
 int end_ask(struct end *e, struct wire_buf *b, uint32_t msgid, struct answer **result);
 /* Answers the first call with this method (NULL: any). False: there is none. */
 bool end_reply(struct end *e, const char *method, int status);
