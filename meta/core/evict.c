@@ -409,21 +409,15 @@ void evict_background(struct core *c, uint64_t bytes, uint32_t looks)
     evict_from_pool(&w, NULL, bytes < used - low ? bytes : used - low);
 }
 
-/* What values may have, who holds something, and whose quota has been lowered. */
+/* What could be given up may be other things by now; and a quota may have been lowered. */
 static void look_round(struct core *c)
 {
     struct evict *e = &c->evict;
-    e->room_bytes = 0;
-    for (uint32_t i = 0; i < c->members.range_count; i++)
-        if (c->members.ranges[i]->kind == SEGMENT_HOST)
-            e->room_bytes += c->members.ranges[i]->len_bytes;
-    e->holding = 0;
     e->most = NULL;
     e->soon = false;
     list_each(&c->spaces.list, l)
     {
         struct space *s = container_of(l, struct space, link);
-        e->holding += s->use.bytes > 0;
         s->evict.soon = false;
         s->evict.looks[QUEUE_PLAIN] = s->evict.looks[QUEUE_SOFT] = 0;
         struct evict_want above = use_above(s, (struct evict_want){0});

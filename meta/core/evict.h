@@ -67,7 +67,7 @@ struct evict {
     bool draining;          /* above the low watermark, since it was above the high one */
     bool soon;              /* as in struct space_evict, of any */
     struct space *most;     /* holds most; NULL: to be found */
-    uint32_t holding;       /* namespaces that hold anything, as of the last tick */
+    uint32_t holding;       /* namespaces that hold anything */
     struct evict_count counts[EVICT_REASONS];
     struct list waiting; /* struct put_wait */
     uint32_t waiting_count;

@@ -13,7 +13,7 @@ static struct object *at(const struct table *t, uint32_t ref)
 
 void policy_init(struct policy *p)
 {
-    *p = (struct policy){.newest = INDEX_NONE, .oldest = INDEX_NONE, .hand = INDEX_NONE};
+    *p = (struct policy){.newest = INDEX_NONE, .oldest = INDEX_NONE};
 }
 
 /* Behind (older than) newer; NULL: as the newest. */
@@ -42,11 +42,8 @@ void policy_add(struct policy *p, const struct table *t, struct object *o, struc
     p->count++;
 }
 
-void policy_remove(struct policy *p, const struct table *t, struct object *o)
+static void unlink_it(struct policy *p, const struct table *t, struct object *o)
 {
-    assert(o->queue == QUEUED && p->count > 0);
-    if (p->hand == o->ref)
-        p->hand = o->newer;
     if (o->newer == INDEX_NONE)
         p->newest = o->older;
     else
@@ -55,21 +52,29 @@ void policy_remove(struct policy *p, const struct table *t, struct object *o)
         p->oldest = o->newer;
     else
         at(t, o->older)->newer = o->newer;
-    o->queue = 0;
     o->newer = o->older = INDEX_NONE;
+}
+
+void policy_remove(struct policy *p, const struct table *t, struct object *o)
+{
+    assert(o->queue == QUEUED && p->count > 0);
+    unlink_it(p, t, o);
+    o->queue = 0;
     p->count--;
 }
 
 struct object *policy_victim(struct policy *p, const struct table *t,
                              bool (*may)(void *arg, struct object *o), void *arg)
 {
-    for (uint32_t n = 0; n < POLICY_STEPS && n < p->count * 2; n++) {
-        struct object *o = at(t, p->hand != INDEX_NONE ? p->hand : p->oldest);
-        p->hand = o->newer;
-        if (o->uses > 0)
-            o->uses = 0;
-        else if (may(arg, o))
+    uint64_t round = policy_round(p);
+    for (uint32_t n = 0; n < POLICY_STEPS && n < round; n++) {
+        struct object *o = at(t, p->oldest);
+        if (o->uses == 0 && may(arg, o))
             return o;
+        if (o->uses > 0)
+            o->uses--;
+        unlink_it(p, t, o);
+        link_behind(p, t, o, NULL);
     }
     return NULL;
 }
@@ -77,14 +82,12 @@ struct object *policy_victim(struct policy *p, const struct table *t,
 bool policy_check(const struct policy *p, const struct table *t)
 {
     uint32_t count = 0, newer = INDEX_NONE;
-    bool hand = p->hand == INDEX_NONE;
     for (uint32_t ref = p->newest; ref != INDEX_NONE; count++) {
         const struct object *o = at(t, ref);
         if (o == NULL || o->queue != QUEUED || o->newer != newer || count >= p->count)
             return false;
-        hand = hand || p->hand == ref;
         newer = ref;
         ref = o->older;
     }
-    return hand && count == p->count && p->oldest == newer;
+    return count == p->count && p->oldest == newer;
 }

@@ -3,15 +3,14 @@
  * Which object goes next: the order of those of one namespace, and nothing else. Whether an object
  * may go (its lease, its nodes) is the caller's to say.
  *
- * SIEVE (Zhang et al., NSDI 2024): one queue in the order of arrival; a use only marks the object,
- * so a lookup moves nothing. A hand goes from the oldest to the newest, and again: it takes the mark
- * from those that have one, and the first without is the victim. What is new and isn't used goes
- * soon, what is used often stays, and a scan doesn't flush the rest.
+ * CLOCK (Corbato, 1968): one queue; a use only counts up (to POLICY_USES), so a lookup moves
+ * nothing. The oldest is the victim, unless it was used: then it begins again as the newest, with one
+ * use less.
  *
  * Keys of one call are a chain, head first: a tail is of no use without its head. So what follows
- * in a chain is queued as older than what is before it, and the hand comes to the tail first.
+ * in a chain is queued as older than what is before it, and the tail goes first.
  *
- * An object in a queue has its links (newer, older) and its number (queue); uses is the mark.
+ * An object in a queue has its links (newer, older), its number (queue) and its uses.
  * Each operation takes the same time however many objects there are.
  */
 #ifndef CENOTE_META_POLICY_H
@@ -21,10 +20,10 @@
 
 /* Objects looked at for one victim. */
 #define POLICY_STEPS 64u
+#define POLICY_USES  3u
 
 struct policy {
     uint32_t newest, oldest; /* references; INDEX_NONE: empty */
-    uint32_t hand;           /* looked at next; INDEX_NONE: the oldest */
     uint32_t count;
 };
 
@@ -37,17 +36,17 @@ void policy_remove(struct policy *p, const struct table *t, struct object *o);
 static inline void policy_use(struct policy *p, struct object *o)
 {
     (void)p;
-    o->uses = 1;
+    o->uses = o->uses < POLICY_USES ? (o->uses + 1) & 3u : POLICY_USES;
 }
 
 /* The next to go, of those that may; it stays where it is until it is removed. NULL: none of so many
- * that were looked at, POLICY_STEPS at most; the next call goes on behind them. */
+ * that were looked at, POLICY_STEPS at most; the next call looks at others. */
 struct object *policy_victim(struct policy *p, const struct table *t,
                              bool (*may)(void *arg, struct object *o), void *arg);
 /* So many looks without a victim: none of those that are there may go. */
 static inline uint64_t policy_round(const struct policy *p)
 {
-    return 2 * (uint64_t)p->count;
+    return (POLICY_USES + 1) * (uint64_t)p->count;
 }
 
 /* Is the queue whole? For checks: walks all of it. */

@@ -20,7 +20,7 @@ void use_begin(struct core *c, struct object *o)
     uint64_t bytes = use_bytes(o);
     if (s == NULL)
         return;
-    s->use.objects++;
+    c->evict.holding += s->use.objects++ == 0;
     s->use.bytes += bytes;
     if (o->pin == KEEP_PIN_HARD)
         s->use.pinned_bytes += bytes;
@@ -44,7 +44,7 @@ void use_end(struct core *c, struct object *o)
         return;
     take_off(c, s, o, use_bytes(o));
     assert(s->use.objects > 0);
-    s->use.objects--;
+    c->evict.holding -= --s->use.objects == 0;
 }
 
 void use_drop(struct core *c, struct object *dropped)

@@ -109,6 +109,9 @@ struct end *client_resume(struct world *w, const struct end *before, int *status
 /* One key; stripes may be NULL (STRIPES_MAX of them). Their statuses. */
 int client_put_start(struct end *e, const char *key, uint64_t len, unsigned flags,
                      struct put_start_item *item, struct stripe *stripes);
+/* The same without waiting: msgid of the request, and what its item was answered, 1 not yet. */
+uint32_t client_put_start_send(struct end *e, const char *key, uint64_t len, unsigned flags);
+int client_put_start_status(struct end *e, uint32_t msgid, struct put_start_item *item);
 /* One state for all extents of a put with one replica. */
 int client_commit(struct end *e, const struct put_start_item *item, enum extent_state state);
 int client_abort(struct end *e, const struct put_start_item *item, enum extent_state state);
