@@ -25,7 +25,8 @@
 
 #define THREADS_MAX 64u
 #define BATCH_MAX   64u
-#define KEY_BYTES   24u
+#define KEY_BYTES   48u
+#define WRONGS_TOLD 20u
 #define HEAD_BYTES  24u
 #define MAGIC       UINT32_C(0x53746f72)
 
@@ -79,7 +80,7 @@ static struct options o;
 static struct version *versions;
 static _Atomic uint64_t cursor, verified; /* a key that is being written; of all readers */
 static atomic_bool over;
-static uint64_t end_ms;
+static uint64_t begun_ms, end_ms;
 
 static uint64_t draw(struct worker *w, uint64_t below)
 {
@@ -117,9 +118,11 @@ static uint64_t fill(uint64_t key, uint32_t version, uint8_t *out)
 
 static bool tell(uint64_t key, const struct head *h, uint64_t len, const char *what)
 {
-    fprintf(stderr, "storm: WRONG: key %llu, %llu bytes, version %u of key %llu: %s\n",
-            (unsigned long long)key, (unsigned long long)len, h->version,
-            (unsigned long long)h->key, what);
+    static _Atomic unsigned told;
+    if (atomic_fetch_add(&told, 1) < WRONGS_TOLD)
+        fprintf(stderr, "storm: WRONG: key %llu, %llu bytes, version %u of key %llu: %s\n",
+                (unsigned long long)key, (unsigned long long)len, h->version,
+                (unsigned long long)h->key, what);
     return false;
 }
 
@@ -142,9 +145,11 @@ static bool is_right(uint64_t key, uint32_t oldest, const uint8_t *data, uint64_
     return true;
 }
 
+/* Another run's values are other keys'. */
 static struct cenote_key name_of(uint64_t key, char text[KEY_BYTES])
 {
-    int len = snprintf(text, KEY_BYTES, "k%llu", (unsigned long long)key);
+    int len = snprintf(text, KEY_BYTES, "%llx-%llu", (unsigned long long)begun_ms,
+                       (unsigned long long)key);
     return (struct cenote_key){text, (size_t)len};
 }
 
@@ -381,7 +386,7 @@ static int storm(void)
     struct counts sum = {0};
     uint32_t count = 0;
     bool good = true;
-    uint64_t begun_ms = clock_now_ms();
+    begun_ms = clock_now_ms();
     end_ms = begun_ms + o.seconds * 1000;
     for (uint64_t i = 0; good && i < o.writers; i++, count++)
         good = start(&workers[count], count, write_values);
