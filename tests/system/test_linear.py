@@ -227,7 +227,8 @@ class Round:
         while time.monotonic() < end:
             self.chance.choice(events)()
             for process, _ in self.clients:
-                check(process.poll() is None, "a client ended by itself")
+                if process.poll() is not None:
+                    raise AssertionError(f"a client ended by itself: {process.stdout.read()}")
             time.sleep(self.chance.uniform(*SHORT_REST_S))
         time.sleep(0.2)
 
