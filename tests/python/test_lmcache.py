@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""cenote.adapters.lmcache_native by its caller's contract: two threads that submit under a lock, one
-that waits for the descriptor and drains.
+"""cenote.adapters.lmcache_native by its caller's contract: two threads that submit under a lock,
+one that waits for the descriptor and drains.
 
 With LMCache 0.5.6 importable ($LMCACHE_SOURCE names its folder) its own wrapper drives the adapter,
 too.

@@ -36,8 +36,9 @@ class Link:
         self._options = {**OPTIONS, **options}
         self._handle = None
         self._closed = threading.Event()
-        self._counting = threading.Lock()
+        self._lock = threading.Lock()
         self._out_until = 0.0
+        self._waiting: list[typing.Callable] = []
         try:
             self._handle = open_handle(**self._options)
         except (errors.UnavailableError, errors.TimedOutError) as error:
@@ -50,17 +51,28 @@ class Link:
                 handle = open_handle(**self._options)
             except errors.CenoteError:
                 continue
+            with self._lock:
+                self._handle = handle
+                waiting, self._waiting = self._waiting, []
             if self._closed.is_set():
                 handle.close()
-            else:
-                self._handle = handle
-                LOGGER.info("the pool was reached")
+            for function in waiting:
+                function(handle)
+            LOGGER.info("the pool was reached")
             return
+
+    def when_reached(self, function: typing.Callable) -> None:
+        """Calls function(handle) now, or when the pool is reached for the first time."""
+        with self._lock:
+            if self._handle is None:
+                self._waiting.append(function)
+                return
+        function(self._handle)
 
     def count(self, name: str, amount: int = 1) -> None:
         """Adds to a counter."""
         if amount:
-            with self._counting:
+            with self._lock:
                 self.counters[name] += amount
 
     def handle(self):

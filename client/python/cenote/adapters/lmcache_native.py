@@ -96,6 +96,16 @@ class CenoteConnector:
         """Readable while drain_completions() has something to give; not to be read from."""
         return self._poll.fileno()
 
+    def register(self, address: int, length: int) -> None:
+        """Tells of memory that values come from and go to. It may take a while, and is done in the
+        background, when the pool has been reached; without it everything works, too."""
+        def tell(handle):
+            try:
+                handle.register((address, length))
+            except errors.CenoteError as error:
+                LOGGER.warning("memory of %d bytes isn't registered: %s", length, error)
+        self._link.when_reached(lambda handle: self._asking.ask(lambda: tell(handle)))
+
     # ---- submitting
 
     def submit_batch_get(self, keys: list[str], bufs: list[memoryview]) -> int:
