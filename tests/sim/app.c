@@ -141,6 +141,7 @@ static void do_exists(struct app_thread *t, const struct plan_op *o)
 static void look(struct app_thread *t, const struct plan_op *o, struct cenote_view *view)
 {
     rules_view(t->app->process, view->put_id, 1);
+    scene_moment(AT_VIEWING, t->app->process, NULL);
     for (unsigned i = 0; i < LOOKS; i++) {
         thread_sleep(o->look_us * NS_PER_US / LOOKS);
         verify(view->data, view->len_bytes, o->key, "view");

@@ -27,6 +27,7 @@
 struct seen_put {
     struct seen_put *next; /* of the bucket */
     uint64_t put_id;
+    uint64_t own_id; /* of the put whose extents it has */
     struct hash128 key_hash;
     uint8_t state;
     bool gone;
@@ -79,10 +80,19 @@ void rules_reset(void)
     rules.look = rules.highest_put = rules.reign = 0;
 }
 
-/* A put takes two ids: its own, and one for the extents that a commit drops. */
+static struct seen_put *find_put(uint64_t put_id)
+{
+    struct seen_put *p = rules.buckets[put_id % PUT_BUCKETS];
+    while (p != NULL && p->put_id != put_id)
+        p = p->next;
+    return p;
+}
+
+/* A put takes two ids: its own, and the next one for the extents that a commit drops. */
 static bool same_put(uint64_t a, uint64_t b)
 {
-    return (a > b ? a - b : b - a) <= 1;
+    const struct seen_put *x = find_put(a), *y = find_put(b);
+    return (x != NULL ? x->own_id : a) == (y != NULL ? y->own_id : b);
 }
 
 /* ---- reuse ----------------------------------------------------------------------------------- */
@@ -135,25 +145,21 @@ static void see_extent(uint64_t put_id, struct gva gva, uint64_t len_bytes)
         mine = &rules.extents[rules.extent_count++];
         *mine = (struct seen_extent){.gva = gva, .len_bytes = len_bytes, .put_id = put_id};
     }
-    if (mine != NULL)
-        mine->look = rules.look;
+    if (mine == NULL)
+        return;
+    mine->look = rules.look;
+    mine->put_id = put_id; /* the second one, once a commit has dropped it */
 }
 
 /* ---- puts ------------------------------------------------------------------------------------ */
-
-static struct seen_put *find_put(uint64_t put_id)
-{
-    struct seen_put *p = rules.buckets[put_id % PUT_BUCKETS];
-    while (p != NULL && p->put_id != put_id)
-        p = p->next;
-    return p;
-}
 
 static struct seen_put *first_seen(const struct object *o)
 {
     if (rules.put_count == PUTS_MAX)
         return NULL;
-    if (o->put_id <= rules.highest_put && find_put(o->put_id - 1) == NULL)
+    const struct seen_put *before = find_put(o->put_id - 1);
+    bool dropped = before != NULL && before->own_id == before->put_id;
+    if (o->put_id <= rules.highest_put && !dropped)
         violation("put id %llu comes after %llu", (unsigned long long)o->put_id,
                   (unsigned long long)rules.highest_put);
     if (o->put_id > rules.highest_put)
@@ -161,6 +167,7 @@ static struct seen_put *first_seen(const struct object *o)
     struct seen_put *p = &rules.puts[rules.put_count++];
     *p = (struct seen_put){.next = rules.buckets[o->put_id % PUT_BUCKETS],
                            .put_id = o->put_id,
+                           .own_id = dropped ? before->put_id : o->put_id,
                            .key_hash = o->key_hash,
                            .state = (uint8_t)o->state};
     rules.buckets[o->put_id % PUT_BUCKETS] = p;
@@ -276,12 +283,13 @@ static void see_lease(struct process *client, uint64_t put_id, uint64_t end_ms)
             rules.leases[i].put_id == put_id)
             l = &rules.leases[i];
     }
-    if (l == NULL && rules.lease_count < LEASES_MAX)
+    if (l == NULL && rules.lease_count < LEASES_MAX) {
         l = &rules.leases[rules.lease_count++];
+        *l = (struct lease){client, client->life, put_id, 0};
+    }
     if (l == NULL)
         return;
-    uint64_t before_ms = l->put_id == put_id && l->client == client ? l->end_ms : 0;
-    *l = (struct lease){client, client->life, put_id, end_ms > before_ms ? end_ms : before_ms};
+    l->end_ms = end_ms > l->end_ms ? end_ms : l->end_ms;
     for (unsigned i = 0; i < rules.extent_count && lease_runs(l); i++) {
         if (rules.extents[i].put_id == put_id && rules.extents[i].reused)
             violation("%s is told of put %llu, whose extent is another's by now", client->name,

@@ -40,7 +40,8 @@ struct flight {
     uint64_t ends[PIECES_MAX]; /* of its pieces, in bytes of payload and tail */
     unsigned pieces, at;       /* at: the next to move at the node */
     uint8_t *bytes;            /* payload, then tail */
-    uint64_t arrived;          /* READ: bytes in the client's buffers */
+    uint64_t arrived;          /* READ: pieces in the client's buffers */
+    uint8_t *late;             /* where they come although nobody waits; NULL: nowhere */
     int status;                /* XCOPY_IN_PROGRESS: not answered */
     bool given_up;
 };
@@ -263,6 +264,7 @@ static void shm_read(struct channel *c, struct xcopy_req *req)
     for (unsigned i = 0; i < pieces; at = ends[i++]) {
         load(c, req, at, ends[i], bytes);
         local_copy(req, at, ends[i], bytes, true);
+        scene_moment(AT_READING, c->client, c->donor);
         copying(world.self);
     }
     if (req->sums != NULL)
@@ -287,6 +289,7 @@ static int shm_write(struct channel *c, struct xcopy_req *req)
         return status;
     gather(req, bytes);
     for (unsigned i = 0; i < pieces; at = ends[i++]) {
+        scene_moment(AT_WRITING, c->client, c->donor);
         copying(world.self);
         store(c, req, at, ends[i], bytes);
     }
@@ -387,6 +390,9 @@ static void bytes_came(void *arg)
     uint64_t from = f->arrived > 0 ? f->ends[f->arrived - 1] : 0;
     f->arrived++;
     f->channel->moved++;
+    if (f->late != NULL && client_lives(f->channel) && from < f->as_sent.len_bytes)
+        memcpy(f->late + from, f->bytes + from,
+               (to < f->as_sent.len_bytes ? to : f->as_sent.len_bytes) - from);
     if (f->req == NULL || f->channel->broken || !client_lives(f->channel))
         return;
     f->req->started = true;
@@ -449,6 +455,7 @@ static void piece_at_node(void *arg)
         return;
     }
     move_piece(f);
+    scene_moment(f->as_sent.op == XCOPY_READ ? AT_READING : AT_WRITING, c->client, c->donor);
     if (f->at < f->pieces) {
         travel(f);
         return;
@@ -471,8 +478,14 @@ static void travel(struct flight *f)
 /* Requests of one channel are served one after the other. */
 static void begin_next(struct channel *c)
 {
-    if (c->flights != NULL && c->flights->at == 0)
-        travel(c->flights);
+    struct flight *f = c->flights;
+    if (f == NULL)
+        return;
+    if (f->as_sent.op == XCOPY_WRITE) {
+        gather(f->req, f->bytes);
+        f->req->started = true;
+    }
+    travel(f);
 }
 
 static void take_off(struct channel *c)
@@ -499,7 +512,7 @@ static void fail_all(struct channel *c, int status)
 {
     for (struct flight *f = c->flights; f != NULL; f = f->next) {
         f->given_up = true;
-        f->req->may_land = f->as_sent.op == XCOPY_WRITE && f == c->flights;
+        f->req->may_land = f->as_sent.op == XCOPY_WRITE && f->req->started;
         finish(f, status);
     }
     c->flights = c->flights_last = NULL;
@@ -517,8 +530,8 @@ static int check(const struct channel *c, const struct xcopy_req *req)
         return CENOTE_BAD_RANGE;
     if (req->op == XCOPY_READ)
         return CENOTE_OK;
-    if (req->grant.boot != c->boot)
-        return CENOTE_OLD_BOOT;
+    if (c->way == BY_RDMA && req->grant.boot != c->boot)
+        return CENOTE_OLD_BOOT; /* over tcp the node knows by the grant */
     if (req->session != c->who.session && !test_off(TEST_GRANT))
         return CENOTE_BAD_GRANT;
     return c->way == BY_RDMA && req->put_id <= c->horizon ? CENOTE_FENCED : CENOTE_OK;
@@ -536,8 +549,6 @@ static void far_submit(struct xcopy_channel *base, struct xcopy_req *req)
     f->channel = c;
     f->req = req;
     f->bytes = world_alloc(bytes_of(req));
-    if (req->op == XCOPY_WRITE)
-        gather(req, f->bytes);
     f->as_sent = *req;
     f->pieces = cut_pieces(req, &world.self->chance, f->ends);
     if (c->flights == NULL)
@@ -583,8 +594,18 @@ static int far_poll_fd(struct xcopy_channel *base, short *events)
     return -1;
 }
 
+/* A transport that doesn't drain: what a late transfer would do to the next one's buffer. */
+static void leave_undrained(const struct channel *c)
+{
+    struct flight *f = c->flights;
+    if (f == NULL || f->as_sent.op != XCOPY_READ || !test_off(TEST_CANCEL))
+        return;
+    f->late = f->req->local.pieces[0].addr;
+}
+
 static void far_cancel(struct xcopy_channel *base, int status)
 {
+    leave_undrained(channel_of(base));
     fail_all(channel_of(base), status);
 }
 

@@ -124,6 +124,10 @@ static void on_message(void *arg, const uint8_t *frame, size_t len_bytes, uint32
                        m.error == CENOTE_OK ? m.result : (struct wire_value){NULL});
     } else {
         m.msgid = msgid;
+        if (strcmp(m.method, METHOD_FENCE) == 0)
+            scene_moment(AT_FENCE, NULL, d);
+        else if (strcmp(m.method, METHOD_VOID) == 0)
+            scene_moment(AT_VOID, NULL, d);
         member_message(d->member, &m);
     }
     wire_msg_free(&m);

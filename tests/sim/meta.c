@@ -5,7 +5,8 @@
 
 #include "tests/sim/scene.h"
 
-#define TICK_NS (SERVICE_TICK_MS * NS_PER_MS)
+#define TICK_NS  (SERVICE_TICK_MS * NS_PER_MS)
+#define AGAIN_NS (200 * NS_PER_MS)
 
 /* A call that the service made at a node. */
 struct peer_call {
@@ -232,12 +233,24 @@ static void tick(void *arg)
     world_after(m->process, process_delay_ns(m->process, TICK_NS), tick, m);
 }
 
+/* Whoever supervises a service that has ended starts it again. */
+static void give_up(void *arg)
+{
+    (void)arg;
+    if (!scene.meta.process->alive || scene.meta.ready)
+        return;
+    meta_kill();
+    meta_start();
+}
+
 static void started(void *arg, int status)
 {
     struct meta *m = arg;
     m->ready = status == CENOTE_OK;
     TRACE("the service has started: %s", cenote_status_name(status));
-    if (!m->ready)
+    if (status == CENOTE_META_FULL)
+        world_after(NULL, AGAIN_NS, give_up, NULL);
+    else if (!m->ready)
         violation("the service doesn't start: %s", cenote_status_name(status));
 }
 
@@ -280,6 +293,8 @@ void meta_add(const struct plan *plan)
 
 void meta_start(void)
 {
+    if (scene.meta.process->life > 0 && scene.plan->later_lease_ms > 0)
+        scene.meta.options.lease_ms = scene.plan->later_lease_ms;
     process_start(scene.meta.process);
     world_after(scene.meta.process, 0, begin, &scene.meta);
 }

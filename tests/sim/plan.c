@@ -15,6 +15,9 @@ static const char *const fault_names[FAULT_KINDS] = {
     "kill-meta",   "stop-meta", "kill-node", "stop-node", "kill-client", "stop-client",
     "break",       "cut",       "slow",      "disk",      "machine"};
 
+static const char *const moments[MOMENTS] = {"",       "writing", "reading", "viewing", "lookup",
+                                             "start",  "commit",  "remove",  "fence",   "void"};
+
 static uint32_t some_len(struct chance *c, const struct plan *p)
 {
     if (p->segment_bytes > 512 * 1024 && chance_in(c, 12))
@@ -86,6 +89,16 @@ static uint8_t some_target(struct chance *c, const struct plan *p, enum plan_fau
     }
 }
 
+/* Not at a time, but when something is under way. */
+static void at_moment(struct plan_fault *f, struct chance *c)
+{
+    f->moment = (uint8_t)chance_between(c, AT_TIME + 1, MOMENTS - 1);
+    f->nth = (uint8_t)chance_between(c, 1, 6);
+    f->after_us = chance_in(c, 2) ? 0 : (uint32_t)chance_below(c, 300);
+    if (f->kind != FAULT_CUT && f->kind != FAULT_MACHINE && chance_in(c, 2))
+        f->target = TARGET_THERE;
+}
+
 static void make_faults(struct plan *p, struct chance *c)
 {
     p->fault_count = (unsigned)chance_below(c, chance_in(c, 3) ? PLAN_FAULTS_MAX : 5);
@@ -99,6 +112,8 @@ static void make_faults(struct plan *p, struct chance *c)
                                  .at_ms = 50 + (uint32_t)chance_below(c, 1500),
                                  .lasts_ms = 1 + some_time(c, p),
                                  .number = (uint16_t)i};
+        if (chance_in(c, 2))
+            at_moment(f, c);
     }
 }
 
@@ -186,7 +201,11 @@ void plan_print(const struct plan *p)
     }
     for (unsigned i = 0; i < p->fault_count; i++) {
         const struct plan_fault *f = &p->faults[i];
-        printf("  f%u at %u ms: %s %u for %u ms\n", f->number, f->at_ms, fault_names[f->kind],
-               f->target, f->lasts_ms);
+        printf("  f%u ", f->number);
+        if (f->moment == AT_TIME)
+            printf("at %u ms", f->at_ms);
+        else
+            printf("at %s %u, %u us later", moments[f->moment], f->nth, f->after_us);
+        printf(": %s %u for %u ms\n", fault_names[f->kind], f->target, f->lasts_ms);
     }
 }

@@ -43,10 +43,31 @@ enum plan_fault_kind {
     FAULT_KINDS
 };
 
+/* What a fault waits for, if not for a time. */
+enum plan_moment {
+    AT_TIME,
+    AT_WRITING, /* a client is in the middle of a write, and some of it has landed */
+    AT_READING, /* ... of a read */
+    AT_VIEWING, /* a view is open */
+    AT_LOOKUP,  /* a client has sent this */
+    AT_START,
+    AT_COMMIT,
+    AT_REMOVE,
+    AT_FENCE, /* a node is told this */
+    AT_VOID,
+    MOMENTS
+};
+
+/* Whoever the moment is about. */
+#define TARGET_THERE 255u
+
 struct plan_fault {
     uint8_t kind;
     uint8_t target;
-    uint32_t at_ms;
+    uint8_t moment;    /* enum plan_moment ... */
+    uint8_t nth;       /* ... from 1 */
+    uint32_t at_ms;    /* AT_TIME */
+    uint32_t after_us; /* else */
     uint32_t lasts_ms;
     uint16_t number;
 };
@@ -66,6 +87,7 @@ struct plan {
     unsigned op_count;
     struct plan_fault faults[PLAN_FAULTS_MAX];
     unsigned fault_count;
+    uint32_t later_lease_ms; /* of the service's next lives; 0: the same */
 };
 
 void plan_draw(struct plan *p, uint64_t seed);

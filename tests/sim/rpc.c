@@ -119,6 +119,22 @@ static int take_answer(const struct waiting *w, struct rpc_answer *answer)
     return status;
 }
 
+static void tell_moment(struct process *me, const void *frame, size_t len_bytes)
+{
+    static const char *const methods[MOMENTS] = {[AT_LOOKUP] = METHOD_LOOKUP,
+                                                 [AT_START] = METHOD_PUT_START,
+                                                 [AT_COMMIT] = METHOD_PUT_COMMIT,
+                                                 [AT_REMOVE] = METHOD_REMOVE};
+    struct wire_msg m;
+    if (wire_parse(frame, len_bytes, &m) != CENOTE_OK)
+        return;
+    for (unsigned i = AT_LOOKUP; i <= AT_REMOVE; i++) {
+        if (strcmp(m.method, methods[i]) == 0)
+            scene_moment((enum plan_moment)i, me, NULL);
+    }
+    wire_msg_free(&m);
+}
+
 /* Leases begin before the question is sent. */
 int __wrap_rpc_client_call(struct rpc_client *c, const void *frame, size_t len_bytes,
                            uint32_t timeout_ms, struct rpc_answer *answer)
@@ -131,6 +147,7 @@ int __wrap_rpc_client_call(struct rpc_client *c, const void *frame, size_t len_b
     w.nap = world_alloc(sizeof *w.nap);
     c->calls = &w;
     net_send(c->end, frame, len_bytes, w.msgid);
+    tell_moment(me, frame, len_bytes);
     uint64_t deadline_ns = process_ns(me) + timeout_ms * NS_PER_MS;
     while (w.frame == NULL && !c->broken && process_ns(me) < deadline_ns)
         thread_nap(w.nap, process_delay_ns(me, deadline_ns - process_ns(me)) + 1);

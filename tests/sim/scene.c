@@ -77,13 +77,37 @@ static void speed_up(void *arg)
     world.slow = 1;
 }
 
-static struct process *process_of(unsigned target)
+static struct donor *donor_of(const struct plan_fault *f)
+{
+    return f->target == TARGET_THERE ? scene.there[f - scene.plan->faults].donor
+                                     : &scene.donors[f->target];
+}
+
+static struct app *app_of(const struct plan_fault *f)
+{
+    const struct process *there = NULL;
+    if (f->target != TARGET_THERE)
+        return &scene.apps[f->target];
+    there = scene.there[f - scene.plan->faults].client;
+    for (unsigned i = 0; i < scene.plan->clients; i++) {
+        if (scene.apps[i].process == there)
+            return &scene.apps[i];
+    }
+    return NULL;
+}
+
+static struct process *process_of(const struct plan_fault *f)
 {
     const struct plan *p = scene.plan;
-    if (target == 0)
+    const struct donor *d = f->target == TARGET_THERE ? donor_of(f) : NULL;
+    if (f->target == TARGET_THERE && app_of(f) != NULL)
+        return app_of(f)->process;
+    if (f->target == TARGET_THERE)
+        return d != NULL ? d->process : scene.meta.process;
+    if (f->target == 0)
         return scene.meta.process;
-    return target <= p->nodes ? scene.donors[target - 1].process
-                              : scene.apps[target - 1 - p->nodes].process;
+    return f->target <= p->nodes ? scene.donors[f->target - 1].process
+                                 : scene.apps[f->target - 1 - p->nodes].process;
 }
 
 static void restart_machine(unsigned host, uint64_t ns)
@@ -115,15 +139,15 @@ static void break_one(struct process *p)
 
 static void kill(const struct plan_fault *f, uint64_t ns)
 {
-    struct donor *d = &scene.donors[f->target];
-    struct app *a = &scene.apps[f->target];
+    struct donor *d = f->kind == FAULT_KILL_NODE ? donor_of(f) : NULL;
+    struct app *a = f->kind == FAULT_KILL_CLIENT ? app_of(f) : NULL;
     if (f->kind == FAULT_KILL_META && scene.meta.process->alive) {
         meta_kill();
         world_after(NULL, ns, meta_again, NULL);
-    } else if (f->kind == FAULT_KILL_NODE && d->process->alive) {
+    } else if (d != NULL && d->process->alive) {
         donor_kill(d);
         world_after(NULL, ns, donor_again, d);
-    } else if (f->kind == FAULT_KILL_CLIENT && a->process->alive) {
+    } else if (a != NULL && a->process->alive) {
         app_kill(a);
         world_after(NULL, ns, app_again, a);
     }
@@ -133,6 +157,8 @@ static void fault(void *arg)
 {
     struct plan_fault *f = arg;
     uint64_t ns = f->lasts_ms * NS_PER_MS;
+    if (scene.calm)
+        return;
     switch ((enum plan_fault_kind)f->kind) {
     case FAULT_KILL_META:
     case FAULT_KILL_NODE:
@@ -143,13 +169,15 @@ static void fault(void *arg)
         stop(scene.meta.process, ns);
         break;
     case FAULT_STOP_NODE:
-        stop(scene.donors[f->target].process, ns);
+        if (donor_of(f) != NULL)
+            stop(donor_of(f)->process, ns);
         break;
     case FAULT_STOP_CLIENT:
-        stop(scene.apps[f->target].process, ns);
+        if (app_of(f) != NULL)
+            stop(app_of(f)->process, ns);
         break;
     case FAULT_BREAK:
-        break_one(process_of(f->target));
+        break_one(process_of(f));
         break;
     case FAULT_CUT:
         TRACE("host %u is cut off", f->target);
@@ -169,6 +197,18 @@ static void fault(void *arg)
         break;
     case FAULT_KINDS:
         break;
+    }
+}
+
+void scene_moment(enum plan_moment moment, struct process *client, struct donor *donor)
+{
+    for (unsigned i = 0; i < scene.plan->fault_count; i++) {
+        const struct plan_fault *f = &scene.plan->faults[i];
+        if (f->moment != moment || ++scene.there[i].seen != f->nth)
+            continue;
+        scene.there[i].client = client;
+        scene.there[i].donor = donor;
+        world_after(NULL, f->after_us * NS_PER_US, fault, (void *)(uintptr_t)f);
     }
 }
 
@@ -197,9 +237,12 @@ static void set_up(const struct plan *plan)
         donor_start(&scene.donors[i]);
     for (unsigned i = 0; i < plan->clients; i++)
         world_after(NULL, chance_below(&world.chance, STARTS_NS), app_again, &scene.apps[i]);
-    for (unsigned i = 0; i < plan->fault_count; i++)
+    for (unsigned i = 0; i < plan->fault_count; i++) {
+        if (plan->faults[i].moment != AT_TIME)
+            continue;
         world_after(NULL, plan->faults[i].at_ms * NS_PER_MS, fault,
                     (void *)(uintptr_t)&plan->faults[i]);
+    }
 }
 
 static bool work_over(void)
@@ -243,6 +286,7 @@ static void run_until(bool (*over)(void), const char *what)
 
 static void heal_all(void)
 {
+    scene.calm = true;
     memset(world.cut, 0, sizeof world.cut);
     world.slow = 1;
     memstore_fail(scene.meta.disk, 0, CENOTE_OK);
@@ -261,6 +305,8 @@ void scene_run(const struct plan *plan, bool tracing)
     history_reset();
     rules_reset();
     scene.plan = plan;
+    scene.calm = false;
+    memset(scene.there, 0, sizeof scene.there);
     set_up(plan);
     world.checked = rules_step;
     run_until(work_over, "the clients' operations don't end");

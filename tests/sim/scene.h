@@ -194,6 +194,12 @@ void rules_end(void);
 
 struct scene {
     const struct plan *plan;
+    bool calm; /* no more faults */
+    struct {
+        unsigned seen; /* of its moment */
+        struct process *client;
+        struct donor *donor;
+    } there[PLAN_FAULTS_MAX]; /* of each fault */
     struct meta meta;
     struct donor donors[PLAN_NODES_MAX];
     struct app apps[PLAN_CLIENTS_MAX];
@@ -201,6 +207,8 @@ struct scene {
 
 extern struct scene scene;
 
+/* Something is under way that faults may wait for; either may be NULL. */
+void scene_moment(enum plan_moment moment, struct process *client, struct donor *donor);
 /* Runs a plan; world.violation tells. */
 void scene_run(const struct plan *plan, bool tracing);
 

@@ -17,7 +17,8 @@
 
 /* 2023-11-14, what all wall clocks begin with. */
 #define WALL_FIRST_MS UINT64_C(1700000000000)
-#define LOCK_NS       (5 * NS_PER_US)
+#define LOCK_MIN_NS   NS_PER_US
+#define LOCK_MAX_NS   (4 * NS_PER_MS)
 #define CONDITION_NS  NS_PER_MS
 
 uint64_t __wrap_clock_now_ns(void);
@@ -76,29 +77,38 @@ uint64_t __wrap_hash_random_u64(void)
 
 /* ---- locks and waiting ----------------------------------------------------------------------- */
 
+/* Whoever has the lock may be waiting for a connection. */
+static uint64_t wait_for_lock(uint64_t ns)
+{
+    assert(fiber_self() != NULL && "a thread waits for itself");
+    thread_sleep(ns);
+    return ns < LOCK_MAX_NS ? ns * 2 : ns;
+}
+
 int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
 {
+    uint64_t ns = LOCK_MIN_NS;
     int status;
-    while ((status = pthread_mutex_trylock(m)) == EBUSY) {
-        assert(fiber_self() != NULL && "a thread waits for itself");
-        thread_sleep(LOCK_NS);
-    }
+    while ((status = pthread_mutex_trylock(m)) == EBUSY)
+        ns = wait_for_lock(ns);
     return status;
 }
 
 int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t *l)
 {
+    uint64_t ns = LOCK_MIN_NS;
     int status;
     while ((status = pthread_rwlock_tryrdlock(l)) == EBUSY)
-        thread_sleep(LOCK_NS);
+        ns = wait_for_lock(ns);
     return status;
 }
 
 int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t *l)
 {
+    uint64_t ns = LOCK_MIN_NS;
     int status;
     while ((status = pthread_rwlock_trywrlock(l)) == EBUSY)
-        thread_sleep(LOCK_NS);
+        ns = wait_for_lock(ns);
     return status;
 }
 
