@@ -10,10 +10,10 @@
 #include "tests/sim/heap.h"
 #include "tests/sim/scene.h"
 
-#define OPEN_AGAIN_NS  (100 * NS_PER_MS)
-#define CACHE_BYTES    65536u
-#define VALUE_MAX      (4u * 65536u)
-#define LOOKS          4u /* at an open view */
+#define OPEN_AGAIN_NS (100 * NS_PER_MS)
+#define CACHE_BYTES   65536u
+#define VALUE_MAX     (4u * 65536u)
+#define LOOKS         4u /* at an open view */
 
 /* Bytes that a get has filled must stay as they are; beyond them is what was there before. */
 struct buffer {

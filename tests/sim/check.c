@@ -357,8 +357,8 @@ static bool incarnation_lives(uint64_t id)
     return false;
 }
 
-void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_bytes,
-                   uint64_t put_id, const struct process *writer)
+void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_bytes, uint64_t put_id,
+                   const struct process *writer)
 {
     struct gva gva = {m->gva.v + offset};
     bool own = false;

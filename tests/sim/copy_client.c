@@ -17,12 +17,12 @@
 #include "transport/base/testswitch.h"
 #include "transport/copy.h"
 
-#define PIECES_MAX    4u
-#define SLOT_WAIT_MS  1000u
-#define PREEMPTED_ONE 40u
-#define PREEMPTED_NS  (400 * NS_PER_MS)
-#define IDLE_NS       (20 * NS_PER_MS)
-#define CUT_LOOK_NS   (20 * NS_PER_MS)
+#define PIECES_MAX     4u
+#define SLOT_WAIT_MS   1000u
+#define PREEMPTED_ONE  40u
+#define PREEMPTED_NS   (400 * NS_PER_MS)
+#define IDLE_NS        (20 * NS_PER_MS)
+#define CUT_LOOK_NS    (20 * NS_PER_MS)
 #define CONNECT_NAP_NS (500 * NS_PER_MS)
 
 /* What the fabric holds; it ends with its process. */

@@ -9,7 +9,7 @@
 #include "tests/sim/scene.h"
 #include "transport/base/testswitch.h"
 
-#define LEARNS_NS    (3 * NS_PER_MS)
+#define LEARNS_NS     (3 * NS_PER_MS)
 #define FENCE_LOOK_NS (4 * NS_PER_MS)
 
 struct fence_sim {
@@ -343,8 +343,7 @@ int exporter_start(struct donor *d, enum way way, const struct xcopy_gate *gate,
                    struct xcopy_exporter **out)
 {
     struct exporter *e = world_alloc(sizeof *e);
-    *e = (struct exporter){
-        .base.ops = &exporter_ops[way], .donor = d, .way = way, .gate = *gate};
+    *e = (struct exporter){.base.ops = &exporter_ops[way], .donor = d, .way = way, .gate = *gate};
     if (way == BY_SHM && keep)
         keep_slots(e);
     *out = &e->base;

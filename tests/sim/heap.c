@@ -63,8 +63,7 @@ static void *hand_out(void *raw, uint8_t *at, size_t size_bytes)
 {
     struct block *b = (struct block *)(void *)(at - sizeof *b);
     struct process *p = world.self;
-    *b = (struct block){
-        .who = p, .raw = raw, .size_bytes = size_bytes, .magic = HEADER_MAGIC};
+    *b = (struct block){.who = p, .raw = raw, .size_bytes = size_bytes, .magic = HEADER_MAGIC};
     if (p != NULL) {
         b->next = p->blocks;
         if (p->blocks != NULL)

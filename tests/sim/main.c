@@ -40,15 +40,32 @@ static bool number(const char *text, uint64_t *out)
     return *text != '\0' && *end == '\0';
 }
 
-enum choice { SEED = 1, FIRST, SEEDS, SECONDS, JOBS, SKIP, SCHEDULE, MINIMISE, TRACING, LOGGING, LIST };
+enum choice {
+    SEED = 1,
+    FIRST,
+    SEEDS,
+    SECONDS,
+    JOBS,
+    SKIP,
+    SCHEDULE,
+    MINIMISE,
+    TRACING,
+    LOGGING,
+    LIST
+};
 
-static const struct option options[] = {
-    {"seed", required_argument, NULL, SEED},         {"first", required_argument, NULL, FIRST},
-    {"seeds", required_argument, NULL, SEEDS},       {"seconds", required_argument, NULL, SECONDS},
-    {"jobs", required_argument, NULL, JOBS},         {"skip", required_argument, NULL, SKIP},
-    {"schedule", required_argument, NULL, SCHEDULE}, {"minimise", no_argument, NULL, MINIMISE},
-    {"trace", no_argument, NULL, TRACING},           {"log", no_argument, NULL, LOGGING},
-    {"list", no_argument, NULL, LIST},               {0}};
+static const struct option options[] = {{"seed", required_argument, NULL, SEED},
+                                        {"first", required_argument, NULL, FIRST},
+                                        {"seeds", required_argument, NULL, SEEDS},
+                                        {"seconds", required_argument, NULL, SECONDS},
+                                        {"jobs", required_argument, NULL, JOBS},
+                                        {"skip", required_argument, NULL, SKIP},
+                                        {"schedule", required_argument, NULL, SCHEDULE},
+                                        {"minimise", no_argument, NULL, MINIMISE},
+                                        {"trace", no_argument, NULL, TRACING},
+                                        {"log", no_argument, NULL, LOGGING},
+                                        {"list", no_argument, NULL, LIST},
+                                        {0}};
 
 static bool take_flag(int option, struct asked *a)
 {
@@ -125,8 +142,6 @@ int main(int argc, char **argv)
         return schedules_run(a.schedule, a.seeds, a.one ? a.seed : 0, a.trace);
     if (a.one)
         return a.minimise ? crew_minimise(a.seed) : run_one(&a);
-    return crew_run(&(struct crew_work){.first = a.first,
-                                        .seeds = a.seeds,
-                                        .seconds = a.seconds,
-                                        .jobs = (unsigned)a.jobs});
+    return crew_run(&(struct crew_work){
+        .first = a.first, .seeds = a.seeds, .seconds = a.seconds, .jobs = (unsigned)a.jobs});
 }

@@ -257,9 +257,11 @@ static void started(void *arg, int status)
 static void begin(void *arg)
 {
     struct meta *m = arg;
-    struct service_env env = {
-        .store = &disk.store, .now_ms = now_ms, .wall_ms = wall_ms, .random = random_bytes,
-        .arg = m};
+    struct service_env env = {.store = &disk.store,
+                              .now_ms = now_ms,
+                              .wall_ms = wall_ms,
+                              .random = random_bytes,
+                              .arg = m};
     int status = service_new(&m->options, &env, started, m, &m->service);
     if (status != CENOTE_OK)
         violation("the service doesn't begin: %s", cenote_status_name(status));

@@ -34,10 +34,10 @@ struct net_end {
     const struct net_handler *handler;
     void *arg;
     bool open;
-    bool severed;                      /* nothing sent from here arrives any more */
+    bool severed;                     /* nothing sent from here arrives any more */
     struct net_message *first, *last; /* on their way to here */
-    uint64_t last_ns;                  /* when the last of them comes, or came */
-    struct net_end *next;              /* of all ends */
+    uint64_t last_ns;                 /* when the last of them comes, or came */
+    struct net_end *next;             /* of all ends */
 };
 
 /* Makes a connection at once; the caller has waited for it, and sets arg of both before it lets

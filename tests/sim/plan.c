@@ -12,11 +12,11 @@
 
 static const char *const op_names[OP_KINDS] = {"put", "replace", "remove", "get", "exists", "view"};
 static const char *const fault_names[FAULT_KINDS] = {
-    "kill-meta",   "stop-meta", "kill-node", "stop-node", "kill-client", "stop-client",
-    "break",       "cut",       "slow",      "disk",      "machine"};
+    "kill-meta", "stop-meta", "kill-node", "stop-node", "kill-client", "stop-client",
+    "break",     "cut",       "slow",      "disk",      "machine"};
 
-static const char *const moments[MOMENTS] = {"",       "writing", "reading", "viewing", "lookup",
-                                             "start",  "commit",  "remove",  "fence",   "void"};
+static const char *const moments[MOMENTS] = {"",      "writing", "reading", "viewing", "lookup",
+                                             "start", "commit",  "remove",  "fence",   "void"};
 
 static uint32_t some_len(struct chance *c, const struct plan *p)
 {
@@ -29,10 +29,9 @@ static uint32_t some_len(struct chance *c, const struct plan *p)
 
 static enum plan_kind some_kind(struct chance *c)
 {
-    static const enum plan_kind kinds[] = {OP_PUT,    OP_PUT,    OP_REPLACE, OP_REPLACE,
-                                           OP_REPLACE, OP_REMOVE, OP_REMOVE,  OP_GET,
-                                           OP_GET,     OP_GET,    OP_GET,     OP_GET,
-                                           OP_EXISTS,  OP_VIEW,   OP_VIEW,    OP_GET};
+    static const enum plan_kind kinds[] = {
+        OP_PUT, OP_PUT, OP_REPLACE, OP_REPLACE, OP_REPLACE, OP_REMOVE, OP_REMOVE, OP_GET,
+        OP_GET, OP_GET, OP_GET,     OP_GET,     OP_EXISTS,  OP_VIEW,   OP_VIEW,   OP_GET};
     return kinds[chance_below(c, sizeof kinds / sizeof kinds[0])];
 }
 

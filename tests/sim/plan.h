@@ -35,11 +35,11 @@ enum plan_fault_kind {
     FAULT_STOP_NODE,
     FAULT_KILL_CLIENT,
     FAULT_STOP_CLIENT,
-    FAULT_BREAK,    /* a connection of a process */
-    FAULT_CUT,      /* a host from all others */
-    FAULT_SLOW,     /* the network */
-    FAULT_DISK,     /* the store refuses some changes */
-    FAULT_MACHINE,  /* a host restarts: nodes and clients on it, named memory too */
+    FAULT_BREAK,   /* a connection of a process */
+    FAULT_CUT,     /* a host from all others */
+    FAULT_SLOW,    /* the network */
+    FAULT_DISK,    /* the store refuses some changes */
+    FAULT_MACHINE, /* a host restarts: nodes and clients on it, named memory too */
     FAULT_KINDS
 };
 
@@ -79,9 +79,9 @@ struct plan {
     uint32_t lease_ms, put_timeout_ms, session_grace_ms, heartbeat_ms, suspect_ms, dead_ms;
     uint32_t client_timeout_ms;
     uint64_t stripe_bytes;
-    bool named;        /* nodes' memory */
+    bool named; /* nodes' memory */
     bool directories;
-    unsigned ways;     /* of nodes, bits of enum way */
+    unsigned ways; /* of nodes, bits of enum way */
     uint8_t node_host[PLAN_NODES_MAX], client_host[PLAN_CLIENTS_MAX];
     struct plan_op ops[PLAN_OPS_MAX];
     unsigned op_count;

@@ -13,11 +13,11 @@
 #include "tests/support/memstore.h"
 #include "transport/shm/slots.h"
 
-#define EXPORTERS     3u
-#define WORLD_LINKS   64u
-#define HISTORY_MAX   4096u
-#define EXTENTS_SEEN  8192u
-#define TEXT_BYTES    64u
+#define EXPORTERS    3u
+#define WORLD_LINKS  64u
+#define HISTORY_MAX  4096u
+#define EXTENTS_SEEN 8192u
+#define TEXT_BYTES   64u
 
 /* ---- the metadata service (meta.c) ---- */
 
@@ -71,9 +71,9 @@ struct channel {
     bool node_closed;    /* the node's end is gone: nothing lands, or is answered */
     bool broken;         /* as the client's end knows */
     bool client_closed;
-    bool proven;           /* the node knows that the client's process is dead */
-    uint64_t body_put;     /* tcp: of the write that is being received */
-    uint64_t last_ns;      /* pieces stay in order */
+    bool proven;                           /* the node knows that the client's process is dead */
+    uint64_t body_put;                     /* tcp: of the write that is being received */
+    uint64_t last_ns;                      /* pieces stay in order */
     struct flight *flights, *flights_last; /* in progress, in order */
     struct nap *waiters[PROCESS_FIBERS_MAX];
     uint64_t moved;
@@ -183,8 +183,8 @@ void rules_step(void);
 void rules_answered(struct process *client, const uint8_t *request, size_t request_bytes,
                     uint64_t asked_ms, const uint8_t *answer, size_t answer_bytes);
 /* Bytes of a put are about to land. */
-void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_bytes,
-                   uint64_t put_id, const struct process *writer);
+void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_bytes, uint64_t put_id,
+                   const struct process *writer);
 /* A view is open, or not any more. */
 void rules_view(struct process *client, uint64_t put_id, int count);
 void rules_client_died(const struct process *client);

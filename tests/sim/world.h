@@ -24,9 +24,9 @@ struct process {
     char name[16];
     unsigned number, host;
     bool alive, stopped;
-    uint64_t life;      /* counts its starts */
-    uint64_t skew_ns;   /* its clock at the beginning of the world ... */
-    int32_t rate_ppm;   /* ... and how much faster it goes */
+    uint64_t life;    /* counts its starts */
+    uint64_t skew_ns; /* its clock at the beginning of the world ... */
+    int32_t rate_ppm; /* ... and how much faster it goes */
     struct chance chance;
     struct event *kept, *kept_last; /* while it is stopped */
     struct fiber *fibers[PROCESS_FIBERS_MAX];
@@ -63,7 +63,7 @@ struct world {
     uint64_t tolls; /* of what happened, in order: equal for equal runs */
 
     bool tracing;
-    char violation[512]; /* empty: none */
+    char violation[512];   /* empty: none */
     void (*checked)(void); /* after each step */
 };
 
