@@ -66,9 +66,9 @@ static void check_buffer(const struct buffer *b)
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
-static size_t key_text(unsigned key, char out[16])
+size_t app_key(unsigned key, char out[APP_KEY_BYTES])
 {
-    return (size_t)snprintf(out, 16, "key-%u", key);
+    return (size_t)snprintf(out, APP_KEY_BYTES, "key-%u", key);
 }
 
 static void begin(struct app_thread *t, const struct plan_op *o, enum linear_kind kind)
@@ -85,8 +85,8 @@ static void end(struct app_thread *t, int status, uint64_t value)
 
 static void do_put(struct app_thread *t, const struct plan_op *o)
 {
-    char key[16];
-    size_t key_len = key_text(o->key, key);
+    char key[APP_KEY_BYTES];
+    size_t key_len = app_key(o->key, key);
     bool replace = o->kind == OP_REPLACE;
     uint8_t *bytes = world_alloc(o->len_bytes);
     begin(t, o, replace ? LINEAR_REPLACE : LINEAR_PUT);
@@ -98,8 +98,8 @@ static void do_put(struct app_thread *t, const struct plan_op *o)
 
 static void do_remove(struct app_thread *t, const struct plan_op *o)
 {
-    char text[16];
-    struct cenote_key key = {text, key_text(o->key, text)};
+    char text[APP_KEY_BYTES];
+    struct cenote_key key = {text, app_key(o->key, text)};
     int status = CENOTE_OK;
     begin(t, o, LINEAR_REMOVE);
     cenote_remove(t->app->client, &key, 1, &status);
@@ -109,8 +109,8 @@ static void do_remove(struct app_thread *t, const struct plan_op *o)
 static void do_get(struct app_thread *t, const struct plan_op *o)
 {
     struct buffer *b = &buffers[t->app->number][t->number];
-    char key[16];
-    size_t key_len = key_text(o->key, key);
+    char key[APP_KEY_BYTES];
+    size_t key_len = app_key(o->key, key);
     uint64_t len_bytes = 0, value = 0;
     check_buffer(b);
     b->filled = false;
@@ -127,8 +127,8 @@ static void do_get(struct app_thread *t, const struct plan_op *o)
 
 static void do_exists(struct app_thread *t, const struct plan_op *o)
 {
-    char text[16];
-    struct cenote_key key = {text, key_text(o->key, text)};
+    char text[APP_KEY_BYTES];
+    struct cenote_key key = {text, app_key(o->key, text)};
     bool there = false;
     size_t leading;
     begin(t, o, LINEAR_EXISTS);
@@ -152,8 +152,8 @@ static void look(struct app_thread *t, const struct plan_op *o, struct cenote_vi
 static void do_view(struct app_thread *t, const struct plan_op *o)
 {
     struct cenote_view view = {0};
-    char key[16];
-    size_t key_len = key_text(o->key, key);
+    char key[APP_KEY_BYTES];
+    size_t key_len = app_key(o->key, key);
     uint64_t value = 0;
     begin(t, o, LINEAR_GET);
     int status = cenote_view_get(t->app->client, key, key_len, &view);

@@ -29,6 +29,7 @@ struct seen_put {
     uint64_t put_id;
     uint64_t own_id; /* of the put whose extents it has */
     struct hash128 key_hash;
+    unsigned key; /* its number in the plan */
     uint8_t state;
     bool gone;
     uint64_t look; /* at which it was seen last */
@@ -38,6 +39,7 @@ struct seen_extent {
     struct gva gva;
     uint64_t len_bytes;
     uint64_t put_id;
+    uint32_t stripe;
     bool there; /* in the table now */
     bool reused;
     uint64_t look;
@@ -48,6 +50,7 @@ struct seen_incarnation {
     struct gva gva;
     uint64_t len_bytes;
     bool ended;
+    bool dead; /* its memory is gone, or nobody is led there any more */
     uint64_t look;
 };
 
@@ -125,7 +128,7 @@ static bool overlap(const struct seen_extent *e, struct gva gva, uint64_t len_by
     return e->gva.v < gva.v + len_bytes && gva.v < e->gva.v + e->len_bytes;
 }
 
-static void see_extent(uint64_t put_id, struct gva gva, uint64_t len_bytes)
+static void see_extent(uint64_t put_id, uint32_t stripe, struct gva gva, uint64_t len_bytes)
 {
     struct seen_extent *mine = NULL;
     for (unsigned i = 0; i < rules.extent_count; i++) {
@@ -143,7 +146,8 @@ static void see_extent(uint64_t put_id, struct gva gva, uint64_t len_bytes)
     }
     if (mine == NULL && rules.extent_count < EXTENTS_MAX) {
         mine = &rules.extents[rules.extent_count++];
-        *mine = (struct seen_extent){.gva = gva, .len_bytes = len_bytes, .put_id = put_id};
+        *mine = (struct seen_extent){
+            .gva = gva, .len_bytes = len_bytes, .put_id = put_id, .stripe = stripe};
     }
     if (mine == NULL)
         return;
@@ -152,6 +156,21 @@ static void see_extent(uint64_t put_id, struct gva gva, uint64_t len_bytes)
 }
 
 /* ---- puts ------------------------------------------------------------------------------------ */
+
+/* Of which of the plan's keys this is the hash. */
+static unsigned key_of(const struct object *o)
+{
+    const struct space *space = spaces_by_id(&scene.meta.service->core, o->name_space);
+    unsigned key = 0;
+    for (; key < scene.plan->keys; key++) {
+        char text[APP_KEY_BYTES];
+        size_t len = app_key(key, text);
+        struct hash128 hash = space_hash(space, text, len);
+        if (memcmp(&hash, &o->key_hash, sizeof hash) == 0)
+            break;
+    }
+    return key;
+}
 
 static struct seen_put *first_seen(const struct object *o)
 {
@@ -169,6 +188,7 @@ static struct seen_put *first_seen(const struct object *o)
                            .put_id = o->put_id,
                            .own_id = dropped ? before->put_id : o->put_id,
                            .key_hash = o->key_hash,
+                           .key = key_of(o),
                            .state = (uint8_t)o->state};
     rules.buckets[o->put_id % PUT_BUCKETS] = p;
     return p;
@@ -198,7 +218,7 @@ static void see_put(struct object *o)
     for (uint32_t i = 0; i < object_extents(o); i++) {
         const struct piece *piece = object_piece(o, i);
         if (piece_there(piece))
-            see_extent(o->put_id, piece->gva, extent_size(piece->payload_len));
+            see_extent(o->put_id, i / o->replicas, piece->gva, extent_size(piece->payload_len));
     }
 }
 
@@ -218,6 +238,52 @@ static void see_puts(const struct core *c)
         rules.extents[i].there = rules.extents[i].look == rules.look;
 }
 
+/* ---- losses ---------------------------------------------------------------------------------- */
+
+static bool memory_lives(struct gva gva)
+{
+    for (unsigned i = 0; i < rules.incarnation_count; i++) {
+        const struct seen_incarnation *s = &rules.incarnations[i];
+        if (gva_covers(s->gva, s->len_bytes, gva, 1))
+            return !s->dead;
+    }
+    return false;
+}
+
+/* Is there a stripe of which no replica is left? Of a put that is pending nobody knows yet which
+ * replicas it will keep. */
+static bool is_lost(const struct seen_put *p)
+{
+    uint64_t stripes = 0, living = 0, dead = 0;
+    for (unsigned i = 0; i < rules.extent_count; i++) {
+        const struct seen_extent *e = &rules.extents[i];
+        if (!e->there || e->put_id != p->put_id)
+            continue;
+        uint64_t bit = UINT64_C(1) << e->stripe % 64;
+        stripes |= bit;
+        *(memory_lives(e->gva) ? &living : &dead) |= bit;
+    }
+    return p->state == OBJECT_PENDING ? dead != 0 : living != stripes;
+}
+
+void rules_memory_died(uint64_t incarnation)
+{
+    bool keys[PLAN_KEYS_MAX + 1] = {false};
+    for (unsigned i = 0; i < rules.incarnation_count; i++) {
+        if (rules.incarnations[i].id == incarnation)
+            rules.incarnations[i].dead = true;
+    }
+    for (unsigned i = 0; i < rules.put_count; i++) {
+        const struct seen_put *p = &rules.puts[i];
+        if (!p->gone && p->state <= OBJECT_COMMITTED && is_lost(p))
+            keys[p->key] = true;
+    }
+    for (unsigned key = 0; key < scene.plan->keys; key++) {
+        if (keys[key])
+            history_loss(key, world.now_ns);
+    }
+}
+
 /* ---- incarnations ---------------------------------------------------------------------------- */
 
 static void see_incarnation(const struct incarnation *x)
@@ -235,7 +301,7 @@ static void see_incarnation(const struct incarnation *x)
         violation("incarnation %llu comes back", (unsigned long long)x->id);
     if (mine == NULL && rules.incarnation_count < INCARNATIONS_MAX) {
         mine = &rules.incarnations[rules.incarnation_count++];
-        *mine = (struct seen_incarnation){x->id, x->gva, x->len_bytes, false, 0};
+        *mine = (struct seen_incarnation){.id = x->id, .gva = x->gva, .len_bytes = x->len_bytes};
     }
     if (mine != NULL)
         mine->look = rules.look;
@@ -250,7 +316,7 @@ static void see_incarnations(const struct core *c)
         if (s->look == rules.look || s->ended)
             continue;
         s->ended = true;
-        history_loss(world.now_ns, world.now_ns);
+        rules_memory_died(s->id);
     }
 }
 

@@ -302,7 +302,7 @@ void donor_kill(struct donor *d)
     net_died(d->process);
     copies_died(d->process);
     if (!d->kept && d->memory != NULL && d->memory->gva.v != 0)
-        history_loss(world.now_ns, world.now_ns);
+        rules_memory_died(d->memory->incarnation);
     d->node = NULL;
     d->member = NULL;
 }

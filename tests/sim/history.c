@@ -10,7 +10,10 @@
 
 static struct record records[HISTORY_MAX];
 static unsigned count;
-static struct linear_loss losses[LOSSES_MAX];
+static struct {
+    unsigned key;
+    struct linear_loss loss;
+} losses[LOSSES_MAX];
 static unsigned loss_count;
 
 static const char *const kinds[LINEAR_KINDS] = {"put", "replace", "remove", "get", "exists"};
@@ -58,8 +61,12 @@ static enum linear_outcome outcome_of(const struct record *r, int status)
 void history_end(int at, int status, uint64_t value)
 {
     struct record *r = &records[at];
+    bool reads = r->op.kind == LINEAR_GET;
+    if (scene.calm && reads && status != CENOTE_OK && status != CENOTE_NOT_FOUND &&
+        status != CENOTE_NOT_SUPPORTED)
+        violation("a get of key %u, when all is well: %s", r->key, cenote_status_name(status));
     r->op.returned_ns = world.now_ns;
-    if (r->op.kind == LINEAR_GET)
+    if (reads)
         r->op.value = value;
     r->op.outcome = status == CENOTE_UNKNOWN ? LINEAR_UNKNOWN : outcome_of(r, status);
     r->judged = r->op.outcome != LINEAR_OUTCOMES;
@@ -76,11 +83,13 @@ void history_lost(int at)
     r->judged = r->op.kind <= LINEAR_REMOVE;
 }
 
-void history_loss(uint64_t from_ns, uint64_t until_ns)
+void history_loss(unsigned key, uint64_t from_ns)
 {
-    TRACE("what a node had is lost");
-    if (loss_count < LOSSES_MAX)
-        losses[loss_count++] = (struct linear_loss){from_ns, until_ns};
+    TRACE("what key %u had is lost", key);
+    if (loss_count == LOSSES_MAX)
+        return;
+    losses[loss_count].key = key;
+    losses[loss_count++].loss = (struct linear_loss){from_ns, from_ns};
 }
 
 static void explain(const struct linear_op *ops, const struct linear_result *r, unsigned key)
@@ -99,8 +108,13 @@ static void explain(const struct linear_op *ops, const struct linear_result *r, 
 static void judge(unsigned key)
 {
     static struct linear_op ops[HISTORY_MAX];
-    struct linear_history h = {.ops = ops, .losses = losses, .loss_count = loss_count};
+    struct linear_loss lost[LOSSES_MAX];
+    struct linear_history h = {.ops = ops, .losses = lost};
     struct linear_result r;
+    for (unsigned i = 0; i < loss_count; i++) {
+        if (losses[i].key == key)
+            lost[h.loss_count++] = losses[i].loss;
+    }
     for (unsigned i = 0; i < count; i++) {
         if (records[i].key == key && records[i].judged)
             ops[h.count++] = records[i].op;

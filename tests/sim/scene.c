@@ -8,7 +8,7 @@
 #define STARTS_NS   (300 * NS_PER_MS)
 #define LOOK_NS     (50 * NS_PER_MS)
 #define WORK_MAX_NS (240000 * NS_PER_MS)
-#define SETTLES_NS  (500 * NS_PER_MS)
+#define SETTLES_NS  (1000 * NS_PER_MS)
 #define DISK_MAX    4u
 
 struct scene scene;
@@ -311,7 +311,7 @@ void scene_run(const struct plan *plan, bool tracing)
     world.checked = rules_step;
     run_until(work_over, "the clients' operations don't end");
     heal_all();
-    world_run(world.now_ns + SETTLES_NS);
+    world_run(world.now_ns + SETTLES_NS + 2 * plan->dead_ms * NS_PER_MS);
     app_again(&scene.apps[JUDGE]);
     run_until(judged, "a last look at the keys doesn't end");
     for (unsigned i = 0; i < plan->clients && !violated(); i++)

@@ -146,6 +146,8 @@ struct app {
     struct app_thread threads[PLAN_THREADS_MAX];
 };
 
+#define APP_KEY_BYTES 16u
+size_t app_key(unsigned key, char out[APP_KEY_BYTES]);
 void app_add(const struct plan *plan, unsigned number);
 void app_start(struct app *a);
 void app_kill(struct app *a);
@@ -171,8 +173,8 @@ const struct record *history_at(unsigned at);
 void history_end(int at, int status, uint64_t value);
 /* The client died in the middle of it. */
 void history_lost(int at);
-/* From now on what was written may be missed: a node's memory is gone. */
-void history_loss(uint64_t from_ns, uint64_t until_ns);
+/* From now on what has been written to the key so far may be missed: memory is gone. */
+void history_loss(unsigned key, uint64_t from_ns);
 void history_judge(unsigned keys);
 unsigned history_count(void);
 
@@ -185,6 +187,8 @@ void rules_answered(struct process *client, const uint8_t *request, size_t reque
 /* Bytes of a put are about to land. */
 void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_bytes, uint64_t put_id,
                    const struct process *writer);
+/* What lay in an incarnation is gone. */
+void rules_memory_died(uint64_t incarnation);
 /* A view is open, or not any more. */
 void rules_view(struct process *client, uint64_t put_id, int count);
 void rules_client_died(const struct process *client);
