@@ -444,6 +444,33 @@ void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_byt
                   (unsigned long long)put_id);
 }
 
+static struct memory_sim *memory_of(struct gva gva)
+{
+    for (unsigned i = 0; i < scene.plan->nodes; i++) {
+        struct memory_sim *m = scene.donors[i].memory;
+        if (m != NULL && m->gva.v != 0 && gva_covers(m->gva, m->len_bytes, gva, 1))
+            return m;
+    }
+    return NULL;
+}
+
+bool rules_flip(uint32_t which)
+{
+    for (unsigned i = 0; i < rules.extent_count; i++) {
+        const struct seen_extent *e = &rules.extents[(which + i) % rules.extent_count];
+        struct memory_sim *m = e->there ? memory_of(e->gva) : NULL;
+        const struct seen_put *p = find_put(e->put_id);
+        if (m == NULL || p == NULL || p->state != OBJECT_COMMITTED)
+            continue;
+        uint64_t at = e->gva.v - m->gva.v + which * UINT64_C(2654435761) % e->len_bytes;
+        m->base[at] ^= (uint8_t)(1u << which % 8);
+        TRACE("a bit of put %llu flips, byte %llu of %llu", (unsigned long long)e->put_id,
+              (unsigned long long)(at - (e->gva.v - m->gva.v)), (unsigned long long)e->len_bytes);
+        return true;
+    }
+    return false;
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 bool rules_settled(void)

@@ -220,6 +220,7 @@ static void begin_life(struct donor *d)
                                    .arg = d};
     if (!d->kept)
         make_memory(d);
+    d->process->fails_in = 0; /* a process that can't begin ends, and is started again */
     env.arg = d;
     hash_random(&options.grant_key, sizeof options.grant_key);
     name_endpoints(d, &who);

@@ -34,7 +34,6 @@ struct mapping {
     size_t len_bytes;
 };
 
-static uint64_t fails_at, asked;
 static struct {
     void *raw;
     size_t size_bytes;
@@ -56,7 +55,7 @@ int __wrap_munmap(void *at, size_t len_bytes);
 
 static bool fails(void)
 {
-    return world.self != NULL && fails_at != 0 && ++asked == fails_at;
+    return world.self != NULL && world.self->fails_in != 0 && --world.self->fails_in == 0;
 }
 
 static void *hand_out(void *raw, uint8_t *at, size_t size_bytes)
@@ -232,10 +231,4 @@ uint64_t heap_count(const struct process *p)
     for (const struct mapping *m = p->mappings; m != NULL; m = m->next)
         count++;
     return count;
-}
-
-void heap_fail(uint64_t which)
-{
-    fails_at = which;
-    asked = 0;
 }

@@ -9,7 +9,4 @@
 void heap_end(struct process *p);
 /* Blocks and mappings that it has. */
 uint64_t heap_count(const struct process *p);
-/* Sets which of the process' requests for memory fails, from 1; 0: none. */
-void heap_fail(uint64_t which);
-
 #endif

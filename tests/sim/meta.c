@@ -248,7 +248,7 @@ static void started(void *arg, int status)
     struct meta *m = arg;
     m->ready = status == CENOTE_OK;
     TRACE("the service has started: %s", cenote_status_name(status));
-    if (status == CENOTE_META_FULL)
+    if (status == CENOTE_META_FULL || status == CENOTE_NO_MEMORY)
         world_after(NULL, AGAIN_NS, give_up, NULL);
     else if (!m->ready)
         violation("the service doesn't start: %s", cenote_status_name(status));
@@ -264,7 +264,7 @@ static void begin(void *arg)
                               .arg = m};
     int status = service_new(&m->options, &env, started, m, &m->service);
     if (status != CENOTE_OK)
-        violation("the service doesn't begin: %s", cenote_status_name(status));
+        world_after(NULL, AGAIN_NS, give_up, NULL);
     else
         world_after(m->process, TICK_NS, tick, m);
 }

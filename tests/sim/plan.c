@@ -12,8 +12,8 @@
 
 static const char *const op_names[OP_KINDS] = {"put", "replace", "remove", "get", "exists", "view"};
 static const char *const fault_names[FAULT_KINDS] = {
-    "kill-meta", "stop-meta", "kill-node", "stop-node", "kill-client", "stop-client",
-    "break",     "cut",       "slow",      "disk",      "machine"};
+    "kill-meta", "stop-meta", "kill-node", "stop-node", "kill-client", "stop-client", "break",
+    "cut",       "slow",      "disk",      "memory",    "flip",        "machine"};
 
 static const char *const moments[MOMENTS] = {"",      "writing", "reading", "viewing", "lookup",
                                              "start", "commit",  "remove",  "fence",   "void"};
@@ -79,6 +79,7 @@ static uint8_t some_target(struct chance *c, const struct plan *p, enum plan_fau
     case FAULT_STOP_CLIENT:
         return (uint8_t)chance_below(c, p->clients);
     case FAULT_BREAK:
+    case FAULT_MEMORY:
         return (uint8_t)chance_below(c, 1 + p->nodes + p->clients);
     case FAULT_CUT:
     case FAULT_MACHINE:
@@ -104,7 +105,7 @@ static void make_faults(struct plan *p, struct chance *c)
     for (unsigned i = 0; i < p->fault_count; i++) {
         struct plan_fault *f = &p->faults[i];
         enum plan_fault_kind kind = (enum plan_fault_kind)chance_below(c, FAULT_KINDS);
-        if (kind == FAULT_MACHINE && !chance_in(c, 3))
+        if ((kind == FAULT_MACHINE || kind == FAULT_FLIP) && !chance_in(c, 3))
             kind = FAULT_BREAK;
         *f = (struct plan_fault){.kind = (uint8_t)kind,
                                  .target = some_target(c, p, kind),

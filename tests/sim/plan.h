@@ -39,6 +39,8 @@ enum plan_fault_kind {
     FAULT_CUT,     /* a host from all others */
     FAULT_SLOW,    /* the network */
     FAULT_DISK,    /* the store refuses some changes */
+    FAULT_MEMORY,  /* a request of a process for it fails */
+    FAULT_FLIP,    /* a bit of a value, where it lies */
     FAULT_MACHINE, /* a host restarts: nodes and clients on it, named memory too */
     FAULT_KINDS
 };

@@ -10,6 +10,7 @@
 #define WORK_MAX_NS (240000 * NS_PER_MS)
 #define SETTLES_NS  (1000 * NS_PER_MS)
 #define DISK_MAX    4u
+#define MEMORY_MAX  96u
 
 struct scene scene;
 
@@ -192,6 +193,13 @@ static void fault(void *arg)
         TRACE("the disk refuses %u changes", 1 + f->lasts_ms % DISK_MAX);
         memstore_fail(scene.meta.disk, 1 + f->lasts_ms % DISK_MAX, CENOTE_META_FULL);
         break;
+    case FAULT_MEMORY:
+        TRACE("%s will lack memory", process_of(f)->name);
+        process_of(f)->fails_in = 1 + f->lasts_ms % MEMORY_MAX;
+        break;
+    case FAULT_FLIP:
+        scene.flipped = rules_flip(f->lasts_ms) || scene.flipped;
+        break;
     case FAULT_MACHINE:
         restart_machine(f->target, ns);
         break;
@@ -290,8 +298,10 @@ static void heal_all(void)
     memset(world.cut, 0, sizeof world.cut);
     world.slow = 1;
     memstore_fail(scene.meta.disk, 0, CENOTE_OK);
-    for (unsigned i = 0; i < world.process_count; i++)
+    for (unsigned i = 0; i < world.process_count; i++) {
+        world.processes[i].fails_in = 0;
         resume(&world.processes[i]);
+    }
     meta_again(NULL);
     for (unsigned i = 0; i < scene.plan->nodes; i++)
         donor_again(&scene.donors[i]);
@@ -305,7 +315,7 @@ void scene_run(const struct plan *plan, bool tracing)
     history_reset();
     rules_reset();
     scene.plan = plan;
-    scene.calm = false;
+    scene.calm = scene.flipped = false;
     memset(scene.there, 0, sizeof scene.there);
     set_up(plan);
     world.checked = rules_step;

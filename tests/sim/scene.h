@@ -189,6 +189,8 @@ void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_byt
                    const struct process *writer);
 /* What lay in an incarnation is gone. */
 void rules_memory_died(uint64_t incarnation);
+/* Flips a bit of some extent that is in use. False: there is none. */
+bool rules_flip(uint32_t which);
 /* A view is open, or not any more. */
 void rules_view(struct process *client, uint64_t put_id, int count);
 void rules_client_died(const struct process *client);
@@ -198,7 +200,8 @@ void rules_end(void);
 
 struct scene {
     const struct plan *plan;
-    bool calm; /* no more faults */
+    bool calm;    /* no more faults */
+    bool flipped; /* a value isn't what it was */
     struct {
         unsigned seen; /* of its moment */
         struct process *client;

@@ -253,6 +253,17 @@ static void draw_woken(struct plan *p, uint64_t seed)
     fault_in(p, &c, FAULT_SLOW, 0, 1500, 1000);
 }
 
+static void draw_flips(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 2, 2, ANY);
+    churn(p, &c, 0, 24, 60);
+    read_much(p, &c, 1, 36, 40);
+    for (unsigned i = 0; i < p->op_count; i++)
+        p->ops[i].replicas = (uint8_t)(1 + chance_below(&c, 2));
+    for (unsigned i = 0; i < 8; i++)
+        fault_in(p, &c, FAULT_FLIP, 0, 1200, (unsigned)chance_below(&c, 100000));
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct schedule schedules[] = {
@@ -269,6 +280,7 @@ static const struct schedule schedules[] = {
     {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
     {"answers", "10. answers that are lost", draw_answers},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
+    {"flips", "bits that flip where values lie", draw_flips},
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };
 

@@ -221,6 +221,7 @@ void process_start(struct process *p)
     assert(!p->alive);
     p->alive = true;
     p->stopped = false;
+    p->fails_in = 0;
     p->life++;
     TRACE("%s starts, life %llu", p->name, (unsigned long long)p->life);
 }

@@ -33,6 +33,7 @@ struct process {
     struct block *blocks;     /* of its heap */
     struct mapping *mappings; /* of memory */
     uint64_t blocks_count;
+    unsigned fails_in; /* so many requests for memory; 0: never */
 };
 
 struct event {
