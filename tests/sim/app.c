@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cenote/range.h>
 #include <cenote/view.h>
 
 #include "tests/sim/heap.h"
@@ -58,6 +59,16 @@ static uint64_t verify(const uint8_t *bytes, uint64_t len_bytes, unsigned key, c
     return value;
 }
 
+static void verify_part(const uint8_t *bytes, uint64_t at, uint64_t len_bytes, uint64_t value)
+{
+    for (uint64_t i = 0; i < len_bytes; i++) {
+        uint64_t w = word_of(value, (at + i) / 8);
+        if (bytes[i] != (uint8_t)(w >> 8 * ((at + i) % 8)))
+            violation("a range at %llu of value %llu has another's bytes", (unsigned long long)at,
+                      (unsigned long long)value);
+    }
+}
+
 static void check_buffer(const struct buffer *b)
 {
     if (b->filled && memcmp(b->bytes, b->after, longest_bytes) != 0)
@@ -71,28 +82,96 @@ size_t app_key(unsigned key, char out[APP_KEY_BYTES])
     return (size_t)snprintf(out, APP_KEY_BYTES, "key-%u", key);
 }
 
-static void begin(struct app_thread *t, const struct plan_op *o, enum linear_kind kind)
+static uint64_t begin(struct app_thread *t, const struct plan_op *o, enum linear_kind kind)
 {
-    t->open = history_begin(t->app->number, o->key, kind, o->len_bytes);
+    t->open[t->opened++] = history_begin(t->app->number, o->key, kind, o->len_bytes);
+    return (uint64_t)t->open[t->opened - 1] + 1;
 }
 
 static void end(struct app_thread *t, int status, uint64_t value)
 {
-    int at = t->open;
-    t->open = -1;
+    int at = t->open[0];
+    t->opened--;
+    memmove(t->open, t->open + 1, t->opened * sizeof t->open[0]);
     history_end(at, status, value);
+}
+
+static unsigned put_flags(const struct plan_op *o)
+{
+    bool replace = o->kind == OP_REPLACE || o->kind == OP_REWRITE;
+    return CENOTE_PUT_REPLICAS(o->replicas) | (replace ? CENOTE_PUT_REPLACE : 0u);
+}
+
+/* Begins a put of a new value, and makes it. */
+static uint8_t *begin_put(struct app_thread *t, const struct plan_op *o)
+{
+    bool replace = (put_flags(o) & CENOTE_PUT_REPLACE) != 0;
+    uint8_t *bytes = world_alloc(o->len_bytes);
+    fill(bytes, o->len_bytes, begin(t, o, replace ? LINEAR_REPLACE : LINEAR_PUT));
+    return bytes;
 }
 
 static void do_put(struct app_thread *t, const struct plan_op *o)
 {
     char key[APP_KEY_BYTES];
     size_t key_len = app_key(o->key, key);
-    bool replace = o->kind == OP_REPLACE;
-    uint8_t *bytes = world_alloc(o->len_bytes);
-    begin(t, o, replace ? LINEAR_REPLACE : LINEAR_PUT);
-    fill(bytes, o->len_bytes, (uint64_t)t->open + 1);
-    unsigned flags = CENOTE_PUT_REPLICAS(o->replicas) | (replace ? CENOTE_PUT_REPLACE : 0u);
-    int status = cenote_put(t->app->client, key, key_len, bytes, o->len_bytes, flags);
+    const uint8_t *bytes = begin_put(t, o);
+    end(t, cenote_put(t->app->client, key, key_len, bytes, o->len_bytes, put_flags(o)), 0);
+}
+
+/* The same operation on the next key. */
+static struct plan_op next_key(const struct plan_op *o, unsigned i)
+{
+    struct plan_op next = *o;
+    next.key = (uint8_t)((o->key + i) % scene.plan->keys);
+    return next;
+}
+
+static unsigned batch_size(void)
+{
+    return scene.plan->keys < PLAN_BATCH_MAX ? scene.plan->keys : PLAN_BATCH_MAX;
+}
+
+static void do_puts(struct app_thread *t, const struct plan_op *o)
+{
+    struct cenote_put_item items[PLAN_BATCH_MAX];
+    struct cenote_buffer pieces[PLAN_BATCH_MAX];
+    char keys[PLAN_BATCH_MAX][APP_KEY_BYTES];
+    unsigned count = batch_size();
+    for (unsigned i = 0; i < count; i++) {
+        struct plan_op one = next_key(o, i);
+        pieces[i] = (struct cenote_buffer){begin_put(t, &one), o->len_bytes};
+        items[i] = (struct cenote_put_item){
+            .key = {keys[i], app_key(one.key, keys[i])}, .buffers = &pieces[i], .buffer_count = 1};
+    }
+    cenote_put_batch(t->app->client, items, count, put_flags(o));
+    for (unsigned i = 0; i < count; i++)
+        end(t, items[i].status, 0);
+}
+
+/* In three parts, the last one first. */
+static int write_parts(struct cenote_writer *w, const uint8_t *bytes, uint64_t len_bytes)
+{
+    uint64_t third = len_bytes / 3;
+    int status = cenote_writer_write(w, third * 2, bytes + third * 2, len_bytes - third * 2);
+    if (status == CENOTE_OK)
+        status = cenote_writer_write(w, 0, bytes, third);
+    if (status == CENOTE_OK)
+        status = cenote_writer_write(w, third, bytes + third, third);
+    return status == CENOTE_OK ? cenote_writer_commit(w) : status;
+}
+
+static void do_writer(struct app_thread *t, const struct plan_op *o)
+{
+    struct cenote_writer *w;
+    char key[APP_KEY_BYTES];
+    size_t key_len = app_key(o->key, key);
+    const uint8_t *bytes = begin_put(t, o);
+    int status = cenote_writer_open(t->app->client, key, key_len, o->len_bytes, put_flags(o), &w);
+    if (status == CENOTE_OK) {
+        status = write_parts(w, bytes, o->len_bytes);
+        cenote_writer_close(&w);
+    }
     end(t, status, 0);
 }
 
@@ -123,6 +202,48 @@ static void do_get(struct app_thread *t, const struct plan_op *o)
     b->filled = true;
     memcpy(b->after, b->bytes, longest_bytes);
     end(t, status, value);
+}
+
+static void do_gets(struct app_thread *t, const struct plan_op *o)
+{
+    struct cenote_get_item items[PLAN_BATCH_MAX];
+    struct cenote_buffer pieces[PLAN_BATCH_MAX];
+    char keys[PLAN_BATCH_MAX][APP_KEY_BYTES];
+    unsigned count = batch_size();
+    for (unsigned i = 0; i < count; i++) {
+        struct plan_op one = next_key(o, i);
+        begin(t, &one, LINEAR_GET);
+        pieces[i] = (struct cenote_buffer){world_alloc(longest_bytes), longest_bytes};
+        items[i] = (struct cenote_get_item){
+            .key = {keys[i], app_key(one.key, keys[i])}, .buffers = &pieces[i], .buffer_count = 1};
+    }
+    cenote_get_batch(t->app->client, items, count);
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t value = 0;
+        if (items[i].status == CENOTE_OK)
+            value = verify(pieces[i].addr, items[i].len_bytes, next_key(o, i).key, "gets");
+        end(t, items[i].status, value);
+    }
+}
+
+/* The name of the value, and some of its bytes. Both calls may see different values. */
+static void do_ranges(struct app_thread *t, const struct plan_op *o)
+{
+    char text[APP_KEY_BYTES];
+    struct cenote_key key = {text, app_key(o->key, text)};
+    uint64_t at = 8 * (1 + o->len_bytes % 20), len_bytes = 8 + o->look_us % 64, value = 0;
+    uint8_t *bytes = world_alloc(8 + len_bytes);
+    struct cenote_buffer pieces[] = {{bytes, 8}, {bytes + 8, len_bytes}};
+    struct cenote_range_item items[] = {
+        {.key = key, .offset = 0, .buffers = &pieces[0], .buffer_count = 1},
+        {.key = key, .offset = at, .buffers = &pieces[1], .buffer_count = 1}};
+    begin(t, o, LINEAR_GET);
+    cenote_get_ranges(t->app->client, items, 2);
+    memcpy(&value, bytes, 8);
+    if (items[0].status == CENOTE_OK && items[1].status == CENOTE_OK &&
+        items[0].put_id == items[1].put_id)
+        verify_part(bytes + 8, at, len_bytes, value);
+    end(t, items[0].status, value);
 }
 
 static void do_exists(struct app_thread *t, const struct plan_op *o)
@@ -186,6 +307,19 @@ static void do_op(struct app_thread *t, const struct plan_op *o)
     case OP_VIEW:
         do_view(t, o);
         break;
+    case OP_PUTS:
+        do_puts(t, o);
+        break;
+    case OP_GETS:
+        do_gets(t, o);
+        break;
+    case OP_RANGES:
+        do_ranges(t, o);
+        break;
+    case OP_WRITER:
+    case OP_REWRITE:
+        do_writer(t, o);
+        break;
     case OP_KINDS:
         break;
     }
@@ -247,7 +381,7 @@ void app_add(const struct plan *plan, unsigned number)
     measure(plan);
     for (unsigned i = 0; i < PLAN_THREADS_MAX; i++) {
         struct app_thread *t = &a->threads[i];
-        *t = (struct app_thread){.app = a, .number = i, .open = -1};
+        *t = (struct app_thread){.app = a, .number = i};
         buffers[number][i].filled = false;
         for (unsigned k = 0; k < plan->op_count; k++) {
             if (plan->ops[k].client == number && plan->ops[k].thread == i)
@@ -274,9 +408,9 @@ void app_kill(struct app *a)
     copies_died(a->process);
     rules_client_died(a->process);
     for (unsigned i = 0; i < PLAN_THREADS_MAX; i++) {
-        if (a->threads[i].open >= 0)
-            history_lost(a->threads[i].open);
-        a->threads[i].open = -1;
+        struct app_thread *t = &a->threads[i];
+        while (t->opened > 0)
+            history_lost(t->open[--t->opened]);
         buffers[a->number][i].filled = false;
     }
 }

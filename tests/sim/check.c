@@ -73,6 +73,7 @@ static struct {
     struct open_view views[VIEWS_MAX];
     unsigned put_count, extent_count, incarnation_count, lease_count, view_count;
     uint64_t look, highest_put, reign;
+    uint64_t highest_before; /* this look: a batch comes in any order */
 } rules;
 
 void rules_reset(void)
@@ -80,7 +81,7 @@ void rules_reset(void)
     memset(rules.buckets, 0, sizeof rules.buckets);
     rules.put_count = rules.extent_count = rules.incarnation_count = 0;
     rules.lease_count = rules.view_count = 0;
-    rules.look = rules.highest_put = rules.reign = 0;
+    rules.look = rules.highest_put = rules.highest_before = rules.reign = 0;
 }
 
 static struct seen_put *find_put(uint64_t put_id)
@@ -178,9 +179,9 @@ static struct seen_put *first_seen(const struct object *o)
         return NULL;
     const struct seen_put *before = find_put(o->put_id - 1);
     bool dropped = before != NULL && before->own_id == before->put_id;
-    if (o->put_id <= rules.highest_put && !dropped)
+    if (o->put_id <= rules.highest_before && !dropped)
         violation("put id %llu comes after %llu", (unsigned long long)o->put_id,
-                  (unsigned long long)rules.highest_put);
+                  (unsigned long long)rules.highest_before);
     if (o->put_id > rules.highest_put)
         rules.highest_put = o->put_id;
     struct seen_put *p = &rules.puts[rules.put_count++];
@@ -334,6 +335,7 @@ void rules_step(void)
     if (world.last != m->process || m->service == NULL || !m->ready)
         return;
     rules.look++;
+    rules.highest_before = rules.highest_put;
     see_reign(m->service->core.ids.reign);
     see_incarnations(&m->service->core);
     see_puts(&m->service->core);

@@ -10,7 +10,9 @@
 
 #define CHUNK_BYTES 65536u
 
-static const char *const op_names[OP_KINDS] = {"put", "replace", "remove", "get", "exists", "view"};
+static const char *const op_names[OP_KINDS] = {"put",    "replace", "remove", "get",
+                                               "exists", "view",    "puts",   "gets",
+                                               "ranges", "writer",  "rewrite"};
 static const char *const fault_names[FAULT_KINDS] = {
     "kill-meta", "stop-meta", "kill-node", "stop-node", "kill-client", "stop-client", "break",
     "cut",       "slow",      "disk",      "memory",    "flip",        "machine"};
@@ -30,8 +32,9 @@ static uint32_t some_len(struct chance *c, const struct plan *p)
 static enum plan_kind some_kind(struct chance *c)
 {
     static const enum plan_kind kinds[] = {
-        OP_PUT, OP_PUT, OP_REPLACE, OP_REPLACE, OP_REPLACE, OP_REMOVE, OP_REMOVE, OP_GET,
-        OP_GET, OP_GET, OP_GET,     OP_GET,     OP_EXISTS,  OP_VIEW,   OP_VIEW,   OP_GET};
+        OP_PUT,  OP_PUT,    OP_REPLACE, OP_REPLACE, OP_REPLACE, OP_REMOVE, OP_REMOVE, OP_GET,
+        OP_GET,  OP_GET,    OP_GET,     OP_GET,     OP_EXISTS,  OP_VIEW,   OP_VIEW,   OP_PUTS,
+        OP_GETS, OP_RANGES, OP_RANGES,  OP_WRITER,  OP_REWRITE, OP_GET};
     return kinds[chance_below(c, sizeof kinds / sizeof kinds[0])];
 }
 

@@ -15,7 +15,23 @@
 #define PLAN_FAULTS_MAX  16u
 #define PLAN_KEYS_MAX    6u
 
-enum plan_kind { OP_PUT, OP_REPLACE, OP_REMOVE, OP_GET, OP_EXISTS, OP_VIEW, OP_KINDS };
+enum plan_kind {
+    OP_PUT,
+    OP_REPLACE,
+    OP_REMOVE,
+    OP_GET,
+    OP_EXISTS,
+    OP_VIEW,
+    OP_PUTS,    /* several keys in one call */
+    OP_GETS,    /* ... */
+    OP_RANGES,  /* two parts of a value */
+    OP_WRITER,  /* range by range */
+    OP_REWRITE, /* ... in the place of an older value */
+    OP_KINDS
+};
+
+/* Keys of one call. */
+#define PLAN_BATCH_MAX 3u
 
 struct plan_op {
     uint8_t client, thread;

@@ -134,7 +134,8 @@ struct app_thread {
     unsigned number;
     const struct plan_op *ops[PLAN_OPS_MAX];
     unsigned count, next;
-    int open; /* of the history: the operation under way; -1: none */
+    int open[PLAN_BATCH_MAX]; /* of the history: what is under way */
+    unsigned opened;
 };
 
 struct app {
