@@ -122,7 +122,9 @@ static int begin(const struct node_life_options *options, bool keep, struct node
     l->node = make_node(options, node_memory_reign(l->memory));
     if (!l->node)
         goto free_memory;
-    node_memory_give(l->memory, l->node);
+    status = node_memory_give(l->memory, l->node);
+    if (status != CENOTE_OK)
+        goto free_node;
     if (options->memory.memdir)
         l->slots_dir = memdir_slots(options->memory.memdir);
     status = start_exporters(l, options);
@@ -137,6 +139,7 @@ static int begin(const struct node_life_options *options, bool keep, struct node
 
 stop_exporters:
     stop_exporters(l);
+free_node:
     node_free(l->node);
 free_memory:
     node_memory_free(l->memory);
@@ -158,6 +161,11 @@ int node_life_begin(const struct node_life_options *options, struct node_life **
 void node_life_joined(struct node_life *l)
 {
     node_memory_joined(l->memory, l->node);
+}
+
+int node_life_noted(struct node_life *l)
+{
+    return node_memory_noted(l->memory, l->node);
 }
 
 void node_life_stop(struct node_life *l)

@@ -192,6 +192,12 @@ static void on_joined(void *arg)
     node_life_joined(r->life);
 }
 
+static int on_noted(void *arg)
+{
+    const struct node_role *r = arg;
+    return node_life_noted(r->life);
+}
+
 static uint64_t now_ms(void *arg)
 {
     (void)arg;
@@ -203,6 +209,7 @@ static const struct member_env member_env = {.connect = connect_meta,
                                              .call = call_meta,
                                              .close = close_meta,
                                              .joined = on_joined,
+                                             .noted = on_noted,
                                              .now_ms = now_ms};
 
 /* ---- the loop's thread ----------------------------------------------------------------------- */

@@ -83,7 +83,7 @@ static int find_kept(struct join *j)
         for (uint32_t i = 0; i < n->segment_count && id != 0; i++)
             if (n->segments[i]->id == id && matches(j, n->segments[i], k))
                 j->kept[k] = n->segments[i];
-        if (id != 0 && j->kept[k] == NULL)
+        if (id != 0 && j->kept[k] == NULL && !rebuild_adopts(j->core, n->name))
             return CENOTE_NODE_UNKNOWN;
     }
     for (uint32_t k = 0; k < j->params.segment_count; k++)
@@ -96,6 +96,20 @@ static int find_kept(struct join *j)
 static uint64_t room_of(uint64_t len_bytes)
 {
     return (len_bytes + GVA_ALIGN - 1) / GVA_ALIGN * GVA_ALIGN;
+}
+
+/* The service has lost its memory, the node has not. */
+static int adopt(struct join *j, uint32_t k)
+{
+    struct core *c = j->core;
+    const struct node_segment *s = &j->params.segments[k];
+    if (!rebuild_segment_fits(c, s)) {
+        log_error("meta", "rebuild: a segment of node %s overlaps others, or is of no known life",
+                  j->params.name);
+        return CENOTE_NODE_UNKNOWN;
+    }
+    j->fresh[k] = incarnation_new(c, s->incarnation, s->gva, s->len_bytes, s->kind);
+    return j->fresh[k] != NULL ? CENOTE_OK : CENOTE_NO_MEMORY;
 }
 
 static int make_fresh(struct join *j, uint32_t k)
@@ -120,7 +134,7 @@ static int prepare(struct join *j)
     int status = find_kept(j);
     for (uint32_t k = 0; status == CENOTE_OK && k < j->params.segment_count; k++)
         if (j->kept[k] == NULL)
-            status = make_fresh(j, k);
+            status = j->params.segments[k].incarnation != 0 ? adopt(j, k) : make_fresh(j, k);
     return status;
 }
 
@@ -129,7 +143,7 @@ static int prepare(struct join *j)
 static void undo_fresh(struct core *c, struct incarnation *i)
 {
     uint64_t end = i->gva.v + room_of(i->len_bytes);
-    if (c->members.gva_next == end)
+    if (c->members.gva_next == end && i->id >> IDS_COUNT_BITS == c->ids.reign)
         c->members.gva_next = i->gva.v;
     incarnation_undo(c, i);
 }
@@ -186,6 +200,7 @@ static void take_connection(struct join *j)
     n->line = j->line;
     n->again_ms = 0;
     directory_joined(j->core, n);
+    notes_joined(n);
     n->state = NODE_SUSPECT;
     members_heartbeat(j->core, n);
 }
@@ -223,6 +238,8 @@ static void joined(struct change *ch, int status)
     result_of(j, &result);
     j->done(j->arg, CENOTE_OK, j->peer == NULL ? NULL : n, &result);
     free(j);
+    notes_changed(c, false);
+    rebuild_joined(c, n);
     reuse_drive(c, n);
 }
 
@@ -257,7 +274,7 @@ static int node_for(struct join *j)
     if (j->node != NULL)
         return name_check(c, j->node, &j->params);
     for (uint32_t k = 0; k < j->params.segment_count; k++)
-        if (j->params.segments[k].incarnation != 0)
+        if (j->params.segments[k].incarnation != 0 && !rebuild_adopts(c, j->params.name))
             return CENOTE_NODE_UNKNOWN;
     if (c->members.node_count >= NODES_MAX)
         return CENOTE_LIMIT;

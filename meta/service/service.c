@@ -22,6 +22,7 @@
 #define SUSPECT_MS       4000u
 #define DEAD_MS          30000u
 #define STRIPE_BYTES     (UINT64_C(64) << 20)
+#define REBUILD_WAIT_MS  30000u
 
 static uint32_t or_default(uint32_t value, uint32_t fallback)
 {
@@ -37,6 +38,9 @@ static struct service_options with_defaults(const struct service_options *o)
         .heartbeat_ms = or_default(o->heartbeat_ms, HEARTBEAT_MS),
         .suspect_ms = or_default(o->suspect_ms, SUSPECT_MS),
         .dead_ms = or_default(o->dead_ms, DEAD_MS),
+        .rebuild = o->rebuild,
+        .rebuild_nodes = o->rebuild_nodes,
+        .rebuild_wait_ms = or_default(o->rebuild_wait_ms, REBUILD_WAIT_MS),
         .stripe_bytes = o->stripe_bytes != 0 ? o->stripe_bytes : STRIPE_BYTES,
     };
 }
@@ -123,6 +127,9 @@ void service_peer_closed(struct service_peer *p)
     members_disconnected(c, p);
     link_remove(&p->link);
     p->closed = true;
+    p->requests++; /* a join that is held ends */
+    rebuild_disconnected(c, p);
+    p->requests--;
     if (p->requests == 0)
         free(p);
 }

@@ -270,16 +270,16 @@ bool list_entry_get(struct wire_value v, const uint8_t **key, size_t *key_len, u
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
 /* node_join [protocol, name, boot, host, zone, shm, rdma, tcp, grant key:bin16, highest reign seen,
- *            [[length, kind, incarnation], ...]]
+ *            [[length, kind, incarnation, gva], ...]]
  *   -> [node, reign, pool key:bin16, heartbeat ms, [[incarnation, gva], ...]]
- * incarnation 0 asks for a new one; otherwise the segment kept its contents since the service gave
- * it that incarnation, and joins again: CENOTE_NODE_UNKNOWN when that one has ended meanwhile.
+ * incarnation 0 asks for a new one (then gva is 0, too); otherwise the segment kept its contents
+ * since the service gave it that incarnation, and joins again: CENOTE_NODE_UNKNOWN when that one has ended meanwhile.
  * Errors: CENOTE_NODE_KNOWN (a live node with another boot has the name), CENOTE_OLD_REIGN. */
 struct node_segment {
     uint64_t len_bytes;
     uint32_t kind;
     uint64_t incarnation;
-    struct gva gva; /* result only */
+    struct gva gva;
 };
 struct node_join_params {
     uint32_t protocol;

@@ -22,10 +22,11 @@ void node_join_params_put(struct wire_buf *b, const struct node_join_params *p)
     wire_put_uint(b, p->highest_reign);
     wire_put_array(b, p->segment_count);
     for (uint32_t i = 0; i < p->segment_count; i++) {
-        wire_put_array(b, 3);
+        wire_put_array(b, 4);
         wire_put_uint(b, p->segments[i].len_bytes);
         wire_put_uint(b, p->segments[i].kind);
         wire_put_uint(b, p->segments[i].incarnation);
+        wire_put_uint(b, p->segments[i].gva.v);
     }
 }
 
@@ -36,6 +37,7 @@ static bool offered_segment_get(struct wire_value v, struct node_segment *s)
     s->len_bytes = fields_uint(&f);
     s->kind = fields_u32(&f);
     s->incarnation = fields_uint(&f);
+    s->gva = gva_make(fields_uint(&f));
     return fields_ok(&f);
 }
 

@@ -93,6 +93,17 @@ uint32_t node_hold_count(const struct node *n);
  * answered instead. */
 int node_directory(struct node *n, struct wire_value params, struct wire_buf *result);
 int node_directory_read(struct node *n, struct wire_value params, struct wire_buf *result);
+/* Is there a live seal that says the same as the entry, of this life of the segment? */
+bool node_seal_is_live(const struct node *n, const struct directory_entry *e);
+
+/* What the service has asked to keep for it: an encoded array of notes (meta/stub/rebuild.h). */
+int node_notes(struct node *n, struct wire_value params);
+const struct wire_buf *node_notes_of(const struct node *n);
+/* Those of an earlier life; copied. CENOTE_OK or CENOTE_NO_MEMORY. */
+int node_take_over_notes(struct node *n, const void *encoded, size_t len_bytes);
+int node_notes_read(struct node *n, struct wire_value params, struct wire_buf *result);
+int node_settle(struct node *n, struct wire_value params, struct wire_buf *result);
+
 /* NULL: there is none. */
 struct directory *node_directory_of(const struct node *n);
 /* Does the extent lie in this node's memory? */

@@ -154,6 +154,61 @@ static void drop_entries(struct end *e, struct wire_value params)
     assert(good);
 }
 
+static void read_entries(struct end *e, struct wire_value params, struct wire_buf *result)
+{
+    struct directory_read_params p;
+    struct directory_entry entry;
+    struct wire_buf entries = {0};
+    uint32_t seen = 0, count = 0;
+    bool good = directory_read_params_get(params, &p), more = e->directory != NULL;
+    assert(good);
+    while (more && seen < p.limit && (more = directory_next(e->directory, &p.cursor, &entry))) {
+        seen++;
+        if (p.live && e->is_live != NULL && !e->is_live(&entry))
+            continue;
+        directory_entry_put(&entries, &entry);
+        count++;
+    }
+    struct directory_sum sum = {0};
+    directory_read_result_begin(result, count);
+    wire_put_encoded(result, &entries);
+    directory_read_result_end(result, more ? p.cursor : 0, &sum, seen - count);
+    wire_buf_free(&entries);
+}
+
+static void take_notes(struct end *e, struct wire_value params)
+{
+    struct notes_params p;
+    bool good = notes_params_get(params, &p);
+    wire_buf_clear(&e->notes);
+    wire_put_array(&e->notes, p.count);
+    for (uint32_t i = 0; i < p.count; i++) {
+        struct note note;
+        good = good && note_get(wire_at(p.notes, i), &note);
+        note_put(&e->notes, &note);
+    }
+    assert(good && !e->notes.failed);
+}
+
+/* What a service asks that has lost its store. False: it is another method. */
+static bool answer_rebuild(struct end *e, const struct call *call, struct wire_buf *result)
+{
+    if (strcmp(call->method, METHOD_DIRECTORY_READ) == 0) {
+        read_entries(e, call->msg.params, result);
+    } else if (strcmp(call->method, METHOD_SETTLE) == 0) {
+        struct settle_result r = {.fenced = !e->writes, .strays = e->strays};
+        settle_result_put(result, &r);
+    } else if (strcmp(call->method, METHOD_NOTES_READ) == 0) {
+        if (e->notes.len > 0)
+            wire_put_encoded(result, &e->notes);
+        else
+            wire_put_array(result, 0);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* ---- what is looked at ---- */
 
 static bool is_held(const struct world *w, struct gva extent)
@@ -205,10 +260,14 @@ static int perform(struct end *e, const struct call *call, struct wire_buf *resu
     if (e->directory != NULL && strcmp(call->method, METHOD_VOID) == 0)
         drop_entries(e, call->msg.params);
     int status = is_directory ? take_entries(e, call->msg.params) : CENOTE_OK;
+    if (strcmp(call->method, METHOD_NOTES) == 0)
+        take_notes(e, call->msg.params);
     if (e->answers_garbage) {
         wire_put_uint(result, 42);
     } else if (strcmp(call->method, METHOD_VOID) == 0) {
         put_voided(e, call, result);
+    } else if (answer_rebuild(e, call, result)) {
+        return status;
     } else if (is_directory && status == CENOTE_OK) {
         struct directory_sum sum = directory_sum(e->directory);
         directory_sum_put(result, &sum);
@@ -252,6 +311,7 @@ static void end_free(struct end *e)
     for (unsigned i = 0; i < WORLD_ENDS; i++)
         if (w->ends[i] == e)
             w->ends[i] = NULL;
+    wire_buf_free(&e->notes);
     free(e);
 }
 
@@ -314,8 +374,12 @@ static bool answer_calls(struct world *w)
         struct end *e = w->ends[i];
         if (e == NULL)
             continue;
-        while (!e->holds_calls && e->call_count > 0) {
-            call_drop(e, 0, CENOTE_OK);
+        for (unsigned k = 0; k < e->call_count;) {
+            if (e->holds_calls && strcmp(e->calls[k].method, METHOD_NOTES) != 0) {
+                k++;
+                continue;
+            }
+            call_drop(e, k, CENOTE_OK);
             moved = true;
         }
         if (e->close_asked && e->peer != NULL) {
@@ -667,6 +731,28 @@ struct end *node_join(struct world *w, const struct node_join_params *p, int *st
     }
     e->holds_calls = false;
     return e;
+}
+
+struct end *node_join_send(struct world *w, const struct node_join_params *p, uint32_t *msgid)
+{
+    struct end *e = end_open(w);
+    struct wire_buf b;
+    *msgid = end_request(e, &b, METHOD_NODE_JOIN);
+    node_join_params_put(&b, p);
+    end_send(e, &b);
+    return e;
+}
+
+int node_join_status(struct end *e, uint32_t msgid)
+{
+    struct answer *a = end_answer(e, msgid);
+    if (a == NULL)
+        return 1;
+    int status = a->msg.error;
+    bool good = status != CENOTE_OK || node_join_result_get(a->msg.result, &e->joined);
+    assert(good);
+    answer_drop(e, a);
+    return status;
 }
 
 int node_heartbeat_with(struct end *e, uint32_t segments, uint64_t populated, struct directory *d)

@@ -16,6 +16,8 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_ENTRIES] = "entries",       [TEST_HOLD] = "hold",   [TEST_SHARD] = "shard",
     [TEST_CANCEL] = "cancel",         [TEST_WATCH] = "watch", [TEST_FLUSH] = "flush",
     [TEST_RDMA_ORDER] = "rdma_order",
+    [TEST_REBUILD_SEALS] = "rebuild_seals",
+    [TEST_REBUILD_SETTLE] = "rebuild_settle",
 };
 
 static pthread_once_t read_once = PTHREAD_ONCE_INIT;

@@ -26,6 +26,8 @@ enum test_switch {
     TEST_RDMA_ORDER, /* rdma: a tail is read while its payload is still on its way */
     TEST_VOID,       /* a node says that a seal is void, and leaves it alive */
     TEST_WATCH,      /* nobody hears of memory that is unmapped */
+    TEST_REBUILD_SEALS,  /* a node says of every seal that it is live, when a rebuild asks */
+    TEST_REBUILD_SETTLE, /* a rebuild uses free space at once, whoever writes to it or looks at it */
     TEST_SWITCHES    /* their number */
 };
 
