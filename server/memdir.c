@@ -17,9 +17,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "meta/stub/rebuild.h"
 #include "server/machine.h"
 #include "server/memdir_state.h"
-#include "meta/stub/rebuild.h"
 #include "transport/base/log.h"
 
 #define PREFIX       "segment-"
@@ -483,6 +483,7 @@ int memdir_name(struct memdir *d, const struct memdir_state *state)
     assert(state->segment_count == d->state.segment_count);
     memcpy(d->state.pool, state->pool, sizeof d->state.pool);
     d->state.highest_reign = state->highest_reign;
+    d->state.service_life = state->service_life;
     for (uint32_t i = 0; i < state->segment_count; i++) {
         d->state.segments[i].incarnation = state->segments[i].incarnation;
         d->state.segments[i].gva = state->segments[i].gva;

@@ -42,6 +42,7 @@ struct memdir_segment {
 struct memdir_state {
     uint8_t pool[MEMDIR_POOL_BYTES]; /* that gave the incarnations */
     uint64_t highest_reign;
+    uint64_t service_life; /* in that reign; 0: not known */
     uint32_t segment_count;
     struct memdir_segment segments[SEGMENTS_MAX];
 };

@@ -95,12 +95,14 @@ static void stop_exporters(struct node_life *l)
 
 /* ---- a life ---------------------------------------------------------------------------------- */
 
-static struct node *make_node(const struct node_life_options *o, uint64_t memory_reign)
+static struct node *make_node(const struct node_life_options *o, const struct node_memory *memory)
 {
+    uint64_t memory_life, memory_reign = node_memory_reign(memory, &memory_life);
+    bool newer = memory_reign > o->highest_reign;
     /* Not 0, which is no boot; 63 bits, because JSON readers take integers as signed. */
     struct node_options n = {.boot = hash_random_u64() >> 1 | 1,
-                             .highest_reign =
-                                 o->highest_reign > memory_reign ? o->highest_reign : memory_reign,
+                             .highest_reign = newer ? memory_reign : o->highest_reign,
+                             .life = newer ? memory_life : o->service_life,
                              .fenced = o->fenced,
                              .nudge = o->nudge,
                              .arg = o->arg};
@@ -119,7 +121,7 @@ static int begin(const struct node_life_options *options, bool keep, struct node
     if (status != CENOTE_OK)
         goto free_life;
     status = CENOTE_NO_MEMORY;
-    l->node = make_node(options, node_memory_reign(l->memory));
+    l->node = make_node(options, l->memory);
     if (!l->node)
         goto free_memory;
     status = node_memory_give(l->memory, l->node);

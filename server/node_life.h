@@ -23,6 +23,7 @@ struct node_life_options {
     struct xcopy_settings settings;
     const char *advertise; /* host that replaces the bound ones; "": none */
     uint64_t highest_reign;
+    uint64_t service_life; /* in that reign; 0: not known */
     void (*fenced)(void *arg, uint64_t tag);
     void (*nudge)(void *arg);
     void *arg;

@@ -179,8 +179,9 @@ bool node_memory_kept(const struct node_memory *m)
     return m->kept;
 }
 
-uint64_t node_memory_reign(const struct node_memory *m)
+uint64_t node_memory_reign(const struct node_memory *m, uint64_t *life)
 {
+    *life = m->state.service_life;
     return m->state.highest_reign;
 }
 
@@ -285,7 +286,9 @@ void node_memory_populate_stop(struct node_memory *m)
 
 void node_memory_joined(struct node_memory *m, const struct node *n)
 {
-    struct memdir_state state = {.highest_reign = node_highest_reign(n), .segment_count = m->made};
+    struct memdir_state state = {.highest_reign = node_highest_reign(n),
+                                 .service_life = node_service_life(n),
+                                 .segment_count = m->made};
     struct hash128 pool = node_pool(n);
     if (!m->options.memdir)
         return;

@@ -34,8 +34,8 @@ void node_memory_free(struct node_memory *m);
 
 /* Has it contents of an earlier life? */
 bool node_memory_kept(const struct node_memory *m);
-/* The highest reign that it knows of; 0: none. */
-uint64_t node_memory_reign(const struct node_memory *m);
+/* The highest reign that it knows of, and the service's life in it; 0: none. */
+uint64_t node_memory_reign(const struct node_memory *m, uint64_t *life);
 /* Gives the segments to the node, with what they hold, the directory and the service's notes.
  * CENOTE_OK or CENOTE_NO_MEMORY. */
 int node_memory_give(const struct node_memory *m, struct node *n);

@@ -27,8 +27,14 @@ static int params_check(const struct core *c, const struct node_join_params *p)
 {
     if (p->protocol != PROTOCOL_VERSION)
         return CENOTE_VERSION;
-    if (p->highest_reign > c->ids.reign)
+    bool other_life = p->highest_reign == c->ids.reign && p->life != 0 && p->life != c->life;
+    if (p->highest_reign > c->ids.reign || other_life) {
+        log_error("meta",
+                  "node %s knows reign %llu, and not this one of the service: the database was "
+                  "restored or begun anew; start with --rebuild if this is to go on",
+                  p->name, (unsigned long long)p->highest_reign);
         return CENOTE_OLD_REIGN;
+    }
     if (p->name[0] == '\0' || p->boot == 0 || p->segment_count == 0 ||
         p->segment_count > SEGMENTS_MAX)
         return CENOTE_INVALID;
@@ -98,12 +104,34 @@ static uint64_t room_of(uint64_t len_bytes)
     return (len_bytes + GVA_ALIGN - 1) / GVA_ALIGN * GVA_ALIGN;
 }
 
+static bool is_same(const struct incarnation *i, const struct node_segment *s)
+{
+    return i != NULL && (i->id == s->incarnation || gva_covers(i->gva, i->len_bytes, s->gva, 1) ||
+                         gva_covers(s->gva, s->len_bytes, i->gva, 1));
+}
+
+/* Has another segment its name or a part of its addresses, or is about to have it? */
+static bool is_taken(const struct core *c, const struct node_segment *s)
+{
+    for (uint32_t i = 0; i < c->members.range_count; i++)
+        if (is_same(c->members.ranges[i], s))
+            return true;
+    list_each(&c->members.nodes, l)
+    {
+        const struct join *j = container_of(l, struct node, link)->join;
+        for (uint32_t k = 0; j != NULL && k < j->params.segment_count; k++)
+            if (is_same(j->fresh[k], s))
+                return true;
+    }
+    return false;
+}
+
 /* The service has lost its memory, the node has not. */
 static int adopt(struct join *j, uint32_t k)
 {
     struct core *c = j->core;
     const struct node_segment *s = &j->params.segments[k];
-    if (!rebuild_segment_fits(c, s)) {
+    if (!rebuild_segment_fits(c, s) || is_taken(c, s)) {
         log_error("meta", "rebuild: a segment of node %s overlaps others, or is of no known life",
                   j->params.name);
         return CENOTE_NODE_UNKNOWN;
@@ -210,6 +238,7 @@ static void result_of(const struct join *j, struct node_join_result *r)
     const struct node *n = j->node;
     *r = (struct node_join_result){.node = n->id,
                                    .reign = j->core->ids.reign,
+                                   .life = j->core->life,
                                    .pool_key = j->core->pool_key,
                                    .heartbeat_ms = j->core->options.heartbeat_ms,
                                    .segment_count = n->segment_count};

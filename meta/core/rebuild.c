@@ -401,8 +401,7 @@ bool rebuild_segment_fits(const struct core *c, const struct node_segment *s)
     uint64_t first, end;
     slot_gva_part(c->shard.map.epoch, c->shard.number, &first, &end);
     return s->incarnation >> IDS_COUNT_BITS < c->ids.reign && s->gva.v % GVA_ALIGN == 0 &&
-           gva_covers(gva_make(first), c->members.gva_next - first, s->gva, s->len_bytes) &&
-           !members_overlap(c, s->gva, s->len_bytes);
+           gva_covers(gva_make(first), c->members.gva_next - first, s->gva, s->len_bytes);
 }
 
 void rebuild_joined(struct core *c, struct node *n)
@@ -550,10 +549,11 @@ static void gather(struct core *c)
     bool contents;
     uint32_t there = count_there(r, &contents), wanted = c->options.rebuild_nodes;
     uint64_t waited_ms = c->now_ms - r->began_ms;
-    bool enough = wanted > 0 ? there >= wanted : there > 0 && rebuild_missing(c, NULL, 0) == 0;
+    bool enough = wanted > 0 ? there >= wanted
+                             : waited_ms >= REBUILD_LEAST_MS && rebuild_missing(c, NULL, 0) == 0;
     bool late = waited_ms >= c->options.rebuild_wait_ms;
     bool secret = r->has_key || !contents; /* without the pool's key no node believes us */
-    if (there > 0 && secret && waited_ms >= REBUILD_LEAST_MS && (enough || late)) {
+    if (there > 0 && secret && (enough || late)) {
         tell_missing(c, "it begins");
         name(c);
     } else if (c->now_ms - r->told_ms >= REBUILD_TELL_MS) {

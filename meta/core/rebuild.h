@@ -34,7 +34,8 @@ struct core;
 struct recover;
 struct object;
 
-/* Nodes try to come back at least this often: so long they are waited for in any case. */
+/* Nodes try to come back at least this often: so long they are waited for, unless their number is
+ * known. */
 #define REBUILD_LEAST_MS   2000u
 #define REBUILD_RETRY_MS   1000u
 #define REBUILD_TELL_MS    5000u

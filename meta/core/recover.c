@@ -398,6 +398,8 @@ int recover_start(struct recover *r)
     c->patient_ms = c->now_ms;
     c->started_ms = c->now_ms;
     c->reuse.slot = c->now_ms / LEASE_UNIT_MS;
+    c->env.random(c->env.arg, &c->life, sizeof(c->life));
+    c->life = c->life >> 1 | 1;
     notes_changed(c, true);
     return c->options.rebuild ? rebuild_start(c, r) : recover_run(r);
 }

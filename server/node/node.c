@@ -12,7 +12,7 @@
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
 
-#define TAG_NONE UINT64_MAX
+#define TAG_NONE    UINT64_MAX
 /* In place of a session: all of them. Nobody has it: sessions are numbered from 1. */
 #define SESSION_ALL 0u
 
@@ -36,6 +36,7 @@ struct node {
     struct xcopy_gate gate;
     struct horizons *horizons;
     uint64_t highest_reign;
+    uint64_t service_life; /* in that reign; 0: not known */
     bool joined;
     pthread_mutex_t pool_key_lock;
     bool has_pool_key;
@@ -98,6 +99,7 @@ struct node *node_new(const struct node_options *options)
         goto free_horizons;
     n->options = *options;
     n->highest_reign = options->highest_reign;
+    n->service_life = options->life;
     n->gate = (struct xcopy_gate){.arg = n,
                                   .boot = options->boot,
                                   .authenticate = gate_authenticate,
@@ -195,6 +197,7 @@ void node_join_params(const struct node *n, struct node_join_params *out)
     out->boot = n->options.boot;
     out->grant_key = n->options.grant_key;
     out->highest_reign = n->highest_reign;
+    out->life = n->service_life;
     out->segment_count = n->segment_count;
     for (uint32_t i = 0; i < n->segment_count; i++) {
         const struct xcopy_segment *x = &n->segments[i].x;
@@ -286,9 +289,15 @@ static void serve_segment(const struct node *n, struct xcopy_segment *x,
 
 int node_joined(struct node *n, const struct node_join_result *r)
 {
+    uint64_t life = r->reign == n->highest_reign ? n->service_life : 0;
     int status = node_see_reign(n, r->reign);
     if (status != CENOTE_OK)
         return status;
+    if (life != 0 && r->life != 0 && r->life != life) {
+        log_error("node", "refused: reign %llu is another life of the service",
+                  (unsigned long long)r->reign);
+        return CENOTE_OLD_REIGN;
+    }
     if (!fits(n, r)) {
         log_error("node", "the service's answer to the join doesn't fit the segments");
         return CENOTE_PROTOCOL;
@@ -298,6 +307,7 @@ int node_joined(struct node *n, const struct node_join_result *r)
         log_error("node", "the service is another pool's: it has lost its database, or moved");
         return CENOTE_PROTOCOL;
     }
+    n->service_life = r->life;
     n->expects_pool = true;
     n->expected_pool = pool;
     pthread_mutex_lock(&n->pool_key_lock);
@@ -337,6 +347,11 @@ uint64_t node_highest_reign(const struct node *n)
     return n->highest_reign;
 }
 
+uint64_t node_service_life(const struct node *n)
+{
+    return n->service_life;
+}
+
 int node_see_reign(struct node *n, uint64_t reign)
 {
     if (reign < n->highest_reign) {
@@ -344,6 +359,8 @@ int node_see_reign(struct node *n, uint64_t reign)
                   (unsigned long long)reign, (unsigned long long)n->highest_reign);
         return CENOTE_OLD_REIGN;
     }
+    if (reign > n->highest_reign)
+        n->service_life = 0;
     n->highest_reign = reign;
     return CENOTE_OK;
 }

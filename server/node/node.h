@@ -25,7 +25,8 @@ struct node;
 struct node_options {
     uint64_t boot;
     struct hash_key grant_key;
-    uint64_t highest_reign; /* that the former boots of this process have seen */
+    uint64_t highest_reign; /* that the former boots of this process have seen ... */
+    uint64_t life;          /* ... and the service's life in it; 0: not known */
     /* A fence is done; tag is the one given to node_fence(). Called from node_poll(). */
     void (*fenced)(void *arg, uint64_t tag);
     /* node_poll() has something to report. Any thread. */
@@ -68,6 +69,8 @@ bool node_has_contents(const struct node *n);
 struct hash128 node_pool(const struct node *n);
 const struct xcopy_segment *node_segment_at(const struct node *n, uint32_t segment);
 uint64_t node_highest_reign(const struct node *n);
+/* Of the service in that reign; 0: not known. */
+uint64_t node_service_life(const struct node *n);
 /* Every word of the service passes here. CENOTE_OK or CENOTE_OLD_REIGN. */
 int node_see_reign(struct node *n, uint64_t reign);
 

@@ -176,7 +176,7 @@ static void read_entries(struct end *e, struct wire_value params, struct wire_bu
     wire_buf_free(&entries);
 }
 
-static void take_notes(struct end *e, struct wire_value params)
+static int take_notes(struct end *e, struct wire_value params)
 {
     struct notes_params p;
     bool good = notes_params_get(params, &p);
@@ -187,7 +187,11 @@ static void take_notes(struct end *e, struct wire_value params)
         good = good && note_get(wire_at(p.notes, i), &note);
         note_put(&e->notes, &note);
     }
-    assert(good && !e->notes.failed);
+    assert(good);
+    if (!e->notes.failed)
+        return CENOTE_OK;
+    wire_buf_free(&e->notes);
+    return CENOTE_NO_MEMORY;
 }
 
 /* What a service asks that has lost its store. False: it is another method. */
@@ -261,7 +265,7 @@ static int perform(struct end *e, const struct call *call, struct wire_buf *resu
         drop_entries(e, call->msg.params);
     int status = is_directory ? take_entries(e, call->msg.params) : CENOTE_OK;
     if (strcmp(call->method, METHOD_NOTES) == 0)
-        take_notes(e, call->msg.params);
+        status = take_notes(e, call->msg.params);
     if (e->answers_garbage) {
         wire_put_uint(result, 42);
     } else if (strcmp(call->method, METHOD_VOID) == 0) {

@@ -99,7 +99,8 @@ static bool copy_enter(struct loop_exporter *e, struct loop_copy *copy)
 static bool fence_waits(const struct loop_exporter *e, const struct loop_fence *f)
 {
     for (const struct loop_copy *c = e->copies; c != NULL; c = c->next)
-        if ((f->session == 0 || c->session == f->session) && c->put_id != 0 && c->put_id <= f->horizon)
+        if ((f->session == 0 || c->session == f->session) && c->put_id != 0 &&
+            c->put_id <= f->horizon)
             return true;
     return false;
 }

@@ -5,8 +5,9 @@
 #include "transport/base/testswitch.h"
 #include "transport/rdma/exporter.h"
 
-/* Ends the session's queue pairs of role write (session 0: of all); exporter.h tells why that is enough. Those of role
- * read live on. Their clients hear of it at once, instead of waiting for packets to time out. */
+/* Ends the session's queue pairs of role write (session 0: of all); exporter.h tells why that is
+ * enough. Those of role read live on. Their clients hear of it at once, instead of waiting for
+ * packets to time out. */
 static void end_writers(struct exporter *e, uint64_t session)
 {
     for (struct exporter_connection *c = e->connections; c != NULL; c = c->next) {

@@ -12,7 +12,7 @@ static struct {
     struct directory *directory; /* NULL: none */
     uint64_t now_ms;
     unsigned connects, closes, answers, joins, notes;
-    int noted; /* of what the node got */
+    int noted;              /* of what the node got */
     struct wire_msg answer; /* the last one */
     struct wire_msg call;   /* the last one; its frame is kept */
     uint8_t *call_frame, *answer_frame;
