@@ -225,6 +225,8 @@ static int make_service(struct meta_role *r)
                                       .rebuild = o->rebuild,
                                       .rebuild_nodes = (uint32_t)o->rebuild_nodes,
                                       .rebuild_wait_ms = (uint32_t)o->rebuild_wait_ms,
+                                      .evict_high = (uint32_t)o->evict_high,
+                                      .evict_low = (uint32_t)o->evict_low,
                                       .stripe_bytes =
                                           o->stripe_bytes - o->stripe_bytes % SUMS_CHUNK_BYTES};
     struct service_env env = {.store = r->store,

@@ -49,10 +49,12 @@ void core_tick(struct core *c)
     rebuild_tick(c);
     notes_tick(c);
     directory_tick(c);
+    evict_tick(c);
 }
 
 void core_free(struct core *c)
 {
+    evict_free(c);
     puts_free(c);
     reuse_free(c);
     rebuild_free(c);

@@ -38,6 +38,8 @@ struct service_options {
     bool rebuild;                 /* from the nodes, into a store that is empty */
     uint32_t rebuild_nodes;       /* when so many are there it begins; 0: all that are known */
     uint32_t rebuild_wait_ms;     /* ... or when so long was waited; 0: 30,000 */
+    uint32_t evict_high;          /* % of the memory used: eviction begins; 0: 95; 100: never ... */
+    uint32_t evict_low;           /* ... and goes on down to this; 0: 92 */
     uint64_t stripe_bytes;        /* longer values are spread over nodes; whole chunks; 0: 64 MiB */
 };
 

@@ -4,6 +4,7 @@
 #include "meta/core/names.h"
 #include "meta/core/objects.h"
 #include "meta/core/put_phases.h"
+#include "meta/core/use.h"
 #include "transport/base/log.h"
 
 void puts_show_successor(struct core *c, struct claim *claim)
@@ -11,7 +12,8 @@ void puts_show_successor(struct core *c, struct claim *claim)
     struct object *o = claim->successor;
     struct put *p = o->put;
     claim->successor = NULL;
-    table_show(&c->table, o);
+    objects_show(c, o,
+                 p != NULL && p->chained ? table_by_put(&c->table, o->put_id - PUT_IDS) : NULL);
     if (p == NULL)
         return;
     struct outcomes outcomes = p->outcomes;
@@ -59,6 +61,7 @@ static struct ending *dropped_new(struct put *p)
     d->key_hash = o->key_hash;
     d->session = o->session;
     d->name_space = o->name_space;
+    d->pin = o->pin;
     struct ending *e = ending_new(c, d);
     if (e == NULL) {
         table_delete(&c->table, d);
@@ -102,6 +105,7 @@ static void begin_dropped(struct put *p)
         return;
     log_info("meta", "put %llx is visible without all of its replicas",
              (unsigned long long)p->object->put_id);
+    use_drop(p->core, e->object);
     reuse_begin(e);
 }
 
@@ -121,6 +125,15 @@ static void refused(struct put *p, int status)
     outcomes_tell(&outcomes, status);
 }
 
+static void take_times(struct put *p)
+{
+    const struct core *c = p->core;
+    if (p->ttl_ms > 0)
+        p->object->expires = expire_stamp(c, p->ttl_ms);
+    if (p->object->pin == KEEP_PIN_SOFT && p->pin_ms > 0)
+        p->object->pinned_until = expire_stamp(c, p->pin_ms);
+}
+
 static void committed(struct change *ch, int status)
 {
     struct put *p = container_of(ch, struct put, change);
@@ -134,6 +147,7 @@ static void committed(struct change *ch, int status)
         p->older = NULL;
         p->phase = PUT_SHOWING;
         p->object->state = OBJECT_COMMITTED;
+        take_times(p);
         directory_committed(c, p->object);
         claim->successor = p->object;
         begin_dropped(p);
@@ -212,7 +226,7 @@ static void try(struct put *p)
         return;
     }
     struct object *there = table_by_key(&c->table, &p->object->key_hash);
-    if (there != NULL && !p->object->replace && !objects_lost(c, there)) {
+    if (there != NULL && !p->object->replace && !objects_lost(c, there) && !expire_over(c, there)) {
         put_abort(p, CENOTE_EXISTS);
     } else {
         status = submit(p, claim, there);

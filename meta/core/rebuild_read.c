@@ -18,6 +18,7 @@
 #include "meta/core/rebuild_nodes.h"
 #include "meta/core/recover.h"
 #include "meta/core/reuse.h"
+#include "meta/core/use.h"
 #include "transport/base/log.h"
 
 /* ---- one entry ---- */
@@ -316,6 +317,9 @@ bool rebuild_end_step(struct core *c)
             r->counts.objects++;
             r->counts.bytes += object_len(o);
             directory_recovered(c, o);
+            use_begin(c, o);
+            if (o->visible)
+                evict_entered(c, o, NULL);
         } else if (o != NULL && o->state == OBJECT_REMOVED && retire(c, o) != CENOTE_OK) {
             return false;
         }

@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/worldnode.h"
 #include "transport/base/testswitch.h"
+
+/* A put_start that waits for room is answered by then. */
+#define ANSWER_MS 10000u
 
 /* ---- what the service is given ---- */
 
@@ -117,102 +121,6 @@ int world_start(struct world *w)
     return w->started;
 }
 
-/* ---- what a node with a directory does ---- */
-
-static int take_entries(struct end *e, struct wire_value params)
-{
-    struct directory_params p;
-    struct directory_entry entry;
-    bool good = directory_params_get(params, &p);
-    assert(good && p.reign == e->joined.reign);
-    e->directory_calls++;
-    if (p.part == DIRECTORY_FIRST)
-        directory_round_begin(e->directory);
-    for (uint32_t i = 0; i < p.count; i++) {
-        good = directory_entry_get(wire_at(p.entries, i), &entry);
-        assert(good);
-        int status = directory_set(e->directory, &entry);
-        if (status != CENOTE_OK)
-            return status;
-    }
-    if (p.part == DIRECTORY_LAST)
-        directory_round_end(e->directory);
-    return CENOTE_OK;
-}
-
-static void drop_entries(struct end *e, struct wire_value params)
-{
-    uint64_t reign, payload_len;
-    uint32_t count;
-    struct wire_value extents;
-    struct gva gva;
-    bool good = void_params_get(params, &reign, &count, &extents);
-    for (uint32_t i = 0; good && i < count; i++) {
-        good = void_extent_get(wire_at(extents, i), &gva, &payload_len);
-        directory_drop(e->directory, gva);
-    }
-    assert(good);
-}
-
-static void read_entries(struct end *e, struct wire_value params, struct wire_buf *result)
-{
-    struct directory_read_params p;
-    struct directory_entry entry;
-    struct wire_buf entries = {0};
-    uint32_t seen = 0, count = 0;
-    bool good = directory_read_params_get(params, &p), more = e->directory != NULL;
-    assert(good);
-    while (more && seen < p.limit && (more = directory_next(e->directory, &p.cursor, &entry))) {
-        seen++;
-        if (p.live && e->is_live != NULL && !e->is_live(&entry))
-            continue;
-        directory_entry_put(&entries, &entry);
-        count++;
-    }
-    struct directory_sum sum = {0};
-    directory_read_result_begin(result, count);
-    wire_put_encoded(result, &entries);
-    directory_read_result_end(result, more ? p.cursor : 0, &sum, seen - count);
-    wire_buf_free(&entries);
-}
-
-static int take_notes(struct end *e, struct wire_value params)
-{
-    struct notes_params p;
-    bool good = notes_params_get(params, &p);
-    wire_buf_clear(&e->notes);
-    wire_put_array(&e->notes, p.count);
-    for (uint32_t i = 0; i < p.count; i++) {
-        struct note note;
-        good = good && note_get(wire_at(p.notes, i), &note);
-        note_put(&e->notes, &note);
-    }
-    assert(good);
-    if (!e->notes.failed)
-        return CENOTE_OK;
-    wire_buf_free(&e->notes);
-    return CENOTE_NO_MEMORY;
-}
-
-/* What a service asks that has lost its store. False: it is another method. */
-static bool answer_rebuild(struct end *e, const struct call *call, struct wire_buf *result)
-{
-    if (strcmp(call->method, METHOD_DIRECTORY_READ) == 0) {
-        read_entries(e, call->msg.params, result);
-    } else if (strcmp(call->method, METHOD_SETTLE) == 0) {
-        struct settle_result r = {.fenced = !e->writes, .strays = e->strays};
-        settle_result_put(result, &r);
-    } else if (strcmp(call->method, METHOD_NOTES_READ) == 0) {
-        if (e->notes.len > 0)
-            wire_put_encoded(result, &e->notes);
-        else
-            wire_put_array(result, 0);
-    } else {
-        return false;
-    }
-    return true;
-}
-
 /* ---- what is looked at ---- */
 
 static bool is_held(const struct world *w, struct gva extent)
@@ -262,15 +170,15 @@ static int perform(struct end *e, const struct call *call, struct wire_buf *resu
     if (is_directory && e->directory_refusal != CENOTE_OK)
         return e->directory_refusal;
     if (e->directory != NULL && strcmp(call->method, METHOD_VOID) == 0)
-        drop_entries(e, call->msg.params);
-    int status = is_directory ? take_entries(e, call->msg.params) : CENOTE_OK;
+        world_node_void(e, call->msg.params);
+    int status = is_directory ? world_node_entries(e, call->msg.params) : CENOTE_OK;
     if (strcmp(call->method, METHOD_NOTES) == 0)
-        status = take_notes(e, call->msg.params);
+        status = world_node_notes(e, call->msg.params);
     if (e->answers_garbage) {
         wire_put_uint(result, 42);
     } else if (strcmp(call->method, METHOD_VOID) == 0) {
         put_voided(e, call, result);
-    } else if (answer_rebuild(e, call, result)) {
+    } else if (world_node_rebuild(e, call, result)) {
         return status;
     } else if (is_directory && status == CENOTE_OK) {
         struct directory_sum sum = directory_sum(e->directory);
@@ -482,6 +390,10 @@ int end_ask(struct end *e, struct wire_buf *b, uint32_t msgid, struct answer **r
     end_send(e, b);
     world_run(e->world);
     struct answer *a = end_answer(e, msgid);
+    for (unsigned ms = 0; a == NULL && ms < ANSWER_MS; ms += SERVICE_TICK_MS) {
+        world_pass(e->world, SERVICE_TICK_MS);
+        a = end_answer(e, msgid);
+    }
     assert(a != NULL);
     int status = a->msg.error;
     if (result != NULL && status == CENOTE_OK)
@@ -537,14 +449,43 @@ struct end *client_resume(struct world *w, const struct end *before, int *status
     return e;
 }
 
+static uint32_t start_request(struct end *e, struct wire_buf *b, const char *key, uint64_t len,
+                              unsigned flags)
+{
+    uint32_t msgid = end_request(e, b, METHOD_PUT_START);
+    put_start_params_put(b, ++e->seq, flags, 1);
+    put_start_key_put(b, key, strlen(key), len);
+    return msgid;
+}
+
+uint32_t client_put_start_send(struct end *e, const char *key, uint64_t len, unsigned flags)
+{
+    struct wire_buf b;
+    uint32_t msgid = start_request(e, &b, key, len, flags);
+    end_send(e, &b);
+    world_run(e->world);
+    return msgid;
+}
+
+int client_put_start_status(struct end *e, uint32_t msgid, struct put_start_item *item)
+{
+    struct answer *a = end_answer(e, msgid);
+    if (a == NULL)
+        return 1;
+    int status = a->msg.error;
+    bool good = status != CENOTE_OK || put_start_item_get(wire_at(a->msg.result, 0), item);
+    assert(good);
+    item->stripes = (struct wire_value){NULL}; /* they go with the answer */
+    answer_drop(e, a);
+    return status == CENOTE_OK ? item->status : status;
+}
+
 int client_put_start(struct end *e, const char *key, uint64_t len, unsigned flags,
                      struct put_start_item *item, struct stripe *stripes)
 {
     struct wire_buf b;
     struct answer *a;
-    uint32_t msgid = end_request(e, &b, METHOD_PUT_START);
-    put_start_params_put(&b, ++e->seq, flags, 1);
-    put_start_key_put(&b, key, strlen(key), len);
+    uint32_t msgid = start_request(e, &b, key, len, flags);
     int status = end_ask(e, &b, msgid, &a);
     if (status != CENOTE_OK)
         return status;
