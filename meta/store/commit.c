@@ -9,6 +9,7 @@
 #include "meta/store/dir.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 
 #define LOG_PAUSE_MS 1000u
 
@@ -95,7 +96,7 @@ static int commit_range(struct db *db, struct change *first, const struct change
 {
     MDB_txn *txn;
     uint64_t done = 0;
-    int rc = sync_select(db, synced);
+    int rc = sync_select(db, synced && !test_off(TEST_SYNC));
     room_ahead(db);
     if (rc == 0)
         rc = mdb_txn_begin(db->env, NULL, 0, &txn);
@@ -135,9 +136,15 @@ void db_commit(struct db *db, struct change *first, bool synced, struct db_count
         int rc = commit_range(db, c, c->next, synced, counts);
         if (rc == 0)
             continue;
+        db->broken |= rc == MDB_PANIC;
         c->status = full_or_io(db, rc);
         writer_log(db, "a change failed", mdb_strerror(rc));
     }
+}
+
+bool db_broken(const struct db *db)
+{
+    return db->broken;
 }
 
 uint64_t db_used_bytes(const struct db *db)

@@ -16,6 +16,7 @@ struct db {
 
     /* Writer. */
     bool commits_synced;
+    bool broken;
     uint64_t used_bytes;
     uint64_t reserve_bytes;   /* of the map, for changes that free */
     uint64_t ahead_bytes;     /* of the disk, behind the last page */

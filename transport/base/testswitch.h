@@ -26,6 +26,8 @@ enum test_switch {
     TEST_RDMA_ORDER, /* rdma: a tail is read while its payload is still on its way */
     TEST_VOID,       /* a node says that a seal is void, and leaves it alive */
     TEST_WATCH,      /* nobody hears of memory that is unmapped */
+    TEST_SYNC,       /* the store's commits aren't synced */
+    TEST_TRUST,      /* the store believes its files after a crash of the system */
     TEST_SWITCHES    /* their number */
 };
 
