@@ -113,17 +113,17 @@ class Scene:
             raise Wrong(f"{role} is not ready after {START_S} s")
         if line:
             return daemon
-        self.ended(role, daemon, 1)
+        self.ended(role, daemon, 1, 2)
         if "level=error" not in self.text(role) and "cenoted:" not in self.text(role):
             raise Wrong(f"{role} did not start and doesn't say why")
         return None
 
-    def ended(self, role, process, code):
+    def ended(self, role, process, *codes):
         try:
             found = process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             raise Wrong(f"{role} does not end") from None
-        if found != code:
+        if found not in codes:
             raise Wrong(f"{role} ended with {found}")
 
     def up(self, role):
