@@ -274,7 +274,7 @@ static int identify(struct node_role *r)
         machine_node_name(r->who.name, sizeof r->who.name);
     xcopy_this_host(r->who.host);
     if (r->who.host[0] == '\0') { /* clients on this host couldn't know that they are */
-        log_error("node", "cannot read the name of this machine's boot: %s", strerror(errno));
+        log_error("node", "the name of this machine's boot can't be read");
         return CENOTE_IO;
     }
     snprintf(r->who.zone, sizeof r->who.zone, "%s", o->zone);

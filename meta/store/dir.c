@@ -71,16 +71,20 @@ static int fail(const struct dir *d, const char *what, int error)
     return dir_status_of(error);
 }
 
-static void boot_id_read(char out[DIR_BOOT_ID_MAX + 1], const char *given)
+/* Where the kernel tells no boot id, none is known; for want of a descriptor or memory it must not
+ * count as another one. */
+static int boot_id_read(struct dir *d, const char *given)
 {
-    snprintf(out, DIR_BOOT_ID_MAX + 1, "%s", given ? given : NO_BOOT_ID);
+    snprintf(d->boot_id, sizeof(d->boot_id), "%s", given ? given : NO_BOOT_ID);
     FILE *f = given ? NULL : fopen(BOOT_ID_FILE, "re");
     if (!f)
-        return;
+        return given || errno == ENOENT || errno == EACCES ? CENOTE_OK
+                                                           : fail(d, BOOT_ID_FILE, errno);
     char word[DIR_BOOT_ID_MAX + 1];
     if (fscanf(f, "%63s", word) == 1)
-        memcpy(out, word, sizeof(word));
+        memcpy(d->boot_id, word, sizeof(word));
     fclose(f);
+    return CENOTE_OK;
 }
 
 /* ---- the directory and its lock ------------------------------------------------------------- */
@@ -272,8 +276,9 @@ int dir_open(struct dir *d, const char *path, const struct store_lmdb_options *o
     d->path = strdup(path);
     if (!d->path)
         return CENOTE_NO_MEMORY;
-    boot_id_read(d->boot_id, options->boot_id);
-    int rc = dir_make(d);
+    int rc = boot_id_read(d, options->boot_id);
+    if (rc == CENOTE_OK)
+        rc = dir_make(d);
     if (rc == CENOTE_OK)
         rc = dir_lock(d);
     if (rc == CENOTE_OK)
