@@ -34,6 +34,7 @@ CLIENT_S = 60 * SLOWNESS
 STOP_S = 20 * SLOWNESS
 WORKERS = 2
 ERRORS_MAX = 40 # lines of a daemon's log that are errors
+BROKEN = "takes no more changes, until the service is started again"
 ROLES = ("cenoted", "client", "cenoted again", "client again")
 CALLS = (1, 2) # of a point with many: these, one in the middle and the last
 BAD = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error|Assertion|stack smashing|"
@@ -57,6 +58,36 @@ class Point:
     def __str__(self):
         return (f"{self.transport}, {self.role}, call {self.call} of {self.name} "
                 f"({self.hash}: {' '.join(self.callers)})")
+
+
+class Watch(threading.Thread):
+    """Starts a daemon again, as whoever keeps it would, when its store takes no more changes."""
+
+    def __init__(self, scene, role, daemon):
+        super().__init__(daemon=True)
+        self.scene, self.role, self.process = scene, role, daemon
+        self.over = threading.Event()
+        self.wrong = None
+        self.start()
+
+    def run(self):
+        while not self.over.wait(0.1):
+            if BROKEN in self.scene.text(self.role):
+                self.process.kill()
+                self.process.wait()
+                self.process.stdout.close()
+                try:
+                    self.process = self.scene.start(self.role + ", once more")
+                except Wrong as wrong:
+                    self.wrong = wrong
+                return
+
+    def end(self):
+        self.over.set()
+        self.join()
+        if self.wrong or self.process is None:
+            raise self.wrong or Wrong(f"{self.role} does not start once more")
+        return self.process
 
 
 class Scene:
@@ -143,7 +174,17 @@ class Scene:
         daemon.send_signal(signal.SIGTERM)
         self.ended(role, daemon, 0)
 
-    def client(self, role, part):
+    def client(self, role, part, daemon_role, daemon):
+        """Returns the daemon, which may have been started again meanwhile."""
+        watch = Watch(self, daemon_role, daemon)
+        try:
+            self.run_client(role, part)
+        finally:
+            watch.over.set()
+            watch.join()
+        return watch.end()
+
+    def run_client(self, role, part):
         with open(self.log(role), "wb") as log:
             client = subprocess.Popen([os.path.join(BIN, "sweep_client"),
                                        f"unix:{self.path('c')}", self.transport, part],
@@ -161,12 +202,12 @@ class Scene:
         """What is swept decides which part counts: the pool's first life, or a later one, with the
         memory and the records that a killed one has left."""
         daemon = self.up(ROLES[0])
-        self.client(ROLES[1], "fill")
+        daemon = self.client(ROLES[1], "fill", ROLES[0], daemon)
         if self.again:
             daemon.kill()
             daemon.wait()
             daemon = self.up(ROLES[2])
-            self.client(ROLES[3], "read")
+            daemon = self.client(ROLES[3], "read", ROLES[2], daemon)
         self.down(ROLES[2] if self.again else ROLES[0], daemon)
         for role in self.logs:
             text = self.text(role)
