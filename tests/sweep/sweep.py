@@ -19,6 +19,7 @@ import dataclasses
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -77,7 +78,7 @@ class Watch(threading.Thread):
                 self.process.wait()
                 self.process.stdout.close()
                 try:
-                    self.process = self.scene.start(self.role + ", once more")
+                    self.process = self.scene.start(self.role + ", after that")
                 except Wrong as wrong:
                     self.wrong = wrong
                 return
@@ -135,19 +136,23 @@ class Scene:
             daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=log, env=self.environment(role), text=True)
         self.started.append(daemon)
-        timer = threading.Timer(START_S, daemon.kill)
-        timer.start()
-        line = daemon.stdout.readline()
-        late = not timer.is_alive()
-        timer.cancel()
-        if late:
-            raise Wrong(f"{role} is not ready after {START_S} s")
+        line = self.ready(role, daemon)
         if line:
             return daemon
-        self.ended(role, daemon, 1, 2)
+        self.ended(role, daemon, 1, 2, -signal.SIGKILL)
         if "level=error" not in self.text(role) and "cenoted:" not in self.text(role):
             raise Wrong(f"{role} did not start and doesn't say why")
         return None
+
+    def ready(self, role, daemon):
+        """Its line; nothing: it has ended, or was killed because it must be started again."""
+        end = time.monotonic() + START_S
+        while not select.select([daemon.stdout], [], [], 0.1)[0]:
+            if time.monotonic() > end:
+                raise Wrong(f"{role} is not ready after {START_S} s")
+            if BROKEN in self.text(role):
+                daemon.kill()
+        return daemon.stdout.readline()
 
     def ended(self, role, process, *codes):
         try:
@@ -162,8 +167,7 @@ class Scene:
         if daemon is None: # the fault was then: all is well now
             if not self.fired():
                 raise Wrong(f"{role} does not start")
-            self.sweep = {other: what for other, what in self.sweep.items() if other != role}
-            daemon = self.start(role)
+            daemon = self.start(role + ", once more")
         if daemon is None:
             raise Wrong(f"{role} does not start again")
         return daemon

@@ -28,6 +28,7 @@ enum test_switch {
     TEST_WATCH,      /* nobody hears of memory that is unmapped */
     TEST_SYNC,       /* the store's commits aren't synced */
     TEST_TRUST,      /* the store believes its files after a crash of the system */
+    TEST_RECORDS,    /* the store believes damaged records */
     TEST_SWITCHES    /* their number */
 };
 
