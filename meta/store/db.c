@@ -154,10 +154,17 @@ static bool go_on(void *arg, const void *key, uint32_t key_len, const void *valu
     return true;
 }
 
-/* Named values are asked for by name: a damaged name would look as if there were none. */
-static int names_check(struct db *db)
+/* Whoever looks for a record by its name, or from some key on, would not see one whose key is
+ * damaged. Objects are all read at the start anyway, and names are read from the first one on by
+ * who checks them. */
+static int small_trees_check(struct db *db)
 {
-    return db_scan(db, STORE_META, NULL, 0, go_on, NULL);
+    static const enum store_tree trees[] = {STORE_META, STORE_MEMBERS, STORE_NAMESPACES,
+                                            STORE_SESSIONS};
+    int rc = CENOTE_OK;
+    for (size_t i = 0; rc == CENOTE_OK && i < sizeof(trees) / sizeof(trees[0]); i++)
+        rc = db_scan(db, trees[i], NULL, 0, go_on, NULL);
+    return rc;
 }
 
 int db_open(const char *path, uint64_t map_size_bytes, bool create, struct db **out)
@@ -177,7 +184,7 @@ int db_open(const char *path, uint64_t map_size_bytes, bool create, struct db **
     if (rc == CENOTE_OK)
         rc = reader_open(db);
     if (rc == CENOTE_OK)
-        rc = names_check(db);
+        rc = small_trees_check(db);
     if (rc == CENOTE_OK)
         rc = db_sync(db);
     if (rc != CENOTE_OK)

@@ -37,8 +37,8 @@ const char *db_tree_name(enum store_tree tree);
 /* Logs "what: reason" and gives the status for a code of LMDB (which are errnos too). */
 int db_fail(const struct db *db, const char *what, int mdb_rc);
 
-/* sums.c: every value ends with a checksum of the tree, the key and the value, so that a record that
- * was damaged, or came to lie under another key, isn't believed. */
+/* sums.c: every value ends with a checksum of the tree, the key and the value, so that a record
+ * that was damaged, or came to lie under another key, isn't believed. */
 #define SUM_BYTES       8u
 #define VALUE_MAX_BYTES (1u << 20) /* longer ones were never written: their length is damaged */
 /* Writes behind a value that lies at its final place. */
