@@ -4,14 +4,17 @@
 #include "meta/core/names.h"
 #include "meta/core/objects.h"
 #include "meta/core/put_phases.h"
+#include "meta/core/use.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 
 void puts_show_successor(struct core *c, struct claim *claim)
 {
     struct object *o = claim->successor;
     struct put *p = o->put;
     claim->successor = NULL;
-    table_show(&c->table, o);
+    objects_show(c, o,
+                 p != NULL && p->chained ? table_by_put(&c->table, o->put_id - PUT_IDS) : NULL);
     if (p == NULL)
         return;
     struct outcomes outcomes = p->outcomes;
@@ -59,6 +62,7 @@ static struct ending *dropped_new(struct put *p)
     d->key_hash = o->key_hash;
     d->session = o->session;
     d->name_space = o->name_space;
+    d->pin = o->pin;
     struct ending *e = ending_new(c, d);
     if (e == NULL) {
         table_delete(&c->table, d);
@@ -102,6 +106,7 @@ static void begin_dropped(struct put *p)
         return;
     log_info("meta", "put %llx is visible without all of its replicas",
              (unsigned long long)p->object->put_id);
+    use_drop(p->core, e->object);
     reuse_begin(e);
 }
 
@@ -121,6 +126,15 @@ static void refused(struct put *p, int status)
     outcomes_tell(&outcomes, status);
 }
 
+static void take_times(struct put *p)
+{
+    const struct core *c = p->core;
+    if (p->ttl_ms > 0)
+        p->object->expires = expire_stamp(c, p->ttl_ms);
+    if (p->object->pin == KEEP_PIN_SOFT && p->pin_ms > 0)
+        p->object->pinned_until = expire_stamp(c, p->pin_ms);
+}
+
 static void committed(struct change *ch, int status)
 {
     struct put *p = container_of(ch, struct put, change);
@@ -134,6 +148,7 @@ static void committed(struct change *ch, int status)
         p->older = NULL;
         p->phase = PUT_SHOWING;
         p->object->state = OBJECT_COMMITTED;
+        take_times(p);
         directory_committed(c, p->object);
         claim->successor = p->object;
         begin_dropped(p);
@@ -212,7 +227,7 @@ static void try(struct put *p)
         return;
     }
     struct object *there = table_by_key(&c->table, &p->object->key_hash);
-    if (there != NULL && !p->object->replace && !objects_lost(c, there)) {
+    if (there != NULL && !p->object->replace && !objects_lost(c, there) && !expire_over(c, there)) {
         put_abort(p, CENOTE_EXISTS);
     } else {
         status = submit(p, claim, there);
@@ -242,19 +257,33 @@ static bool sane(const struct object *o, const struct put_end *end, bool commit)
            (end->root_count == o->stripes || (!commit && end->root_count == 0));
 }
 
+static bool is_aborted(const struct object *o)
+{
+    return o->state == OBJECT_ABORTING || (o->put != NULL && o->put->phase == PUT_ABORTING);
+}
+
+/* A control's mistake: any pending put of the session. */
+static struct object *any_pending(const struct core *c, const struct session *s)
+{
+    list_each(&c->puts, l)
+    {
+        struct put *p = container_of(l, struct put, by_age);
+        if (p->object->session == s->id)
+            return p->object;
+    }
+    return NULL;
+}
+
 /* Finds the put that is to end; CENOTE_OK: *object is there, the session's, and started. */
 static int find(const struct core *c, const struct session *s, uint64_t put_id,
                 struct object **object)
 {
     *object = table_by_put(&c->table, put_id);
+    if (test_off(TEST_PUT_ID) && (*object == NULL || is_aborted(*object)))
+        *object = any_pending(c, s);
     if (*object == NULL || ((*object)->put != NULL && (*object)->put->phase == PUT_STARTING))
         return CENOTE_NO_SUCH_PUT;
     return (*object)->session == s->id ? CENOTE_OK : CENOTE_DENIED;
-}
-
-static bool is_aborted(const struct object *o)
-{
-    return o->state == OBJECT_ABORTING || (o->put != NULL && o->put->phase == PUT_ABORTING);
 }
 
 /* Takes over what the client knows of the extents. */

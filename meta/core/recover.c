@@ -6,6 +6,7 @@
 #include "meta/core/objects.h"
 #include "meta/core/puts.h"
 #include "meta/core/session_record.h"
+#include "meta/core/use.h"
 #include "transport/base/bytes.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
@@ -117,7 +118,7 @@ static int recover_committed(struct core *c, struct object *o)
     directory_recovered(c, o);
     if (claim != NULL)
         return hide(c, claim, o);
-    table_show(&c->table, o);
+    objects_show(c, o, NULL);
     return CENOTE_OK;
 }
 
@@ -137,7 +138,7 @@ static int recover_removed(struct core *c, struct ending *e)
     e->lease_end_ms = reuse_lease_end(c, o);
     if (newer == NULL)
         return CENOTE_OK;
-    table_hide(&c->table, newer);
+    objects_hide(c, newer);
     return hide(c, claim, newer);
 }
 
@@ -186,6 +187,8 @@ static struct object *add(struct core *c, uint64_t put_id, const struct record *
     o->replace = r->replace;
     for (uint32_t i = 0; i < object_extents(o); i++)
         *object_piece(o, i) = record_piece(r, i);
+    if (o->state == OBJECT_PENDING || o->state == OBJECT_COMMITTED)
+        use_begin(c, o);
     return o;
 }
 

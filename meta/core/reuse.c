@@ -4,8 +4,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "meta/core/puts.h"
+#include "meta/core/put_wait.h"
 #include "meta/core/record.h"
+#include "meta/core/use.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
 
@@ -101,6 +102,7 @@ static void finish(struct ending *e)
         }
     }
     count(e, -1);
+    evict_given(c, e, use_bytes(e->object));
     table_delete(&c->table, e->object);
     struct session *s = e->session;
     ending_free(e);
@@ -118,11 +120,13 @@ void reuse_discard(struct ending *e)
 static void deleted(struct change *ch, int status)
 {
     struct ending *e = container_of(ch, struct ending, change);
+    struct core *c = e->core;
     e->deleted = status == CENOTE_OK;
     if (e->deleted)
         finish(e);
     else
-        list_append(&e->core->reuse.retry, &e->link);
+        list_append(&c->reuse.retry, &e->link);
+    put_wait_run(c);
 }
 
 static void delete_record(struct ending *e)
@@ -206,6 +210,12 @@ void reuse_begin(struct ending *e)
     uint32_t extents = object_extents(e->object);
     e->left = e->live = extents;
     count(e, 1);
+    if (test_off(TEST_QUARANTINE)) {
+        e->left = e->live = 0;
+        e->lease_end_ms = 0;
+        ending_consider(e);
+        return;
+    }
     for (uint32_t k = 0; k < extents; k++)
         extent_begin(&e->extents[k]);
     for (uint32_t k = 0; k < extents; k++) {

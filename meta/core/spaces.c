@@ -37,13 +37,10 @@ static struct space *by_name(const struct core *c, const char *name)
 
 struct space *spaces_by_id(const struct core *c, uint32_t id)
 {
-    list_each(&c->spaces.list, l)
-    {
-        struct space *s = container_of(l, struct space, link);
-        if (s->id == id && s->durable)
-            return s;
-    }
-    return NULL;
+    struct space *s = c->spaces.by_id[id % SPACE_BUCKETS];
+    while (s != NULL && s->id != id)
+        s = s->by_id;
+    return s != NULL && s->durable ? s : NULL;
 }
 
 static struct space *add(struct core *c, uint32_t id, const char *name)
@@ -55,16 +52,33 @@ static struct space *add(struct core *c, uint32_t id, const char *name)
     s->core = c;
     strncpy(s->name, name, sizeof(s->name) - 1);
     s->slot_seed = slot_seed(s->name);
+    policy_init(&s->evict.queue);
+    policy_init(&s->evict.soft);
     list_append(&c->spaces.list, &s->link);
+    s->by_id = c->spaces.by_id[id % SPACE_BUCKETS];
+    c->spaces.by_id[id % SPACE_BUCKETS] = s;
     c->spaces.count++;
     return s;
 }
 
+static void space_free(struct space *s)
+{
+    policy_free(&s->evict.queue);
+    policy_free(&s->evict.soft);
+    free(s);
+}
+
 static void drop(struct core *c, struct space *s)
 {
+    struct space **at = &c->spaces.by_id[s->id % SPACE_BUCKETS];
+    while (*at != s)
+        at = &(*at)->by_id;
+    *at = s->by_id;
+    if (c->evict.most == s)
+        c->evict.most = NULL;
     link_remove(&s->link);
     c->spaces.count--;
-    free(s);
+    space_free(s);
 }
 
 static void made(struct change *ch, int status)
@@ -176,5 +190,5 @@ void spaces_free(struct core *c)
 {
     struct link *l;
     while ((l = list_pop(&c->spaces.list)) != NULL)
-        free(container_of(l, struct space, link));
+        space_free(container_of(l, struct space, link));
 }

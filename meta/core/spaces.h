@@ -7,9 +7,11 @@
 #include <cenote/cenote.h>
 
 #include "meta/core/change.h"
+#include "meta/core/evict.h"
 #include "transport/base/hash.h"
 
-#define SPACES_MAX 4096u
+#define SPACES_MAX    4096u
+#define SPACE_BUCKETS 1024u
 
 struct core;
 struct outcome;
@@ -30,8 +32,10 @@ struct space_use {
 
 struct space {
     struct link link;
+    struct space *by_id; /* the next of its bucket */
     struct space_settings settings;
     struct space_use use;
+    struct space_evict evict;
     uint32_t id;
     char name[CENOTE_NAMESPACE_MAX + 1];
     struct hash_key key;
@@ -45,6 +49,7 @@ struct space {
 struct spaces {
     struct list list;
     uint32_t count;
+    struct space *by_id[SPACE_BUCKETS];
 };
 
 struct space_wait {

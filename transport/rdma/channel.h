@@ -232,9 +232,9 @@ struct rdma_channel {
     uint32_t in_have;
 
     /* waiting */
-    uint64_t
-        asked_ms; /* since when nothing has come that is awaited, by the clock of ticks; 0: nothing is */
-    uint64_t events_ms;   /* when the devices' events were taken last, likewise */
+    /* By the clock of ticks: since when nothing has come that is awaited (0: nothing is), and when
+     * the devices' events were taken last. */
+    uint64_t asked_ms, events_ms;
     bool look;            /* the set-up connection may have news */
     uint32_t quiet_turns; /* progress() without any */
     uint64_t quiet_ns;    /* since when */
