@@ -54,6 +54,8 @@ def main():
     line = [datetime.date.today().isoformat(), commit_of(source), " ".join(options.command),
             str(count), str(violations)]
     os.makedirs(os.path.dirname(options.results) or ".", exist_ok=True)
+    if not os.path.exists(options.results):
+        line = ["date", "commit", "command", "count", "violations\n" + line[0], *line[1:]]
     with open(options.results, "a", encoding="utf-8") as out:
         out.write("\t".join(line) + "\n")
     return 1 if violations else 0
