@@ -67,8 +67,19 @@ struct end {
     bool (*is_live)(const struct directory_entry *entry); /* the seal; NULL: all are */
 };
 
+/* A store other than the one in memory, which a test brings. */
+struct world_disk {
+    int (*open)(void *arg, struct store **out);
+    void (*run)(void *arg);   /* until no change waits any more; their owners are told */
+    void (*kill)(void *arg);  /* what is done from now on never was */
+    void (*close)(void *arg); /* of what is open; may be called again */
+    void *arg;
+};
+
 struct world {
-    struct memstore *store;
+    struct memstore *store;        /* NULL: it has a disk */
+    const struct world_disk *disk; /* NULL: the store is in memory */
+    struct store *disk_store;      /* while the service runs */
     struct service *service;
     struct service_options options;
     uint64_t now_ms;
@@ -83,12 +94,17 @@ struct world {
 };
 
 struct world *world_new(const struct service_options *options);
+struct world *world_new_on(const struct world_disk *disk, const struct service_options *options);
 void world_free(struct world *w);
 /* Starts the service on the store as it is. */
 int world_start(struct world *w);
 /* Kills the service: connections break; of the changes that wait the oldest applied ones are
- * durable, the others never were. */
+ * durable, the others never were. With a disk, none waits. */
 void world_crash(struct world *w, unsigned applied);
+struct store *world_store(struct world *w);
+unsigned world_waiting(const struct world *w);               /* changes */
+unsigned world_done(struct world *w);                        /* changes, so far */
+uint32_t world_count(struct world *w, enum store_tree tree); /* keys */
 /* Does all store changes and answers all calls that aren't held, until nothing moves. */
 void world_run(struct world *w);
 /* Time passes, with ticks every SERVICE_TICK_MS and world_run() after each. */

@@ -35,6 +35,9 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_PUT_ID] = "put_id",
     [TEST_PIN] = "pin",
     [TEST_EPOCH] = "epoch",
+    [TEST_SYNC] = "sync",
+    [TEST_TRUST] = "trust",
+    [TEST_RECORDS] = "records",
 };
 
 static pthread_once_t read_once = PTHREAD_ONCE_INIT;
