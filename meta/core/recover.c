@@ -71,8 +71,6 @@ static int reserve(struct core *c, struct object *o)
 {
     for (uint32_t i = 0; i < object_extents(o); i++) {
         const struct piece *p = object_piece(o, i);
-        if (p->payload_len > EXTENT_PAYLOAD_MAX)
-            return CENOTE_IO;
         uint64_t size = alloc_rounding(p->payload_len).size;
         struct incarnation *in = members_find(c, p->gva, size);
         if (in == NULL)
@@ -216,9 +214,21 @@ static int show_later(struct scan *scan, struct object *o)
     return CENOTE_OK;
 }
 
+/* Can it be counted? A value lies in a namespace, and its extents have possible lengths. */
+static bool is_sane(const struct core *c, const struct record *r)
+{
+    bool lives = r->state == OBJECT_PENDING || r->state == OBJECT_COMMITTED;
+    for (uint32_t i = 0; i < r->stripes; i++)
+        if (record_piece(r, i * r->replicas).payload_len > EXTENT_PAYLOAD_MAX)
+            return false;
+    return !lives || spaces_by_id(c, r->name_space) != NULL;
+}
+
 static int recover_object(struct scan *scan, uint64_t put_id, const struct record *r)
 {
     struct core *c = scan->core;
+    if (!is_sane(c, r))
+        return CENOTE_IO;
     struct object *o = add(c, put_id, r);
     if (o == NULL)
         return CENOTE_NO_MEMORY;
