@@ -246,18 +246,32 @@ static int dir_judge(struct dir *d)
     if (!state_trusted(d, &s)) {
         log_error("store",
                   "%s: the operating system was restarted while the store was open with "
-                  "durability=process: its newest changes may be lost or torn. Move the "
-                  "directory away and start with an empty one (the pool then begins "
-                  "empty), or restore a backup",
+                  "durability=process: its newest changes may be lost or torn. Start with "
+                  "--rebuild, which makes it again from what the nodes know (the pool begins "
+                  "empty if their memory is gone, too)",
                   d->path);
         return CENOTE_UNTRUSTED;
     }
     if (s.phase != DIR_NEW && !has_data) {
-        log_error("store", "%s: data.mdb is missing", d->path);
+        log_error("store",
+                  "%s: data.mdb is missing: start with --rebuild, which makes it again from what "
+                  "the nodes know",
+                  d->path);
         return CENOTE_IO;
     }
     d->phase = s.phase;
     return CENOTE_OK;
+}
+
+/* Nothing of what is there is believed, nor looked at. */
+static int dir_begin_anew(struct dir *d)
+{
+    if (renameat(d->fd, "data.mdb", d->fd, "data.mdb.before") != 0 && errno != ENOENT)
+        return fail(d, "cannot set data.mdb aside", errno);
+    if (unlinkat(d->fd, "lock.mdb", 0) != 0 && errno != ENOENT)
+        return fail(d, "cannot remove lock.mdb", errno);
+    d->phase = DIR_NEW;
+    return dir_note(d, DIR_NEW);
 }
 
 /* What a creation that didn't end left behind. */
@@ -282,7 +296,7 @@ int dir_open(struct dir *d, const char *path, const struct store_lmdb_options *o
     if (rc == CENOTE_OK)
         rc = dir_lock(d);
     if (rc == CENOTE_OK)
-        rc = dir_judge(d);
+        rc = options->anew ? dir_begin_anew(d) : dir_judge(d);
     if (rc == CENOTE_OK && d->phase == DIR_NEW)
         rc = dir_sweep(d);
     if (rc != CENOTE_OK)

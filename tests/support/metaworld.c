@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/worldnode.h"
 #include "transport/base/testswitch.h"
 
 /* A put_start that waits for room is answered by then. */
@@ -144,43 +145,6 @@ int world_start(struct world *w)
     return w->started;
 }
 
-/* ---- what a node with a directory does ---- */
-
-static int take_entries(struct end *e, struct wire_value params)
-{
-    struct directory_params p;
-    struct directory_entry entry;
-    bool good = directory_params_get(params, &p);
-    assert(good && p.reign == e->joined.reign);
-    e->directory_calls++;
-    if (p.part == DIRECTORY_FIRST)
-        directory_round_begin(e->directory);
-    for (uint32_t i = 0; i < p.count; i++) {
-        good = directory_entry_get(wire_at(p.entries, i), &entry);
-        assert(good);
-        int status = directory_set(e->directory, &entry);
-        if (status != CENOTE_OK)
-            return status;
-    }
-    if (p.part == DIRECTORY_LAST)
-        directory_round_end(e->directory);
-    return CENOTE_OK;
-}
-
-static void drop_entries(struct end *e, struct wire_value params)
-{
-    uint64_t reign, payload_len;
-    uint32_t count;
-    struct wire_value extents;
-    struct gva gva;
-    bool good = void_params_get(params, &reign, &count, &extents);
-    for (uint32_t i = 0; good && i < count; i++) {
-        good = void_extent_get(wire_at(extents, i), &gva, &payload_len);
-        directory_drop(e->directory, gva);
-    }
-    assert(good);
-}
-
 /* ---- what is looked at ---- */
 
 static bool is_held(const struct world *w, struct gva extent)
@@ -230,12 +194,16 @@ static int perform(struct end *e, const struct call *call, struct wire_buf *resu
     if (is_directory && e->directory_refusal != CENOTE_OK)
         return e->directory_refusal;
     if (e->directory != NULL && strcmp(call->method, METHOD_VOID) == 0)
-        drop_entries(e, call->msg.params);
-    int status = is_directory ? take_entries(e, call->msg.params) : CENOTE_OK;
+        world_node_void(e, call->msg.params);
+    int status = is_directory ? world_node_entries(e, call->msg.params) : CENOTE_OK;
+    if (strcmp(call->method, METHOD_NOTES) == 0)
+        status = world_node_notes(e, call->msg.params);
     if (e->answers_garbage) {
         wire_put_uint(result, 42);
     } else if (strcmp(call->method, METHOD_VOID) == 0) {
         put_voided(e, call, result);
+    } else if (world_node_rebuild(e, call, result)) {
+        return status;
     } else if (is_directory && status == CENOTE_OK) {
         struct directory_sum sum = directory_sum(e->directory);
         directory_sum_put(result, &sum);
@@ -279,6 +247,7 @@ static void end_free(struct end *e)
     for (unsigned i = 0; i < WORLD_ENDS; i++)
         if (w->ends[i] == e)
             w->ends[i] = NULL;
+    wire_buf_free(&e->notes);
     free(e);
 }
 
@@ -357,8 +326,12 @@ static bool answer_calls(struct world *w)
         struct end *e = w->ends[i];
         if (e == NULL)
             continue;
-        while (!e->holds_calls && e->call_count > 0) {
-            call_drop(e, 0, CENOTE_OK);
+        for (unsigned k = 0; k < e->call_count;) {
+            if (e->holds_calls && strcmp(e->calls[k].method, METHOD_NOTES) != 0) {
+                k++;
+                continue;
+            }
+            call_drop(e, k, CENOTE_OK);
             moved = true;
         }
         if (e->close_asked && e->peer != NULL) {
@@ -743,6 +716,28 @@ struct end *node_join(struct world *w, const struct node_join_params *p, int *st
     }
     e->holds_calls = false;
     return e;
+}
+
+struct end *node_join_send(struct world *w, const struct node_join_params *p, uint32_t *msgid)
+{
+    struct end *e = end_open(w);
+    struct wire_buf b;
+    *msgid = end_request(e, &b, METHOD_NODE_JOIN);
+    node_join_params_put(&b, p);
+    end_send(e, &b);
+    return e;
+}
+
+int node_join_status(struct end *e, uint32_t msgid)
+{
+    struct answer *a = end_answer(e, msgid);
+    if (a == NULL)
+        return 1;
+    int status = a->msg.error;
+    bool good = status != CENOTE_OK || node_join_result_get(a->msg.result, &e->joined);
+    assert(good);
+    answer_drop(e, a);
+    return status;
 }
 
 int node_heartbeat_with(struct end *e, uint32_t segments, uint64_t populated, struct directory *d)

@@ -10,6 +10,7 @@
 
 #include "meta/service/service.h"
 #include "meta/stub/messages.h"
+#include "meta/stub/rebuild.h"
 #include "server/node/directory.h"
 #include "tests/support/memstore.h"
 
@@ -51,7 +52,7 @@ struct end {
     unsigned answer_count;
     struct call calls[END_CALLS]; /* not answered yet */
     unsigned call_count;
-    bool holds_calls; /* otherwise answers OK at world_run() */
+    bool holds_calls; /* otherwise answers OK at world_run(); METHOD_NOTES always */
     bool answers_garbage;
     /* clients */
     struct session_open_result session;
@@ -60,6 +61,10 @@ struct end {
     struct directory *directory; /* the test's; NULL: the node keeps none */
     unsigned directory_calls;
     int directory_refusal; /* instead of the calls' effect */
+    struct wire_buf notes; /* of the service */
+    bool writes;           /* a put of before a rebuild is still being written ... */
+    uint64_t strays;       /* ... and so many views look at what isn't in the directory */
+    bool (*is_live)(const struct directory_entry *entry); /* the seal; NULL: all are */
 };
 
 /* A store other than the one in memory, which a test brings. */
@@ -160,6 +165,9 @@ struct node_join_params node_params(const char *name, uint64_t boot, uint32_t se
                                     uint64_t len_bytes);
 /* Joins over a connection of its own; *status tells how it ended, e->joined the result. */
 struct end *node_join(struct world *w, const struct node_join_params *p, int *status);
+/* The same without waiting: msgid of the request; then how it ended, 1: not yet. */
+struct end *node_join_send(struct world *w, const struct node_join_params *p, uint32_t *msgid);
+int node_join_status(struct end *e, uint32_t msgid);
 int node_heartbeat(struct end *e, uint32_t segments, uint64_t populated);
 /* The same from a node that keeps a directory, which is the test's. */
 int node_heartbeat_with(struct end *e, uint32_t segments, uint64_t populated, struct directory *d);
