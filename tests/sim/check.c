@@ -31,6 +31,7 @@ struct seen_put {
     struct hash128 key_hash;
     unsigned key; /* its number in the plan */
     uint8_t state;
+    bool leaving; /* it is being evicted */
     bool gone;
     uint64_t look; /* at which it was seen last */
 };
@@ -214,6 +215,9 @@ static void see_put(struct object *o)
     if (!may_become(p->state, o->state))
         violation("put %llu goes from state %u to %u", (unsigned long long)o->put_id, p->state,
                   (unsigned)o->state);
+    if (o->leaving && !p->leaving)
+        history_loss(p->key, world.now_ns);
+    p->leaving = o->leaving;
     p->state = (uint8_t)o->state;
     p->look = rules.look;
     for (uint32_t i = 0; i < object_extents(o); i++) {

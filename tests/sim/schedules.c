@@ -264,6 +264,21 @@ static void draw_flips(struct plan *p, uint64_t seed)
         fault_in(p, &c, FAULT_FLIP, 0, 1200, (unsigned)chance_below(&c, 100000));
 }
 
+static void draw_full(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, ANY);
+    p->keys = PLAN_KEYS_MAX;
+    p->segment_bytes = 1024u * chance_between(&c, 2, 5);
+    p->evict_high = 60;
+    p->evict_low = 40;
+    for (unsigned i = 0; i < 2; i++)
+        churn(p, &c, i, 32, 60);
+    read_much(p, &c, 2, 32, 30);
+    for (unsigned i = 0; i < 3; i++)
+        fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
+    fault_in(p, &c, FAULT_KILL_META, 0, 1500, 50);
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct schedule schedules[] = {
@@ -280,6 +295,7 @@ static const struct schedule schedules[] = {
     {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
     {"answers", "10. answers that are lost", draw_answers},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
+    {"full", "a pool that is full all the time", draw_full},
     {"flips", "bits that flip where values lie", draw_flips},
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };
