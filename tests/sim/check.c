@@ -203,6 +203,17 @@ static bool may_become(unsigned from, unsigned to)
            ((from == OBJECT_COMMITTED || from == OBJECT_PENDING) && to == OBJECT_REMOVED);
 }
 
+/* What is evicted may be missed, and isn't leased. */
+static void see_eviction(const struct seen_put *p)
+{
+    history_loss(p->key, world.now_ns);
+    for (unsigned i = 0; i < rules.lease_count; i++) {
+        if (rules.leases[i].put_id == p->put_id && lease_runs(&rules.leases[i]))
+            violation("put %llu is evicted while %s has a lease on it",
+                      (unsigned long long)p->put_id, rules.leases[i].client->name);
+    }
+}
+
 static void see_put(struct object *o)
 {
     struct seen_put *p = find_put(o->put_id);
@@ -216,7 +227,7 @@ static void see_put(struct object *o)
         violation("put %llu goes from state %u to %u", (unsigned long long)o->put_id, p->state,
                   (unsigned)o->state);
     if (o->leaving && !p->leaving)
-        history_loss(p->key, world.now_ns);
+        see_eviction(p);
     p->leaving = o->leaving;
     p->state = (uint8_t)o->state;
     p->look = rules.look;

@@ -279,6 +279,23 @@ static void draw_full(struct plan *p, uint64_t seed)
     fault_in(p, &c, FAULT_KILL_META, 0, 1500, 50);
 }
 
+static void draw_late(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 2, ANY);
+    p->threads = 2;
+    p->keys = 4;
+    p->put_timeout_ms = 150;
+    p->session_grace_ms = 5000;
+    p->client_timeout_ms = 2000;
+    for (unsigned i = 0; i < 80; i++)
+        op(p, &c, i % 2, chance_in(&c, 4) ? OP_GET : OP_REPLACE,
+           (unsigned)chance_below(&c, p->keys), 4)
+            ->thread = (uint8_t)(i / 2 % 2);
+    for (unsigned i = 0; i < 6; i++)
+        fault_at(p, &c, i % 2 ? FAULT_STOP_CLIENT : FAULT_SLOW, AT_WRITING, 250)->nth =
+            (uint8_t)chance_between(&c, 1, 30);
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct schedule schedules[] = {
@@ -296,6 +313,7 @@ static const struct schedule schedules[] = {
     {"answers", "10. answers that are lost", draw_answers},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
     {"full", "a pool that is full all the time", draw_full},
+    {"late", "commits of puts that have been aborted", draw_late},
     {"flips", "bits that flip where values lie", draw_flips},
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };
