@@ -490,10 +490,38 @@ bool rules_flip(uint32_t which)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* Does the node's directory name what lies there, and nothing else? */
+static bool directory_agrees(const struct core *c, const struct donor *d)
+{
+    uint64_t entries = 0;
+    for (unsigned i = 0; i < rules.extent_count; i++) {
+        const struct seen_extent *e = &rules.extents[i];
+        struct directory_entry entry;
+        if (!e->there || !members_find(c, e->gva, 1) ||
+            !gva_covers(d->memory->gva, d->memory->len_bytes, e->gva, 1))
+            continue;
+        entries++;
+        if (!directory_find(d->directory, e->gva, &entry) || entry.put_id != e->put_id)
+            return false;
+    }
+    return directory_sum(d->directory).entries == entries;
+}
+
+static bool directories_agree(const struct core *c)
+{
+    for (unsigned i = 0; i < scene.plan->nodes; i++) {
+        const struct donor *d = &scene.donors[i];
+        if (d->directory != NULL && d->memory->gva.v != 0 && !directory_agrees(c, d))
+            return false;
+    }
+    return true;
+}
+
 bool rules_settled(void)
 {
     const struct core *c = &scene.meta.service->core;
-    return c->reuse.extents == 0 && c->pending == 0 && memstore_waiting(scene.meta.disk) == 0;
+    return c->reuse.extents == 0 && c->pending == 0 && memstore_waiting(scene.meta.disk) == 0 &&
+           directories_agree(c);
 }
 
 void rules_end(void)

@@ -143,6 +143,7 @@ void plan_draw(struct plan *p, uint64_t seed)
     p->evict_high = chance_in(&c, 4) ? 100 : (uint32_t)chance_between(&c, 40, 99);
     p->evict_low = p->evict_high - (uint32_t)chance_below(&c, 20);
     p->named = chance_in(&c, 2);
+    p->directories = chance_in(&c, 8);
     p->ways = (unsigned)chance_between(&c, 1, 7);
     if (p->ways == 1u << BY_SHM)
         p->ways |= chance_in(&c, 2) ? 1u << BY_TCP : 1u << BY_RDMA;

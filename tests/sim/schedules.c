@@ -296,6 +296,19 @@ static void draw_late(struct plan *p, uint64_t seed)
             (uint8_t)chance_between(&c, 1, 30);
 }
 
+static void draw_directory(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 2, 2, ANY);
+    p->directories = true;
+    p->segment_bytes = 16384;
+    for (unsigned i = 0; i < 2; i++)
+        churn(p, &c, i, 40, 60);
+    fault_in(p, &c, FAULT_KILL_NODE, 0, 1500, 100);
+    fault_in(p, &c, FAULT_KILL_META, 0, 1500, 100);
+    fault_in(p, &c, FAULT_BREAK, 1, 1500, 1);
+    fault_in(p, &c, FAULT_MEMORY, 2, 1500, (unsigned)chance_below(&c, 96));
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct schedule schedules[] = {
@@ -314,6 +327,7 @@ static const struct schedule schedules[] = {
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
     {"full", "a pool that is full all the time", draw_full},
     {"late", "commits of puts that have been aborted", draw_late},
+    {"directory", "what nodes write down of what lies there", draw_directory},
     {"flips", "bits that flip where values lie", draw_flips},
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };
