@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Full load for hours: readers, writers and viewers in a pool that evicts all the time, clients that
-come and go, a node that is killed and comes back with its memory. Every value that is read is
+"""Full load for hours: readers, writers and viewers in a pool that evicts all the time, clients
+that come and go, a node that is killed and comes back with its memory. Every value that is read is
 checked. Memory, descriptors and threads of the daemons, and what the store takes on disk, are
 sampled, and have to be flat: after the first fifth of the time they grow no more than TOLERANCE.
 
