@@ -126,7 +126,7 @@ static int remove_object(struct core *c, struct object *o, struct claim *claim,
     e->claim = claim;
     if (asked != NULL) {
         outcomes_add(&e->outcomes, asked->outcome);
-        session_record_removed(c, asked->session, asked->call, asked->item);
+        session_record_item(c, asked->session, asked->call, asked->item);
     }
     change_remove(&c->changes, STORE_NAMES, name.data, name.len);
     objects_draft_removed(c, o, r.key, r.key_len);

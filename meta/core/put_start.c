@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "meta/core/keep.h"
 #include "meta/core/objects.h"
 #include "meta/core/place.h"
 #include "meta/core/put_phases.h"
@@ -47,7 +48,20 @@ void put_forget(struct put *p)
     link_remove(&p->by_session);
     s->put_count--;
     c->pending--;
+    pool_give(&c->small, p->keep, sizeof(*p->keep));
     pool_give(&c->small, p, sizeof(*p) + p->key_len);
+}
+
+/* False: no memory; what is there of the put goes with the rest. */
+static bool put_keep(struct put *p, const struct keep *keep)
+{
+    if (!keep_asks(keep))
+        return true;
+    p->keep = pool_take(&p->core->small, sizeof(*keep));
+    if (p->keep == NULL)
+        return false;
+    *p->keep = *keep;
+    return true;
 }
 
 void put_pend(struct put *p)
@@ -57,11 +71,11 @@ void put_pend(struct put *p)
     list_append(&p->core->puts, &p->by_age);
 }
 
-struct put *puts_recover(struct core *c, struct object *o, struct session *s, const void *key,
-                         uint32_t key_len)
+struct put *puts_recover(struct core *c, struct object *o, struct session *s,
+                         const struct record *r)
 {
-    struct put *p = put_new(c, o, s, key, key_len);
-    if (p == NULL)
+    struct put *p = put_new(c, o, s, r->key, r->key_len);
+    if (p == NULL || !put_keep(p, &r->kept.keep))
         return NULL;
     for (uint32_t i = 0; i < object_extents(o); i++) {
         struct incarnation *in = extent_incarnation(&p->ending->extents[i]);
@@ -94,8 +108,18 @@ struct value_key {
     size_t len;
 };
 
+/* Nobody has heard of it. */
+static void unmake(struct put *p)
+{
+    struct core *c = p->core;
+    struct object *o = p->object;
+    ending_free(p->ending);
+    put_forget(p);
+    table_delete(&c->table, o);
+}
+
 static struct put *make(struct start *s, const struct placement *at, const struct value_key *key,
-                        bool replace)
+                        const struct keep *keep)
 {
     struct core *c = s->core;
     struct object *o = table_add(&c->table, ids_next(&c->ids), at->stripes, at->replicas);
@@ -104,14 +128,28 @@ static struct put *make(struct start *s, const struct placement *at, const struc
     o->key_hash = key->hash;
     o->session = s->session->id;
     o->name_space = s->session->space->id;
-    o->replace = replace;
     memcpy(object_piece(o, 0), at->pieces, object_extents(o) * sizeof(at->pieces[0]));
     struct put *p = put_new(c, o, s->session, key->data, key->len);
-    if (p == NULL)
+    if (p == NULL) {
         table_delete(&c->table, o);
-    else
-        ids_skip(&c->ids, PUT_IDS); /* those of one call follow each other */
+        return NULL;
+    }
+    if (!put_keep(p, keep)) {
+        unmake(p);
+        return NULL;
+    }
+    s->session->space->extant++;
+    ids_skip(&c->ids, PUT_IDS); /* those of one call follow each other */
     return p;
+}
+
+/* What the put asks for, or its namespace says. */
+static struct kept kept_of(const struct start *s)
+{
+    struct kept kept = {.keep = s->keep};
+    if (kept.keep.ttl_ms == 0)
+        kept.keep.ttl_ms = s->session->space->settings.ttl_ms;
+    return kept;
 }
 
 static int start_one(struct start *s, struct start_item *item, const struct value_key *key,
@@ -130,15 +168,18 @@ static int start_one(struct start *s, struct start_item *item, const struct valu
         status = place_value(c, s->session, len_bytes, s->replicas, &at);
     if (status != CENOTE_OK)
         return status;
-    item->put = make(s, &at, key, replace);
+    struct kept kept = kept_of(s);
+    item->put = make(s, &at, key, &kept.keep);
     if (item->put == NULL) {
         place_undo(c, at.pieces, at.stripes * at.replicas);
         return CENOTE_NO_MEMORY;
     }
-    item->put_id = item->put->object->put_id;
+    struct object *o = item->put->object;
+    o->replace = replace;
+    item->put_id = o->put_id;
     s->extents += (uint64_t)at.stripes * at.replicas;
     s->drafted++;
-    objects_draft(c, item->put->object, OBJECT_PENDING, false, 0, key->data, (uint32_t)key->len);
+    keep_draft(c, o, OBJECT_PENDING, &kept, 0, key->data, (uint32_t)key->len);
     return CENOTE_OK;
 }
 

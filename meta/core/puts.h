@@ -24,6 +24,7 @@
 #define CENOTE_META_PUTS_H
 
 #include "meta/core/core.h"
+#include "meta/core/record.h"
 #include "meta/core/reuse.h"
 
 /* Puts that aren't over, of all sessions: about 0.5 KiB each, and the key. */
@@ -56,6 +57,7 @@ struct put {
     struct waiter waiter;     /* WAITING */
     struct outcomes outcomes; /* of commit or abort */
     int end_status;           /* ABORTING: for the outcomes */
+    struct keep *keep;        /* that was asked for; NULL: nothing */
     struct change change;
     uint16_t key_len; /* SHOWING since the start: 0, it isn't needed any more */
     uint8_t key[];
@@ -76,6 +78,7 @@ struct start {
     uint32_t count;
     struct numbered *call; /* of the session's window; its statuses become those of the items */
     uint32_t replicas;     /* of every stripe */
+    struct keep keep;      /* what is asked for all of them */
     uint32_t drafted;      /* ... */
     uint64_t extents;      /* of these */
     struct change change;
@@ -109,8 +112,8 @@ void puts_abort_lost(struct put *p);
 void puts_tick(struct core *c);
 
 /* A PENDING record was read at the start. NULL: no memory. */
-struct put *puts_recover(struct core *c, struct object *o, struct session *s, const void *key,
-                         uint32_t key_len);
+struct put *puts_recover(struct core *c, struct object *o, struct session *s,
+                         const struct record *r);
 /* One that is COMMITTED, but can't be shown yet. False: no memory. */
 bool puts_recover_showing(struct core *c, struct object *o, struct session *s);
 /* Older objects of the key have settled. */

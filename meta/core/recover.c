@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "meta/core/keep.h"
 #include "meta/core/objects.h"
 #include "meta/core/puts.h"
 #include "meta/core/session_record.h"
@@ -169,8 +170,7 @@ static int recover_ending(struct scan *scan, struct object *o, bool fence)
 static int recover_pending(struct core *c, struct object *o, const struct record *r)
 {
     struct session *s = session_of(c, o);
-    return s != NULL && puts_recover(c, o, s, r->key, r->key_len) != NULL ? CENOTE_OK
-                                                                          : CENOTE_NO_MEMORY;
+    return s != NULL && puts_recover(c, o, s, r) != NULL ? CENOTE_OK : CENOTE_NO_MEMORY;
 }
 
 static struct object *add(struct core *c, uint64_t put_id, const struct record *r)
@@ -186,6 +186,11 @@ static struct object *add(struct core *c, uint64_t put_id, const struct record *
     o->replace = r->replace;
     for (uint32_t i = 0; i < object_extents(o); i++)
         *object_piece(o, i) = record_piece(r, i);
+    struct space *space = spaces_by_id(c, r->name_space);
+    if (space != NULL)
+        space->extant++;
+    if (r->state == OBJECT_COMMITTED)
+        keep_resume(c, o, &r->kept);
     return o;
 }
 

@@ -101,6 +101,9 @@ static void finish(struct ending *e)
         }
     }
     count(e, -1);
+    struct space *space = spaces_by_id(c, e->object->name_space);
+    if (space != NULL)
+        space->extant--;
     table_delete(&c->table, e->object);
     struct session *s = e->session;
     ending_free(e);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "meta/core/keep.h"
 #include "meta/core/objects.h"
 #include "meta/service/peer.h"
 #include "meta/stub/messages.h"
@@ -98,6 +99,20 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
     }
 }
 
+/* How it is kept, with what is left of the times. */
+static void left_put(const struct core *c, const struct object *o, const struct record *r,
+                     struct wire_buf *b)
+{
+    struct keep keep = r->kept.keep;
+    if (keep.ttl_ms > 0)
+        keep.ttl_ms = keep_left_ms(c, o->expires);
+    keep.pin = o->pin;
+    keep.pin_ms = keep_left_ms(c, o->pinned_until);
+    if (keep.pin == KEEP_PIN_SOFT && o->pinned_until > 0 && keep.pin_ms == 0)
+        keep.pin = KEEP_PIN_NONE;
+    keep_put(b, &keep);
+}
+
 static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
 {
     uint32_t extents = 0;
@@ -117,6 +132,7 @@ static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
         item.created_ms = r.created_ms;
         stat_item_put(b, &item);
         located_stripes(&s->core, o, b);
+        left_put(&s->core, o, &r, b);
     }
 }
 
