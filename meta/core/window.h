@@ -14,10 +14,11 @@
  *
  * What a restart has to remember lies in the store, in the changes that had the effect (see
  * session_record.h): the put ids that a put_start took, and each item that another call did (a key
- * that a remove removed, a value that a keep changed). The store's slots are the same, so it needs no clearing while the session lives. An answer that came
- * without an effect (everything was there already, nothing was found) is not stored: after a
- * restart the call is simply done. Commits and aborts are not stored either: the put id names what
- * they are about, and the put's record tells how it ended.
+ * that a remove removed, a value that a keep changed). The store's slots are the same, so it needs
+ * no clearing while the session lives. An answer that came without an effect (everything was there
+ * already, nothing was found) is not stored: after a restart the call is simply done. Commits and
+ * aborts are not stored either: the put id names what they are about, and the put's record tells
+ * how it ended.
  */
 #ifndef CENOTE_META_WINDOW_H
 #define CENOTE_META_WINDOW_H
