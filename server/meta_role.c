@@ -221,6 +221,8 @@ static int make_service(struct meta_role *r)
                                       .slots = o->slot_list ? &o->slot_list->map : NULL,
                                       .shard = o->slot_list ? o->slot_list->shard : 0,
                                       .dead_ms = (uint32_t)o->dead_ms,
+                                      .evict_high = (uint32_t)o->evict_high,
+                                      .evict_low = (uint32_t)o->evict_low,
                                       .stripe_bytes =
                                           o->stripe_bytes - o->stripe_bytes % SUMS_CHUNK_BYTES};
     struct service_env env = {.store = r->store,

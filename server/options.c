@@ -99,6 +99,12 @@ static const struct config_option table[] = {
      NULL, SUMS_CHUNK_BYTES, UINT64_C(1) << 30},
     {"put-timeout", CONFIG_MS, FIELD(put_timeout_ms), "60s", "TIME",
      "A put that isn't finished by then is aborted.", NULL, 10, HOUR_MS},
+    {"evict-high", CONFIG_COUNT, FIELD(evict_high), "95", "PERCENT",
+     "When so much of the memory is used, values are evicted in the background; 100: only when a "
+     "put finds no room.",
+     NULL, 1, 100},
+    {"evict-low", CONFIG_COUNT, FIELD(evict_low), "92", "PERCENT",
+     "... until no more than this is used.", NULL, 1, 100},
     {"session-grace", CONFIG_MS, FIELD(session_grace_ms), "15s", "TIME",
      "How long a client's session outlives its connection.", NULL, 10, HOUR_MS},
     {"heartbeat", CONFIG_MS, FIELD(heartbeat_ms), "1s", "TIME", "Between heartbeats of a node.",
@@ -158,6 +164,14 @@ static int check_times(const struct options *o, char *error, size_t error_size)
     if (o->heartbeat_ms < o->suspect_ms && o->suspect_ms < o->dead_ms)
         return CENOTE_OK;
     snprintf(error, error_size, "--heartbeat, --suspect and --dead must ascend");
+    return CENOTE_INVALID;
+}
+
+static int check_marks(const struct options *o, char *error, size_t error_size)
+{
+    if (o->evict_low <= o->evict_high)
+        return CENOTE_OK;
+    snprintf(error, error_size, "--evict-low must not be above --evict-high");
     return CENOTE_INVALID;
 }
 
@@ -317,6 +331,8 @@ static int check(struct options *o, char *error, size_t error_size)
     int status = CENOTE_OK;
     if (options_has_meta(o)) {
         status = check_times(o, error, error_size);
+        if (status == CENOTE_OK)
+            status = check_marks(o, error, error_size);
         if (status == CENOTE_OK)
             status = read_slots(o, error, error_size);
         if (status == CENOTE_OK && o->listen.count > OPTIONS_LISTEN_MAX) {

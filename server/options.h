@@ -44,6 +44,7 @@ struct options {
     uint64_t shard_epoch;
     struct slot_list *slot_list; /* what these three say; NULL: there are no other services */
     uint64_t lease_ms, put_timeout_ms, session_grace_ms;
+    uint64_t evict_high, evict_low; /* percent */
     uint64_t heartbeat_ms, suspect_ms, dead_ms;
 };
 

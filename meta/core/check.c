@@ -7,6 +7,7 @@
 #include "meta/core/objects.h"
 #include "meta/core/reuse.h"
 #include "meta/core/session_record.h"
+#include "meta/core/use.h"
 #include "transport/base/log.h"
 
 struct check {
@@ -99,6 +100,83 @@ static void check_table(struct check *k)
         FAULT(k, "%u objects are visible, not %u", visible, c->table.visible);
     if (k->records != c->table.count)
         FAULT(k, "the store has %u objects, the table %u", k->records, c->table.count);
+}
+
+/* ---- what namespaces hold, and in which order it goes ---- */
+
+struct sums {
+    struct space_use use;
+    uint32_t queued, soft;
+};
+
+static void sum_up(struct check *k, struct object *o, struct sums *sums)
+{
+    bool counts = o->state == OBJECT_PENDING || o->state == OBJECT_COMMITTED;
+    bool queued = o->visible && !o->leaving && o->pin != KEEP_PIN_HARD;
+    if (counts) {
+        sums->use.objects++;
+        sums->use.bytes += use_bytes(o);
+        sums->use.pinned_bytes += o->pin == KEEP_PIN_HARD ? use_bytes(o) : 0;
+    }
+    sums->queued += queued && o->pin != KEEP_PIN_SOFT;
+    sums->soft += queued && o->pin == KEEP_PIN_SOFT;
+    if (queued != (o->queue != 0) || (o->grouped && !counts))
+        FAULT(k, "put %llx is in a wrong queue or group", (unsigned long long)o->put_id);
+}
+
+static void check_space(struct check *k, const struct space *s, const struct sums *sums)
+{
+    const struct table *t = &k->core->table;
+    const struct space_use *a = &sums->use, *b = &s->use;
+    if (a->bytes != b->bytes || a->objects != b->objects || a->pinned_bytes != b->pinned_bytes)
+        FAULT(k, "namespace %s has %llu bytes in %llu objects, not %llu in %llu", s->name,
+              (unsigned long long)a->bytes, (unsigned long long)a->objects,
+              (unsigned long long)b->bytes, (unsigned long long)b->objects);
+    if (!policy_check(&s->evict.queue, t) || !policy_check(&s->evict.soft, t) ||
+        s->evict.queue.count != sums->queued || s->evict.soft.count != sums->soft)
+        FAULT(k, "the queues of namespace %s are broken", s->name);
+}
+
+static void check_sums(struct check *k, struct sums *sums)
+{
+    struct core *c = k->core;
+    uint64_t bytes = 0;
+    uint32_t spaces = 0;
+    list_each(&c->spaces.list, l)
+    {
+        struct space *s = container_of(l, struct space, link);
+        s->evict.number = spaces++;
+    }
+    for (uint32_t ref = 0; ref < table_refs(&c->table); ref++) {
+        struct object *o = table_at(&c->table, ref);
+        const struct space *s = o == NULL ? NULL : spaces_by_id(c, o->name_space);
+        if (s != NULL)
+            sum_up(k, o, &sums[s->evict.number]);
+    }
+    list_each(&c->spaces.list, l)
+    {
+        const struct space *s = container_of(l, struct space, link);
+        check_space(k, s, &sums[s->evict.number]);
+        bytes += s->use.bytes;
+    }
+    if (bytes != c->evict.used_bytes)
+        FAULT(k, "namespaces have %llu bytes, not %llu", (unsigned long long)bytes,
+              (unsigned long long)c->evict.used_bytes);
+}
+
+static void check_spaces(struct check *k)
+{
+    struct core *c = k->core;
+    struct sums *sums = calloc(c->spaces.count + 1, sizeof(*sums));
+    if (sums == NULL)
+        FAULT(k, "no memory");
+    else
+        check_sums(k, sums);
+    free(sums);
+    if (!groups_check(&c->evict.groups, &c->table))
+        FAULT(k, "groups and their members differ");
+    if (!dues_check(&c->evict.dues))
+        FAULT(k, "the ends of ttls and pins are out of order");
 }
 
 /* ---- sessions ---- */
@@ -246,6 +324,7 @@ unsigned core_check(struct core *c)
         FAULT(&k, "names and committed objects differ by %d", (int)k.committed);
     check_sessions(&k);
     check_table(&k);
+    check_spaces(&k);
     check_extents(&k);
     check_directories(&k);
     return k.faults;

@@ -38,10 +38,12 @@ void core_tick(struct core *c)
     objects_sweep(c);
     reuse_tick(c);
     directory_tick(c);
+    evict_tick(c);
 }
 
 void core_free(struct core *c)
 {
+    evict_free(c);
     puts_free(c);
     reuse_free(c);
     members_free(c);

@@ -5,6 +5,7 @@
  *   table      objects                        claims    keys with something under way
  *   members    nodes, incarnations, ranges    sessions  clients, their puts and fences
  *   puts       from put_start to commit       reuse     from "not wanted" to free space
+ *   spaces     what namespaces hold           evict     what goes when there is no room
  *   shard      the keys that are ours
  *
  * Two times: now is the monotonic clock, leases are counted in it. Patient time stands still while
@@ -19,6 +20,7 @@
 #include "meta/core/claims.h"
 #include "meta/core/directory.h"
 #include "meta/core/env.h"
+#include "meta/core/evict.h"
 #include "meta/core/ids.h"
 #include "meta/core/members.h"
 #include "meta/core/pool.h"
@@ -69,6 +71,7 @@ struct core {
     struct list puts; /* struct put, PENDING, by age */
     uint32_t pending; /* puts that aren't over */
     struct reuse reuse;
+    struct evict evict;
 };
 
 /* At the beginning of everything that comes from outside. */

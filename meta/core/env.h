@@ -35,6 +35,8 @@ struct service_options {
     uint32_t dead_ms;             /* ... and has lost its contents; 0: 30,000 */
     const struct slot_map *slots; /* copied; NULL: one service owns all ... */
     uint32_t shard;               /* ... otherwise this is the service's number */
+    uint32_t evict_high;          /* % of the memory used: eviction begins; 0: 95; 100: never ... */
+    uint32_t evict_low;           /* ... and goes on down to this; 0: 92 */
     uint64_t stripe_bytes;        /* longer values are spread over nodes; whole chunks; 0: 64 MiB */
 };
 

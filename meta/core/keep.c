@@ -6,15 +6,10 @@
 
 #include "meta/core/objects.h"
 #include "meta/core/session_record.h"
+#include "meta/core/use.h"
+#include "transport/base/log.h"
 
 /* ---- times ---- */
-
-uint32_t keep_stamp(const struct core *c, uint64_t left_ms)
-{
-    uint64_t at_ms = c->now_ms - c->started_ms + left_ms;
-    uint64_t stamp = (at_ms + LEASE_UNIT_MS - 1) / LEASE_UNIT_MS + 1;
-    return stamp < UINT32_MAX ? (uint32_t)stamp : UINT32_MAX;
-}
 
 uint64_t keep_left_ms(const struct core *c, uint32_t stamp)
 {
@@ -31,33 +26,50 @@ static uint64_t left_of(uint64_t span_ms, uint64_t from_ms, uint64_t wall_ms)
 
 /* ---- the object ---- */
 
-static void set_pin(struct core *c, struct object *o, const struct keep *keep, uint64_t left_ms)
+static struct hash128 group_name(const struct space *s, const struct keep *keep)
 {
-    bool over = keep->pin_ms > 0 && left_ms == 0;
-    o->pin = over ? KEEP_PIN_NONE : keep->pin & 3u;
-    o->pinned_until = keep->pin_ms > 0 && !over ? keep_stamp(c, left_ms) : 0;
+    return space_hash(s, keep->group, keep->group_len);
 }
 
-void keep_begin(struct core *c, struct object *o, const struct keep *keep, unsigned fields)
+int keep_join(struct core *c, struct object *o, const struct keep *keep)
 {
-    if (fields & KEEP_TTL)
-        o->expires = keep->ttl_ms > 0 ? keep_stamp(c, keep->ttl_ms) : 0;
-    if (fields & KEEP_PIN)
-        set_pin(c, o, keep, keep->pin_ms);
-    if (fields & KEEP_GROUP)
-        o->grouped = keep->group_len > 0;
+    const struct space *s = spaces_by_id(c, o->name_space);
+    if (keep->group_len == 0 || s == NULL)
+        return CENOTE_OK;
+    struct hash128 name = group_name(s, keep);
+    return groups_join(&c->evict.groups, o, &name);
 }
 
-void keep_resume(struct core *c, struct object *o, const struct kept *kept)
+void keep_begin(struct core *c, struct object *o, const struct keep *keep)
+{
+    if (keep->ttl_ms > 0)
+        o->expires = expire_stamp(c, keep->ttl_ms);
+    if (keep->pin == KEEP_PIN_SOFT && keep->pin_ms > 0)
+        o->pinned_until = expire_stamp(c, keep->pin_ms);
+}
+
+static void resume_times(struct core *c, struct object *o, const struct kept *kept)
 {
     const struct keep *keep = &kept->keep;
-    if (!keep_asks(keep))
-        return;
     uint64_t wall_ms = c->env.wall_ms(c->env.arg);
+    uint64_t pin_left_ms = left_of(keep->pin_ms, kept->pin_from_ms, wall_ms);
     if (keep->ttl_ms > 0)
-        o->expires = keep_stamp(c, left_of(keep->ttl_ms, kept->ttl_from_ms, wall_ms));
-    set_pin(c, o, keep, left_of(keep->pin_ms, kept->pin_from_ms, wall_ms));
-    o->grouped = keep->group_len > 0;
+        o->expires = expire_stamp(c, left_of(keep->ttl_ms, kept->ttl_from_ms, wall_ms));
+    if (keep->pin_ms > 0 && pin_left_ms == 0)
+        o->pin = KEEP_PIN_NONE;
+    else if (keep->pin_ms > 0)
+        o->pinned_until = expire_stamp(c, pin_left_ms);
+}
+
+int keep_resume(struct core *c, struct object *o, const struct kept *kept)
+{
+    if (!keep_asks(&kept->keep))
+        return CENOTE_OK;
+    o->pin = kept->keep.pin & 3u;
+    if (o->state == OBJECT_COMMITTED)
+        resume_times(c, o, kept);
+    int status = keep_join(c, o, &kept->keep);
+    return status == CENOTE_LIMIT ? CENOTE_OK : status; /* it goes alone, then */
 }
 
 /* ---- the record ---- */
@@ -71,11 +83,16 @@ void keep_draft(struct core *c, const struct object *o, uint8_t state, const str
     change_put(&c->changes, STORE_OBJECTS, id.b, sizeof(id.b), value, len);
 }
 
+static uint64_t ttl_of(const struct keeping *k)
+{
+    return k->keep->ttl_ms > 0 ? k->keep->ttl_ms : k->session->space->settings.ttl_ms;
+}
+
 static void merge(struct kept *kept, const struct keeping *k, uint64_t wall_ms)
 {
     const struct keep *keep = k->keep;
     if (k->fields & KEEP_TTL) {
-        kept->keep.ttl_ms = keep->ttl_ms > 0 ? keep->ttl_ms : k->session->space->settings.ttl_ms;
+        kept->keep.ttl_ms = ttl_of(k);
         kept->ttl_from_ms = wall_ms;
     }
     if (k->fields & KEEP_PIN) {
@@ -91,30 +108,75 @@ static void merge(struct kept *kept, const struct keeping *k, uint64_t wall_ms)
 
 /* ---- changing a value that is there ---- */
 
+static void regroup(struct core *c, struct object *o, const struct keep *keep)
+{
+    groups_leave(&c->evict.groups, o);
+    if (keep_join(c, o, keep) != CENOTE_OK)
+        log_error("meta", "no room for put %llx in its group: it goes alone",
+                  (unsigned long long)o->put_id);
+}
+
+/* From now on. */
+static void apply(struct keeping *k, struct object *o)
+{
+    struct core *c = k->core;
+    const struct keep *keep = k->keep;
+    uint64_t ttl_ms = ttl_of(k);
+    struct evict_times times = {.expires = o->expires, .pinned_until = o->pinned_until};
+    uint32_t pin = o->pin;
+    if (k->fields & KEEP_TTL)
+        times.expires = ttl_ms > 0 ? expire_stamp(c, ttl_ms) : 0;
+    if (k->fields & KEEP_PIN) {
+        times.pinned_until = keep->pin_ms > 0 ? expire_stamp(c, keep->pin_ms) : 0;
+        pin = keep->pin;
+    }
+    evict_keep(c, o, times, pin);
+    if (k->fields & KEEP_GROUP)
+        regroup(c, o, keep);
+}
+
 static void changed(struct change *ch, int status)
 {
     struct keeping *k = container_of(ch, struct keeping, change);
     struct core *c = k->core;
     struct claim *claim = k->claim;
     struct object *o = table_by_put(&c->table, k->put_id);
-    assert(claim->busy && o != NULL && o->state == OBJECT_COMMITTED);
+    assert(claim->busy && o != NULL && o->visible);
     claim->busy = false;
-    if (status == CENOTE_OK) {
-        struct keep keep = *k->keep;
-        if (keep.ttl_ms == 0)
-            keep.ttl_ms = k->session->space->settings.ttl_ms;
-        keep_begin(c, o, &keep, k->fields);
-    }
+    k->session->space->use.pinned_bytes -= k->pinned_bytes;
+    if (status == CENOTE_OK)
+        apply(k, o);
     k->outcome->done(k->outcome, status); /* k may be gone now */
     claims_wake(&c->claims, claim);
 }
 
+/* May it be kept like this? Pins count from here on, so that many at once don't pass the limit. */
+static int admit(struct keeping *k, struct object *o)
+{
+    struct space *s = k->session->space;
+    if ((k->fields & KEEP_GROUP) && k->keep->group_len > 0) {
+        struct hash128 name = group_name(s, k->keep);
+        if (!groups_has_room(&k->core->evict.groups, &name))
+            return CENOTE_LIMIT;
+    }
+    if (!(k->fields & KEEP_PIN) || k->keep->pin != KEEP_PIN_HARD || o->pin == KEEP_PIN_HARD)
+        return CENOTE_OK;
+    uint64_t bytes = use_bytes(o);
+    if (!use_pinnable(k->core, s, bytes))
+        return CENOTE_LIMIT;
+    k->pinned_bytes = bytes;
+    s->use.pinned_bytes += bytes;
+    return CENOTE_OK;
+}
+
 /* The claim is free; it stays busy, and the object visible, until the change is durable. */
-static int change(struct keeping *k, struct claim *claim, const struct object *o)
+static int change(struct keeping *k, struct claim *claim, struct object *o)
 {
     struct core *c = k->core;
     struct record r;
     int status = objects_record(c, o, &r);
+    if (status == CENOTE_OK)
+        status = admit(k, o);
     if (status != CENOTE_OK)
         return status;
     merge(&r.kept, k, c->env.wall_ms(c->env.arg));

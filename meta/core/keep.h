@@ -13,16 +13,16 @@
 #include "meta/core/core.h"
 #include "meta/core/record.h"
 
-/* When something is over that lasts for so long from now on, as in struct object. */
-uint32_t keep_stamp(const struct core *c, uint64_t left_ms);
-/* How much of such a time is left, 0: it is over. */
+/* The group that it names. CENOTE_OK, CENOTE_LIMIT (it is full), CENOTE_NO_MEMORY. */
+int keep_join(struct core *c, struct object *o, const struct keep *keep);
+/* How much is left of a time of an object; 0: it is over, or there is none. */
 uint64_t keep_left_ms(const struct core *c, uint32_t stamp);
 
-/* The object is durably kept like this from now on: its fields that are named (enum keep_fields).
- */
-void keep_begin(struct core *c, struct object *o, const struct keep *keep, unsigned fields);
-/* The same from a record of an earlier life. */
-void keep_resume(struct core *c, struct object *o, const struct kept *kept);
+/* The object is durably kept like this from now on; its pin and its group have been taken with its
+ * put. */
+void keep_begin(struct core *c, struct object *o, const struct keep *keep);
+/* All of it, from a record of an earlier life. CENOTE_OK or CENOTE_NO_MEMORY. */
+int keep_resume(struct core *c, struct object *o, const struct kept *kept);
 
 /* Drafts the record of a PENDING or COMMITTED object; kept may be NULL: nothing was asked for. */
 void keep_draft(struct core *c, const struct object *o, uint8_t state, const struct kept *kept,
@@ -39,14 +39,15 @@ struct keeping {
     const struct keep *keep;
     unsigned fields; /* enum keep_fields; the others stay as they are */
     struct claim *claim;
-    uint64_t put_id; /* of the value that is being changed */
+    uint64_t put_id;       /* of the value that is being changed */
+    uint64_t pinned_bytes; /* of the namespace's limit, taken until that is known */
     struct waiter waiter;
     struct change change;
     struct outcome *outcome;
 };
 
-/* Told when it is durable, or CENOTE_NOT_FOUND, CENOTE_WRONG_SHARD, or why it can't be; perhaps
- * from inside. */
+/* Told when it is durable, or CENOTE_NOT_FOUND, CENOTE_WRONG_SHARD, CENOTE_LIMIT (of hard pins, or
+ * the group is full), or why it can't be; perhaps from inside. */
 void keep_set(struct keeping *k);
 
 #endif

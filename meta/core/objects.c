@@ -6,6 +6,7 @@
 #include "meta/core/puts.h"
 #include "meta/core/reuse.h"
 #include "meta/core/session_record.h"
+#include "meta/core/use.h"
 #include "transport/base/log.h"
 
 /* References of the table looked at, and objects removed, in one tick. */
@@ -34,7 +35,19 @@ bool objects_lost(const struct core *c, struct object *o)
 struct object *objects_find(struct core *c, const struct hash128 *key_hash)
 {
     struct object *o = table_by_key(&c->table, key_hash);
-    return o != NULL && !objects_lost(c, o) ? o : NULL;
+    return o != NULL && !o->leaving && !objects_lost(c, o) && !expire_over(c, o) ? o : NULL;
+}
+
+void objects_show(struct core *c, struct object *o, struct object *head)
+{
+    table_show(&c->table, o);
+    evict_entered(c, o, head);
+}
+
+void objects_hide(struct core *c, struct object *o)
+{
+    evict_left(c, o);
+    table_hide(&c->table, o);
 }
 
 void objects_stamp(struct core *c, struct object *o)
@@ -79,24 +92,26 @@ void objects_retire(struct ending *e, struct claim *claim)
 {
     struct core *c = e->core;
     if (e->object->visible)
-        table_hide(&c->table, e->object);
+        objects_hide(c, e->object);
     e->object->state = OBJECT_REMOVED;
+    use_end(c, e->object);
     directory_retired(c, e->object);
     e->lease_end_ms = reuse_lease_end(c, e->object);
     e->claim = claim;
-    e->missed = !objects_lost(c, e->object);
+    e->missed = !objects_lost(c, e->object) && !expire_over(c, e->object);
     claim->unsettled++;
     claim->missed += e->missed;
     reuse_begin(e);
 }
 
-static void removed(struct change *ch, int status)
+void objects_ended(struct ending *e, int status)
 {
-    struct ending *e = container_of(ch, struct ending, change);
     struct core *c = e->core;
     struct claim *claim = e->claim;
     struct hash128 key_hash = claim->key_hash;
     claim->busy = false;
+    if (e->evicted)
+        evict_ended(e, status);
     if (status == CENOTE_OK) {
         objects_retire(e, claim);
     } else {
@@ -108,10 +123,12 @@ static void removed(struct change *ch, int status)
         claims_wake(&c->claims, claim);
 }
 
-/* The claim is free, the object visible, and it stays so until its end is durable. asked is NULL
- * when nobody did. */
-static int remove_object(struct core *c, struct object *o, struct claim *claim,
-                         const struct removal *asked)
+static void removed(struct change *ch, int status)
+{
+    objects_ended(container_of(ch, struct ending, change), status);
+}
+
+int objects_draft_end(struct core *c, struct object *o, struct claim *claim, struct ending **out)
 {
     struct record r;
     struct names_key name;
@@ -124,12 +141,25 @@ static int remove_object(struct core *c, struct object *o, struct claim *claim,
         return CENOTE_NO_MEMORY;
     claim->busy = true;
     e->claim = claim;
+    change_remove(&c->changes, STORE_NAMES, name.data, name.len);
+    objects_draft_removed(c, o, r.key, r.key_len);
+    *out = e;
+    return CENOTE_OK;
+}
+
+/* The claim is free, the object visible, and it stays so until its end is durable. asked is NULL
+ * when nobody did. */
+static int remove_object(struct core *c, struct object *o, struct claim *claim,
+                         const struct removal *asked)
+{
+    struct ending *e;
+    int status = objects_draft_end(c, o, claim, &e);
+    if (status != CENOTE_OK)
+        return status;
     if (asked != NULL) {
         outcomes_add(&e->outcomes, asked->outcome);
         session_record_item(c, asked->session, asked->call, asked->item);
     }
-    change_remove(&c->changes, STORE_NAMES, name.data, name.len);
-    objects_draft_removed(c, o, r.key, r.key_len);
     e->change.done = removed;
     change_submit(&c->changes, &e->change, CHANGE_FREES);
     return CENOTE_OK;

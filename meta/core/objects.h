@@ -16,7 +16,11 @@ bool objects_alive(const struct core *c, struct object *o, uint32_t i);
  * costs no write for what lives on. */
 bool objects_lost(const struct core *c, struct object *o);
 
-/* What a reader may be told of: visible, and not lost. NULL: nothing. */
+/* Visible from now on, or no longer. head: the one before it in the chain of its call, or NULL. */
+void objects_show(struct core *c, struct object *o, struct object *head);
+void objects_hide(struct core *c, struct object *o);
+/* What a reader may be told of: visible, neither lost nor on its way out, and its ttl isn't over.
+ * NULL: nothing. */
 struct object *objects_find(struct core *c, const struct hash128 *key_hash);
 /* Before an answer from which somebody will read. */
 void objects_stamp(struct core *c, struct object *o);
@@ -50,6 +54,10 @@ void objects_remove(struct removal *r);
 /* For a key that the call has removed before a restart: told when no reader accepts any more what
  * was there. Nothing is removed. */
 void objects_removed_before(struct removal *r);
+/* For removals that nobody asked for, many in one change. The claim is free, the object visible; it
+ * is drafted, and busy until the change is over. CENOTE_OK, CENOTE_IO, CENOTE_NO_MEMORY. */
+int objects_draft_end(struct core *c, struct object *o, struct claim *claim, struct ending **out);
+void objects_ended(struct ending *e, int status);
 /* A replaced, removed or lost object is durably REMOVED: its claim counts it, reuse begins. */
 void objects_retire(struct ending *e, struct claim *claim);
 

@@ -4,6 +4,7 @@
 
 #include "meta/core/objects.h"
 #include "meta/core/put_phases.h"
+#include "meta/core/use.h"
 #include "transport/base/log.h"
 
 /* Puts that run out of time are aborted in steps of this many a tick. */
@@ -24,6 +25,7 @@ static void aborted(struct change *ch, int status)
     }
     struct ending *e = p->ending;
     p->object->state = OBJECT_ABORTING;
+    use_end(p->core, p->object);
     put_forget(p);
     reuse_begin(e);
     outcomes_tell(&outcomes, end_status);

@@ -5,6 +5,7 @@
 #include "meta/core/names.h"
 #include "meta/core/objects.h"
 #include "meta/core/put_phases.h"
+#include "meta/core/use.h"
 #include "transport/base/log.h"
 
 void puts_show_successor(struct core *c, struct claim *claim)
@@ -12,7 +13,8 @@ void puts_show_successor(struct core *c, struct claim *claim)
     struct object *o = claim->successor;
     struct put *p = o->put;
     claim->successor = NULL;
-    table_show(&c->table, o);
+    objects_show(c, o,
+                 p != NULL && p->chained ? table_by_put(&c->table, o->put_id - PUT_IDS) : NULL);
     if (p == NULL)
         return;
     struct outcomes outcomes = p->outcomes;
@@ -60,6 +62,7 @@ static struct ending *dropped_new(struct put *p)
     d->key_hash = o->key_hash;
     d->session = o->session;
     d->name_space = o->name_space;
+    d->pin = o->pin;
     struct ending *e = ending_new(c, d);
     if (e == NULL) {
         table_delete(&c->table, d);
@@ -105,6 +108,7 @@ static void begin_dropped(struct put *p)
         return;
     log_info("meta", "put %llx is visible without all of its replicas",
              (unsigned long long)p->object->put_id);
+    use_drop(p->core, e->object);
     reuse_begin(e);
 }
 
@@ -138,7 +142,7 @@ static void committed(struct change *ch, int status)
         p->phase = PUT_SHOWING;
         p->object->state = OBJECT_COMMITTED;
         if (p->keep != NULL)
-            keep_begin(c, p->object, p->keep, KEEP_ALL);
+            keep_begin(c, p->object, p->keep);
         directory_committed(c, p->object);
         claim->successor = p->object;
         begin_dropped(p);
@@ -225,7 +229,7 @@ static void try(struct put *p)
         return;
     }
     struct object *there = table_by_key(&c->table, &p->object->key_hash);
-    if (there != NULL && !p->object->replace && !objects_lost(c, there)) {
+    if (there != NULL && !p->object->replace && !objects_lost(c, there) && !expire_over(c, there)) {
         put_abort(p, CENOTE_EXISTS);
     } else {
         status = submit(p, claim, there);

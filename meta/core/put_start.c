@@ -7,11 +7,18 @@
 #include "meta/core/objects.h"
 #include "meta/core/place.h"
 #include "meta/core/put_phases.h"
+#include "meta/core/put_wait.h"
 #include "meta/core/session_record.h"
+#include "meta/core/use.h"
 #include "transport/base/log.h"
 
 /* Of one call, so that its answer fits a frame. */
 #define START_EXTENTS_MAX 65536u
+
+/* What a session may have in quarantine, of puts that it hasn't finished: so many extents, and such a
+ * part of the pool. */
+#define SESSION_QUARANTINE_EXTENTS 65536u
+#define SESSION_QUARANTINE_PART    2u
 
 static struct put *put_new(struct core *c, struct object *o, struct session *s, const void *key,
                            size_t key_len)
@@ -94,101 +101,153 @@ bool puts_recover_showing(struct core *c, struct object *o, struct session *s)
     return p != NULL;
 }
 
-static int admit(const struct start *s)
+/* Of all its extents, if it isn't cut into stripes: those may take a little more. */
+static uint64_t item_bytes(const struct start *s, const struct start_item *item)
 {
-    if (s->session->put_count >= SESSION_PENDING_MAX || s->core->pending >= PENDING_MAX ||
+    uint64_t len = item->len_bytes < EXTENT_PAYLOAD_MAX ? item->len_bytes : EXTENT_PAYLOAD_MAX;
+    return alloc_rounding(len).size * s->replicas;
+}
+
+static int admit(const struct start *s, const struct start_item *item)
+{
+    const struct session *session = s->session;
+    if (session->put_count >= SESSION_PENDING_MAX || s->core->pending >= PENDING_MAX ||
         s->extents > START_EXTENTS_MAX)
         return CENOTE_LIMIT;
-    return CENOTE_OK;
+    if (session->ending_extents > SESSION_QUARANTINE_EXTENTS ||
+        session->ending_bytes > s->core->capacity_bytes / SESSION_QUARANTINE_PART)
+        return CENOTE_LIMIT;
+    return use_admit(s->core, session->space, &s->keep, item_bytes(s, item));
 }
 
-struct value_key {
-    struct hash128 hash;
-    const void *data;
-    size_t len;
-};
-
-/* Nobody has heard of it. */
-static void unmake(struct put *p)
+/* What the put asks for, or its namespace says. */
+static struct keep keep_of(const struct start *s)
 {
-    struct core *c = p->core;
-    struct object *o = p->object;
-    ending_free(p->ending);
-    put_forget(p);
-    table_delete(&c->table, o);
+    struct keep keep = s->keep;
+    if (keep.ttl_ms == 0)
+        keep.ttl_ms = s->session->space->settings.ttl_ms;
+    return keep;
 }
 
-static struct put *make(struct start *s, const struct placement *at, const struct value_key *key,
-                        const struct keep *keep)
+static int take_keep(struct start *s, struct put *p)
+{
+    struct keep keep = keep_of(s);
+    if (!put_keep(p, &keep))
+        return CENOTE_NO_MEMORY;
+    return keep_join(s->core, p->object, &keep);
+}
+
+/* Nobody has seen the put. */
+static void discard(struct put *p)
+{
+    struct ending *e = p->ending;
+    use_end(p->core, p->object);
+    put_forget(p);
+    reuse_discard(e);
+}
+
+static struct object *make_object(struct start *s, const struct placement *at,
+                                  const struct hash128 *key_hash)
 {
     struct core *c = s->core;
     struct object *o = table_add(&c->table, ids_next(&c->ids), at->stripes, at->replicas);
     if (o == NULL)
         return NULL;
-    o->key_hash = key->hash;
+    o->key_hash = *key_hash;
     o->session = s->session->id;
     o->name_space = s->session->space->id;
+    o->replace = s->replace;
+    o->pin = s->keep.pin & 3u;
     memcpy(object_piece(o, 0), at->pieces, object_extents(o) * sizeof(at->pieces[0]));
-    struct put *p = put_new(c, o, s->session, key->data, key->len);
-    if (p == NULL) {
-        table_delete(&c->table, o);
-        return NULL;
-    }
-    if (!put_keep(p, keep)) {
-        unmake(p);
-        return NULL;
-    }
-    s->session->space->extant++;
-    ids_skip(&c->ids, PUT_IDS); /* those of one call follow each other */
-    return p;
+    return o;
 }
 
-/* What the put asks for, or its namespace says. */
-static struct kept kept_of(const struct start *s)
-{
-    struct kept kept = {.keep = s->keep};
-    if (kept.keep.ttl_ms == 0)
-        kept.keep.ttl_ms = s->session->space->settings.ttl_ms;
-    return kept;
-}
-
-static int start_one(struct start *s, struct start_item *item, const struct value_key *key,
-                     uint64_t len_bytes, bool replace)
+static int make(struct start *s, struct start_item *item, const struct placement *at,
+                const struct hash128 *key_hash)
 {
     struct core *c = s->core;
-    struct placement at;
-    if (!shard_owns(c, shard_slot(c, s->session->space, key->data, key->len)))
-        return CENOTE_WRONG_SHARD;
-    const struct claim *claim = claims_find(&c->claims, &key->hash);
-    bool there = objects_find(c, &key->hash) != NULL || (claim != NULL && claim->successor != NULL);
-    if (there && !replace)
-        return CENOTE_EXISTS;
-    int status = admit(s);
-    if (status == CENOTE_OK)
-        status = place_value(c, s->session, len_bytes, s->replicas, &at);
-    if (status != CENOTE_OK)
-        return status;
-    struct kept kept = kept_of(s);
-    item->put = make(s, &at, key, &kept.keep);
-    if (item->put == NULL) {
-        place_undo(c, at.pieces, at.stripes * at.replicas);
+    struct object *o = make_object(s, at, key_hash);
+    struct put *p = o == NULL ? NULL : put_new(c, o, s->session, item->key, item->key_len);
+    if (p == NULL) {
+        if (o != NULL)
+            table_delete(&c->table, o);
+        place_undo(c, at->pieces, at->stripes * at->replicas);
         return CENOTE_NO_MEMORY;
     }
-    struct object *o = item->put->object;
-    o->replace = replace;
+    s->session->space->extant++;
+    use_begin(c, o);
+    int status = take_keep(s, p);
+    if (status != CENOTE_OK) {
+        discard(p);
+        return status;
+    }
+    ids_skip(&c->ids, PUT_IDS); /* those of one call follow each other */
+    item->put = p;
     item->put_id = o->put_id;
-    s->extents += (uint64_t)at.stripes * at.replicas;
-    s->drafted++;
-    keep_draft(c, o, OBJECT_PENDING, &kept, 0, key->data, (uint32_t)key->len);
     return CENOTE_OK;
 }
 
-void puts_start(struct start *s, const void *key, size_t key_len, uint64_t len_bytes, bool replace)
+static int start_one(struct start *s, struct start_item *item)
 {
-    struct start_item *item = &s->items[s->count++];
-    struct value_key named = {space_hash(s->session->space, key, key_len), key, key_len};
-    *item = (struct start_item){0};
-    item->status = start_one(s, item, &named, len_bytes, replace);
+    struct core *c = s->core;
+    struct space *space = s->session->space;
+    struct hash128 key_hash = space_hash(space, item->key, item->key_len);
+    struct placement at;
+    if (!shard_owns(c, shard_slot(c, space, item->key, item->key_len)))
+        return CENOTE_WRONG_SHARD;
+    const struct claim *claim = claims_find(&c->claims, &key_hash);
+    bool there = objects_find(c, &key_hash) != NULL || (claim != NULL && claim->successor != NULL);
+    if (there && !s->replace)
+        return CENOTE_EXISTS;
+    int status = admit(s, item);
+    if (status == CENOTE_OK)
+        status = place_value(c, s->session, item->len_bytes, s->replicas, &at);
+    if (status == CENOTE_OK)
+        status = make(s, item, &at, &key_hash);
+    if (status == CENOTE_OK)
+        s->extents += (uint64_t)at.stripes * at.replicas;
+    return status;
+}
+
+/* May the item be given room by waiting? */
+static bool worth_waiting(const struct start *s, const struct start_item *item)
+{
+    struct evict_want all = {.bytes = item_bytes(s, item), .objects = 1};
+    return (item->status == CENOTE_NO_SPACE && all.bytes <= s->core->capacity_bytes) ||
+           (item->status == CENOTE_QUOTA && use_possible(s->session->space, all));
+}
+
+static void undo(struct start *s, uint32_t count)
+{
+    while (count-- > 0) {
+        struct start_item *item = &s->items[count];
+        if (item->put != NULL)
+            discard(item->put);
+        item->put = NULL;
+        item->put_id = 0;
+    }
+}
+
+/* Places all items, or (unless it is the last try) nothing. */
+static int place_all(struct start *s, bool last)
+{
+    struct put *before = NULL;
+    s->extents = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct start_item *item = &s->items[i];
+        item->status = start_one(s, item);
+        if (!last && worth_waiting(s, item)) {
+            undo(s, i);
+            s->missing_bytes = 0;
+            for (uint32_t k = i; k < s->count; k++)
+                s->missing_bytes += item_bytes(s, &s->items[k]);
+            return item->status;
+        }
+        if (item->put != NULL)
+            item->put->chained = before != NULL;
+        before = item->put;
+    }
+    return CENOTE_OK;
 }
 
 /* The window's answer: statuses, and the first of the put ids. */
@@ -201,14 +260,6 @@ static void note(const struct start *s)
         if (s->items[i].status == CENOTE_OK)
             n->first_put_id = s->items[i].put_id;
     }
-}
-
-/* Nobody has seen the put. */
-static void discard(struct put *p)
-{
-    struct ending *e = p->ending;
-    put_forget(p);
-    reuse_discard(e);
 }
 
 static void started(struct change *ch, int status)
@@ -225,14 +276,15 @@ static void started(struct change *ch, int status)
             continue;
         }
         discard(item->put);
-        *item = (struct start_item){.status = status};
+        item->put = NULL;
+        item->status = status;
     }
     if (session->ended) {
         for (uint32_t i = 0; i < s->count; i++)
             if (s->items[i].put != NULL)
                 puts_abort_unsent(s->items[i].put);
         for (uint32_t i = 0; i < s->count; i++)
-            s->items[i] = (struct start_item){.status = CENOTE_NO_SESSION};
+            s->items[i].status = CENOTE_NO_SESSION;
     }
     note(s);
     s->done(s); /* s may be gone now */
@@ -240,15 +292,67 @@ static void started(struct change *ch, int status)
     sessions_release(c, session);
 }
 
-void puts_start_submit(struct start *s)
+static void submit(struct start *s)
 {
+    struct core *c = s->core;
+    uint64_t drafted_bytes = 0;
     note(s);
-    if (s->drafted == 0) {
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct start_item *item = &s->items[i];
+        if (item->put == NULL)
+            continue;
+        struct kept kept = {.keep = keep_of(s)};
+        keep_draft(c, item->put->object, OBJECT_PENDING, &kept, 0, item->key, item->key_len);
+        drafted_bytes += item_bytes(s, item);
+    }
+    if (drafted_bytes == 0) {
         s->done(s);
         return;
     }
-    session_record_started(s->core, s->session, s->call);
+    session_record_started(c, s->session, s->call);
     s->session->holds++;
     s->change.done = started;
-    change_submit(&s->core->changes, &s->change, 0);
+    change_submit(&c->changes, &s->change, 0);
+    evict_background(c, 2 * drafted_bytes, EVICT_LOOKS_CALL);
+}
+
+void puts_start(struct start *s)
+{
+    bool behind = put_wait_first(s->core);
+    int status = behind ? CENOTE_NO_SPACE : place_all(s, false);
+    for (uint32_t i = 0; behind && i < s->count; i++)
+        s->missing_bytes += item_bytes(s, &s->items[i]);
+    if (status == CENOTE_OK)
+        submit(s);
+    else
+        put_wait(s, status);
+}
+
+int puts_start_try(struct start *s)
+{
+    int status = place_all(s, false);
+    if (status == CENOTE_OK)
+        submit(s);
+    return status;
+}
+
+void puts_start_finally(struct start *s)
+{
+    (void)place_all(s, true);
+    submit(s);
+}
+
+void puts_start_refuse(struct start *s, int status)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        s->items[i].status = status;
+    submit(s);
+}
+
+bool puts_start_possible(const struct start *s)
+{
+    struct evict_want all = {.objects = s->count};
+    for (uint32_t i = 0; i < s->count; i++)
+        all.bytes += item_bytes(s, &s->items[i]);
+    return all.bytes <= s->core->capacity_bytes && use_possible(s->session->space, all);
 }

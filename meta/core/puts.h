@@ -51,6 +51,7 @@ struct put {
     struct ending *older;   /* COMMITTING: of the object that it replaces */
     struct ending *dropped; /* COMMITTING: of its extents that aren't visible; NULL: all are */
     uint8_t phase;          /* enum put_phase */
+    bool chained;           /* it follows the put before it, in the same call */
     uint64_t deadline_ms;   /* patient time */
     struct link by_age;     /* in core.puts, PENDING only */
     struct link by_session;
@@ -66,7 +67,10 @@ struct put {
 /* ---- starting: any number of puts in one change ---- */
 
 struct start_item {
-    int status;      /* CENOTE_OK: put is there */
+    const uint8_t *key; /* need not be there any more when done is called */
+    uint32_t key_len;
+    int status; /* CENOTE_OK: put is there */
+    uint64_t len_bytes;
     struct put *put; /* when done is called: PENDING, or over already */
     uint64_t put_id;
 };
@@ -78,17 +82,28 @@ struct start {
     uint32_t count;
     struct numbered *call; /* of the session's window; its statuses become those of the items */
     uint32_t replicas;     /* of every stripe */
-    struct keep keep;      /* what is asked for all of them */
-    uint32_t drafted;      /* ... */
-    uint64_t extents;      /* of these */
+    bool replace;          /* they may take the places of older objects */
+    struct keep keep;      /* all of them */
+    uint64_t extents;      /* of those that are placed */
+    uint64_t
+        missing_bytes; /* it couldn't be placed: so much was left, from the first that failed */
     struct change change;
     void (*done)(struct start *s); /* every item's status is final */
+    /* While it waits for room: is anybody there to hear of it? */
+    bool (*wanted)(const struct start *s);
+    void (*forget)(struct start *s); /* nobody was: nothing has come of it */
 };
 
-/* Places a put and drafts its record; sets the item, the next of the start. */
-void puts_start(struct start *s, const void *key, size_t key_len, uint64_t len_bytes, bool replace);
-/* After all items; done may be called from inside when there is nothing to store. */
-void puts_start_submit(struct start *s);
+/* Places all items and drafts their records; if there is no room it waits (put_wait.h). The items
+ * have keys and lengths. done may be called from inside when there is nothing to store. */
+void puts_start(struct start *s);
+/* For one that waits. CENOTE_OK: it goes on; CENOTE_NO_SPACE, CENOTE_QUOTA: nothing was changed. */
+int puts_start_try(struct start *s);
+/* It goes on, with the items for which there is room. */
+void puts_start_finally(struct start *s);
+void puts_start_refuse(struct start *s, int status);
+/* Would it fit if there were nothing else? */
+bool puts_start_possible(const struct start *s);
 
 /* ---- ending ---- */
 

@@ -99,6 +99,8 @@ void incarnation_begin(struct core *c, struct incarnation *i, struct node *node)
     m->range_count++;
     i->node = node;
     c->capacity_bytes += i->len_bytes;
+    if (i->kind == SEGMENT_HOST)
+        c->evict.room_bytes += i->len_bytes;
 }
 
 void incarnation_end(struct core *c, struct incarnation *i)
@@ -109,6 +111,8 @@ void incarnation_end(struct core *c, struct incarnation *i)
     m->range_count--;
     memmove(&m->ranges[at - 1], &m->ranges[at], (m->range_count - (at - 1)) * sizeof(*m->ranges));
     c->capacity_bytes -= i->len_bytes;
+    if (i->kind == SEGMENT_HOST)
+        c->evict.room_bytes -= i->len_bytes;
     reuse_incarnation_ended(c, i);
     m->sweeping = true;
     m->sweep_at = 0;

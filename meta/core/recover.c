@@ -7,6 +7,7 @@
 #include "meta/core/objects.h"
 #include "meta/core/puts.h"
 #include "meta/core/session_record.h"
+#include "meta/core/use.h"
 #include "transport/base/bytes.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
@@ -118,7 +119,7 @@ static int recover_committed(struct core *c, struct object *o)
     directory_recovered(c, o);
     if (claim != NULL)
         return hide(c, claim, o);
-    table_show(&c->table, o);
+    objects_show(c, o, NULL);
     return CENOTE_OK;
 }
 
@@ -138,7 +139,7 @@ static int recover_removed(struct core *c, struct ending *e)
     e->lease_end_ms = reuse_lease_end(c, o);
     if (newer == NULL)
         return CENOTE_OK;
-    table_hide(&c->table, newer);
+    objects_hide(c, newer);
     return hide(c, claim, newer);
 }
 
@@ -189,8 +190,11 @@ static struct object *add(struct core *c, uint64_t put_id, const struct record *
     struct space *space = spaces_by_id(c, r->name_space);
     if (space != NULL)
         space->extant++;
-    if (r->state == OBJECT_COMMITTED)
-        keep_resume(c, o, &r->kept);
+    bool wanted = o->state == OBJECT_PENDING || o->state == OBJECT_COMMITTED;
+    if (wanted && keep_resume(c, o, &r->kept) != CENOTE_OK)
+        return NULL; /* the start fails; what there is goes with the rest */
+    if (wanted)
+        use_begin(c, o);
     return o;
 }
 

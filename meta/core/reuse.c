@@ -4,8 +4,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "meta/core/puts.h"
+#include "meta/core/put_wait.h"
 #include "meta/core/record.h"
+#include "meta/core/use.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
 
@@ -104,6 +105,7 @@ static void finish(struct ending *e)
     struct space *space = spaces_by_id(c, e->object->name_space);
     if (space != NULL)
         space->extant--;
+    evict_given(c, e, use_bytes(e->object));
     table_delete(&c->table, e->object);
     struct session *s = e->session;
     ending_free(e);
@@ -121,11 +123,13 @@ void reuse_discard(struct ending *e)
 static void deleted(struct change *ch, int status)
 {
     struct ending *e = container_of(ch, struct ending, change);
+    struct core *c = e->core;
     e->deleted = status == CENOTE_OK;
     if (e->deleted)
         finish(e);
     else
-        list_append(&e->core->reuse.retry, &e->link);
+        list_append(&c->reuse.retry, &e->link);
+    put_wait_run(c);
 }
 
 static void delete_record(struct ending *e)

@@ -55,6 +55,7 @@ struct ending {
     uint32_t live;  /* ... and those of them whose seals may be live */
     uint32_t given; /* extents whose space is free again */
     uint32_t size;  /* of this struct */
+    bool evicted;   /* nobody asked for its end */
     bool deleted;   /* the record is */
     bool missed;    /* not lost: until it has settled, lookups of the key wait */
     bool recovered; /* from an earlier life of the service */

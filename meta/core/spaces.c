@@ -40,25 +40,26 @@ struct space *space_by_name(const struct core *c, const char *name)
 
 struct space *spaces_by_id(const struct core *c, uint32_t id)
 {
-    struct space *s = c->spaces.buckets[id % SPACES_BUCKETS];
+    struct space *s = c->spaces.by_id[id % SPACE_BUCKETS];
     while (s != NULL && s->id != id)
-        s = s->next;
+        s = s->by_id;
     return s != NULL && s->durable ? s : NULL;
 }
 
 static struct space *add(struct core *c, uint32_t id, const char *name)
 {
     struct space *s = calloc(1, sizeof(*s));
-    struct space **bucket = &c->spaces.buckets[id % SPACES_BUCKETS];
     if (s == NULL)
         return NULL;
     s->id = id;
     s->core = c;
     strncpy(s->name, name, sizeof(s->name) - 1);
     s->slot_seed = slot_seed(s->name);
-    s->next = *bucket;
-    *bucket = s;
+    policy_init(&s->evict.queue);
+    policy_init(&s->evict.soft);
     list_append(&c->spaces.list, &s->link);
+    s->by_id = c->spaces.by_id[id % SPACE_BUCKETS];
+    c->spaces.by_id[id % SPACE_BUCKETS] = s;
     c->spaces.count++;
     if (id > c->spaces.last_id)
         c->spaces.last_id = id;
@@ -67,10 +68,12 @@ static struct space *add(struct core *c, uint32_t id, const char *name)
 
 void space_drop(struct core *c, struct space *s)
 {
-    struct space **at = &c->spaces.buckets[s->id % SPACES_BUCKETS];
+    struct space **at = &c->spaces.by_id[s->id % SPACE_BUCKETS];
     while (*at != s)
-        at = &(*at)->next;
-    *at = s->next;
+        at = &(*at)->by_id;
+    *at = s->by_id;
+    if (c->evict.most == s)
+        c->evict.most = NULL;
     link_remove(&s->link);
     c->spaces.count--;
     free(s);

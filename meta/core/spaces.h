@@ -13,12 +13,13 @@
 #include <cenote/cenote.h>
 
 #include "meta/core/change.h"
+#include "meta/core/evict.h"
 #include "meta/stub/messages.h"
 #include "transport/base/hash.h"
 
-#define SPACES_MAX     4096u
-#define SPACES_BUCKETS 256u
-#define SPACE_DEFAULT  "default" /* stays */
+#define SPACES_MAX    4096u
+#define SPACE_BUCKETS 1024u
+#define SPACE_DEFAULT "default" /* stays */
 
 struct core;
 struct numbered;
@@ -26,9 +27,10 @@ struct session;
 
 struct space {
     struct link link;
-    struct space *next; /* in its bucket, by id */
+    struct space *by_id; /* the next of its bucket */
     struct space_settings settings;
     struct space_use use;
+    struct space_evict evict;
     uint32_t id;
     char name[CENOTE_NAMESPACE_MAX + 1];
     struct hash_key key;
@@ -43,8 +45,8 @@ struct space {
 
 struct spaces {
     struct list list;
-    struct space *buckets[SPACES_BUCKETS];
     uint32_t count;
+    struct space *by_id[SPACE_BUCKETS];
     uint32_t last_id; /* that was ever given */
 };
 

@@ -70,6 +70,7 @@ struct object {
     uint32_t grouped : 1; /* evicted together with others */
     uint32_t queue : 2;   /* of its namespace that it is in; 0: none */
     uint32_t uses : 2;    /* since it was looked at last */
+    uint32_t leaving : 1; /* its eviction is on the way to the store: nobody finds it any more */
 };
 
 _Static_assert(sizeof(struct object) == 96, "there are very many of them");

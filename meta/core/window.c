@@ -117,6 +117,15 @@ void window_leave(struct numbered *n)
         free(n);
 }
 
+void window_forget(struct window *w, struct numbered *n)
+{
+    assert(n->running && list_empty(&n->also));
+    link_remove(&n->link);
+    if (n->kept)
+        w->slots[window_slot(n->seq)] = NULL;
+    free(n);
+}
+
 int window_recover(struct window *w, uint64_t seq, enum numbered_kind kind, uint32_t count,
                    struct numbered **out)
 {

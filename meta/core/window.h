@@ -85,6 +85,9 @@ int window_enter(struct window *w, uint64_t seq, enum numbered_kind kind, uint32
 /* All statuses are there, and whoever joined has been answered. */
 void window_leave(struct numbered *n);
 
+/* It has had no effect, nobody waits for its answer: it was never called. */
+void window_forget(struct window *w, struct numbered *n);
+
 /* From the store, in any order; what is older than the slot's present call is left out. CENOTE_OK,
  * CENOTE_NO_MEMORY, CENOTE_IO (it contradicts what is there). */
 int window_recover(struct window *w, uint64_t seq, enum numbered_kind kind, uint32_t count,

@@ -160,3 +160,16 @@ void numbered_end(struct request *r, struct session *s, struct numbered *n)
     s->holds--;
     sessions_release(c, s);
 }
+
+bool numbered_wanted(const struct request *r, const struct numbered *n)
+{
+    return !r->peer->closed || !list_empty(&n->also);
+}
+
+void numbered_forget(struct request *r, struct session *s, struct numbered *n)
+{
+    request_drop(r);
+    window_forget(s->window, n);
+    s->holds--;
+    sessions_release(s->core, s);
+}

@@ -57,6 +57,8 @@ void request_end(struct request *r, struct wire_buf *b);
 /* The same for what has had an effect already. If there is no memory to say so, the connection is
  * closed: its peer comes back and finds out, while an error would tell him that it failed. */
 void request_end_done(struct request *r, struct wire_buf *b);
+/* Nobody is there to be answered. */
+void request_drop(struct request *r);
 /* The same with an error; needs no memory. */
 void request_fail(struct request *r, int status);
 
@@ -95,6 +97,10 @@ struct numbered_params {
 #define NUMBERED_RUN 2
 int numbered_begin(struct service_peer *p, uint32_t msgid, const struct numbered_params *params,
                    struct wire_buf *result, struct numbered **out);
+/* Does anybody wait for the answer? */
+bool numbered_wanted(const struct request *r, const struct numbered *n);
+/* Nobody does, and nothing was done: the call never came. Frees r. */
+void numbered_forget(struct request *r, struct session *s, struct numbered *n);
 /* All statuses are there: answers, and frees r. */
 void numbered_end(struct request *r, struct session *s, struct numbered *n);
 

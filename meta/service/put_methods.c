@@ -84,6 +84,18 @@ static void put_started(struct start *s)
     numbered_end(&r->request, s->session, s->call);
 }
 
+static bool start_wanted(const struct start *s)
+{
+    const struct start_request *r = container_of(s, struct start_request, start);
+    return numbered_wanted(&r->request, s->call);
+}
+
+static void start_forget(struct start *s)
+{
+    struct start_request *r = container_of(s, struct start_request, start);
+    numbered_forget(&r->request, s->session, s->call);
+}
+
 static bool start_items_sane(const struct put_start_params *start)
 {
     for (uint32_t i = 0; i < start->count; i++) {
@@ -124,17 +136,20 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
     r->start.session = p->session;
     r->start.items = r->items;
     r->start.done = put_started;
+    r->start.wanted = start_wanted;
+    r->start.forget = start_forget;
+    r->start.replace = (start.flags & PUT_START_REPLACE) != 0;
     r->start.replicas = put_start_replicas(start.flags);
     r->start.keep = keep;
     request_begin(&r->request, p, msgid);
     for (uint32_t i = 0; i < start.count; i++) {
-        const uint8_t *key;
+        struct start_item *item = &r->items[i];
         size_t key_len;
-        uint64_t len;
-        (void)put_start_key_get(wire_at(start.items, i), &key, &key_len, &len);
-        puts_start(&r->start, key, key_len, len, (start.flags & PUT_START_REPLACE) != 0);
+        (void)put_start_key_get(wire_at(start.items, i), &item->key, &key_len, &item->len_bytes);
+        item->key_len = (uint32_t)key_len;
     }
-    puts_start_submit(&r->start);
+    r->start.count = start.count;
+    puts_start(&r->start);
     return METHOD_LATER;
 }
 

@@ -22,6 +22,8 @@
 #define SUSPECT_MS       4000u
 #define DEAD_MS          30000u
 #define STRIPE_BYTES     (UINT64_C(64) << 20)
+#define EVICT_HIGH       95u
+#define EVICT_LOW        92u
 
 static uint32_t or_default(uint32_t value, uint32_t fallback)
 {
@@ -37,6 +39,8 @@ static struct service_options with_defaults(const struct service_options *o)
         .heartbeat_ms = or_default(o->heartbeat_ms, HEARTBEAT_MS),
         .suspect_ms = or_default(o->suspect_ms, SUSPECT_MS),
         .dead_ms = or_default(o->dead_ms, DEAD_MS),
+        .evict_high = or_default(o->evict_high, EVICT_HIGH),
+        .evict_low = or_default(o->evict_low, EVICT_LOW),
         .stripe_bytes = o->stripe_bytes != 0 ? o->stripe_bytes : STRIPE_BYTES,
     };
 }
@@ -220,6 +224,12 @@ void request_end_done(struct request *r, struct wire_buf *b)
     struct service *s = p->service;
     request_free(r);
     answer_end(s, b);
+}
+
+void request_drop(struct request *r)
+{
+    assert(r->peer->closed);
+    request_free(r);
 }
 
 void request_fail(struct request *r, int status)

@@ -108,6 +108,7 @@ static void put_nodes(const struct core *c, struct wire_buf *b)
 
 /* Listed at most; the totals count all. */
 #define STATUS_SESSIONS_MAX 1000u
+#define STATUS_SPACES_MAX   1000u
 
 static void put_quarantined(const struct session *s, struct wire_buf *b)
 {
@@ -153,16 +154,71 @@ static void put_capacity(const struct core *c, struct wire_buf *b)
     put_number(b, "quarantined_bytes", c->reuse.bytes);
 }
 
+static const char *const reasons[EVICT_REASONS] = {[EVICT_SPACE] = "space",
+                                                   [EVICT_BACKGROUND] = "background",
+                                                   [EVICT_QUOTA] = "quota",
+                                                   [EVICT_EXPIRED] = "expired",
+                                                   [EVICT_GROUP] = "group"};
+
+static void put_eviction(const struct core *c, struct wire_buf *b)
+{
+    const struct evict *e = &c->evict;
+    wire_put_str(b, "eviction");
+    wire_put_map(b, 7 + EVICT_REASONS);
+    put_number(b, "high_percent", c->options.evict_high);
+    put_number(b, "low_percent", c->options.evict_low);
+    put_number(b, "leaving_bytes", e->leaving_bytes);
+    put_number(b, "coming_bytes", e->coming_bytes);
+    put_number(b, "waiting_puts", e->waiting_count);
+    put_number(b, "waited_puts", e->waited);
+    put_number(b, "groups", e->groups.count);
+    for (unsigned i = 0; i < EVICT_REASONS; i++) {
+        wire_put_str(b, reasons[i]);
+        wire_put_map(b, 2);
+        put_number(b, "objects", e->counts[i].objects);
+        put_number(b, "bytes", e->counts[i].bytes);
+    }
+}
+
+static void put_space(const struct space *s, struct wire_buf *b)
+{
+    wire_put_map(b, 10);
+    put_text(b, "name", s->name);
+    put_number(b, "bytes", s->use.bytes);
+    put_number(b, "objects", s->use.objects);
+    put_number(b, "pinned_bytes", s->use.pinned_bytes);
+    put_number(b, "quota_bytes", s->settings.quota_bytes);
+    put_number(b, "quota_objects", s->settings.quota_objects);
+    put_number(b, "pin_limit_bytes", s->settings.pin_limit_bytes);
+    put_number(b, "ttl_ms", s->settings.ttl_ms);
+    put_number(b, "evicted_objects", s->evict.count.objects);
+    put_number(b, "evicted_bytes", s->evict.count.bytes);
+}
+
+static void put_spaces(const struct core *c, struct wire_buf *b)
+{
+    uint32_t listed = 0, count = c->spaces.count;
+    wire_put_str(b, "namespaces");
+    wire_put_array(b, count < STATUS_SPACES_MAX ? count : STATUS_SPACES_MAX);
+    list_each(&c->spaces.list, l)
+    {
+        if (listed++ < STATUS_SPACES_MAX)
+            put_space(container_of(l, struct space, link), b);
+    }
+}
+
 int method_status(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result)
 {
     const struct core *c = &p->service->core;
     (void)msgid;
     (void)params;
-    wire_put_map(result, 4);
+    wire_put_map(result, 6);
     put_service(c, result);
     put_nodes(c, result);
     put_quarantine(c, result);
     put_capacity(c, result);
+    put_eviction(c, result);
+    put_spaces(c, result);
     return CENOTE_OK;
 }

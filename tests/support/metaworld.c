@@ -7,6 +7,9 @@
 
 #include "transport/base/testswitch.h"
 
+/* A put_start that waits for room is answered by then. */
+#define ANSWER_MS 10000u
+
 /* ---- what the service is given ---- */
 
 static uint64_t now_ms(void *arg)
@@ -415,6 +418,10 @@ int end_ask(struct end *e, struct wire_buf *b, uint32_t msgid, struct answer **r
     end_send(e, b);
     world_run(e->world);
     struct answer *a = end_answer(e, msgid);
+    for (unsigned ms = 0; a == NULL && ms < ANSWER_MS; ms += SERVICE_TICK_MS) {
+        world_pass(e->world, SERVICE_TICK_MS);
+        a = end_answer(e, msgid);
+    }
     assert(a != NULL);
     int status = a->msg.error;
     if (result != NULL && status == CENOTE_OK)
@@ -470,14 +477,43 @@ struct end *client_resume(struct world *w, const struct end *before, int *status
     return e;
 }
 
+static uint32_t start_request(struct end *e, struct wire_buf *b, const char *key, uint64_t len,
+                              unsigned flags)
+{
+    uint32_t msgid = end_request(e, b, METHOD_PUT_START);
+    put_start_params_put(b, ++e->seq, flags, 1);
+    put_start_key_put(b, key, strlen(key), len);
+    return msgid;
+}
+
+uint32_t client_put_start_send(struct end *e, const char *key, uint64_t len, unsigned flags)
+{
+    struct wire_buf b;
+    uint32_t msgid = start_request(e, &b, key, len, flags);
+    end_send(e, &b);
+    world_run(e->world);
+    return msgid;
+}
+
+int client_put_start_status(struct end *e, uint32_t msgid, struct put_start_item *item)
+{
+    struct answer *a = end_answer(e, msgid);
+    if (a == NULL)
+        return 1;
+    int status = a->msg.error;
+    bool good = status != CENOTE_OK || put_start_item_get(wire_at(a->msg.result, 0), item);
+    assert(good);
+    item->stripes = (struct wire_value){NULL}; /* they go with the answer */
+    answer_drop(e, a);
+    return status == CENOTE_OK ? item->status : status;
+}
+
 int client_put_start(struct end *e, const char *key, uint64_t len, unsigned flags,
                      struct put_start_item *item, struct stripe *stripes)
 {
     struct wire_buf b;
     struct answer *a;
-    uint32_t msgid = end_request(e, &b, METHOD_PUT_START);
-    put_start_params_put(&b, ++e->seq, flags, 1);
-    put_start_key_put(&b, key, strlen(key), len);
+    uint32_t msgid = start_request(e, &b, key, len, flags);
     int status = end_ask(e, &b, msgid, &a);
     if (status != CENOTE_OK)
         return status;

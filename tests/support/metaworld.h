@@ -97,7 +97,8 @@ void end_send(struct end *e, struct wire_buf *b);
 /* The answer to a msgid, or NULL: there is none yet. Valid until answer_drop(). */
 struct answer *end_answer(struct end *e, uint32_t msgid);
 void answer_drop(struct end *e, struct answer *a);
-/* Sends, runs the world, and expects an answer: its status. result may be NULL. */
+/* Sends, runs the world (and lets time pass if it must), and expects an answer: its status. result
+ * may be NULL. */
 int end_ask(struct end *e, struct wire_buf *b, uint32_t msgid, struct answer **result);
 /* Answers the first call with this method (NULL: any). False: there is none. */
 bool end_reply(struct end *e, const char *method, int status);
@@ -109,6 +110,9 @@ struct end *client_resume(struct world *w, const struct end *before, int *status
 /* One key; stripes may be NULL (STRIPES_MAX of them). Their statuses. */
 int client_put_start(struct end *e, const char *key, uint64_t len, unsigned flags,
                      struct put_start_item *item, struct stripe *stripes);
+/* The same without waiting: msgid of the request, and what its item was answered, 1 not yet. */
+uint32_t client_put_start_send(struct end *e, const char *key, uint64_t len, unsigned flags);
+int client_put_start_status(struct end *e, uint32_t msgid, struct put_start_item *item);
 /* One state for all extents of a put with one replica. */
 int client_commit(struct end *e, const struct put_start_item *item, enum extent_state state);
 int client_abort(struct end *e, const struct put_start_item *item, enum extent_state state);

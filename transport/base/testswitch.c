@@ -10,12 +10,23 @@
 #include "transport/base/log.h"
 
 static const char *const switch_names[TEST_SWITCHES] = {
-    [TEST_FENCE] = "fence",           [TEST_SEAL] = "seal",   [TEST_SUMS] = "sums",
-    [TEST_LEASE] = "lease",           [TEST_GRANT] = "grant", [TEST_REIGN] = "reign",
-    [TEST_RETRY] = "retry",           [TEST_KEEP] = "keep",   [TEST_VOID] = "void",
-    [TEST_ENTRIES] = "entries",       [TEST_HOLD] = "hold",   [TEST_SHARD] = "shard",
-    [TEST_CANCEL] = "cancel",         [TEST_WATCH] = "watch", [TEST_FLUSH] = "flush",
+    [TEST_FENCE] = "fence",
+    [TEST_SEAL] = "seal",
+    [TEST_SUMS] = "sums",
+    [TEST_LEASE] = "lease",
+    [TEST_GRANT] = "grant",
+    [TEST_REIGN] = "reign",
+    [TEST_RETRY] = "retry",
+    [TEST_KEEP] = "keep",
+    [TEST_VOID] = "void",
+    [TEST_ENTRIES] = "entries",
+    [TEST_HOLD] = "hold",
+    [TEST_SHARD] = "shard",
+    [TEST_CANCEL] = "cancel",
+    [TEST_WATCH] = "watch",
+    [TEST_FLUSH] = "flush",
     [TEST_RDMA_ORDER] = "rdma_order",
+    [TEST_EVICT_LEASE] = "evict_lease",
 };
 
 static pthread_once_t read_once = PTHREAD_ONCE_INIT;

@@ -10,23 +10,24 @@
 #include <stdbool.h>
 
 enum test_switch {
-    TEST_FENCE,      /* a fence answers at once, without fencing */
-    TEST_SEAL,       /* readers accept any seal */
-    TEST_SUMS,       /* readers don't compare the root */
-    TEST_LEASE,      /* readers don't look at the lease after the transfer; nor does reuse */
-    TEST_GRANT,      /* nodes don't check grants */
-    TEST_REIGN,      /* a start of the service takes no new reign */
-    TEST_KEEP,       /* a node forgets the slots of its earlier life */
-    TEST_HOLD,       /* a node doesn't look for holds: what is viewed is reused */
-    TEST_SHARD,      /* the service takes every key for its own */
-    TEST_RETRY,      /* the service keeps no answers: a repeated call is done again */
-    TEST_CANCEL,     /* an operation completes while its copy is still under way */
-    TEST_ENTRIES,    /* a node drops no entry of its directory */
-    TEST_FLUSH,      /* rdma: nothing makes sure that WRITEs have arrived in memory */
-    TEST_RDMA_ORDER, /* rdma: a tail is read while its payload is still on its way */
-    TEST_VOID,       /* a node says that a seal is void, and leaves it alive */
-    TEST_WATCH,      /* nobody hears of memory that is unmapped */
-    TEST_SWITCHES    /* their number */
+    TEST_FENCE,       /* a fence answers at once, without fencing */
+    TEST_SEAL,        /* readers accept any seal */
+    TEST_SUMS,        /* readers don't compare the root */
+    TEST_LEASE,       /* readers don't look at the lease after the transfer; nor does reuse */
+    TEST_GRANT,       /* nodes don't check grants */
+    TEST_REIGN,       /* a start of the service takes no new reign */
+    TEST_KEEP,        /* a node forgets the slots of its earlier life */
+    TEST_HOLD,        /* a node doesn't look for holds: what is viewed is reused */
+    TEST_SHARD,       /* the service takes every key for its own */
+    TEST_RETRY,       /* the service keeps no answers: a repeated call is done again */
+    TEST_CANCEL,      /* an operation completes while its copy is still under way */
+    TEST_ENTRIES,     /* a node drops no entry of its directory */
+    TEST_FLUSH,       /* rdma: nothing makes sure that WRITEs have arrived in memory */
+    TEST_RDMA_ORDER,  /* rdma: a tail is read while its payload is still on its way */
+    TEST_VOID,        /* a node says that a seal is void, and leaves it alive */
+    TEST_WATCH,       /* nobody hears of memory that is unmapped */
+    TEST_EVICT_LEASE, /* eviction takes what is leased */
+    TEST_SWITCHES     /* their number */
 };
 
 #ifdef CENOTE_TEST_SWITCHES

@@ -224,7 +224,8 @@ static bool all_offered(void)
     return m->range_count == ACTOR_NODES;
 }
 
-static void granted(struct put *p, struct wire_value v, uint32_t replicas)
+/* offered: was it all, when it was asked for? */
+static void granted(struct put *p, struct wire_value v, uint32_t replicas, bool offered)
 {
     struct put_start_item item;
     bool good = put_start_item_get(v, &item);
@@ -238,7 +239,7 @@ static void granted(struct put *p, struct wire_value v, uint32_t replicas)
     item_failed = true;
     bool short_of_space = item.status == CENOTE_NO_SPACE || item.status == CENOTE_NO_NODES;
     CHECK(may_fail && (actor_trouble(item.status) || item.status == CENOTE_ABORTED ||
-                       (short_of_space && !all_offered())));
+                       (short_of_space && !(offered && all_offered()))));
 }
 
 /* One call for those that aren't begun. */
@@ -247,6 +248,7 @@ static void start_some(unsigned client, struct put *puts, unsigned count, uint64
 {
     struct answer *answer;
     unsigned asked[KEYS], n = 0;
+    bool offered = all_offered();
     for (unsigned i = 0; i < count; i++)
         if (puts[i].put_id == 0)
             asked[n++] = i;
@@ -264,7 +266,8 @@ static void start_some(unsigned client, struct put *puts, unsigned count, uint64
         return;
     }
     for (unsigned k = 0; k < n; k++)
-        granted(&puts[asked[k]], wire_at(answer->msg.result, k), put_start_replicas(flags));
+        granted(&puts[asked[k]], wire_at(answer->msg.result, k), put_start_replicas(flags),
+                offered);
     take_items(client, answer);
 }
 

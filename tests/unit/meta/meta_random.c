@@ -7,7 +7,8 @@
  *
  *   - no extent is granted again before its writer is done, its seal void, its lease over and
  *     nobody looks at it;
- *   - what was acknowledged is found, what was removed isn't, as long as the node lives;
+ *   - what was acknowledged is found, what was removed isn't, as long as the node lives and it is
+ *     not evicted; what somebody has a lease on isn't;
  *   - a remove or a replace is answered when no reader accepts what was there before;
  *   - store, table and allocators agree whenever nothing is in flight;
  *   - a node whose directory is said to be up to date has exactly the entries that it must have,
@@ -48,7 +49,9 @@ enum waiting { NOTHING, COMMIT, REMOVE };
 /* What is known of a key from the answers. */
 struct key {
     uint64_t put_id; /* acknowledged; 0: not there */
-    bool unsure;     /* an answer is missing: the next look tells */
+    uint64_t leased; /* this put, until then */
+    uint64_t leased_until_ms;
+    bool unsure; /* an answer is missing: the next look tells */
     enum waiting waiting;
     unsigned client;
     uint32_t msgid;
@@ -80,6 +83,8 @@ static struct {
     unsigned faults;
     unsigned step;
     unsigned repeated, released;
+    uint64_t evicted; /* by earlier lives of the service */
+    uint64_t missed;  /* keys of which that was found */
 } t;
 
 static uint32_t draw(uint32_t below)
@@ -331,6 +336,15 @@ static void do_release(void)
     t.released++;
 }
 
+static uint64_t evictions(void)
+{
+    const struct evict *e = &t.world->service->core.evict;
+    uint64_t objects = 0;
+    for (unsigned i = 0; i < EVICT_REASONS; i++)
+        objects += e->counts[i].objects;
+    return objects;
+}
+
 static void do_lookup(void)
 {
     static struct stripe stripes[STRIPES_MAX];
@@ -354,16 +368,25 @@ static void do_lookup(void)
     }
     answer_drop(t.clients[c], a);
     uint64_t found = item.status == CENOTE_OK ? item.put_id : 0;
+    bool lost = is_lost(key->put_id);
     if (found != 0 && found != key->put_id) /* a miss is allowed earlier */
         model_superseded(&t.model, t.world->now_ms, key->put_id);
     if (found != 0)
         model_leased(&t.model, found, stripes, item.stripe_count, t.world->now_ms + item.lease_ms);
     if (found != 0 && draw(3) == 0)
         hold(&stripes[draw(item.stripe_count)]);
-    if (key->unsure || (found == 0 && is_lost(key->put_id))) {
+    if (!key->unsure && !lost && key->put_id != 0 && found == 0) {
+        EXPECT(key->leased != key->put_id || t.world->now_ms >= key->leased_until_ms,
+               "%s is leased, and gone", name_of(k));
+        EXPECT(++t.missed <= t.evicted + evictions(), "%s has gone, unevicted", name_of(k));
+        key->put_id = 0;
+    }
+    if (key->unsure || (found == 0 && lost)) {
         key->put_id = found;
         key->unsure = false;
     }
+    key->leased = found;
+    key->leased_until_ms = t.world->now_ms + (found != 0 ? item.lease_ms : 0);
     EXPECT(found == key->put_id, "%s is put %llx, expected %llx", name_of(k),
            (unsigned long long)found, (unsigned long long)key->put_id);
 }
@@ -489,6 +512,7 @@ static void pass(uint64_t ms)
 
 static void do_crash(void)
 {
+    t.evicted += evictions();
     world_crash(t.world, draw(memstore_waiting(t.world->store) + 1));
     int status = world_start(t.world);
     EXPECT(status == CENOTE_OK, "the service doesn't start: %d", status);
@@ -626,9 +650,11 @@ static void life(uint64_t seed, unsigned steps)
     pass(DIRECTORY_LIST_PAUSE_MS + 1000);
     check_directories(true);
     t.faults += t.model.faults;
-    printf("seed %llu: %u steps, %llu extents reused, %u calls repeated, %u holds, %u faults\n",
+    printf("seed %llu: %u steps, %llu extents reused, %u calls repeated, %u holds, %llu evictions "
+           "(%llu noticed), %u faults\n",
            (unsigned long long)seed, t.step, (unsigned long long)t.model.reuses, t.repeated,
-           t.released, t.faults);
+           t.released, (unsigned long long)(t.evicted + evictions()), (unsigned long long)t.missed,
+           t.faults);
     world_free(t.world);
     for (unsigned i = 0; i < NODES; i++)
         directory_close(t.machines[i].directory);

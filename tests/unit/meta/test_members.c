@@ -101,9 +101,13 @@ Test(members, join__restarted_without_its_memory)
     node = again;
     cr_assert_gt(node->joined.segments[0].gva.v, gva);
     cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_NOT_FOUND);
-    cr_assert_eq(client_put(alice, "k", 200, 0), CENOTE_NO_SPACE); /* not populated yet */
+    struct put_start_item item;
+    uint32_t msgid = client_put_start_send(alice, "k", 200, 0); /* not populated yet */
+    cr_assert_eq(client_put_start_status(alice, msgid, &item), 1);
     cr_assert_eq(node_heartbeat(node, 1, RIG_SEGMENT), CENOTE_OK);
-    cr_assert_eq(client_put(alice, "k", 200, 0), CENOTE_OK);
+    world_pass(world, SERVICE_TICK_MS);
+    cr_assert_eq(client_put_start_status(alice, msgid, &item), CENOTE_OK);
+    cr_assert_eq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_OK);
     rig_pass(500);
     cr_assert_eq(memstore_count(world->store, STORE_OBJECTS), 1); /* the lost one was swept */
 }
@@ -121,9 +125,12 @@ Test(members, heartbeat__extends_the_segment)
     end_close(second);
     struct end *slow;
     cr_assert_eq(join(node_params("n2", 1, 1, 64 * MIB), &slow), CENOTE_OK);
-    cr_assert_eq(client_put(alice, "k", 30 * MIB, 0), CENOTE_NO_SPACE);
+    struct put_start_item item;
+    uint32_t msgid = client_put_start_send(alice, "k", 30 * MIB, 0);
+    cr_assert_eq(client_put_start_status(alice, msgid, &item), 1);
     cr_assert_eq(node_heartbeat(slow, 1, 40 * MIB), CENOTE_OK);
-    cr_assert_eq(client_put(alice, "k", 30 * MIB, 0), CENOTE_OK);
+    world_pass(world, SERVICE_TICK_MS);
+    cr_assert_eq(client_put_start_status(alice, msgid, &item), CENOTE_OK);
 }
 
 Test(members, silent__suspect_then_dead)
