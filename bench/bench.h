@@ -27,6 +27,17 @@ int bench_commit(const struct bench_options *o, int argc, char **argv);
 /* Makes the objects prefix0, prefix1 ... by protocol only: they are found, but hold no value. */
 bool bench_fill(const struct bench_options *o, const char *prefix, uint64_t count);
 
+/* Runs a measurement for each size among the arguments, or the default ones; ends at the first
+ * failure: its status, or CENOTE_INVALID for what is no size from 1 to most. */
+struct bench_sizes {
+    const char *const *defaults; /* ends with NULL */
+    uint64_t most_bytes;
+    int (*measure)(const struct bench_options *o, void *arg, uint64_t len_bytes);
+    void *arg;
+};
+int bench_each_size(const struct bench_options *o, const struct bench_sizes *sizes, int argc,
+                    char **argv);
+
 /* Opens a client with the options; prints the reason on failure. */
 int bench_open(const struct bench_options *o, struct cenote **out);
 

@@ -14,7 +14,6 @@
 
 #include "bench/bench.h"
 #include "transport/base/clock.h"
-#include "transport/base/config.h"
 
 #define KEY_BYTES      64
 #define SET_VALUES     64u
@@ -170,8 +169,9 @@ static json_t *result_of(struct get_bench *b)
     return result;
 }
 
-static int measure(const struct bench_options *o, struct get_bench *b, uint64_t len_bytes)
+static int measure(const struct bench_options *o, void *arg, uint64_t len_bytes)
 {
+    struct get_bench *b = arg;
     uint64_t fits = SET_BYTES_MAX / len_bytes;
     int status = CENOTE_NO_MEMORY;
 
@@ -192,30 +192,12 @@ static int measure(const struct bench_options *o, struct get_bench *b, uint64_t 
     return status;
 }
 
-static int measure_all(const struct bench_options *o, struct get_bench *b, int argc, char **argv)
-{
-    static char *defaults[] = {"4K", "64K", "1M"};
-    int status = CENOTE_OK;
-
-    if (argc == 0) {
-        argc = (int)(sizeof defaults / sizeof *defaults);
-        argv = defaults;
-    }
-    for (int i = 0; i < argc && status == CENOTE_OK; i++) {
-        uint64_t len;
-        if (!config_parse_size(argv[i], &len) || len == 0 || len > SET_BYTES_MAX) {
-            fprintf(stderr, "cenote-bench: '%s' is no size from 1 to 256M\n", argv[i]);
-            return CENOTE_INVALID;
-        }
-        status = measure(o, b, len);
-    }
-    return status;
-}
-
 int bench_get(const struct bench_options *o, int argc, char **argv)
 {
     struct get_bench b = {.run = clock_wall_ms() ^ (uint64_t)getpid() << 48};
     struct bench_options uncached = *o;
+    static const char *const defaults[] = {"4K", "64K", "1M", NULL};
+    const struct bench_sizes sizes = {defaults, SET_BYTES_MAX, measure, &b};
     int status;
 
     if (argc > SIZES_MAX) {
@@ -227,7 +209,7 @@ int bench_get(const struct bench_options *o, int argc, char **argv)
     if (status == CENOTE_OK)
         status = bench_open(&uncached, &b.cold);
     if (status == CENOTE_OK)
-        status = measure_all(o, &b, argc, argv);
+        status = bench_each_size(o, &sizes, argc, argv);
     cenote_close(&b.cold);
     cenote_close(&b.warm);
     return status == CENOTE_OK ? 0 : 1;

@@ -274,9 +274,20 @@ def lost():
     return found
 
 
+def place(device, cpu):
+    """What a device receives is worked on by this processor. Otherwise it is the one that sent it:
+    then everything happens on the client's, or it doesn't, as the scheduler likes."""
+    interface = pathlib.Path(f"/sys/class/infiniband/{device}/parent").read_text().strip()
+    for queue in pathlib.Path(f"/sys/class/net/{interface}/queues").glob("rx-*"):
+        (queue / "rps_cpus").write_text(f"{1 << cpu:x}")
+
+
 def inside(options):
     pathlib.Path("/proc/sys/net/core/netdev_max_backlog").write_text(str(BACKLOG))
     run = Run(options)
+    place(run.node, NODE_CPU)
+    if run.client != run.node:
+        place(run.client, CLIENT_CPU)
     for number in range(options.rounds):
         for part in options.parts:
             begin = time.monotonic()

@@ -3,6 +3,26 @@
 #include <stdlib.h>
 
 #include "bench/bench.h"
+#include "transport/base/config.h"
+
+int bench_each_size(const struct bench_options *o, const struct bench_sizes *sizes, int argc,
+                    char **argv)
+{
+    const char *const *texts = argc > 0 ? (const char *const *)argv : sizes->defaults;
+    int status = CENOTE_OK;
+
+    for (int i = 0; status == CENOTE_OK && (argc > 0 ? i < argc : texts[i] != NULL); i++) {
+        uint64_t len_bytes;
+        if (!config_parse_size(texts[i], &len_bytes) || len_bytes == 0 ||
+            len_bytes > sizes->most_bytes) {
+            fprintf(stderr, "cenote-bench: '%s' is no size from 1 to %llu bytes\n", texts[i],
+                    (unsigned long long)sizes->most_bytes);
+            return CENOTE_INVALID;
+        }
+        status = sizes->measure(o, sizes->arg, len_bytes);
+    }
+    return status;
+}
 
 int bench_open(const struct bench_options *o, struct cenote **out)
 {

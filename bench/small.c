@@ -12,7 +12,6 @@
 
 #include "bench/bench.h"
 #include "transport/base/clock.h"
-#include "transport/base/config.h"
 
 #define KEY_BYTES   48
 #define VALUES      20000u
@@ -199,8 +198,9 @@ static void report(const struct bench_options *o, struct small_bench *b)
     bench_print(o, result);
 }
 
-static int measure(const struct bench_options *o, struct small_bench *b, uint64_t len_bytes)
+static int measure(const struct bench_options *o, void *arg, uint64_t len_bytes)
 {
+    struct small_bench *b = arg;
     int status = CENOTE_NO_MEMORY;
 
     b->len_bytes = len_bytes;
@@ -221,31 +221,13 @@ static int measure(const struct bench_options *o, struct small_bench *b, uint64_
     return status;
 }
 
-static int measure_all(const struct bench_options *o, struct small_bench *b, int argc, char **argv)
-{
-    static char *defaults[] = {"64", "256", "1K"};
-    int status = CENOTE_OK;
-
-    if (argc == 0) {
-        argc = (int)(sizeof defaults / sizeof *defaults);
-        argv = defaults;
-    }
-    for (int i = 0; i < argc && status == CENOTE_OK; i++) {
-        uint64_t len;
-        if (!config_parse_size(argv[i], &len) || len == 0 || len > LEN_MAX) {
-            fprintf(stderr, "cenote-bench: '%s' is no size from 1 to 64K\n", argv[i]);
-            return CENOTE_INVALID;
-        }
-        status = measure(o, b, len);
-    }
-    return status;
-}
-
 int bench_small(const struct bench_options *o, int argc, char **argv)
 {
     struct small_bench b = {.run = clock_wall_ms() ^ (uint64_t)getpid() << 48,
                             .batch = o->batch < BATCH_MAX ? o->batch : BATCH_MAX};
     struct bench_options uncached = *o;
+    static const char *const defaults[] = {"64", "256", "1K", NULL};
+    const struct bench_sizes sizes = {defaults, LEN_MAX, measure, &b};
     int status;
 
     shuffle(&b);
@@ -254,7 +236,7 @@ int bench_small(const struct bench_options *o, int argc, char **argv)
     if (status == CENOTE_OK)
         status = bench_open(&uncached, &b.cold);
     if (status == CENOTE_OK)
-        status = measure_all(o, &b, argc, argv);
+        status = bench_each_size(o, &sizes, argc, argv);
     cenote_close(&b.cold);
     cenote_close(&b.warm);
     return status == CENOTE_OK ? 0 : 1;

@@ -40,8 +40,11 @@ static int add_request(struct trace *t, const json_t *line)
     size_t count = json_array_size(ids);
     struct trace_request request = {.first = t->id_count, .count = (uint32_t)count};
 
+    json_int_t at_ms = json_integer_value(json_object_get(line, "timestamp"));
+
     if (!json_is_array(ids) || count > TRACE_BLOCKS_MAX)
         return CENOTE_INVALID;
+    request.at_ms = at_ms > 0 ? (uint64_t)at_ms : 0;
     for (size_t i = 0; i < count; i++) {
         int status = add_id(t, json_array_get(ids, i));
         if (status != CENOTE_OK)

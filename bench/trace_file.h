@@ -14,7 +14,8 @@
 #define TRACE_REQUESTS_MAX 10000000u
 
 struct trace_request {
-    size_t first; /* index into trace.ids */
+    size_t first;   /* index into trace.ids */
+    uint64_t at_ms; /* since the trace began; 0 where the line doesn't say */
     uint32_t count;
 };
 

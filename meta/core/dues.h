@@ -2,9 +2,9 @@
 /*
  * What is due when: the ends of ttls and of soft pins, in a heap of (time, reference of an object).
  * Who puts in an entry never takes it out: an object that goes earlier, or whose time is changed,
- * leaves an entry behind that means nothing any more. The owner can tell (the object's own times say
- * so), and so that such entries don't pile up while their time is far away, each new one has some of
- * those that are there looked at, in turn: never much more than a third of all are stale.
+ * leaves an entry behind that means nothing any more. The owner can tell (the object's own times
+ * say so), and so that such entries don't pile up while their time is far away, each new one has
+ * some of those that are there looked at, in turn: never much more than a third of all are stale.
  */
 #ifndef CENOTE_META_DUES_H
 #define CENOTE_META_DUES_H

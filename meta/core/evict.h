@@ -2,10 +2,10 @@
 /*
  * Eviction: the pool gives up what it needs least, so that there is always room for more.
  *
- * When: in the background, from the high watermark down to the low one; when a put meets a full pool
- * (put_wait.c); when a namespace is above its quota; and when a ttl has run out (expire.c). What
- * goes is removed like anything else (objects.c), many in one change: REMOVED is durable, the seal
- * void, and then its space is free.
+ * When: in the background, from the high watermark down to the low one; when a put meets a full
+ * pool (put_wait.c); when a namespace is above its quota; and when a ttl has run out (expire.c).
+ * What goes is removed like anything else (objects.c), many in one change: REMOVED is durable, the
+ * seal void, and then its space is free.
  *
  * Whose: a namespace that holds its fair share of the pool or more gives for itself; otherwise the
  * one that holds most gives. Which: policy.c says. Objects with a soft pin are in a queue of their

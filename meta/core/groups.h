@@ -4,8 +4,8 @@
  * is a member from its put_start until it is no longer wanted; the bit "grouped" says so, and what
  * isn't grouped costs nothing here.
  *
- * Its name is a hash, as that of a key is: keyed with the secret of its namespace, so that groups of
- * two namespaces don't meet.
+ * Its name is a hash, as that of a key is: keyed with the secret of its namespace, so that groups
+ * of two namespaces don't meet.
  */
 #ifndef CENOTE_META_GROUPS_H
 #define CENOTE_META_GROUPS_H

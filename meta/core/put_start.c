@@ -15,8 +15,8 @@
 /* Of one call, so that its answer fits a frame. */
 #define START_EXTENTS_MAX 65536u
 
-/* What a session may have in quarantine, of puts that it hasn't finished: so many extents, and such a
- * part of the pool. */
+/* What a session may have in quarantine, of puts that it hasn't finished: so many extents, and such
+ * a part of the pool. */
 #define SESSION_QUARANTINE_EXTENTS 65536u
 #define SESSION_QUARANTINE_PART    2u
 

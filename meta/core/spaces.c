@@ -66,6 +66,13 @@ static struct space *add(struct core *c, uint32_t id, const char *name)
     return s;
 }
 
+static void space_free(struct space *s)
+{
+    policy_free(&s->evict.queue);
+    policy_free(&s->evict.soft);
+    free(s);
+}
+
 void space_drop(struct core *c, struct space *s)
 {
     struct space **at = &c->spaces.by_id[s->id % SPACE_BUCKETS];
@@ -76,7 +83,7 @@ void space_drop(struct core *c, struct space *s)
         c->evict.most = NULL;
     link_remove(&s->link);
     c->spaces.count--;
-    free(s);
+    space_free(s);
 }
 
 int space_make(struct core *c, const char *name, struct space **out)
@@ -251,5 +258,5 @@ void spaces_free(struct core *c)
 {
     struct link *l;
     while ((l = list_pop(&c->spaces.list)) != NULL)
-        free(container_of(l, struct space, link));
+        space_free(container_of(l, struct space, link));
 }

@@ -102,6 +102,13 @@ void mock_ends_connect(struct mock_end *a, struct mock_end *b)
     assert(there == 0 && back == 0);
 }
 
+void mock_pair_open(struct mock_end *a, struct mock_end *b)
+{
+    mock_end_open(a, mock_add("mock0"));
+    mock_end_open(b, mock_add("mock1"));
+    mock_ends_connect(a, b);
+}
+
 int mock_end_post(struct mock_end *end, const struct mock_end *other, enum ibv_wr_opcode opcode,
                   uint64_t offset, uint32_t len_bytes, uint64_t id, unsigned flags)
 {

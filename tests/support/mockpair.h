@@ -27,6 +27,9 @@ int mock_end_connect(struct mock_end *end, const struct mock_end *other);
 /* Both to RTS. */
 void mock_ends_connect(struct mock_end *a, struct mock_end *b);
 
+/* Two devices, "mock0" and "mock1", with an end on each, connected. */
+void mock_pair_open(struct mock_end *a, struct mock_end *b);
+
 /* One request between the ends' bytes at the same offset. Returns what post_send() does. */
 int mock_end_post(struct mock_end *end, const struct mock_end *other, enum ibv_wr_opcode opcode,
                   uint64_t offset, uint32_t len_bytes, uint64_t id, unsigned flags);

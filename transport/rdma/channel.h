@@ -84,6 +84,8 @@
 #define CHANNEL_LOOK_TURNS  64u
 /* Longer waits aren't worth spinning for. */
 #define CHANNEL_SPIN_US     50u
+/* A node answers on the set-up connection in milliseconds; one that doesn't for so long is away. */
+#define CHANNEL_ANSWER_MS   5000u
 
 struct rdma_channel;
 
@@ -230,7 +232,9 @@ struct rdma_channel {
     uint32_t in_have;
 
     /* waiting */
-    uint64_t events_ms;   /* when the devices' events were taken last, by the clock of ticks */
+    /* By the clock of ticks: since when nothing has come that is awaited (0: nothing is), and when
+     * the devices' events were taken last. */
+    uint64_t asked_ms, events_ms;
     bool look;            /* the set-up connection may have news */
     uint32_t quiet_turns; /* progress() without any */
     uint64_t quiet_ns;    /* since when */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "transport/base/clock.h"
 #include "transport/base/log.h"
 #include "transport/rdma/channel.h"
 
@@ -241,6 +242,21 @@ static int take_messages(struct rdma_channel *ch)
     return status;
 }
 
+/* An address that was taken away, or a node that stands still, says nothing on a TCP connection. */
+static void keep_patience(struct rdma_channel *ch, bool news)
+{
+    uint64_t now_ms = clock_tick_ms();
+    if (!ch->ports_known || !channel_awaits(ch))
+        ch->asked_ms = 0;
+    else if (news || ch->asked_ms == 0)
+        ch->asked_ms = now_ms;
+    else if (now_ms - ch->asked_ms > CHANNEL_ANSWER_MS) {
+        log_info("rdma", "node %llu doesn't answer on its set-up connection",
+                 (unsigned long long)ch->base.node);
+        channel_doom(ch, CENOTE_NODE_DOWN);
+    }
+}
+
 bool channel_look(struct rdma_channel *ch)
 {
     bool news = false;
@@ -267,5 +283,6 @@ bool channel_look(struct rdma_channel *ch)
         if (status != CENOTE_OK)
             channel_doom(ch, status);
     }
-    return news;
+    keep_patience(ch, news);
+    return news || ch->doom != CENOTE_OK;
 }

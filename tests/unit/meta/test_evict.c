@@ -104,7 +104,7 @@ Test(evict, leased__stays)
     fill(10, 40);
     cr_assert_eq(there(0, 3), 3);
     pass(RIG_LEASE_MS + 500);
-    fill(50, 40);
+    cr_assert_eq(client_put(alice, "large", 15 * MIB, 0), CENOTE_OK);
     cr_assert_eq(there(0, 3), 0);
 }
 

@@ -22,11 +22,9 @@ static struct mock_end a, b;
 static void set_up(void)
 {
     v = mock_verbs();
-    here = mock_add("mock0");
-    there = mock_add("mock1");
-    mock_end_open(&a, here);
-    mock_end_open(&b, there);
-    mock_ends_connect(&a, &b);
+    mock_pair_open(&a, &b);
+    here = a.device;
+    there = b.device;
 }
 
 static void tear_down(void)

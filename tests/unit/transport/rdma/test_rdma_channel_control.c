@@ -139,3 +139,32 @@ Test(channel_control, connect__lies)
     cr_assert_eq(connect_to(&r, LIE_UNFIT), CENOTE_NODE_DOWN);
     channelrig_stop(&r);
 }
+
+/* A connection that breaks without a word: the address is taken away, or the node is stopped. */
+Test(channel_control, awaited__not_for_ever)
+{
+    static struct channelrig r;
+    static struct channelvalue x;
+    int nobody[2];
+    channelrig_start(&r, "rails=1", NULL);
+    channelvalue_make(&r, &x, 4096, 65536, true);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, nobody), 0);
+    cr_assert_eq(dup2(nobody[0], r.ch->fd), r.ch->fd);
+    struct xcopy_req req = channelvalue_write(&x); /* asks for a queue pair */
+    r.c->transport->submit(r.c, &req);
+    channelrig_settle(&r);
+    cr_assert_eq(req.status, XCOPY_IN_PROGRESS);
+    cr_assert_neq(r.ch->asked_ms, 0);
+    r.ch->asked_ms -= CHANNEL_ANSWER_MS / 2;
+    channelrig_settle(&r);
+    cr_assert_eq(req.status, XCOPY_IN_PROGRESS);
+    r.ch->asked_ms -= CHANNEL_ANSWER_MS / 2 + 1;
+    channelrig_settle(&r);
+    cr_assert_eq(req.status, CENOTE_NODE_DOWN);
+    cr_assert_not(req.may_land);
+    cr_assert_not(r.c->transport->alive(r.c));
+    close(nobody[0]);
+    close(nobody[1]);
+    channelvalue_free(&r, &x);
+    channelrig_stop(&r);
+}
