@@ -89,18 +89,15 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
         int status = admit(s, i, &extents);
         if (status != CENOTE_OK) {
             refusal_put(&s->core, b, status);
-            s->found[i] = NULL;
             continue;
         }
         objects_stamp(&s->core, o);
+        evict_used(o);
         struct lookup_item item = item_of(o);
         item.lease_ms = expire_cap(&s->core, o, s->core.options.lease_ms);
         lookup_item_put(b, &item);
         located_stripes(&s->core, o, b);
     }
-    while (count-- > 0)
-        if (s->found[count] != NULL)
-            evict_used(&s->core, s->found[count]);
 }
 
 static uint64_t left_of(const struct core *c, uint32_t stamp, uint64_t span_ms)

@@ -11,7 +11,7 @@
 #define FAULTS_CLIENT   "rxe0"
 #define FAULTS_NODE     "rxe1"
 /* Nothing takes longer, whatever happens: all tries of a request, twice, on a slow machine. */
-#define FAULTS_LIMIT_MS 5000u
+#define FAULTS_LIMIT_MS 6000u
 
 #define FAULT_CASES(X)                                                                             \
     X(loss_1)                                                                                      \

@@ -297,11 +297,19 @@ void rig_disconnect(struct xcopy_channel *c)
     c->transport->disconnect(c);
 }
 
+_Thread_local uint32_t rig_patience_ms;
+
 void rig_finish(struct xcopy_channel *c, struct xcopy_req *req)
 {
-    uint64_t deadline = clock_now_ms() + RIG_TIMEOUT_MS;
+    uint32_t limit_ms = rig_patience_ms != 0 ? rig_patience_ms : RIG_TIMEOUT_MS;
+    uint64_t deadline = clock_now_ms() + limit_ms;
     while (req->status == XCOPY_IN_PROGRESS) {
-        CHECK(clock_now_ms() < deadline);
+        if (clock_now_ms() >= deadline) {
+            CHECK(rig_patience_ms != 0);
+            c->transport->cancel(c, CENOTE_TIMED_OUT);
+            CHECK_STATUS(req->status, CENOTE_TIMED_OUT);
+            return;
+        }
         if (c->transport->progress(c))
             continue;
         struct pollfd p = {.fd = -1};

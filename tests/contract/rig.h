@@ -94,7 +94,9 @@ void rig_fence_free(struct rig_fence *f);
 struct xcopy_channel *rig_connect(struct rig *r, uint64_t session);
 void rig_disconnect(struct xcopy_channel *c);
 
-/* Moves the channel until the request is complete. */
+/* Moves the channel until the request is complete. One that takes RIG_TIMEOUT_MS is a failure,
+ * unless this thread's patience is set: then it is cancelled after so long, as libcenote does. */
+extern _Thread_local uint32_t rig_patience_ms;
 void rig_finish(struct xcopy_channel *c, struct xcopy_req *req);
 int rig_run(struct xcopy_channel *c, struct xcopy_req *req);
 

@@ -17,7 +17,8 @@ struct traffic {
     atomic_bool stopping;
     _Atomic uint64_t longest_ms; /* that a request or a connect took */
     atomic_uint rounds;          /* a put that was got again */
-    atomic_uint failed;          /* requests */
+    atomic_uint failed;          /* requests ... */
+    atomic_uint timed_out;       /* ... and of these, that had to be cancelled */
     atomic_uint refused;         /* connects */
     atomic_uint connects;
 };

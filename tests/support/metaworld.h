@@ -13,10 +13,15 @@
 #include "server/node/directory.h"
 #include "tests/support/memstore.h"
 
+#ifdef CENOTE_SMALL_TABLES
+#define END_ANSWERS 128u
+#define END_CALLS   128u
+#else
 #define END_ANSWERS 512u
 #define END_CALLS   512u
-#define WORLD_ENDS  64u
-#define WORLD_HELD  64u
+#endif
+#define WORLD_ENDS 64u
+#define WORLD_HELD 64u
 
 /* A call that the service made at a node. */
 struct call {

@@ -51,6 +51,7 @@ THIRD_PARTY = (
     (r"msgpack", ("transport/wire",)),
     (r"(xxhash|xxh_|xxh3|sodium)", ("transport/base",)),
     (r"jansson\.h$", ("client", "client/cli", "bench")),
+    (r"Python\.h$", ("client/python",)),
     (r"criterion/", ()),
 )
 

@@ -27,6 +27,12 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_FLUSH] = "flush",
     [TEST_RDMA_ORDER] = "rdma_order",
     [TEST_EVICT_LEASE] = "evict_lease",
+    [TEST_QUARANTINE] = "quarantine",
+    [TEST_SLOTS] = "slots",
+    [TEST_BOOT] = "boot",
+    [TEST_PUT_ID] = "put_id",
+    [TEST_PIN] = "pin",
+    [TEST_EPOCH] = "epoch",
 };
 
 static pthread_once_t read_once = PTHREAD_ONCE_INIT;

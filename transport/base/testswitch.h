@@ -27,6 +27,12 @@ enum test_switch {
     TEST_VOID,        /* a node says that a seal is void, and leaves it alive */
     TEST_WATCH,       /* nobody hears of memory that is unmapped */
     TEST_EVICT_LEASE, /* eviction takes what is leased */
+    TEST_QUARANTINE,  /* what a put leaves is free at once: no fence, no void, no wait */
+    TEST_SLOTS,       /* shm: a fence doesn't look at what writers have published */
+    TEST_BOOT,        /* grants and greetings of a node's earlier life are as good as new ones */
+    TEST_PUT_ID,      /* a commit ends whichever put its session has pending */
+    TEST_PIN,         /* registered memory is forgotten while transfers use it */
+    TEST_EPOCH,       /* nobody waits for readers of what has been replaced */
     TEST_SWITCHES     /* their number */
 };
 
