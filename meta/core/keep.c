@@ -51,7 +51,7 @@ void keep_begin(struct core *c, struct object *o, const struct keep *keep)
 static void resume_times(struct core *c, struct object *o, const struct kept *kept)
 {
     const struct keep *keep = &kept->keep;
-    uint64_t wall_ms = c->env.wall_ms(c->env.arg);
+    uint64_t wall_ms = core_wall_ms(c);
     uint64_t pin_left_ms = left_of(keep->pin_ms, kept->pin_from_ms, wall_ms);
     if (keep->ttl_ms > 0)
         o->expires = expire_stamp(c, left_of(keep->ttl_ms, kept->ttl_from_ms, wall_ms));
@@ -179,7 +179,7 @@ static int change(struct keeping *k, struct claim *claim, struct object *o)
         status = admit(k, o);
     if (status != CENOTE_OK)
         return status;
-    merge(&r.kept, k, c->env.wall_ms(c->env.arg));
+    merge(&r.kept, k, core_wall_ms(c));
     keep_draft(c, o, OBJECT_COMMITTED, &r.kept, r.created_ms, r.key, r.key_len);
     session_record_item(c, k->session, k->call, k->item);
     claim->busy = true;

@@ -158,7 +158,9 @@ static void made(struct change *ch, int status)
     list_move_all(&waiters, &s->waiters);
     s->durable = status == CENOTE_OK;
     s->busy = false;
-    if (status != CENOTE_OK) {
+    if (status == CENOTE_OK) {
+        notes_changed(c, true);
+    } else {
         space_drop(c, s);
         s = NULL;
     }

@@ -15,10 +15,11 @@ static void set(struct change *ch, int status)
     struct list waiters = {0};
     list_move_all(&waiters, &s->waiters);
     s->busy = false;
-    if (status == CENOTE_OK)
+    if (status == CENOTE_OK) {
         s->settings = w->settings;
-    if (status == CENOTE_OK)
         s->durable = true;
+        notes_changed(w->core, true);
+    }
     int told = s->durable ? CENOTE_OK : status;
     if (!s->durable) {
         space_drop(w->core, s);
@@ -39,6 +40,7 @@ static void removed(struct change *ch, int status)
     if (status == CENOTE_OK) {
         log_info("meta", "namespace %s is removed", s->name);
         space_drop(w->core, s);
+        notes_changed(w->core, true);
         s = NULL;
     }
     w->done(w, status);
