@@ -145,9 +145,10 @@ static bool try(struct core *c, struct put_wait *w, bool last)
         puts_start_finally(s);
     } else {
         w->status = puts_start_try(s);
-        w->enough = c->evict.given_bytes + s->missing_bytes;
-        if (w->status != CENOTE_OK)
+        if (w->status != CENOTE_OK) { /* otherwise s may be gone */
+            w->enough = c->evict.given_bytes + s->missing_bytes;
             return false;
+        }
     }
     leave(c, w);
     return true;
