@@ -208,7 +208,7 @@ static void copy_text(char *out, size_t size, const char *text)
         memcpy(out, text, len + 1);
 }
 
-static void node_known(void *arg, const struct map_node *n)
+static int node_known(void *arg, const struct map_node *n)
 {
     struct drive *d = arg;
     struct xcopy_peer peer = {.node = n->node, .boot = n->boot};
@@ -217,8 +217,7 @@ static void node_known(void *arg, const struct map_node *n)
     copy_text(peer.shm, sizeof peer.shm, n->shm);
     copy_text(peer.rdma, sizeof peer.rdma, n->rdma);
     copy_text(peer.tcp, sizeof peer.tcp, n->tcp);
-    if (fabric_set_peer(d->fabric, &peer) != CENOTE_OK)
-        log_error(MODULE, "no memory for node %s: it stays unreachable", n->name);
+    return fabric_set_peer(d->fabric, &peer);
 }
 
 static void node_gone(void *arg, uint64_t node)

@@ -17,6 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "meta/stub/rebuild.h"
 #include "server/machine.h"
 #include "server/memdir_state.h"
 #include "transport/base/log.h"
@@ -28,6 +29,9 @@
 #define STATE_NEW    "state.new"
 #define SLOTS        "slots"
 #define DIRECTORY    "directory"
+#define NOTES        "notes"
+#define NOTES_NEW    "notes.new"
+#define NOTES_HEAD   8u /* their checksum */
 #define PRIVATE_MODE 0600
 
 struct memdir {
@@ -148,10 +152,12 @@ static void clear_files(struct memdir *d)
     d->named = false;
     remove_files(d->state_dir, STATE);
     remove_files(d->state_dir, DIRECTORY);
+    remove_files(d->state_dir, NOTES);
     remove_files(d->dir, PREFIX);
     remove_files(d->slots_dir, "");
 }
 
+/* Its descriptor; CENOTE_NOT_FOUND: there is none that was ours. */
 static int open_segment(const struct memdir *d, const struct memdir_segment *s)
 {
     char name[FILE_MAX];
@@ -159,13 +165,15 @@ static int open_segment(const struct memdir *d, const struct memdir_segment *s)
     file_name(s->file, name);
     int fd = openat(d->dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return CENOTE_IO;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-        (st.st_mode & 077) == 0 && st.st_size >= 0 && (uint64_t)st.st_size == s->len_bytes)
+        return errno == ENOENT || errno == ELOOP ? CENOTE_NOT_FOUND : CENOTE_IO;
+    bool known = fstat(fd, &st) == 0;
+    if (known && S_ISREG(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0 &&
+        st.st_size >= 0 && (uint64_t)st.st_size == s->len_bytes)
         return fd;
+    int error = errno;
     close(fd);
-    errno = EINVAL;
-    return CENOTE_IO;
+    errno = known ? EINVAL : error;
+    return known ? CENOTE_NOT_FOUND : CENOTE_IO;
 }
 
 /* ---- the state ------------------------------------------------------------------------------- */
@@ -194,10 +202,12 @@ static int read_state(const struct memdir *d, struct memdir_owner *owner,
     if (fd < 0)
         return errno == ENOENT ? CENOTE_NOT_FOUND : CENOTE_IO;
     ssize_t n = read(fd, bytes, sizeof bytes);
+    int error = errno;
     close(fd);
-    if (n != MEMDIR_STATE_BYTES)
-        return CENOTE_CORRUPT;
-    return memdir_state_decode(bytes, owner, state);
+    errno = error;
+    if (n < 0)
+        return CENOTE_IO;
+    return n == MEMDIR_STATE_BYTES ? memdir_state_decode(bytes, owner, state) : CENOTE_CORRUPT;
 }
 
 /* Memory under another name may be that of a node which is to come back. */
@@ -292,15 +302,15 @@ static bool lengths_are(const struct memdir_state *state, const uint64_t *lens_b
     return same;
 }
 
-static bool files_are_there(const struct memdir *d, const struct memdir_state *state)
+static int find_segments(const struct memdir *d, const struct memdir_state *state)
 {
     for (uint32_t i = 0; i < state->segment_count; i++) {
         int fd = open_segment(d, &state->segments[i]);
         if (fd < 0)
-            return false;
+            return fd;
         close(fd);
     }
-    return true;
+    return CENOTE_OK;
 }
 
 /* Why the state is nothing; NULL: it can be taken over. */
@@ -316,7 +326,14 @@ static const char *judge(const struct memdir *d, int status, const struct memdir
         return "it was another machine's, or this one has started anew";
     if (!lengths_are(state, lens_bytes, count))
         return "its segments have other lengths than those asked for";
-    return files_are_there(d, state) ? NULL : "a segment's file is missing or has another length";
+    return NULL;
+}
+
+/* There may be something, and it can't be looked at now: it must not be thrown away for that. */
+static int unreadable(const struct memdir *d)
+{
+    log_error("node", "the memory in %s can't be looked at: %s", d->path, strerror(errno));
+    return CENOTE_IO;
 }
 
 int memdir_recall(struct memdir *d, const uint64_t *lens_bytes, uint32_t count,
@@ -327,7 +344,14 @@ int memdir_recall(struct memdir *d, const uint64_t *lens_bytes, uint32_t count,
     int status = read_state(d, &owner, &state);
     if (status == CENOTE_NOT_FOUND)
         return status;
+    if (status == CENOTE_IO)
+        return unreadable(d);
     const char *why = judge(d, status, &owner, &state, lens_bytes, count);
+    status = why == NULL ? find_segments(d, &state) : CENOTE_OK;
+    if (status == CENOTE_IO)
+        return unreadable(d);
+    if (status != CENOTE_OK)
+        why = "a segment's file is missing or has another length";
     if (why != NULL) {
         log_warn("node", "the memory in %s can't be taken over: %s; beginning with empty memory",
                  d->path, why);
@@ -412,12 +436,73 @@ int memdir_directory(const struct memdir *d)
     return CENOTE_IO;
 }
 
+static bool write_all(int fd, const uint8_t *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, bytes, len);
+        if (n < 0 && errno != EINTR)
+            return false;
+        bytes += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+int memdir_note(struct memdir *d, const void *notes, size_t len_bytes)
+{
+    uint64_t check = hash_xxh3(notes, len_bytes);
+    int fd = openat(d->state_dir, NOTES_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                    PRIVATE_MODE);
+    bool good = fd >= 0 && write_all(fd, (const uint8_t *)&check, sizeof check) &&
+                write_all(fd, notes, len_bytes);
+    if (fd >= 0)
+        close(fd);
+    if (good && renameat(d->state_dir, NOTES_NEW, d->state_dir, NOTES) == 0)
+        return CENOTE_OK;
+    log_error("node", "cannot write the service's notes beside %s: %s", d->path, strerror(errno));
+    return CENOTE_IO;
+}
+
+/* Its length is that of the file. */
+static bool read_notes(int fd, uint8_t *bytes, size_t len)
+{
+    uint64_t check;
+    if (read(fd, bytes, len) != (ssize_t)len)
+        return false;
+    memcpy(&check, bytes, sizeof check);
+    return check == hash_xxh3(bytes + NOTES_HEAD, len - NOTES_HEAD);
+}
+
+bool memdir_notes(const struct memdir *d, void **notes, size_t *len_bytes)
+{
+    struct stat st;
+    uint8_t *bytes = NULL;
+    int fd = openat(d->state_dir, NOTES, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    bool good = fstat(fd, &st) == 0 && st.st_size > NOTES_HEAD &&
+                st.st_size <= (off_t)(NOTES_HEAD + NOTES_BYTES_MAX) &&
+                (bytes = malloc((size_t)st.st_size)) != NULL &&
+                read_notes(fd, bytes, (size_t)st.st_size);
+    close(fd);
+    if (!good) {
+        log_warn("node", "the service's notes beside %s can't be read", d->path);
+        free(bytes);
+        return false;
+    }
+    *len_bytes = (size_t)st.st_size - NOTES_HEAD;
+    memmove(bytes, bytes + NOTES_HEAD, *len_bytes);
+    *notes = bytes;
+    return true;
+}
+
 int memdir_name(struct memdir *d, const struct memdir_state *state)
 {
     pthread_mutex_lock(&d->lock);
     assert(state->segment_count == d->state.segment_count);
     memcpy(d->state.pool, state->pool, sizeof d->state.pool);
     d->state.highest_reign = state->highest_reign;
+    d->state.service_life = state->service_life;
     for (uint32_t i = 0; i < state->segment_count; i++) {
         d->state.segments[i].incarnation = state->segments[i].incarnation;
         d->state.segments[i].gva = state->segments[i].gva;

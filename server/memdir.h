@@ -5,6 +5,7 @@
  *   MEMORY-DIR/segment-RANDOM    one file a segment, on tmpfs or hugetlbfs
  *   STATE-DIR/state              what the files hold, written anew as a whole and renamed
  *   STATE-DIR/directory          of the extents (node/directory.h)
+ *   STATE-DIR/notes              of the service (meta/stub/rebuild.h)
  *   STATE-DIR/slots/             who may still be writing (transport/shm/keep.h)
  *
  * STATE-DIR is MEMORY-DIR unless that is a hugetlbfs, where files can't be written to.
@@ -41,6 +42,7 @@ struct memdir_segment {
 struct memdir_state {
     uint8_t pool[MEMDIR_POOL_BYTES]; /* that gave the incarnations */
     uint64_t highest_reign;
+    uint64_t service_life; /* in that reign; 0: not known */
     uint32_t segment_count;
     struct memdir_segment segments[SEGMENTS_MAX];
 };
@@ -58,7 +60,7 @@ const char *memdir_slots(const struct memdir *d);
 
 /* The contents of an earlier life, if it had segments of exactly these lengths. CENOTE_OK;
  * CENOTE_NOT_FOUND: there is nothing to take over, and if there was something, a warning says why
- * it is none. */
+ * it is none; CENOTE_IO, logged: it can't be looked at now. */
 int memdir_recall(struct memdir *d, const uint64_t *lens_bytes, uint32_t count,
                   struct memdir_state *out);
 /* Removes what is there and makes new files. CENOTE_OK, CENOTE_NO_SPACE, CENOTE_IO; logged. */
@@ -69,6 +71,12 @@ int memdir_segment(const struct memdir *d, uint32_t segment);
 /* A descriptor of the directory's file, which goes with the contents; it is the caller's.
  * CENOTE_IO: there is none; logged. */
 int memdir_directory(const struct memdir *d);
+
+/* What the service has asked the node to keep, in place of what there was; it goes with the
+ * contents. CENOTE_OK or CENOTE_IO, logged. */
+int memdir_note(struct memdir *d, const void *notes, size_t len_bytes);
+/* The same of an earlier life; malloced. False: there is nothing that can be believed. */
+bool memdir_notes(const struct memdir *d, void **notes, size_t *len_bytes);
 
 /* What a pool said: from now on the contents can be taken over. CENOTE_OK or CENOTE_IO, logged. */
 int memdir_name(struct memdir *d, const struct memdir_state *state);

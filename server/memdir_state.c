@@ -34,7 +34,7 @@ void memdir_state_encode(const struct memdir_owner *owner, const struct memdir_s
     bytes_put(&b, owner->node, sizeof owner->node);
     bytes_put(&b, state->pool, sizeof state->pool);
     bytes_put_u64(&b, state->highest_reign);
-    bytes_put_u64(&b, 0);
+    bytes_put_u64(&b, state->service_life);
     put_segments(&b, state);
     bytes_put_u64(&b, hash_xxh3(out, MEMDIR_STATE_BYTES - 8));
     assert(!b.failed && b.at == b.end);
@@ -78,7 +78,7 @@ int memdir_state_decode(const uint8_t in[MEMDIR_STATE_BYTES], struct memdir_owne
     bytes_get(&b, owner->node, sizeof owner->node);
     bytes_get(&b, state->pool, sizeof state->pool);
     state->highest_reign = bytes_get_u64(&b);
-    (void)bytes_get_u64(&b);
+    state->service_life = bytes_get_u64(&b);
     if (state->segment_count == 0 || state->segment_count > SEGMENTS_MAX ||
         owner->host[sizeof owner->host - 1] != '\0' || owner->node[sizeof owner->node - 1] != '\0')
         return CENOTE_CORRUPT;

@@ -200,6 +200,7 @@ static int open_store(struct meta_role *r)
     const struct options *o = r->options;
     struct store_lmdb_options store = {.map_size_bytes = o->meta_map_bytes,
                                        .gathers = true,
+                                       .anew = o->rebuild,
                                        .durability =
                                            o->durability == 0 ? STORE_PROCESS : STORE_SYNC};
     if (o->data_dir)
@@ -221,6 +222,9 @@ static int make_service(struct meta_role *r)
                                       .slots = o->slot_list ? &o->slot_list->map : NULL,
                                       .shard = o->slot_list ? o->slot_list->shard : 0,
                                       .dead_ms = (uint32_t)o->dead_ms,
+                                      .rebuild = o->rebuild,
+                                      .rebuild_nodes = (uint32_t)o->rebuild_nodes,
+                                      .rebuild_wait_ms = (uint32_t)o->rebuild_wait_ms,
                                       .evict_high = (uint32_t)o->evict_high,
                                       .evict_low = (uint32_t)o->evict_low,
                                       .stripe_bytes =

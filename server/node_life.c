@@ -95,12 +95,14 @@ static void stop_exporters(struct node_life *l)
 
 /* ---- a life ---------------------------------------------------------------------------------- */
 
-static struct node *make_node(const struct node_life_options *o, uint64_t memory_reign)
+static struct node *make_node(const struct node_life_options *o, const struct node_memory *memory)
 {
+    uint64_t memory_life, memory_reign = node_memory_reign(memory, &memory_life);
+    bool newer = memory_reign > o->highest_reign;
     /* Not 0, which is no boot; 63 bits, because JSON readers take integers as signed. */
     struct node_options n = {.boot = hash_random_u64() >> 1 | 1,
-                             .highest_reign =
-                                 o->highest_reign > memory_reign ? o->highest_reign : memory_reign,
+                             .highest_reign = newer ? memory_reign : o->highest_reign,
+                             .life = newer ? memory_life : o->service_life,
                              .fenced = o->fenced,
                              .nudge = o->nudge,
                              .arg = o->arg};
@@ -119,10 +121,12 @@ static int begin(const struct node_life_options *options, bool keep, struct node
     if (status != CENOTE_OK)
         goto free_life;
     status = CENOTE_NO_MEMORY;
-    l->node = make_node(options, node_memory_reign(l->memory));
+    l->node = make_node(options, l->memory);
     if (!l->node)
         goto free_memory;
-    node_memory_give(l->memory, l->node);
+    status = node_memory_give(l->memory, l->node);
+    if (status != CENOTE_OK)
+        goto free_node;
     if (options->memory.memdir)
         l->slots_dir = memdir_slots(options->memory.memdir);
     status = start_exporters(l, options);
@@ -137,6 +141,7 @@ static int begin(const struct node_life_options *options, bool keep, struct node
 
 stop_exporters:
     stop_exporters(l);
+free_node:
     node_free(l->node);
 free_memory:
     node_memory_free(l->memory);
@@ -158,6 +163,11 @@ int node_life_begin(const struct node_life_options *options, struct node_life **
 void node_life_joined(struct node_life *l)
 {
     node_memory_joined(l->memory, l->node);
+}
+
+int node_life_noted(struct node_life *l)
+{
+    return node_memory_noted(l->memory, l->node);
 }
 
 void node_life_stop(struct node_life *l)

@@ -23,6 +23,7 @@ struct node_life_options {
     struct xcopy_settings settings;
     const char *advertise; /* host that replaces the bound ones; "": none */
     uint64_t highest_reign;
+    uint64_t service_life; /* in that reign; 0: not known */
     void (*fenced)(void *arg, uint64_t tag);
     void (*nudge)(void *arg);
     void *arg;
@@ -32,6 +33,8 @@ struct node_life_options {
 int node_life_begin(const struct node_life_options *options, struct node_life **out);
 /* The pool has given or confirmed the contents; nothing has been told to it since. */
 void node_life_joined(struct node_life *l);
+/* The node has other notes of the service. CENOTE_OK or CENOTE_IO. */
+int node_life_noted(struct node_life *l);
 /* Stops serving; no more fenced() or nudge(). Must come before node_life_free(). */
 void node_life_stop(struct node_life *l);
 /* The contents have ended; after node_life_stop(). Named memory that isn't discarded can be taken

@@ -100,8 +100,11 @@ static int find_files(struct node_memory *m, bool keep)
     const struct node_memory_options *o = &m->options;
     if (!o->memdir)
         return CENOTE_OK;
-    m->kept = keep && memdir_recall(o->memdir, o->lens_bytes, o->count, &m->state) == CENOTE_OK;
-    return m->kept ? CENOTE_OK : memdir_renew(o->memdir, o->lens_bytes, o->count);
+    int status = CENOTE_NOT_FOUND;
+    if (keep)
+        status = memdir_recall(o->memdir, o->lens_bytes, o->count, &m->state);
+    m->kept = status == CENOTE_OK;
+    return status == CENOTE_NOT_FOUND ? memdir_renew(o->memdir, o->lens_bytes, o->count) : status;
 }
 
 static uint64_t directory_limit(const struct node_memory_options *o)
@@ -179,14 +182,18 @@ bool node_memory_kept(const struct node_memory *m)
     return m->kept;
 }
 
-uint64_t node_memory_reign(const struct node_memory *m)
+uint64_t node_memory_reign(const struct node_memory *m, uint64_t *life)
 {
+    *life = m->state.service_life;
     return m->state.highest_reign;
 }
 
-void node_memory_give(const struct node_memory *m, struct node *n)
+int node_memory_give(const struct node_memory *m, struct node *n)
 {
     struct hash128 pool;
+    void *notes;
+    size_t len;
+    int status = CENOTE_OK;
     node_set_directory(n, m->directory);
     for (uint32_t i = 0; i < m->made; i++) {
         const struct memdir_segment *s = &m->state.segments[i];
@@ -197,9 +204,14 @@ void node_memory_give(const struct node_memory *m, struct node *n)
         node_set_populated(n, i, s->populated_bytes);
     }
     if (!m->kept)
-        return;
+        return CENOTE_OK;
     memcpy(&pool, m->state.pool, sizeof pool);
     node_take_over_pool(n, &pool);
+    if (memdir_notes(m->options.memdir, &notes, &len)) {
+        status = node_take_over_notes(n, notes, len);
+        free(notes);
+    }
+    return status;
 }
 
 /* ---- populating ------------------------------------------------------------------------------ */
@@ -277,7 +289,9 @@ void node_memory_populate_stop(struct node_memory *m)
 
 void node_memory_joined(struct node_memory *m, const struct node *n)
 {
-    struct memdir_state state = {.highest_reign = node_highest_reign(n), .segment_count = m->made};
+    struct memdir_state state = {.highest_reign = node_highest_reign(n),
+                                 .service_life = node_service_life(n),
+                                 .segment_count = m->made};
     struct hash128 pool = node_pool(n);
     if (!m->options.memdir)
         return;
@@ -288,6 +302,12 @@ void node_memory_joined(struct node_memory *m, const struct node *n)
     }
     if (memdir_name(m->options.memdir, &state) != CENOTE_OK)
         log_warn("node", "if this process is killed, its values are lost");
+}
+
+int node_memory_noted(struct node_memory *m, const struct node *n)
+{
+    const struct wire_buf *notes = node_notes_of(n);
+    return m->options.memdir ? memdir_note(m->options.memdir, notes->data, notes->len) : CENOTE_OK;
 }
 
 void node_memory_discard(struct node_memory *m)

@@ -34,10 +34,11 @@ void node_memory_free(struct node_memory *m);
 
 /* Has it contents of an earlier life? */
 bool node_memory_kept(const struct node_memory *m);
-/* The highest reign that it knows of; 0: none. */
-uint64_t node_memory_reign(const struct node_memory *m);
-/* Gives the segments to the node, with what they hold, and the directory. */
-void node_memory_give(const struct node_memory *m, struct node *n);
+/* The highest reign that it knows of, and the service's life in it; 0: none. */
+uint64_t node_memory_reign(const struct node_memory *m, uint64_t *life);
+/* Gives the segments to the node, with what they hold, the directory and the service's notes.
+ * CENOTE_OK or CENOTE_NO_MEMORY. */
+int node_memory_give(const struct node_memory *m, struct node *n);
 
 /* Begins to touch all of it, and to tell the node how much may be used. CENOTE_OK,
  * CENOTE_NO_MEMORY. */
@@ -46,6 +47,8 @@ void node_memory_populate_stop(struct node_memory *m);
 
 /* The node has joined: what the pool said is written down beside named memory. */
 void node_memory_joined(struct node_memory *m, const struct node *n);
+/* The node has other notes. CENOTE_OK or CENOTE_IO, logged. */
+int node_memory_noted(struct node_memory *m, const struct node *n);
 /* The contents have ended: nobody may take them over. */
 void node_memory_discard(struct node_memory *m);
 

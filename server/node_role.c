@@ -30,7 +30,7 @@ struct node_role {
     struct node_life *life;
     struct member *member;
     struct rpc_conn *conn; /* NULL: not connected */
-    uint64_t highest_reign;
+    uint64_t highest_reign, service_life;
     uint64_t renew_at_ms;
     bool told_joined;
     bool told_unresolved;
@@ -74,6 +74,7 @@ static int begin_life(struct node_role *r)
         .settings = {.rdma = o->rdma},
         .advertise = o->advertise,
         .highest_reign = r->highest_reign,
+        .service_life = r->service_life,
         .fenced = on_fenced,
         .nudge = nudge,
         .arg = r};
@@ -105,6 +106,7 @@ static void end_life(struct node_role *r)
     if (!r->life)
         return;
     r->highest_reign = node_highest_reign(node_life_node(r->life));
+    r->service_life = node_service_life(node_life_node(r->life));
     member_free(r->member);
     r->member = NULL;
     node_life_stop(r->life);
@@ -192,6 +194,12 @@ static void on_joined(void *arg)
     node_life_joined(r->life);
 }
 
+static int on_noted(void *arg)
+{
+    const struct node_role *r = arg;
+    return node_life_noted(r->life);
+}
+
 static uint64_t now_ms(void *arg)
 {
     (void)arg;
@@ -203,6 +211,7 @@ static const struct member_env member_env = {.connect = connect_meta,
                                              .call = call_meta,
                                              .close = close_meta,
                                              .joined = on_joined,
+                                             .noted = on_noted,
                                              .now_ms = now_ms};
 
 /* ---- the loop's thread ----------------------------------------------------------------------- */
@@ -273,6 +282,10 @@ static int identify(struct node_role *r)
     else
         machine_node_name(r->who.name, sizeof r->who.name);
     xcopy_this_host(r->who.host);
+    if (r->who.host[0] == '\0') { /* clients on this host couldn't know that they are */
+        log_error("node", "the name of this machine's boot can't be read");
+        return CENOTE_IO;
+    }
     snprintf(r->who.zone, sizeof r->who.zone, "%s", o->zone);
     return shm_dir_prepare(o->shm_dir, r->who.name, r->shm_endpoint);
 }

@@ -113,6 +113,16 @@ static const struct config_option table[] = {
      "A node silent for so long gets no new values.", NULL, 10, HOUR_MS},
     {"dead", CONFIG_MS, FIELD(dead_ms), "30s", "TIME",
      "A node silent for so long has lost its contents.", NULL, 10, HOUR_MS},
+    {"rebuild", CONFIG_BOOL, FIELD(rebuild), NULL, NULL,
+     "Set the database aside and make it again from what the nodes know: when it is lost, or can't "
+     "be trusted. Clients wait meanwhile.",
+     NULL, 0, 0},
+    {"rebuild-nodes", CONFIG_COUNT, FIELD(rebuild_nodes), "0", "NUMBER",
+     "With --rebuild: begin as soon as so many nodes are there (0: all that the nodes know of).",
+     NULL, 0, 4096},
+    {"rebuild-wait", CONFIG_MS, FIELD(rebuild_wait_ms), "30s", "TIME",
+     "With --rebuild: go on without nodes that aren't there by then; what lies on them is lost.",
+     NULL, 10, HOUR_MS},
     {"slots", CONFIG_LIST, FIELD(slots), "", "SLOTS",
      "The slots of keys that this service owns, FIRST-LAST or none, where several share a pool; "
      "repeatable.",

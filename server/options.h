@@ -28,7 +28,7 @@ struct options {
     char *zone;
     char *config;
     struct config_list listen;
-    bool insecure, help, version;
+    bool insecure, rebuild, help, version;
     int durability; /* 0 process, 1 sync */
     int log_level;  /* enum log_level */
     struct config_list dram;
@@ -42,6 +42,8 @@ struct options {
     uint64_t meta_map_bytes, stripe_bytes;
     struct config_list slots, shards;
     uint64_t shard_epoch;
+    uint64_t rebuild_nodes;
+    uint64_t rebuild_wait_ms;
     struct slot_list *slot_list; /* what these three say; NULL: there are no other services */
     uint64_t lease_ms, put_timeout_ms, session_grace_ms;
     uint64_t evict_high, evict_low; /* percent */

@@ -273,7 +273,8 @@ struct xcopy_exporter_ops {
      * CENOTE_NO_MEMORY: devices can't have it, which was logged with the limit that forbids it. It
      * may turn out later, too: then clients are answered so for good. */
     int (*add_segment)(struct xcopy_exporter *e, const struct xcopy_segment *segment);
-    /* The gate refuses the session up to the horizon already. Calls done(arg), from any thread and
+    /* The gate refuses the session up to the horizon already; session 0: all sessions, those that
+     * connect later included. Calls done(arg), from any thread and
      * possibly before it returns, once no byte of the session's puts up to the horizon can land:
      * tcp closes the session's connections; shm waits until no slot names such a put or the process
      * that holds the slots is proven dead. May take for ever; stop() drops what is pending. */
@@ -285,6 +286,10 @@ struct xcopy_exporter_ops {
     void (*held)(struct xcopy_exporter *e, const struct gva *extents, size_t count, bool *held);
     /* How many holds there are; NULL: none. Call it by xcopy_hold_count(). */
     uint32_t (*hold_count)(struct xcopy_exporter *e);
+    /* Each hold, by its extent's address; hold() must be quick. NULL: there are none. Call it by
+     * xcopy_each_hold(). */
+    void (*each_hold)(struct xcopy_exporter *e, void (*hold)(void *arg, struct gva extent),
+                      void *arg);
     /* What it uses, for status and metrics; NULL: nothing worth telling. Any thread. */
     void (*report)(struct xcopy_exporter *e, struct xcopy_report *out);
     /* Stops serving, joins the threads, frees. The memory isn't touched any more, but by those who
@@ -302,6 +307,13 @@ static inline void xcopy_held(struct xcopy_exporter *e, const struct gva *extent
 static inline uint32_t xcopy_hold_count(struct xcopy_exporter *e)
 {
     return e->ops->hold_count != NULL ? e->ops->hold_count(e) : 0;
+}
+
+static inline void xcopy_each_hold(struct xcopy_exporter *e,
+                                   void (*hold)(void *arg, struct gva extent), void *arg)
+{
+    if (e->ops->each_hold != NULL)
+        e->ops->each_hold(e, hold, arg);
 }
 
 extern const struct xcopy_exporter_ops xcopy_loop_exporter;

@@ -3,6 +3,7 @@
 
 #include "meta/core/objects.h"
 #include "meta/core/puts.h"
+#include "meta/core/rebuild.h"
 #include "meta/core/reuse.h"
 
 void core_clock(struct core *c)
@@ -11,6 +12,14 @@ void core_clock(struct core *c)
     uint64_t gap = now > c->now_ms ? now - c->now_ms : 0;
     c->now_ms += gap;
     c->patient_ms += gap < CORE_GAP_MAX_MS ? gap : CORE_GAP_MAX_MS;
+}
+
+uint64_t core_wall_ms(struct core *c)
+{
+    uint64_t wall_ms = c->env.wall_ms(c->env.arg);
+    if (wall_ms > c->wall_ms)
+        c->wall_ms = wall_ms;
+    return c->wall_ms;
 }
 
 void outcomes_add(struct outcomes *list, struct outcome *o)
@@ -37,6 +46,8 @@ void core_tick(struct core *c)
     puts_tick(c);
     objects_sweep(c);
     reuse_tick(c);
+    rebuild_tick(c);
+    notes_tick(c);
     directory_tick(c);
     evict_tick(c);
 }
@@ -46,6 +57,7 @@ void core_free(struct core *c)
     evict_free(c);
     puts_free(c);
     reuse_free(c);
+    rebuild_free(c);
     members_free(c);
     sessions_free(c);
     claims_free(&c->claims);

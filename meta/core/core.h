@@ -6,7 +6,8 @@
  *   members    nodes, incarnations, ranges    sessions  clients, their puts and fences
  *   puts       from put_start to commit       reuse     from "not wanted" to free space
  *   spaces     what namespaces hold           evict     what goes when there is no room
- *   shard      the keys that are ours
+ *   shard      the keys that are ours         notes     what nodes keep for us
+ *   rebuild    the store, made again of what the nodes know
  *
  * Two times: now is the monotonic clock, leases are counted in it. Patient time stands still while
  * the service itself is not running (a gap between two calls longer than CORE_GAP_MAX_MS counts as
@@ -23,7 +24,9 @@
 #include "meta/core/evict.h"
 #include "meta/core/ids.h"
 #include "meta/core/members.h"
+#include "meta/core/notes.h"
 #include "meta/core/pool.h"
+#include "meta/core/rebuild.h"
 #include "meta/core/sessions.h"
 #include "meta/core/shard.h"
 #include "meta/core/spaces.h"
@@ -56,16 +59,20 @@ struct core {
     struct changes changes;
     uint64_t started_ms; /* now, at the start */
     uint64_t now_ms, patient_ms;
+    uint64_t wall_ms;         /* the latest that was told, or is in the store */
     uint64_t leased_until_ms; /* until then, everything from before the start counts as leased */
     uint64_t capacity_bytes;  /* sum of all incarnations */
     struct ids ids;
     struct hash_key pool_key;
+    uint64_t life; /* drawn at the start: reigns may come twice, by a restored database */
     struct shard shard;
     struct pool small; /* puts, endings, calls */
     struct table table;
     struct claims claims;
     struct members members;
     struct directory_work directory;
+    struct notes notes;
+    struct rebuild rebuild;
     struct sessions sessions;
     struct spaces spaces;
     struct list puts; /* struct put, PENDING, by age */
@@ -74,6 +81,8 @@ struct core {
     struct evict evict;
 };
 
+/* Wall-clock time that never goes back, not even in a restart: what is committed later says so. */
+uint64_t core_wall_ms(struct core *c);
 /* At the beginning of everything that comes from outside. */
 void core_clock(struct core *c);
 

@@ -151,7 +151,7 @@ static void compare(struct core *c, struct node *n)
 {
     struct node_directory *d = &n->directory;
     struct directory_sum sum = wanted_sum(n);
-    if (!d->kept || !is_quiet(n))
+    if (!d->kept || !is_quiet(n) || rebuild_under_way(&c->rebuild))
         return;
     d->equal = sum.entries == d->told.entries && sum.digest == d->told.digest;
     if (!d->equal && c->now_ms >= d->list_ms)
@@ -405,7 +405,7 @@ static void drive(struct core *c, struct node *n)
 {
     struct node_directory *d = &n->directory;
     if (!d->kept || d->in_flight || n->peer == NULL || n->state == NODE_DEAD || n->join != NULL ||
-        c->now_ms < d->again_ms)
+        c->now_ms < d->again_ms || !notes_known(c, n) || rebuild_under_way(&c->rebuild))
         return;
     if (d->list == LIST_NONE && !d->equal && c->now_ms >= d->due_ms && c->now_ms >= d->list_ms)
         begin_list(c, n);

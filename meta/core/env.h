@@ -35,6 +35,9 @@ struct service_options {
     uint32_t dead_ms;             /* ... and has lost its contents; 0: 30,000 */
     const struct slot_map *slots; /* copied; NULL: one service owns all ... */
     uint32_t shard;               /* ... otherwise this is the service's number */
+    bool rebuild;                 /* from the nodes, into a store that is empty */
+    uint32_t rebuild_nodes;       /* when so many are there it begins; 0: all that are known */
+    uint32_t rebuild_wait_ms;     /* ... or when so long was waited; 0: 30,000 */
     uint32_t evict_high;          /* % of the memory used: eviction begins; 0: 95; 100: never ... */
     uint32_t evict_low;           /* ... and goes on down to this; 0: 92 */
     uint64_t stripe_bytes;        /* longer values are spread over nodes; whole chunks; 0: 64 MiB */

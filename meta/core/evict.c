@@ -88,7 +88,7 @@ static bool nodes_are_here(const struct core *c, struct object *o)
     for (uint32_t i = 0; i < object_extents(o); i++) {
         const struct piece *p = object_piece(o, i);
         const struct incarnation *in = members_find(c, p->gva, p->payload_len);
-        if (in != NULL && in->node->peer == NULL)
+        if (in != NULL && (in->node->peer == NULL || in->node->settle.wanted))
             return false;
     }
     return true;

@@ -27,8 +27,14 @@ static int params_check(const struct core *c, const struct node_join_params *p)
 {
     if (p->protocol != PROTOCOL_VERSION)
         return CENOTE_VERSION;
-    if (p->highest_reign > c->ids.reign)
+    bool other_life = p->highest_reign == c->ids.reign && p->life != 0 && p->life != c->life;
+    if (p->highest_reign > c->ids.reign || other_life) {
+        log_error("meta",
+                  "node %s knows reign %llu, and not this one of the service: the database was "
+                  "restored or begun anew; start with --rebuild if this is to go on",
+                  p->name, (unsigned long long)p->highest_reign);
         return CENOTE_OLD_REIGN;
+    }
     if (p->name[0] == '\0' || p->boot == 0 || p->segment_count == 0 ||
         p->segment_count > SEGMENTS_MAX)
         return CENOTE_INVALID;
@@ -83,7 +89,7 @@ static int find_kept(struct join *j)
         for (uint32_t i = 0; i < n->segment_count && id != 0; i++)
             if (n->segments[i]->id == id && matches(j, n->segments[i], k))
                 j->kept[k] = n->segments[i];
-        if (id != 0 && j->kept[k] == NULL)
+        if (id != 0 && j->kept[k] == NULL && !rebuild_adopts(j->core, n->name))
             return CENOTE_NODE_UNKNOWN;
     }
     for (uint32_t k = 0; k < j->params.segment_count; k++)
@@ -96,6 +102,42 @@ static int find_kept(struct join *j)
 static uint64_t room_of(uint64_t len_bytes)
 {
     return (len_bytes + GVA_ALIGN - 1) / GVA_ALIGN * GVA_ALIGN;
+}
+
+static bool is_same(const struct incarnation *i, const struct node_segment *s)
+{
+    return i != NULL && (i->id == s->incarnation || gva_covers(i->gva, i->len_bytes, s->gva, 1) ||
+                         gva_covers(s->gva, s->len_bytes, i->gva, 1));
+}
+
+/* Has another segment its name or a part of its addresses, or is about to have it? */
+static bool is_taken(const struct core *c, const struct node_segment *s)
+{
+    for (uint32_t i = 0; i < c->members.range_count; i++)
+        if (is_same(c->members.ranges[i], s))
+            return true;
+    list_each(&c->members.nodes, l)
+    {
+        const struct join *j = container_of(l, struct node, link)->join;
+        for (uint32_t k = 0; j != NULL && k < j->params.segment_count; k++)
+            if (is_same(j->fresh[k], s))
+                return true;
+    }
+    return false;
+}
+
+/* The service has lost its memory, the node has not. */
+static int adopt(struct join *j, uint32_t k)
+{
+    struct core *c = j->core;
+    const struct node_segment *s = &j->params.segments[k];
+    if (!rebuild_segment_fits(c, s) || is_taken(c, s)) {
+        log_error("meta", "rebuild: a segment of node %s overlaps others, or is of no known life",
+                  j->params.name);
+        return CENOTE_NODE_UNKNOWN;
+    }
+    j->fresh[k] = incarnation_new(c, s->incarnation, s->gva, s->len_bytes, s->kind);
+    return j->fresh[k] != NULL ? CENOTE_OK : CENOTE_NO_MEMORY;
 }
 
 static int make_fresh(struct join *j, uint32_t k)
@@ -120,7 +162,7 @@ static int prepare(struct join *j)
     int status = find_kept(j);
     for (uint32_t k = 0; status == CENOTE_OK && k < j->params.segment_count; k++)
         if (j->kept[k] == NULL)
-            status = make_fresh(j, k);
+            status = j->params.segments[k].incarnation != 0 ? adopt(j, k) : make_fresh(j, k);
     return status;
 }
 
@@ -129,7 +171,7 @@ static int prepare(struct join *j)
 static void undo_fresh(struct core *c, struct incarnation *i)
 {
     uint64_t end = i->gva.v + room_of(i->len_bytes);
-    if (c->members.gva_next == end)
+    if (c->members.gva_next == end && i->id >> IDS_COUNT_BITS == c->ids.reign)
         c->members.gva_next = i->gva.v;
     incarnation_undo(c, i);
 }
@@ -186,6 +228,7 @@ static void take_connection(struct join *j)
     n->line = j->line;
     n->again_ms = 0;
     directory_joined(j->core, n);
+    notes_joined(n);
     n->state = NODE_SUSPECT;
     members_heartbeat(j->core, n);
 }
@@ -195,6 +238,7 @@ static void result_of(const struct join *j, struct node_join_result *r)
     const struct node *n = j->node;
     *r = (struct node_join_result){.node = n->id,
                                    .reign = j->core->ids.reign,
+                                   .life = j->core->life,
                                    .pool_key = j->core->pool_key,
                                    .heartbeat_ms = j->core->options.heartbeat_ms,
                                    .segment_count = n->segment_count};
@@ -223,6 +267,8 @@ static void joined(struct change *ch, int status)
     result_of(j, &result);
     j->done(j->arg, CENOTE_OK, j->peer == NULL ? NULL : n, &result);
     free(j);
+    notes_changed(c, false);
+    rebuild_joined(c, n);
     reuse_drive(c, n);
 }
 
@@ -257,7 +303,7 @@ static int node_for(struct join *j)
     if (j->node != NULL)
         return name_check(c, j->node, &j->params);
     for (uint32_t k = 0; k < j->params.segment_count; k++)
-        if (j->params.segments[k].incarnation != 0)
+        if (j->params.segments[k].incarnation != 0 && !rebuild_adopts(c, j->params.name))
             return CENOTE_NODE_UNKNOWN;
     if (c->members.node_count >= NODES_MAX)
         return CENOTE_LIMIT;

@@ -19,6 +19,7 @@
 #include "meta/core/directory.h"
 #include "meta/core/env.h"
 #include "meta/core/list.h"
+#include "meta/core/notes.h"
 #include "meta/stub/messages.h"
 
 struct core;
@@ -48,6 +49,16 @@ struct incarnation {
 
 struct held {
     struct list extents; /* struct extent_work */
+    uint64_t again_ms;
+};
+
+/* After a rebuild: see rebuild.h. */
+struct node_settle {
+    bool wanted; /* nothing may be placed on it yet */
+    bool in_flight;
+    bool fenced;     /* it said so ... */
+    uint64_t strays; /* ... and how many views look at what nobody knows */
+    int refusal;     /* the last one, so that it is logged once */
     uint64_t again_ms;
 };
 
@@ -81,6 +92,8 @@ struct node {
                              */
     bool gone;                      /* no member any more; freed with its last call */
     struct node_directory directory;
+    struct node_notes notes;
+    struct node_settle settle;
     struct join *join; /* on the way to the store */
     struct change death;
 };

@@ -252,7 +252,7 @@ void objects_sweep(struct core *c)
 {
     struct members *m = &c->members;
     uint32_t removes = 0;
-    if (!m->sweeping)
+    if (!m->sweeping || rebuild_under_way(&c->rebuild))
         return;
     for (uint32_t n = 0; n < SWEEP_REFS && removes < SWEEP_REMOVES; n++) {
         if (m->sweep_at >= table_refs(&c->table)) {

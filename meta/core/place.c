@@ -14,7 +14,8 @@
 static bool eligible(const struct incarnation *i)
 {
     const struct node *n = i->node;
-    return n->peer != NULL && n->state == NODE_ALIVE && n->join == NULL && i->kind == SEGMENT_HOST;
+    return n->peer != NULL && n->state == NODE_ALIVE && n->join == NULL &&
+           i->kind == SEGMENT_HOST && !n->settle.wanted;
 }
 
 /* Are there so many nodes with a segment that may take something? */

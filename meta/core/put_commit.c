@@ -172,7 +172,7 @@ static void draft(struct put *p, struct object *older)
     struct names_key name;
     struct record_key id = record_key(o->put_id);
     names_key_make(&name, o->name_space, p->key, p->key_len, &o->key_hash);
-    objects_draft(c, o, OBJECT_COMMITTED, false, c->env.wall_ms(c->env.arg), p->key, p->key_len);
+    objects_draft(c, o, OBJECT_COMMITTED, false, core_wall_ms(c), p->key, p->key_len);
     change_put(&c->changes, STORE_NAMES, name.data, name.len, id.b, sizeof(id.b));
     if (p->dropped != NULL)
         objects_draft(c, p->dropped->object, OBJECT_ABORTING, put_needs_fence(p->dropped), 0, NULL,

@@ -100,7 +100,8 @@ static bool offers_come(const struct core *c)
     bool starting = c->patient_ms - c->started_ms < c->options.suspect_ms;
     for (uint32_t i = 0; i < c->members.range_count; i++) {
         const struct incarnation *in = c->members.ranges[i];
-        bool here = in->node->peer != NULL && in->node->state == NODE_ALIVE;
+        bool here =
+            in->node->peer != NULL && in->node->state == NODE_ALIVE && !in->node->settle.wanted;
         if (in->kind == SEGMENT_HOST && alloc_upto(in->alloc) < in->len_bytes && (here || starting))
             return true;
     }
@@ -144,8 +145,8 @@ static bool try(struct core *c, struct put_wait *w, bool last)
     } else if (last) {
         puts_start_finally(s);
     } else {
-        w->status = puts_start_try(s);
-        if (w->status != CENOTE_OK) { /* otherwise s may be gone */
+        w->status = puts_start_try(s); /* if it went on, s may be gone */
+        if (w->status != CENOTE_OK) {
             w->enough = c->evict.given_bytes + s->missing_bytes;
             return false;
         }

@@ -5,6 +5,7 @@
 
 #include "meta/core/objects.h"
 #include "meta/core/puts.h"
+#include "meta/core/rebuild.h"
 #include "meta/core/session_record.h"
 #include "meta/core/use.h"
 #include "transport/base/bytes.h"
@@ -67,28 +68,33 @@ struct scan {
     int status;
 };
 
+int recover_reserve(struct core *c, struct gva gva, uint64_t payload_len)
+{
+    if (payload_len > EXTENT_PAYLOAD_MAX)
+        return CENOTE_IO;
+    uint64_t size = alloc_rounding(payload_len).size;
+    struct incarnation *in = members_find(c, gva, size);
+    if (in == NULL)
+        return CENOTE_OK;
+    uint64_t offset = gva.v - in->gva.v;
+    uint64_t upto = alloc_upto(in->alloc);
+    int status = CENOTE_OK;
+    if (offset < upto && offset + size > upto)
+        status = alloc_extend(in->alloc, offset + size); /* it was populated once */
+    if (status == CENOTE_OK)
+        status = offset < upto ? alloc_reserve(in->alloc, offset, size)
+                               : alloc_reserve_behind(in->alloc, offset, size);
+    return status == CENOTE_OK || status == CENOTE_NO_MEMORY ? status : CENOTE_IO;
+}
+
 static int reserve(struct core *c, struct object *o)
 {
-    for (uint32_t i = 0; i < object_extents(o); i++) {
+    int status = CENOTE_OK;
+    for (uint32_t i = 0; i < object_extents(o) && status == CENOTE_OK; i++) {
         const struct piece *p = object_piece(o, i);
-        if (p->payload_len > EXTENT_PAYLOAD_MAX)
-            return CENOTE_IO;
-        uint64_t size = alloc_rounding(p->payload_len).size;
-        struct incarnation *in = members_find(c, p->gva, size);
-        if (in == NULL)
-            continue;
-        uint64_t offset = p->gva.v - in->gva.v;
-        uint64_t upto = alloc_upto(in->alloc);
-        int status = CENOTE_OK;
-        if (offset < upto && offset + size > upto)
-            status = alloc_extend(in->alloc, offset + size); /* it was populated once */
-        if (status == CENOTE_OK)
-            status = offset < upto ? alloc_reserve(in->alloc, offset, size)
-                                   : alloc_reserve_behind(in->alloc, offset, size);
-        if (status != CENOTE_OK)
-            return status == CENOTE_NO_MEMORY ? status : CENOTE_IO;
+        status = recover_reserve(c, p->gva, p->payload_len);
     }
-    return CENOTE_OK;
+    return status;
 }
 
 static struct session *session_of(struct core *c, const struct object *o)
@@ -122,7 +128,7 @@ static int recover_committed(struct core *c, struct object *o)
     return CENOTE_OK;
 }
 
-static int recover_removed(struct core *c, struct ending *e)
+int recover_removed(struct core *c, struct ending *e)
 {
     struct object *o = e->object;
     struct claim *claim = claims_get(&c->claims, &o->key_hash);
@@ -216,9 +222,21 @@ static int show_later(struct scan *scan, struct object *o)
     return CENOTE_OK;
 }
 
+/* Can it be counted? A value lies in a namespace, and its extents have possible lengths. */
+static bool is_sane(const struct core *c, const struct record *r)
+{
+    bool lives = r->state == OBJECT_PENDING || r->state == OBJECT_COMMITTED;
+    for (uint32_t i = 0; i < r->stripes; i++)
+        if (record_piece(r, i * r->replicas).payload_len > EXTENT_PAYLOAD_MAX)
+            return false;
+    return !lives || spaces_by_id(c, r->name_space) != NULL;
+}
+
 static int recover_object(struct scan *scan, uint64_t put_id, const struct record *r)
 {
     struct core *c = scan->core;
+    if (!is_sane(c, r))
+        return CENOTE_IO;
     struct object *o = add(c, put_id, r);
     if (o == NULL)
         return CENOTE_NO_MEMORY;
@@ -251,6 +269,8 @@ static bool scan_object(void *arg, const void *key, uint32_t key_len, const void
     scan->status =
         record_key_read(key, key_len, &put_id) ? record_decode(value, value_len, &r) : CENOTE_IO;
     scan->put_id = put_id;
+    if (scan->status == CENOTE_OK && r.created_ms > scan->core->wall_ms)
+        scan->core->wall_ms = r.created_ms;
     if (scan->status == CENOTE_OK)
         scan->status = recover_object(scan, put_id, &r);
     if (scan->status != CENOTE_OK)
@@ -305,6 +325,8 @@ static void durable(struct change *ch, int status)
         status = session_records_load(c);
     if (status == CENOTE_OK)
         status = members_load(c);
+    if (status == CENOTE_OK)
+        status = rebuild_recovered(c);
     if (status == CENOTE_OK)
         status = load_objects(c);
     if (status == CENOTE_OK)
@@ -367,6 +389,8 @@ static int read_meta(struct core *c)
 {
     int status = check_format(c);
     if (status == CENOTE_OK)
+        status = rebuild_check(c);
+    if (status == CENOTE_OK)
         status = read_u64(c, "reign", &c->ids.reign);
     if (status == CENOTE_OK)
         status = read_u64(c, "gva", &c->members.gva_next);
@@ -389,6 +413,15 @@ int recover_start(struct recover *r)
     c->patient_ms = c->now_ms;
     c->started_ms = c->now_ms;
     c->reuse.slot = c->now_ms / LEASE_UNIT_MS;
+    c->env.random(c->env.arg, &c->life, sizeof(c->life));
+    c->life = c->life >> 1 | 1;
+    notes_changed(c, true);
+    return c->options.rebuild ? rebuild_start(c, r) : recover_run(r);
+}
+
+int recover_run(struct recover *r)
+{
+    struct core *c = r->core;
     int status = read_meta(c);
     if (status != CENOTE_OK)
         return status;

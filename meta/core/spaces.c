@@ -88,7 +88,9 @@ static void made(struct change *ch, int status)
     struct list waiters = {0};
     list_move_all(&waiters, &s->waiters);
     s->durable = status == CENOTE_OK;
-    if (status != CENOTE_OK)
+    if (status == CENOTE_OK)
+        notes_changed(c, true);
+    else
         drop(c, s);
     struct link *l;
     while ((l = list_pop(&waiters)) != NULL) {

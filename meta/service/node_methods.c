@@ -34,7 +34,8 @@ int method_node_join(struct service_peer *p, uint32_t msgid, struct wire_value p
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     request_begin(r, p, msgid);
-    int status = members_join(c, &join, &p->line, p, joined, r);
+    int status = rebuild_under_way(&c->rebuild) ? rebuild_join(c, &join, &p->line, p, joined, r)
+                                                : members_join(c, &join, &p->line, p, joined, r);
     if (status != CENOTE_OK)
         request_fail(r, status);
     return METHOD_LATER;

@@ -22,6 +22,7 @@
 #define SUSPECT_MS       4000u
 #define DEAD_MS          30000u
 #define STRIPE_BYTES     (UINT64_C(64) << 20)
+#define REBUILD_WAIT_MS  30000u
 #define EVICT_HIGH       95u
 #define EVICT_LOW        92u
 
@@ -39,6 +40,9 @@ static struct service_options with_defaults(const struct service_options *o)
         .heartbeat_ms = or_default(o->heartbeat_ms, HEARTBEAT_MS),
         .suspect_ms = or_default(o->suspect_ms, SUSPECT_MS),
         .dead_ms = or_default(o->dead_ms, DEAD_MS),
+        .rebuild = o->rebuild,
+        .rebuild_nodes = o->rebuild_nodes,
+        .rebuild_wait_ms = or_default(o->rebuild_wait_ms, REBUILD_WAIT_MS),
         .evict_high = or_default(o->evict_high, EVICT_HIGH),
         .evict_low = or_default(o->evict_low, EVICT_LOW),
         .stripe_bytes = o->stripe_bytes != 0 ? o->stripe_bytes : STRIPE_BYTES,
@@ -127,6 +131,9 @@ void service_peer_closed(struct service_peer *p)
     members_disconnected(c, p);
     link_remove(&p->link);
     p->closed = true;
+    p->requests++; /* a join that is held ends */
+    rebuild_disconnected(c, p);
+    p->requests--;
     if (p->requests == 0)
         free(p);
 }

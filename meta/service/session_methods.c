@@ -62,6 +62,8 @@ int method_session_open(struct service_peer *p, uint32_t msgid, struct wire_valu
         return CENOTE_VERSION;
     if (p->session != NULL || !spaces_name_valid(open.name_space))
         return CENOTE_INVALID;
+    if (rebuild_under_way(&p->service->core.rebuild))
+        return CENOTE_UNAVAILABLE;
     struct open_request *r = request_new(p->service, sizeof(*r));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
@@ -85,6 +87,8 @@ int method_session_resume(struct service_peer *p, uint32_t msgid, struct wire_va
         return CENOTE_VERSION;
     if (p->session != NULL)
         return CENOTE_INVALID;
+    if (rebuild_under_way(&c->rebuild))
+        return CENOTE_UNAVAILABLE;
     int status = sessions_resume(c, &resume, &s);
     if (status != CENOTE_OK)
         return status;

@@ -154,6 +154,41 @@ static void put_capacity(const struct core *c, struct wire_buf *b)
     put_number(b, "quarantined_bytes", c->reuse.bytes);
 }
 
+static void put_missing(const struct core *c, struct wire_buf *b)
+{
+    const char *names[REBUILD_NAMES_MAX];
+    uint32_t missing = rebuild_missing(c, names, REBUILD_NAMES_MAX);
+    uint32_t count = missing < REBUILD_NAMES_MAX ? missing : REBUILD_NAMES_MAX;
+    put_number(b, "missing_nodes", missing);
+    wire_put_str(b, "missing");
+    wire_put_array(b, count);
+    for (uint32_t i = 0; i < count; i++)
+        wire_put_str(b, names[i]);
+}
+
+static void put_rebuild(const struct core *c, struct wire_buf *b)
+{
+    static const char *const phases[] = {"none",    "gathering", "naming",
+                                         "reading", "ending",    "failed"};
+    const struct rebuild *r = &c->rebuild;
+    const struct rebuild_counts *n = &r->counts;
+    uint32_t unsettled = 0;
+    list_each(&c->members.nodes, l) unsettled += container_of(l, struct node, link)->settle.wanted;
+    wire_put_str(b, "rebuild");
+    wire_put_map(b, 12);
+    put_text(b, "phase", r->done ? "done" : phases[r->phase]);
+    put_missing(c, b);
+    put_number(b, "unsettled_nodes", unsettled);
+    put_number(b, "nodes", n->nodes);
+    put_number(b, "entries", n->entries);
+    put_number(b, "left_out", n->left_out);
+    put_number(b, "strange", n->strange);
+    put_number(b, "objects", n->objects);
+    put_number(b, "bytes", n->bytes);
+    put_number(b, "older", n->older);
+    put_number(b, "incomplete", n->incomplete);
+}
+
 static const char *const reasons[EVICT_REASONS] = {[EVICT_SPACE] = "space",
                                                    [EVICT_BACKGROUND] = "background",
                                                    [EVICT_QUOTA] = "quota",
@@ -213,8 +248,9 @@ int method_status(struct service_peer *p, uint32_t msgid, struct wire_value para
     const struct core *c = &p->service->core;
     (void)msgid;
     (void)params;
-    wire_put_map(result, 6);
+    wire_put_map(result, 7);
     put_service(c, result);
+    put_rebuild(c, result);
     put_nodes(c, result);
     put_quarantine(c, result);
     put_capacity(c, result);

@@ -14,6 +14,7 @@
 #include <cenote/status.h>
 
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 
 #define STATE_BYTES  256u
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
@@ -70,16 +71,20 @@ static int fail(const struct dir *d, const char *what, int error)
     return dir_status_of(error);
 }
 
-static void boot_id_read(char out[DIR_BOOT_ID_MAX + 1], const char *given)
+/* Where the kernel tells no boot id, none is known; for want of a descriptor or memory it must not
+ * count as another one. */
+static int boot_id_read(struct dir *d, const char *given)
 {
-    snprintf(out, DIR_BOOT_ID_MAX + 1, "%s", given ? given : NO_BOOT_ID);
+    snprintf(d->boot_id, sizeof(d->boot_id), "%s", given ? given : NO_BOOT_ID);
     FILE *f = given ? NULL : fopen(BOOT_ID_FILE, "re");
     if (!f)
-        return;
+        return given || errno == ENOENT || errno == EACCES ? CENOTE_OK
+                                                           : fail(d, BOOT_ID_FILE, errno);
     char word[DIR_BOOT_ID_MAX + 1];
     if (fscanf(f, "%63s", word) == 1)
-        memcpy(out, word, sizeof(word));
+        memcpy(d->boot_id, word, sizeof(word));
     fclose(f);
+    return CENOTE_OK;
 }
 
 /* ---- the directory and its lock ------------------------------------------------------------- */
@@ -197,6 +202,9 @@ int dir_note(struct dir *d, enum dir_phase phase)
     snprintf(line, sizeof(line), "cenote-store format=%u phase=%s durability=%s boot=%s",
              DIR_FORMAT, phase_names[phase], durability_names[d->durability], d->boot_id);
     snprintf(text, sizeof(text), "%-*s\n", (int)STATE_BYTES - 1, line);
+    /* It must not be said of data.mdb that it is there before its name is. */
+    if (fsync(d->fd) != 0)
+        return fail(d, "cannot sync the data directory", errno);
     int fd = openat(d->fd, "state", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail(d, "cannot write the state file", errno);
@@ -213,7 +221,7 @@ int dir_note(struct dir *d, enum dir_phase phase)
 static bool state_trusted(const struct dir *d, const struct state *s)
 {
     bool same_boot = strcmp(s->boot_id, d->boot_id) == 0 && strcmp(s->boot_id, NO_BOOT_ID) != 0;
-    return s->phase != DIR_OPEN || s->durability == STORE_SYNC || same_boot;
+    return s->phase != DIR_OPEN || s->durability == STORE_SYNC || same_boot || test_off(TEST_TRUST);
 }
 
 static int dir_judge(struct dir *d)
@@ -238,18 +246,32 @@ static int dir_judge(struct dir *d)
     if (!state_trusted(d, &s)) {
         log_error("store",
                   "%s: the operating system was restarted while the store was open with "
-                  "durability=process: its newest changes may be lost or torn. Move the "
-                  "directory away and start with an empty one (the pool then begins "
-                  "empty), or restore a backup",
+                  "durability=process: its newest changes may be lost or torn. Start with "
+                  "--rebuild, which makes it again from what the nodes know (the pool begins "
+                  "empty if their memory is gone, too)",
                   d->path);
         return CENOTE_UNTRUSTED;
     }
     if (s.phase != DIR_NEW && !has_data) {
-        log_error("store", "%s: data.mdb is missing", d->path);
+        log_error("store",
+                  "%s: data.mdb is missing: start with --rebuild, which makes it again from what "
+                  "the nodes know",
+                  d->path);
         return CENOTE_IO;
     }
     d->phase = s.phase;
     return CENOTE_OK;
+}
+
+/* Nothing of what is there is believed, nor looked at. */
+static int dir_begin_anew(struct dir *d)
+{
+    if (renameat(d->fd, "data.mdb", d->fd, "data.mdb.before") != 0 && errno != ENOENT)
+        return fail(d, "cannot set data.mdb aside", errno);
+    if (unlinkat(d->fd, "lock.mdb", 0) != 0 && errno != ENOENT)
+        return fail(d, "cannot remove lock.mdb", errno);
+    d->phase = DIR_NEW;
+    return dir_note(d, DIR_NEW);
 }
 
 /* What a creation that didn't end left behind. */
@@ -268,12 +290,13 @@ int dir_open(struct dir *d, const char *path, const struct store_lmdb_options *o
     d->path = strdup(path);
     if (!d->path)
         return CENOTE_NO_MEMORY;
-    boot_id_read(d->boot_id, options->boot_id);
-    int rc = dir_make(d);
+    int rc = boot_id_read(d, options->boot_id);
+    if (rc == CENOTE_OK)
+        rc = dir_make(d);
     if (rc == CENOTE_OK)
         rc = dir_lock(d);
     if (rc == CENOTE_OK)
-        rc = dir_judge(d);
+        rc = options->anew ? dir_begin_anew(d) : dir_judge(d);
     if (rc == CENOTE_OK && d->phase == DIR_NEW)
         rc = dir_sweep(d);
     if (rc != CENOTE_OK)

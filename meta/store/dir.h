@@ -9,6 +9,7 @@
  *   state      one line: format, phase, durability, boot id; overwritten in place, so that a full
  *              disk can't keep a store from being closed cleanly (it is smaller than a sector)
  *   data.mdb   the store
+ *   data.mdb.before  one that was set aside
  *   lock.mdb   LMDB's table of readers
  */
 #ifndef CENOTE_META_STORE_DIR_H
@@ -18,7 +19,7 @@
 
 #include "meta/store/lmdb.h"
 
-#define DIR_FORMAT      1u
+#define DIR_FORMAT      2u /* 1: records had no checksums */
 #define DIR_BOOT_ID_MAX 63u
 
 enum dir_phase {

@@ -38,6 +38,9 @@ struct store_lmdb_options {
     /* Changes wait for store_lmdb_hand_over(), or until there are STORE_GATHER_MAX: an owner that
      * submits many in a row spares the writer small transactions, and both of them wake-ups. */
     bool gathers;
+    /* Begins with an empty store: LMDB's file that is there, whatever it is, is set aside beside
+     * the new one, in place of one that was set aside before. */
+    bool anew;
 };
 
 /* Opens or creates the store in dir (made with mode 0700 if missing, not its parents). *out is only

@@ -108,10 +108,11 @@ bool directory_sum_get(struct wire_value v, struct directory_sum *s)
 
 void directory_read_params_put(struct wire_buf *b, const struct directory_read_params *p)
 {
-    wire_put_array(b, 3);
+    wire_put_array(b, 4);
     wire_put_uint(b, p->reign);
     wire_put_uint(b, p->cursor);
     wire_put_uint(b, p->limit);
+    wire_put_bool(b, p->live);
 }
 
 bool directory_read_params_get(struct wire_value v, struct directory_read_params *p)
@@ -120,23 +121,26 @@ bool directory_read_params_get(struct wire_value v, struct directory_read_params
     p->reign = fields_uint(&f);
     p->cursor = fields_uint(&f);
     p->limit = fields_u32(&f);
+    fields_require(&f, fields_ok(&f) && wire_bool(wire_at(v, 3), &p->live));
     fields_require(&f, p->limit > 0 && p->limit <= DIRECTORY_BATCH_MAX);
     return fields_ok(&f);
 }
 
 void directory_read_result_begin(struct wire_buf *b, uint32_t count)
 {
-    wire_put_array(b, 3);
+    wire_put_array(b, 4);
     wire_put_array(b, count);
 }
 
-void directory_read_result_end(struct wire_buf *b, uint64_t cursor, const struct directory_sum *sum)
+void directory_read_result_end(struct wire_buf *b, uint64_t cursor, const struct directory_sum *sum,
+                               uint64_t left_out)
 {
     if (cursor == 0)
         wire_put_nil(b);
     else
         wire_put_uint(b, cursor);
     directory_sum_put(b, sum);
+    wire_put_uint(b, left_out);
 }
 
 bool directory_read_result_get(struct wire_value v, struct directory_read_result *r)
@@ -144,6 +148,7 @@ bool directory_read_result_get(struct wire_value v, struct directory_read_result
     struct fields f = fields_of(v);
     r->entries = fields_list(&f, DIRECTORY_BATCH_MAX, &r->count);
     r->cursor = fields_nil(&f) ? 0 : fields_uint(&f);
-    fields_require(&f, fields_ok(&f) && directory_sum_get(wire_at(v, 2), &r->sum));
+    fields_require(&f, fields_ok(&f) && directory_sum_get(wire_at(v, 2), &r->sum) &&
+                           wire_uint(wire_at(v, 3), &r->left_out));
     return fields_ok(&f);
 }

@@ -91,13 +91,15 @@ bool directory_params_get(struct wire_value v, struct directory_params *p);
 void directory_sum_put(struct wire_buf *b, const struct directory_sum *s);
 bool directory_sum_get(struct wire_value v, struct directory_sum *s);
 
-/* directory_read [reign, cursor, limit] -> [[entry, ...], cursor | nil, sum]. The cursor is opaque;
- * 0: from the beginning; nil: that was all. Entries that are there all the time are given once;
- * what comes or goes meanwhile may be missing. */
+/* directory_read [reign, cursor, limit, live] -> [[entry, ...], cursor | nil, sum, left out]. The
+ * cursor is opaque; 0: from the beginning; nil: that was all. Entries that are there all the time
+ * are given once; what comes or goes meanwhile may be missing. live: only entries whose extents
+ * have live seals that say the same; how many others there were is told, too. */
 struct directory_read_params {
     uint64_t reign;
     uint64_t cursor;
-    uint32_t limit; /* 1 to DIRECTORY_BATCH_MAX */
+    uint32_t limit; /* entries looked at: 1 to DIRECTORY_BATCH_MAX */
+    bool live;
 };
 void directory_read_params_put(struct wire_buf *b, const struct directory_read_params *p);
 bool directory_read_params_get(struct wire_value v, struct directory_read_params *p);
@@ -107,11 +109,12 @@ struct directory_read_result {
     struct wire_value entries;
     uint64_t cursor; /* 0: that was all */
     struct directory_sum sum;
+    uint64_t left_out;
 };
 /* The head, and behind the entries the tail. */
 void directory_read_result_begin(struct wire_buf *b, uint32_t count);
-void directory_read_result_end(struct wire_buf *b, uint64_t cursor,
-                               const struct directory_sum *sum);
+void directory_read_result_end(struct wire_buf *b, uint64_t cursor, const struct directory_sum *sum,
+                               uint64_t left_out);
 bool directory_read_result_get(struct wire_value v, struct directory_read_result *r);
 
 #endif

@@ -270,16 +270,19 @@ bool list_entry_get(struct wire_value v, const uint8_t **key, size_t *key_len, u
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
 /* node_join [protocol, name, boot, host, zone, shm, rdma, tcp, grant key:bin16, highest reign seen,
- *            [[length, kind, incarnation], ...]]
- *   -> [node, reign, pool key:bin16, heartbeat ms, [[incarnation, gva], ...]]
- * incarnation 0 asks for a new one; otherwise the segment kept its contents since the service gave
- * it that incarnation, and joins again: CENOTE_NODE_UNKNOWN when that one has ended meanwhile.
- * Errors: CENOTE_NODE_KNOWN (a live node with another boot has the name), CENOTE_OLD_REIGN. */
+ *            [[length, kind, incarnation, gva], ...], life]
+ *   -> [node, reign, pool key:bin16, heartbeat ms, [[incarnation, gva], ...], life]
+ * life: a number that each start of the service draws. A database that was restored may come to a
+ * reign that was there before; the same reign with another life is refused like a lower one.
+ * incarnation 0 asks for a new one (then gva is 0, too); otherwise the segment kept its contents
+ * since the service gave it that incarnation, and joins again: CENOTE_NODE_UNKNOWN when that one
+ * has ended meanwhile. Errors: CENOTE_NODE_KNOWN (a live node with another boot has the name),
+ * CENOTE_OLD_REIGN. */
 struct node_segment {
     uint64_t len_bytes;
     uint32_t kind;
     uint64_t incarnation;
-    struct gva gva; /* result only */
+    struct gva gva;
 };
 struct node_join_params {
     uint32_t protocol;
@@ -288,12 +291,14 @@ struct node_join_params {
     char host[TEXT_MAX], zone[TEXT_MAX], shm[TEXT_MAX], rdma[TEXT_MAX], tcp[TEXT_MAX];
     struct hash_key grant_key;
     uint64_t highest_reign;
+    uint64_t life; /* of the service in that reign; 0: not known */
     uint32_t segment_count;
     struct node_segment segments[SEGMENTS_MAX];
 };
 struct node_join_result {
     uint64_t node;
     uint64_t reign;
+    uint64_t life;
     struct hash_key pool_key;
     uint32_t heartbeat_ms;
     uint32_t segment_count;

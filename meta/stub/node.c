@@ -9,7 +9,7 @@
 void node_join_params_put(struct wire_buf *b, const struct node_join_params *p)
 {
     assert(p->segment_count <= SEGMENTS_MAX);
-    wire_put_array(b, 11);
+    wire_put_array(b, 12);
     wire_put_uint(b, p->protocol);
     wire_put_str(b, p->name);
     wire_put_uint(b, p->boot);
@@ -22,11 +22,13 @@ void node_join_params_put(struct wire_buf *b, const struct node_join_params *p)
     wire_put_uint(b, p->highest_reign);
     wire_put_array(b, p->segment_count);
     for (uint32_t i = 0; i < p->segment_count; i++) {
-        wire_put_array(b, 3);
+        wire_put_array(b, 4);
         wire_put_uint(b, p->segments[i].len_bytes);
         wire_put_uint(b, p->segments[i].kind);
         wire_put_uint(b, p->segments[i].incarnation);
+        wire_put_uint(b, p->segments[i].gva.v);
     }
+    wire_put_uint(b, p->life);
 }
 
 static bool offered_segment_get(struct wire_value v, struct node_segment *s)
@@ -36,6 +38,7 @@ static bool offered_segment_get(struct wire_value v, struct node_segment *s)
     s->len_bytes = fields_uint(&f);
     s->kind = fields_u32(&f);
     s->incarnation = fields_uint(&f);
+    s->gva = gva_make(fields_uint(&f));
     return fields_ok(&f);
 }
 
@@ -55,13 +58,14 @@ bool node_join_params_get(struct wire_value v, struct node_join_params *p)
     struct wire_value segments = fields_list(&f, SEGMENTS_MAX, &p->segment_count);
     for (uint32_t i = 0; fields_ok(&f) && i < p->segment_count; i++)
         fields_require(&f, offered_segment_get(wire_at(segments, i), &p->segments[i]));
+    p->life = fields_uint(&f);
     return fields_ok(&f);
 }
 
 void node_join_result_put(struct wire_buf *b, const struct node_join_result *r)
 {
     assert(r->segment_count <= SEGMENTS_MAX);
-    wire_put_array(b, 5);
+    wire_put_array(b, 6);
     wire_put_uint(b, r->node);
     wire_put_uint(b, r->reign);
     wire_put_bin(b, r->pool_key.b, sizeof(r->pool_key.b));
@@ -72,6 +76,7 @@ void node_join_result_put(struct wire_buf *b, const struct node_join_result *r)
         wire_put_uint(b, r->segments[i].incarnation);
         wire_put_uint(b, r->segments[i].gva.v);
     }
+    wire_put_uint(b, r->life);
 }
 
 static bool joined_segment_get(struct wire_value v, struct node_segment *s)
@@ -93,6 +98,7 @@ bool node_join_result_get(struct wire_value v, struct node_join_result *r)
     struct wire_value segments = fields_list(&f, SEGMENTS_MAX, &r->segment_count);
     for (uint32_t i = 0; fields_ok(&f) && i < r->segment_count; i++)
         fields_require(&f, joined_segment_get(wire_at(segments, i), &r->segments[i]));
+    r->life = fields_uint(&f);
     return fields_ok(&f);
 }
 

@@ -54,7 +54,7 @@ int node_directory_read(struct node *n, struct wire_value params, struct wire_bu
     struct directory *d = node_directory_of(n);
     struct directory_entry e;
     struct wire_buf entries = {0};
-    uint32_t count = 0;
+    uint32_t count = 0, seen = 0;
     if (!directory_read_params_get(params, &p))
         return CENOTE_PROTOCOL;
     int status = node_see_reign(n, p.reign);
@@ -63,14 +63,17 @@ int node_directory_read(struct node *n, struct wire_value params, struct wire_bu
     if (status != CENOTE_OK)
         return status;
     bool more = true;
-    while (count < p.limit && (more = directory_next(d, &p.cursor, &e))) {
+    while (seen < p.limit && (more = directory_next(d, &p.cursor, &e))) {
+        seen++;
+        if (p.live && !node_seal_is_live(n, &e))
+            continue;
         directory_entry_put(&entries, &e);
         count++;
     }
     struct directory_sum sum = directory_sum(d);
     directory_read_result_begin(result, count);
     wire_put_encoded(result, &entries);
-    directory_read_result_end(result, more ? p.cursor : 0, &sum);
+    directory_read_result_end(result, more ? p.cursor : 0, &sum, seen - count);
     wire_buf_free(&entries);
     return CENOTE_OK;
 }

@@ -118,6 +118,14 @@ void horizons_raise(struct horizons *h, uint64_t session, uint64_t horizon)
     pthread_rwlock_unlock(&h->lock);
 }
 
+void horizons_raise_all(struct horizons *h, uint64_t horizon)
+{
+    pthread_rwlock_wrlock(&h->lock);
+    if (horizon > h->floor)
+        h->floor = horizon;
+    pthread_rwlock_unlock(&h->lock);
+}
+
 uint64_t horizons_of(struct horizons *h, uint64_t session)
 {
     pthread_rwlock_rdlock(&h->lock);

@@ -26,6 +26,8 @@ void horizons_free(struct horizons *h);
 
 /* Raises the session's horizon; a lower one than it has changes nothing. */
 void horizons_raise(struct horizons *h, uint64_t session, uint64_t horizon);
+/* Raises that of all sessions, those included that nobody has heard of. */
+void horizons_raise_all(struct horizons *h, uint64_t horizon);
 /* The session's horizon, at least the floor; 0: none. */
 uint64_t horizons_of(struct horizons *h, uint64_t session);
 

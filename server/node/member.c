@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "meta/stub/rebuild.h"
 #include "transport/base/log.h"
 
 struct member {
@@ -314,9 +315,9 @@ static void serve_void(struct member *m, const struct wire_msg *msg)
         answer(m, msg->msgid, status);
 }
 
-static void serve_directory(struct member *m, const struct wire_msg *msg,
-                            int (*serve)(struct node *n, struct wire_value params,
-                                         struct wire_buf *result))
+static void serve_by(struct member *m, const struct wire_msg *msg,
+                     int (*serve)(struct node *n, struct wire_value params,
+                                  struct wire_buf *result))
 {
     struct wire_buf b = {0};
     wire_put_result(&b, msg->msgid);
@@ -330,20 +331,34 @@ static void serve_directory(struct member *m, const struct wire_msg *msg,
     wire_buf_free(&b);
 }
 
+static void serve_notes(struct member *m, const struct wire_msg *msg)
+{
+    int status = node_notes(m->node, msg->params);
+    if (status == CENOTE_OK)
+        status = m->env.noted(m->env.arg);
+    answer(m, msg->msgid, status);
+}
+
 void member_message(struct member *m, const struct wire_msg *msg)
 {
     if (msg->kind != WIRE_REQUEST)
         return;
-    if (m->state != MEMBER_JOINED && m->state != MEMBER_LEAVING)
+    if (m->state == MEMBER_JOINING && strcmp(msg->method, METHOD_NOTES_READ) == 0)
+        serve_by(m, msg, node_notes_read);
+    else if (m->state != MEMBER_JOINED && m->state != MEMBER_LEAVING)
         answer(m, msg->msgid, CENOTE_NODE_UNKNOWN);
     else if (strcmp(msg->method, METHOD_FENCE) == 0)
         serve_fence(m, msg);
     else if (strcmp(msg->method, METHOD_VOID) == 0)
         serve_void(m, msg);
     else if (strcmp(msg->method, METHOD_DIRECTORY) == 0)
-        serve_directory(m, msg, node_directory);
+        serve_by(m, msg, node_directory);
     else if (strcmp(msg->method, METHOD_DIRECTORY_READ) == 0)
-        serve_directory(m, msg, node_directory_read);
+        serve_by(m, msg, node_directory_read);
+    else if (strcmp(msg->method, METHOD_NOTES) == 0)
+        serve_notes(m, msg);
+    else if (strcmp(msg->method, METHOD_SETTLE) == 0)
+        serve_by(m, msg, node_settle);
     else
         answer(m, msg->msgid, CENOTE_NO_METHOD);
 }

@@ -42,6 +42,9 @@ struct member_env {
     /* The pool has given the contents their incarnations, or confirmed them; nothing has been told
      * to it since, so that nothing can lie in them yet. */
     void (*joined)(void *arg);
+    /* The node has notes of the service (node_notes_of()). CENOTE_OK: they are kept as long as the
+     * contents; otherwise the service tries again. */
+    int (*noted)(void *arg);
     uint64_t (*now_ms)(void *arg);
 };
 

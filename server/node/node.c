@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "meta/stub/rebuild.h"
 #include "server/node/horizons.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
 
-#define TAG_NONE UINT64_MAX
+#define TAG_NONE    UINT64_MAX
+/* In place of a session: all of them. Nobody has it: sessions are numbered from 1. */
+#define SESSION_ALL 0u
 
 /* A fence under way. left counts the exporters that have yet to report, one more while they are
  * being told. */
@@ -33,6 +36,7 @@ struct node {
     struct xcopy_gate gate;
     struct horizons *horizons;
     uint64_t highest_reign;
+    uint64_t service_life; /* in that reign; 0: not known */
     bool joined;
     pthread_mutex_t pool_key_lock;
     bool has_pool_key;
@@ -42,6 +46,8 @@ struct node {
     struct segment segments[SEGMENTS_MAX];
     uint32_t segment_count;
     struct directory *directory; /* NULL: none */
+    struct wire_buf notes;       /* an encoded array; empty: none */
+    uint64_t settling, settled;  /* horizons for all sessions: begun, done */
     struct xcopy_exporter *exporters[NODE_EXPORTERS_MAX];
     uint32_t exporter_count;
     struct fence *fences;
@@ -93,6 +99,7 @@ struct node *node_new(const struct node_options *options)
         goto free_horizons;
     n->options = *options;
     n->highest_reign = options->highest_reign;
+    n->service_life = options->life;
     n->gate = (struct xcopy_gate){.arg = n,
                                   .boot = options->boot,
                                   .authenticate = gate_authenticate,
@@ -116,6 +123,7 @@ void node_free(struct node *n)
         n->fences = f->next;
         free(f);
     }
+    wire_buf_free(&n->notes);
     pthread_mutex_destroy(&n->pool_key_lock);
     horizons_free(n->horizons);
     free(n);
@@ -189,12 +197,14 @@ void node_join_params(const struct node *n, struct node_join_params *out)
     out->boot = n->options.boot;
     out->grant_key = n->options.grant_key;
     out->highest_reign = n->highest_reign;
+    out->life = n->service_life;
     out->segment_count = n->segment_count;
     for (uint32_t i = 0; i < n->segment_count; i++) {
         const struct xcopy_segment *x = &n->segments[i].x;
         out->segments[i] = (struct node_segment){.len_bytes = x->memory.len_bytes,
                                                  .kind = (uint32_t)x->memory.kind,
-                                                 .incarnation = x->incarnation};
+                                                 .incarnation = x->incarnation,
+                                                 .gva = x->gva};
     }
 }
 
@@ -279,9 +289,15 @@ static void serve_segment(const struct node *n, struct xcopy_segment *x,
 
 int node_joined(struct node *n, const struct node_join_result *r)
 {
+    uint64_t life = r->reign == n->highest_reign ? n->service_life : 0;
     int status = node_see_reign(n, r->reign);
     if (status != CENOTE_OK)
         return status;
+    if (life != 0 && r->life != 0 && r->life != life) {
+        log_error("node", "refused: reign %llu is another life of the service",
+                  (unsigned long long)r->reign);
+        return CENOTE_OLD_REIGN;
+    }
     if (!fits(n, r)) {
         log_error("node", "the service's answer to the join doesn't fit the segments");
         return CENOTE_PROTOCOL;
@@ -291,6 +307,7 @@ int node_joined(struct node *n, const struct node_join_result *r)
         log_error("node", "the service is another pool's: it has lost its database, or moved");
         return CENOTE_PROTOCOL;
     }
+    n->service_life = r->life;
     n->expects_pool = true;
     n->expected_pool = pool;
     pthread_mutex_lock(&n->pool_key_lock);
@@ -330,6 +347,11 @@ uint64_t node_highest_reign(const struct node *n)
     return n->highest_reign;
 }
 
+uint64_t node_service_life(const struct node *n)
+{
+    return n->service_life;
+}
+
 int node_see_reign(struct node *n, uint64_t reign)
 {
     if (reign < n->highest_reign) {
@@ -337,6 +359,8 @@ int node_see_reign(struct node *n, uint64_t reign)
                   (unsigned long long)reign, (unsigned long long)n->highest_reign);
         return CENOTE_OLD_REIGN;
     }
+    if (reign > n->highest_reign)
+        n->service_life = 0;
     n->highest_reign = reign;
     return CENOTE_OK;
 }
@@ -360,6 +384,31 @@ static struct fence *find_forgotten(struct node *n, const struct fence_params *p
     return f;
 }
 
+static int begin_fence(struct node *n, uint64_t session, uint64_t horizon, uint64_t tag)
+{
+    struct fence *f = n->fence_count < NODE_FENCES_MAX ? calloc(1, sizeof *f) : NULL;
+    if (!f) {
+        log_error("node", "%u fences are under way: one more is refused", n->fence_count);
+        return CENOTE_LIMIT;
+    }
+    *f = (struct fence){n->fences, n, session, horizon, tag, n->exporter_count + 1};
+    n->fences = f;
+    n->fence_count++;
+    if (test_off(TEST_FENCE)) {
+        f->left = 0;
+        n->options.nudge(n->options.arg);
+        return CENOTE_OK;
+    }
+    if (session == SESSION_ALL)
+        horizons_raise_all(n->horizons, horizon); /* refuse first */
+    else
+        horizons_raise(n->horizons, session, horizon);
+    for (uint32_t e = 0; e < n->exporter_count; e++)
+        n->exporters[e]->ops->fence(n->exporters[e], session, horizon, one_left, f);
+    one_left(f);
+    return CENOTE_OK;
+}
+
 int node_fence(struct node *n, const struct fence_params *p, uint64_t tag)
 {
     assert(tag != TAG_NONE);
@@ -371,26 +420,8 @@ int node_fence(struct node *n, const struct fence_params *p, uint64_t tag)
         f->tag = tag;
         return CENOTE_OK;
     }
-    f = n->fence_count < NODE_FENCES_MAX ? calloc(1, sizeof *f) : NULL;
-    if (!f) {
-        log_error("node", "%u fences are under way: one more is refused", n->fence_count);
-        return CENOTE_LIMIT;
-    }
-    *f = (struct fence){n->fences, n, p->session, p->horizon, tag, n->exporter_count + 1};
-    n->fences = f;
-    n->fence_count++;
-    if (test_off(TEST_FENCE)) {
-        f->left = 0;
-        n->options.nudge(n->options.arg);
-        return CENOTE_OK;
-    }
-    horizons_raise(n->horizons, p->session, p->horizon); /* refuse first */
-    for (uint32_t e = 0; e < n->exporter_count; e++)
-        n->exporters[e]->ops->fence(n->exporters[e], p->session, p->horizon, one_left, f);
-    one_left(f);
-    return CENOTE_OK;
+    return begin_fence(n, p->session, p->horizon, tag);
 }
-
 void node_forget_tags(struct node *n)
 {
     for (struct fence *f = n->fences; f; f = f->next)
@@ -408,6 +439,8 @@ void node_poll(struct node *n)
         }
         *at = f->next;
         n->fence_count--;
+        if (f->session == SESSION_ALL && f->horizon > n->settled)
+            n->settled = f->horizon;
         if (f->tag != TAG_NONE)
             n->options.fenced(n->options.arg, f->tag);
         free(f);
@@ -496,4 +529,115 @@ uint32_t node_hold_count(const struct node *n)
     for (uint32_t e = 0; e < n->exporter_count; e++)
         count += xcopy_hold_count(n->exporters[e]);
     return count;
+}
+
+/* ---- for the rebuild of a lost database ------------------------------------------------------ */
+
+bool node_seal_is_live(const struct node *n, const struct directory_entry *e)
+{
+    struct seal seal;
+    const struct segment *s = segment_of_extent(n, e->gva, e->payload_len);
+    if (test_off(TEST_REBUILD_SEALS))
+        return true;
+    if (!s)
+        return false;
+    struct seal_want want = {.put_id = e->put_id,
+                             .gva = e->gva,
+                             .incarnation = s->x.incarnation,
+                             .payload_len = e->payload_len,
+                             .stripe = (uint16_t)e->stripe};
+    const uint8_t *at = (const uint8_t *)s->x.memory.base + (e->gva.v - s->x.gva.v) +
+                        extent_seal_offset(e->payload_len);
+    return seal_check(at, &want, &seal) == CENOTE_OK && seal.stripes == e->stripes &&
+           seal.name_space == e->name_space && seal.stripe_offset == e->offset &&
+           seal.total_len == e->len_bytes && seal.sum_kind == e->sum_kind && seal.root == e->root &&
+           memcmp(&seal.key_hash, &e->key_hash, sizeof seal.key_hash) == 0;
+}
+
+int node_notes(struct node *n, struct wire_value params)
+{
+    struct notes_params p;
+    struct note note;
+    struct wire_buf b = {0};
+    if (!notes_params_get(params, &p))
+        return CENOTE_PROTOCOL;
+    int status = node_see_reign(n, p.reign);
+    if (status != CENOTE_OK)
+        return status;
+    wire_put_array(&b, p.count);
+    for (uint32_t i = 0; i < p.count && status == CENOTE_OK; i++) {
+        if (note_get(wire_at(p.notes, i), &note))
+            note_put(&b, &note);
+        else
+            status = CENOTE_PROTOCOL;
+    }
+    if (status == CENOTE_OK && (b.failed || b.len > NOTES_BYTES_MAX))
+        status = b.len > NOTES_BYTES_MAX ? CENOTE_LIMIT : CENOTE_NO_MEMORY;
+    if (status != CENOTE_OK) {
+        wire_buf_free(&b);
+        return status;
+    }
+    wire_buf_free(&n->notes);
+    n->notes = b;
+    return CENOTE_OK;
+}
+
+const struct wire_buf *node_notes_of(const struct node *n)
+{
+    return &n->notes;
+}
+
+int node_take_over_notes(struct node *n, const void *encoded, size_t len_bytes)
+{
+    assert(!n->joined && n->notes.len == 0);
+    n->notes.data = malloc(len_bytes);
+    if (!n->notes.data)
+        return CENOTE_NO_MEMORY;
+    memcpy(n->notes.data, encoded, len_bytes);
+    n->notes.len = n->notes.cap = len_bytes;
+    return CENOTE_OK;
+}
+
+int node_notes_read(struct node *n, struct wire_value params, struct wire_buf *result)
+{
+    (void)params;
+    if (n->notes.len > 0)
+        wire_put_encoded(result, &n->notes);
+    else
+        wire_put_array(result, 0);
+    return CENOTE_OK;
+}
+
+struct strays {
+    const struct node *node;
+    uint64_t count;
+};
+
+static void count_stray(void *arg, struct gva extent)
+{
+    struct strays *s = arg;
+    struct directory_entry e;
+    s->count += !s->node->directory || !directory_find(s->node->directory, extent, &e);
+}
+
+int node_settle(struct node *n, struct wire_value params, struct wire_buf *result)
+{
+    struct settle_params p;
+    struct strays strays = {.node = n};
+    if (!settle_params_get(params, &p))
+        return CENOTE_PROTOCOL;
+    int status = node_see_reign(n, p.reign);
+    if (status == CENOTE_OK && p.horizon > n->settling) {
+        status = begin_fence(n, SESSION_ALL, p.horizon, TAG_NONE);
+        if (status == CENOTE_OK)
+            n->settling = p.horizon;
+        node_poll(n);
+    }
+    if (status != CENOTE_OK)
+        return status;
+    for (uint32_t e = 0; e < n->exporter_count && !test_off(TEST_HOLD); e++)
+        xcopy_each_hold(n->exporters[e], count_stray, &strays);
+    struct settle_result r = {.fenced = n->settled >= p.horizon, .strays = strays.count};
+    settle_result_put(result, &r);
+    return CENOTE_OK;
 }

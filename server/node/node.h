@@ -25,7 +25,8 @@ struct node;
 struct node_options {
     uint64_t boot;
     struct hash_key grant_key;
-    uint64_t highest_reign; /* that the former boots of this process have seen */
+    uint64_t highest_reign; /* that the former boots of this process have seen ... */
+    uint64_t life;          /* ... and the service's life in it; 0: not known */
     /* A fence is done; tag is the one given to node_fence(). Called from node_poll(). */
     void (*fenced)(void *arg, uint64_t tag);
     /* node_poll() has something to report. Any thread. */
@@ -68,6 +69,8 @@ bool node_has_contents(const struct node *n);
 struct hash128 node_pool(const struct node *n);
 const struct xcopy_segment *node_segment_at(const struct node *n, uint32_t segment);
 uint64_t node_highest_reign(const struct node *n);
+/* Of the service in that reign; 0: not known. */
+uint64_t node_service_life(const struct node *n);
 /* Every word of the service passes here. CENOTE_OK or CENOTE_OLD_REIGN. */
 int node_see_reign(struct node *n, uint64_t reign);
 
@@ -93,6 +96,17 @@ uint32_t node_hold_count(const struct node *n);
  * answered instead. */
 int node_directory(struct node *n, struct wire_value params, struct wire_buf *result);
 int node_directory_read(struct node *n, struct wire_value params, struct wire_buf *result);
+/* Is there a live seal that says the same as the entry, of this life of the segment? */
+bool node_seal_is_live(const struct node *n, const struct directory_entry *e);
+
+/* What the service has asked to keep for it: an encoded array of notes (meta/stub/rebuild.h). */
+int node_notes(struct node *n, struct wire_value params);
+const struct wire_buf *node_notes_of(const struct node *n);
+/* Those of an earlier life; copied. CENOTE_OK or CENOTE_NO_MEMORY. */
+int node_take_over_notes(struct node *n, const void *encoded, size_t len_bytes);
+int node_notes_read(struct node *n, struct wire_value params, struct wire_buf *result);
+int node_settle(struct node *n, struct wire_value params, struct wire_buf *result);
+
 /* NULL: there is none. */
 struct directory *node_directory_of(const struct node *n);
 /* Does the extent lie in this node's memory? */

@@ -3,12 +3,15 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "server/node/node.h"
 #include "tests/sim/scene.h"
 
 #define CONNECT_LOOK_NS (20 * NS_PER_MS)
 #define TICK_NS         (MEMBER_TICK_MS * NS_PER_MS)
+#define DIRECTORY_BYTES (UINT64_C(4) << 20)
 
 /* A call at the service. */
 struct donor_call {
@@ -203,6 +206,21 @@ static void start_exporters(struct donor *d)
     }
 }
 
+/* Its file outlives the process, like the memory. */
+static void open_directory(struct donor *d)
+{
+    struct directory_range range = {d->kept_gva, d->memory->len_bytes};
+    d->directory = NULL;
+    if (!scene.plan->directories)
+        return;
+    if (d->directory_fd < 0)
+        d->directory_fd = memfd_create("simulated", MFD_CLOEXEC);
+    int status =
+        directory_open(d->directory_fd, DIRECTORY_BYTES, &range, d->kept ? 1 : 0, &d->directory);
+    assert(status == CENOTE_OK);
+    node_set_directory(d->node, d->directory);
+}
+
 static void begin_life(struct donor *d)
 {
     static const struct member_env env_ops = {.connect = env_connect,
@@ -232,6 +250,7 @@ static void begin_life(struct donor *d)
                                               .fd = -1});
     if (d->kept)
         take_over(d);
+    open_directory(d);
     start_exporters(d);
     node_set_populated(d->node, 0, d->memory->len_bytes);
     d->member = member_new(&env, &who, d->node);
@@ -249,6 +268,8 @@ static void end_life(struct donor *d)
         d->exporters[i] = NULL;
     }
     node_free(d->node);
+    directory_close(d->directory);
+    d->directory = NULL;
     d->node = NULL;
     d->member = NULL;
     d->kept = false;
@@ -272,6 +293,15 @@ static void begin(void *arg)
     tick(d);
 }
 
+void donors_reset(void)
+{
+    for (unsigned i = 0; scene.plan != NULL && i < scene.plan->nodes; i++) {
+        if (scene.donors[i].directory_fd >= 0)
+            close(scene.donors[i].directory_fd);
+        scene.donors[i].directory_fd = -1;
+    }
+}
+
 void donor_add(const struct plan *plan, unsigned number)
 {
     struct donor *d = &scene.donors[number];
@@ -279,6 +309,7 @@ void donor_add(const struct plan *plan, unsigned number)
     snprintf(name, sizeof name, "node-%u", number);
     *d = (struct donor){.process = process_add(name, plan->node_host[number]),
                         .number = number,
+                        .directory_fd = -1,
                         .named = plan->named,
                         .segment_bytes = plan->segment_bytes,
                         .ways = plan->ways};
@@ -288,6 +319,7 @@ void donor_start(struct donor *d)
 {
     d->node = NULL;
     d->member = NULL;
+    d->directory = NULL;
     d->conn = NULL;
     d->calls = NULL;
     memset(d->exporters, 0, sizeof d->exporters);
@@ -306,4 +338,5 @@ void donor_kill(struct donor *d)
         rules_memory_died(d->memory->incarnation);
     d->node = NULL;
     d->member = NULL;
+    d->directory = NULL;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/worldnode.h"
 #include "transport/base/testswitch.h"
 
 /* A put_start that waits for room is answered by then. */
@@ -88,73 +89,60 @@ static void started(void *arg, int status)
 
 /* ---- the world ---- */
 
-struct world *world_new(const struct service_options *options)
+struct world *world_new_on(const struct world_disk *disk, const struct service_options *options)
 {
     struct world *w = calloc(1, sizeof(*w));
     assert(w != NULL);
     hash_init();
     if (options != NULL)
         w->options = *options;
-    w->store = memstore_new();
+    w->disk = disk;
+    w->store = disk == NULL ? memstore_new() : NULL;
     w->now_ms = 1000000;
     w->seed = 1;
     w->started = 1;
     return w;
 }
 
+struct world *world_new(const struct service_options *options)
+{
+    return world_new_on(NULL, options);
+}
+
+/* ---- its store ---- */
+
+static void store_run(struct world *w)
+{
+    if (w->disk == NULL)
+        memstore_run(w->store);
+    else if (w->disk_store != NULL)
+        w->disk->run(w->disk->arg);
+}
+
+static int store_up(struct world *w)
+{
+    return w->disk == NULL ? CENOTE_OK : w->disk->open(w->disk->arg, &w->disk_store);
+}
+
 int world_start(struct world *w)
 {
-    struct service_env env = {.store = memstore_store(w->store),
+    int status = store_up(w);
+    if (status != CENOTE_OK)
+        return status;
+    struct service_env env = {.store = world_store(w),
                               .now_ms = now_ms,
                               .wall_ms = wall_ms,
                               .random = random_bytes,
                               .arg = w};
     w->started = 1;
     in_service = true;
-    int status = service_new(&w->options, &env, started, w, &w->service);
+    status = service_new(&w->options, &env, started, w, &w->service);
     in_service = false;
     if (status != CENOTE_OK)
         return status;
-    memstore_run(w->store);
+    store_run(w);
     assert(w->started != 1);
     return w->started;
-}
-
-/* ---- what a node with a directory does ---- */
-
-static int take_entries(struct end *e, struct wire_value params)
-{
-    struct directory_params p;
-    struct directory_entry entry;
-    bool good = directory_params_get(params, &p);
-    assert(good && p.reign == e->joined.reign);
-    e->directory_calls++;
-    if (p.part == DIRECTORY_FIRST)
-        directory_round_begin(e->directory);
-    for (uint32_t i = 0; i < p.count; i++) {
-        good = directory_entry_get(wire_at(p.entries, i), &entry);
-        assert(good);
-        int status = directory_set(e->directory, &entry);
-        if (status != CENOTE_OK)
-            return status;
-    }
-    if (p.part == DIRECTORY_LAST)
-        directory_round_end(e->directory);
-    return CENOTE_OK;
-}
-
-static void drop_entries(struct end *e, struct wire_value params)
-{
-    uint64_t reign, payload_len;
-    uint32_t count;
-    struct wire_value extents;
-    struct gva gva;
-    bool good = void_params_get(params, &reign, &count, &extents);
-    for (uint32_t i = 0; good && i < count; i++) {
-        good = void_extent_get(wire_at(extents, i), &gva, &payload_len);
-        directory_drop(e->directory, gva);
-    }
-    assert(good);
 }
 
 /* ---- what is looked at ---- */
@@ -206,12 +194,16 @@ static int perform(struct end *e, const struct call *call, struct wire_buf *resu
     if (is_directory && e->directory_refusal != CENOTE_OK)
         return e->directory_refusal;
     if (e->directory != NULL && strcmp(call->method, METHOD_VOID) == 0)
-        drop_entries(e, call->msg.params);
-    int status = is_directory ? take_entries(e, call->msg.params) : CENOTE_OK;
+        world_node_void(e, call->msg.params);
+    int status = is_directory ? world_node_entries(e, call->msg.params) : CENOTE_OK;
+    if (strcmp(call->method, METHOD_NOTES) == 0)
+        status = world_node_notes(e, call->msg.params);
     if (e->answers_garbage) {
         wire_put_uint(result, 42);
     } else if (strcmp(call->method, METHOD_VOID) == 0) {
         put_voided(e, call, result);
+    } else if (world_node_rebuild(e, call, result)) {
+        return status;
     } else if (is_directory && status == CENOTE_OK) {
         struct directory_sum sum = directory_sum(e->directory);
         directory_sum_put(result, &sum);
@@ -255,6 +247,7 @@ static void end_free(struct end *e)
     for (unsigned i = 0; i < WORLD_ENDS; i++)
         if (w->ends[i] == e)
             w->ends[i] = NULL;
+    wire_buf_free(&e->notes);
     free(e);
 }
 
@@ -285,15 +278,29 @@ static void service_down(struct world *w)
     for (unsigned i = 0; i < WORLD_ENDS; i++)
         if (w->ends[i] != NULL)
             disconnect(w->ends[i]);
-    memstore_run(w->store);
+    store_run(w);
     in_service = true;
     service_free(w->service);
     in_service = false;
     w->service = NULL;
 }
 
+/* The service must be gone. */
+static void store_down(struct world *w)
+{
+    if (w->disk != NULL)
+        w->disk->close(w->disk->arg);
+    w->disk_store = NULL;
+}
+
 void world_crash(struct world *w, unsigned applied)
 {
+    if (w->disk != NULL) {
+        w->disk->kill(w->disk->arg);
+        service_down(w);
+        store_down(w);
+        return;
+    }
     struct memstore *found = memstore_copy(w->store, applied);
     service_down(w);
     memstore_free(w->store);
@@ -306,7 +313,9 @@ void world_free(struct world *w)
     for (unsigned i = 0; i < WORLD_ENDS; i++)
         if (w->ends[i] != NULL)
             end_free(w->ends[i]);
-    memstore_free(w->store);
+    store_down(w);
+    if (w->store != NULL)
+        memstore_free(w->store);
     free(w);
 }
 
@@ -317,8 +326,12 @@ static bool answer_calls(struct world *w)
         struct end *e = w->ends[i];
         if (e == NULL)
             continue;
-        while (!e->holds_calls && e->call_count > 0) {
-            call_drop(e, 0, CENOTE_OK);
+        for (unsigned k = 0; k < e->call_count;) {
+            if (e->holds_calls && strcmp(e->calls[k].method, METHOD_NOTES) != 0) {
+                k++;
+                continue;
+            }
+            call_drop(e, k, CENOTE_OK);
             moved = true;
         }
         if (e->close_asked && e->peer != NULL) {
@@ -332,8 +345,8 @@ static bool answer_calls(struct world *w)
 void world_run(struct world *w)
 {
     do
-        memstore_run(w->store);
-    while (answer_calls(w) || memstore_waiting(w->store) > 0);
+        store_run(w);
+    while (answer_calls(w) || world_waiting(w) > 0);
 }
 
 void world_pass(struct world *w, uint64_t ms)
@@ -703,6 +716,28 @@ struct end *node_join(struct world *w, const struct node_join_params *p, int *st
     }
     e->holds_calls = false;
     return e;
+}
+
+struct end *node_join_send(struct world *w, const struct node_join_params *p, uint32_t *msgid)
+{
+    struct end *e = end_open(w);
+    struct wire_buf b;
+    *msgid = end_request(e, &b, METHOD_NODE_JOIN);
+    node_join_params_put(&b, p);
+    end_send(e, &b);
+    return e;
+}
+
+int node_join_status(struct end *e, uint32_t msgid)
+{
+    struct answer *a = end_answer(e, msgid);
+    if (a == NULL)
+        return 1;
+    int status = a->msg.error;
+    bool good = status != CENOTE_OK || node_join_result_get(a->msg.result, &e->joined);
+    assert(good);
+    answer_drop(e, a);
+    return status;
 }
 
 int node_heartbeat_with(struct end *e, uint32_t segments, uint64_t populated, struct directory *d)

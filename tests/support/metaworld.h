@@ -10,6 +10,7 @@
 
 #include "meta/service/service.h"
 #include "meta/stub/messages.h"
+#include "meta/stub/rebuild.h"
 #include "server/node/directory.h"
 #include "tests/support/memstore.h"
 
@@ -51,7 +52,7 @@ struct end {
     unsigned answer_count;
     struct call calls[END_CALLS]; /* not answered yet */
     unsigned call_count;
-    bool holds_calls; /* otherwise answers OK at world_run() */
+    bool holds_calls; /* otherwise answers OK at world_run(); METHOD_NOTES always */
     bool answers_garbage;
     /* clients */
     struct session_open_result session;
@@ -60,10 +61,25 @@ struct end {
     struct directory *directory; /* the test's; NULL: the node keeps none */
     unsigned directory_calls;
     int directory_refusal; /* instead of the calls' effect */
+    struct wire_buf notes; /* of the service */
+    bool writes;           /* a put of before a rebuild is still being written ... */
+    uint64_t strays;       /* ... and so many views look at what isn't in the directory */
+    bool (*is_live)(const struct directory_entry *entry); /* the seal; NULL: all are */
+};
+
+/* A store other than the one in memory, which a test brings. */
+struct world_disk {
+    int (*open)(void *arg, struct store **out);
+    void (*run)(void *arg);   /* until no change waits any more; their owners are told */
+    void (*kill)(void *arg);  /* what is done from now on never was */
+    void (*close)(void *arg); /* of what is open; may be called again */
+    void *arg;
 };
 
 struct world {
-    struct memstore *store;
+    struct memstore *store;        /* NULL: it has a disk */
+    const struct world_disk *disk; /* NULL: the store is in memory */
+    struct store *disk_store;      /* while the service runs */
     struct service *service;
     struct service_options options;
     uint64_t now_ms;
@@ -78,12 +94,17 @@ struct world {
 };
 
 struct world *world_new(const struct service_options *options);
+struct world *world_new_on(const struct world_disk *disk, const struct service_options *options);
 void world_free(struct world *w);
 /* Starts the service on the store as it is. */
 int world_start(struct world *w);
 /* Kills the service: connections break; of the changes that wait the oldest applied ones are
- * durable, the others never were. */
+ * durable, the others never were. With a disk, none waits. */
 void world_crash(struct world *w, unsigned applied);
+struct store *world_store(struct world *w);
+unsigned world_waiting(const struct world *w);               /* changes */
+unsigned world_done(struct world *w);                        /* changes, so far */
+uint32_t world_count(struct world *w, enum store_tree tree); /* keys */
 /* Does all store changes and answers all calls that aren't held, until nothing moves. */
 void world_run(struct world *w);
 /* Time passes, with ticks every SERVICE_TICK_MS and world_run() after each. */
@@ -144,6 +165,9 @@ struct node_join_params node_params(const char *name, uint64_t boot, uint32_t se
                                     uint64_t len_bytes);
 /* Joins over a connection of its own; *status tells how it ended, e->joined the result. */
 struct end *node_join(struct world *w, const struct node_join_params *p, int *status);
+/* The same without waiting: msgid of the request; then how it ended, 1: not yet. */
+struct end *node_join_send(struct world *w, const struct node_join_params *p, uint32_t *msgid);
+int node_join_status(struct end *e, uint32_t msgid);
 int node_heartbeat(struct end *e, uint32_t segments, uint64_t populated);
 /* The same from a node that keeps a directory, which is the test's. */
 int node_heartbeat_with(struct end *e, uint32_t segments, uint64_t populated, struct directory *d);

@@ -182,7 +182,7 @@ class Hostile(unittest.TestCase):
             status = self.failure(client.call, "session_open", [1, name, "x"])
             self.assertIn(status, (INVALID, MALFORMED))
         join = [2, "new", 1, "elsewhere", "", "", "", "127.0.0.1:9", bytes(16), 0,
-                [[1 << 30, 0, 0]]]
+                [[1 << 30, 0, 0, 0]], 0]
         self.assertEqual(self.failure(client.call, "node_join", join), VERSION)
         client.close()
 
@@ -375,7 +375,7 @@ class Hostile(unittest.TestCase):
 
     def join(self, client, name, boot):
         return client.call("node_join", [1, name, boot, "elsewhere", "", "", "", "127.0.0.1:9",
-                                         bytes(16), 0, [[1 << 30, 0, 0]]])
+                                         bytes(16), 0, [[1 << 30, 0, 0, 0]], 0])
 
     def test_a_node_that_registers_twice(self):
         first, second = self.stranger(), self.stranger()

@@ -20,7 +20,7 @@ INCARNATION = 41
 POOL_KEY = bytes(range(16))
 
 Join = collections.namedtuple(
-    "Join", "protocol name boot host zone shm rdma tcp grant_key reign segments")
+    "Join", "protocol name boot host zone shm rdma tcp grant_key reign segments life")
 
 
 class FakeService:
@@ -101,7 +101,7 @@ class FakeService:
     def let_join(self, incarnation=INCARNATION, gva=GVA, reign=1, heartbeat_ms=100):
         msgid, join = self.take_join()
         self.reign = reign
-        self.answer(msgid, [5, reign, POOL_KEY, heartbeat_ms, [[incarnation, gva]]])
+        self.answer(msgid, [5, reign, POOL_KEY, heartbeat_ms, [[incarnation, gva]], 0])
         return join
 
 
@@ -127,7 +127,7 @@ class NodeTest(unittest.TestCase):
         self.assertEqual(join.name, "n1")
         self.assertNotEqual(join.boot, 0)
         self.assertEqual(join.shm, f"unix:{self.dir}/n1.sock")
-        self.assertEqual(join.segments, [[DRAM, 0, 0]])
+        self.assertEqual(join.segments, [[DRAM, 0, 0, 0]])
         self.assertEqual(join.reign, 0)
         populated = 0
         while populated < DRAM:
@@ -145,13 +145,13 @@ class NodeTest(unittest.TestCase):
         again = self.service.let_join()
         self.assertEqual(again.boot, first.boot)
         self.assertEqual(again.reign, 1)
-        self.assertEqual(again.segments, [[DRAM, 0, INCARNATION]])
+        self.assertEqual(again.segments, [[DRAM, 0, INCARNATION, GVA]])
 
     def assert_begins_anew(self, first):
         anew = self.service.let_join(incarnation=INCARNATION + 1, gva=GVA + (1 << 30), reign=2)
         self.assertNotEqual(anew.boot, first.boot)
         self.assertNotEqual(anew.grant_key, first.grant_key)
-        self.assertEqual(anew.segments, [[DRAM, 0, 0]])
+        self.assertEqual(anew.segments, [[DRAM, 0, 0, 0]])
         self.assertEqual(anew.reign, 1)
         self.service.request("node_heartbeat")
 

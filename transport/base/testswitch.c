@@ -26,6 +26,8 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_WATCH] = "watch",
     [TEST_FLUSH] = "flush",
     [TEST_RDMA_ORDER] = "rdma_order",
+    [TEST_REBUILD_SEALS] = "rebuild_seals",
+    [TEST_REBUILD_SETTLE] = "rebuild_settle",
     [TEST_EVICT_LEASE] = "evict_lease",
     [TEST_QUARANTINE] = "quarantine",
     [TEST_SLOTS] = "slots",
@@ -33,6 +35,9 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_PUT_ID] = "put_id",
     [TEST_PIN] = "pin",
     [TEST_EPOCH] = "epoch",
+    [TEST_SYNC] = "sync",
+    [TEST_TRUST] = "trust",
+    [TEST_RECORDS] = "records",
 };
 
 static pthread_once_t read_once = PTHREAD_ONCE_INIT;

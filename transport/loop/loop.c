@@ -99,7 +99,8 @@ static bool copy_enter(struct loop_exporter *e, struct loop_copy *copy)
 static bool fence_waits(const struct loop_exporter *e, const struct loop_fence *f)
 {
     for (const struct loop_copy *c = e->copies; c != NULL; c = c->next)
-        if (c->session == f->session && c->put_id != 0 && c->put_id <= f->horizon)
+        if ((f->session == 0 || c->session == f->session) && c->put_id != 0 &&
+            c->put_id <= f->horizon)
             return true;
     return false;
 }
@@ -265,6 +266,16 @@ static uint32_t loop_hold_count(struct xcopy_exporter *exporter)
         count++;
     pthread_mutex_unlock(&e->lock);
     return count;
+}
+
+static void loop_each_hold(struct xcopy_exporter *exporter,
+                           void (*hold)(void *arg, struct gva extent), void *arg)
+{
+    struct loop_exporter *e = exporter_of(exporter);
+    pthread_mutex_lock(&e->lock);
+    for (const struct loop_hold *h = e->holds; h != NULL; h = h->next)
+        hold(arg, h->gva);
+    pthread_mutex_unlock(&e->lock);
 }
 
 /* ---- channels -------------------------------------------------------------------------------- */
@@ -469,5 +480,6 @@ const struct xcopy_exporter_ops xcopy_loop_exporter = {
     .fence = loop_fence,
     .held = loop_held,
     .hold_count = loop_hold_count,
+    .each_hold = loop_each_hold,
     .stop = loop_stop,
 };

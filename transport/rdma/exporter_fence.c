@@ -5,12 +5,13 @@
 #include "transport/base/testswitch.h"
 #include "transport/rdma/exporter.h"
 
-/* Ends the session's queue pairs of role write; exporter.h tells why that is enough. Those of role
- * read live on. Their clients hear of it at once, instead of waiting for packets to time out. */
+/* Ends the session's queue pairs of role write (session 0: of all); exporter.h tells why that is
+ * enough. Those of role read live on. Their clients hear of it at once, instead of waiting for
+ * packets to time out. */
 static void end_writers(struct exporter *e, uint64_t session)
 {
     for (struct exporter_connection *c = e->connections; c != NULL; c = c->next) {
-        if (c->queue_count == 0 || c->who.session != session)
+        if (c->queue_count == 0 || (session != 0 && c->who.session != session))
             continue;
         struct exporter_queue *next;
         for (struct exporter_queue *q = c->queues; q != NULL; q = next) {
@@ -27,7 +28,7 @@ static void end_writers(struct exporter *e, uint64_t session)
 static bool has_stuck_writer(const struct exporter *e, uint64_t session)
 {
     for (const struct exporter_queue *q = e->stuck; q != NULL; q = q->next)
-        if (q->session == session && q->role == RDMA_ROLE_WRITE)
+        if ((session == 0 || q->session == session) && q->role == RDMA_ROLE_WRITE)
             return true;
     return false;
 }

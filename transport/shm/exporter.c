@@ -30,10 +30,15 @@
 
 /* ---- fences ---------------------------------------------------------------------------------- */
 
+static bool names(uint64_t session, const struct shm_connection *c)
+{
+    return session == 0 || c->session == session;
+}
+
 static bool fence_waits(const struct shm_exporter *e, const struct shm_fence *f)
 {
     for (const struct shm_connection *c = e->connections; c != NULL; c = c->next)
-        if (c->slots != NULL && c->session == f->session && slots_occupied(c->slots, f->horizon))
+        if (c->slots != NULL && names(f->session, c) && slots_occupied(c->slots, f->horizon))
             return true;
     return false;
 }
@@ -93,7 +98,7 @@ static void shm_fence(struct xcopy_exporter *exporter, uint64_t session, uint64_
     *f = (struct shm_fence){
         .next = e->fences, .session = session, .horizon = horizon, .done = done, .arg = arg};
     for (struct shm_connection *c = e->connections; c != NULL; c = c->next)
-        if (c->slots != NULL && c->session == session)
+        if (c->slots != NULL && names(session, c))
             slots_raise(c->slots, horizon);
     e->fences = f;
     e->fence_count++;
@@ -129,6 +134,17 @@ static uint32_t shm_hold_count(struct xcopy_exporter *exporter)
             count += slots_holds(c->slots);
     pthread_mutex_unlock(&e->lock);
     return count;
+}
+
+static void shm_each_hold(struct xcopy_exporter *exporter,
+                          void (*hold)(void *arg, struct gva extent), void *arg)
+{
+    struct shm_exporter *e = (struct shm_exporter *)exporter;
+    pthread_mutex_lock(&e->lock);
+    for (const struct shm_connection *c = e->connections; c != NULL; c = c->next)
+        if (c->slots != NULL)
+            slots_each_hold(c->slots, hold, arg);
+    pthread_mutex_unlock(&e->lock);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -325,5 +341,6 @@ const struct xcopy_exporter_ops xcopy_shm_exporter = {
     .fence = shm_fence,
     .held = shm_held,
     .hold_count = shm_hold_count,
+    .each_hold = shm_each_hold,
     .stop = shm_stop,
 };

@@ -281,6 +281,18 @@ uint32_t slots_holds(const struct slots *s)
     return count;
 }
 
+void slots_each_hold(const struct slots *s, void (*hold)(void *arg, struct gva extent), void *arg)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&s->viewed) == 0)
+        return;
+    for (uint32_t i = 0; i < XCOPY_HOLDS_MAX; i++) {
+        uint64_t extent = atomic_load_explicit(&s->hold[i], memory_order_acquire);
+        if (extent != 0)
+            hold(arg, (struct gva){extent});
+    }
+}
+
 bool slots_closed(const struct slots *s)
 {
     return atomic_load_explicit(&s->closed, memory_order_acquire) != 0;

@@ -46,6 +46,8 @@ void slots_raise(struct slots *s, uint64_t horizon);
 bool slots_occupied(const struct slots *s, uint64_t horizon);
 /* The node, after voiding seals: sets held[i] where a hold names extents[i], which ascend. */
 void slots_held(const struct slots *s, const struct gva *extents, size_t count, bool *held);
+/* The node: each hold, by its extent. */
+void slots_each_hold(const struct slots *s, void (*hold)(void *arg, struct gva extent), void *arg);
 /* The node: how many holds are there? */
 uint32_t slots_holds(const struct slots *s);
 /* The node: has the client closed the slots for good? */

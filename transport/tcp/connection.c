@@ -132,7 +132,8 @@ void tcp_connections_close_writers(struct tcp_loop *l, uint64_t session, uint64_
     struct tcp_connection *next;
     for (struct tcp_connection *c = l->connections; c != NULL; c = next) {
         next = c->next;
-        if (c->state == STATE_BODY && c->who.session == session && c->req.put_id <= horizon)
+        if (c->state == STATE_BODY && (session == 0 || c->who.session == session) &&
+            c->req.put_id <= horizon)
             tcp_connection_close(c);
     }
 }

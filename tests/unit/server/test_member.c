@@ -11,7 +11,8 @@ static struct {
     struct member *member;
     struct directory *directory; /* NULL: none */
     uint64_t now_ms;
-    unsigned connects, closes, answers, joins;
+    unsigned connects, closes, answers, joins, notes;
+    int noted;              /* of what the node got */
     struct wire_msg answer; /* the last one */
     struct wire_msg call;   /* the last one; its frame is kept */
     uint8_t *call_frame, *answer_frame;
@@ -66,6 +67,13 @@ static void env_joined(void *arg)
     t.joins++;
 }
 
+static int env_noted(void *arg)
+{
+    (void)arg;
+    t.notes++;
+    return t.noted;
+}
+
 static uint64_t env_now(void *arg)
 {
     (void)arg;
@@ -79,6 +87,7 @@ static void begin(void)
                              .call = env_call,
                              .close = env_close,
                              .joined = env_joined,
+                             .noted = env_noted,
                              .now_ms = env_now};
     struct member_identity who = {
         .name = "n1", .host = "h", .shm = "unix:/s", .rdma = "1.2.3.4:6", .tcp = "1.2.3.4:5"};

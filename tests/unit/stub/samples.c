@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "meta/stub/rebuild.h"
 #include "meta/stub/slots.h"
 
 #include "transport/memory.h"
@@ -363,16 +364,17 @@ static const struct node_join_params node_join_params_value = {
     .tcp = "t",
     .grant_key = {{4, 5, 6}},
     .highest_reign = 9,
+    .life = 77,
     .segment_count = 2,
     .segments = {{.len_bytes = 1 << 30, .kind = MEMORY_HOST, .incarnation = 0},
-                 {.len_bytes = 1 << 20, .kind = MEMORY_HBM, .incarnation = 3}}};
+                 {.len_bytes = 1 << 20, .kind = MEMORY_HBM, .incarnation = 3, .gva = GVA(6)}}};
 static bool node_join_params_equal(const struct node_join_params *a,
                                    const struct node_join_params *b)
 {
     return SAME(*a, *b, protocol) && TEXT(*a, *b, name) && SAME(*a, *b, boot) &&
            TEXT(*a, *b, host) && TEXT(*a, *b, zone) && TEXT(*a, *b, shm) && TEXT(*a, *b, rdma) &&
            TEXT(*a, *b, tcp) && memcmp(&a->grant_key, &b->grant_key, HASH_KEY_BYTES) == 0 &&
-           SAME(*a, *b, highest_reign) && SAME(*a, *b, segment_count) &&
+           SAME(*a, *b, highest_reign) && SAME(*a, *b, life) && SAME(*a, *b, segment_count) &&
            memcmp(a->segments, b->segments, 2 * sizeof(a->segments[0])) == 0;
 }
 STRUCT_SAMPLE(node_join_params)
@@ -380,6 +382,7 @@ STRUCT_SAMPLE(node_join_params)
 static const struct node_join_result node_join_result_value = {
     .node = 3,
     .reign = 9,
+    .life = UINT64_MAX,
     .pool_key = {{7}},
     .heartbeat_ms = 1000,
     .segment_count = 1,
@@ -387,9 +390,10 @@ static const struct node_join_result node_join_result_value = {
 static bool node_join_result_equal(const struct node_join_result *a,
                                    const struct node_join_result *b)
 {
-    return SAME(*a, *b, node) && SAME(*a, *b, reign) && SAME(*a, *b, heartbeat_ms) &&
-           memcmp(&a->pool_key, &b->pool_key, HASH_KEY_BYTES) == 0 && SAME(*a, *b, segment_count) &&
-           SAME(*a, *b, segments[0].incarnation) && SAME(*a, *b, segments[0].gva.v);
+    return SAME(*a, *b, node) && SAME(*a, *b, reign) && SAME(*a, *b, life) &&
+           SAME(*a, *b, heartbeat_ms) && memcmp(&a->pool_key, &b->pool_key, HASH_KEY_BYTES) == 0 &&
+           SAME(*a, *b, segment_count) && SAME(*a, *b, segments[0].incarnation) &&
+           SAME(*a, *b, segments[0].gva.v);
 }
 STRUCT_SAMPLE(node_join_result)
 
@@ -457,11 +461,11 @@ static bool directory_entry_equal(const struct directory_entry *a, const struct 
 }
 STRUCT_SAMPLE(directory_entry)
 
-static const struct directory_read_params directory_read_params_value = {4, 1 << 20, 1000};
+static const struct directory_read_params directory_read_params_value = {4, 1 << 20, 1000, true};
 static bool directory_read_params_equal(const struct directory_read_params *a,
                                         const struct directory_read_params *b)
 {
-    return SAME(*a, *b, reign) && SAME(*a, *b, cursor) && SAME(*a, *b, limit);
+    return SAME(*a, *b, reign) && SAME(*a, *b, cursor) && SAME(*a, *b, limit) && SAME(*a, *b, live);
 }
 STRUCT_SAMPLE(directory_read_params)
 
@@ -494,7 +498,7 @@ static void directory_read_put(struct wire_buf *b)
 {
     directory_read_result_begin(b, 1);
     directory_entry_put(b, &directory_entry_value);
-    directory_read_result_end(b, 99, &directory_sum_value);
+    directory_read_result_end(b, 99, &directory_sum_value, 8);
 }
 static bool directory_read_get(struct wire_value v)
 {
@@ -511,11 +515,56 @@ static bool directory_read_same(struct wire_value v)
 {
     struct directory_read_result r;
     struct directory_entry e;
-    return directory_read_result_get(v, &r) && r.count == 1 && r.cursor == 99 &&
+    return directory_read_result_get(v, &r) && r.count == 1 && r.cursor == 99 && r.left_out == 8 &&
            directory_sum_equal(&r.sum, &directory_sum_value) &&
            directory_entry_get(wire_at(r.entries, 0), &e) &&
            directory_entry_equal(&e, &directory_entry_value);
 }
+
+static const struct note note_value = {.kind = NOTE_NAMESPACE,
+                                       .key = (const uint8_t *)"id",
+                                       .value = (const uint8_t *)"\0a record",
+                                       .key_len = 2,
+                                       .value_len = 9};
+static void notes_put(struct wire_buf *b)
+{
+    notes_params_put(b, 6, 1);
+    note_put(b, &note_value);
+}
+static bool notes_get(struct wire_value v)
+{
+    struct notes_params p;
+    struct note n;
+    if (!notes_params_get(v, &p))
+        return false;
+    for (uint32_t i = 0; i < p.count; i++)
+        if (!note_get(wire_at(p.notes, i), &n))
+            return false;
+    return true;
+}
+static bool notes_same(struct wire_value v)
+{
+    struct notes_params p;
+    struct note n;
+    return notes_params_get(v, &p) && p.reign == 6 && p.count == 1 &&
+           note_get(wire_at(p.notes, 0), &n) && n.kind == NOTE_NAMESPACE && n.key_len == 2 &&
+           memcmp(n.key, note_value.key, 2) == 0 && n.value_len == 9 &&
+           memcmp(n.value, note_value.value, 9) == 0;
+}
+
+static const struct settle_params settle_params_value = {4, UINT64_MAX};
+static bool settle_params_equal(const struct settle_params *a, const struct settle_params *b)
+{
+    return SAME(*a, *b, reign) && SAME(*a, *b, horizon);
+}
+STRUCT_SAMPLE(settle_params)
+
+static const struct settle_result settle_result_value = {true, 5};
+static bool settle_result_equal(const struct settle_result *a, const struct settle_result *b)
+{
+    return SAME(*a, *b, fenced) && SAME(*a, *b, strays);
+}
+STRUCT_SAMPLE(settle_result)
 
 static const struct fence_params fence_params_value = {1, 2, UINT64_MAX};
 static bool fence_params_equal(const struct fence_params *a, const struct fence_params *b)
@@ -588,5 +637,8 @@ const struct sample samples[] = {
     STRUCT_ROW(directory_read_params),
     ROW(directory),
     ROW(directory_read),
+    ROW(notes),
+    STRUCT_ROW(settle_params),
+    STRUCT_ROW(settle_result),
 };
 const size_t sample_count = sizeof(samples) / sizeof(samples[0]);

@@ -41,7 +41,7 @@ def _parameters(config, plugin: str) -> dict:
 
 
 class CenoteConnectorAdapter(ConnectorAdapter):
-    """What LMCache loads by name; makes connectors for plugin://cenote, and plugin://cenote.NAME."""
+    """What LMCache loads by name; makes connectors for plugin://cenote and plugin://cenote.NAME."""
 
     def __init__(self):
         super().__init__(f"plugin://{PLUGIN}")
