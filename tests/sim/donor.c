@@ -105,6 +105,13 @@ static void env_joined(void *arg)
           (unsigned long long)s->incarnation, (unsigned long long)s->gva.v);
 }
 
+/* They would be of use to a service that has lost its database: none here does. */
+static int env_noted(void *arg)
+{
+    (void)arg;
+    return CENOTE_OK;
+}
+
 static uint64_t env_now_ms(void *arg)
 {
     return process_ns(((struct donor *)arg)->process) / NS_PER_MS;
@@ -228,6 +235,7 @@ static void begin_life(struct donor *d)
                                               .call = env_call,
                                               .close = env_close,
                                               .joined = env_joined,
+                                              .noted = env_noted,
                                               .now_ms = env_now_ms};
     struct member_env env = env_ops;
     struct member_identity who = {0};

@@ -309,6 +309,23 @@ static void draw_directory(struct plan *p, uint64_t seed)
     fault_in(p, &c, FAULT_MEMORY, 2, 1500, (unsigned)chance_below(&c, 96));
 }
 
+/* ---- of bugs --------------------------------------------------------------------------------- */
+
+/* A remove whose answer was lost ended with CENOTE_NO_MEMORY when there was none for the next
+ * connection, although it had taken effect. */
+static void draw_no_memory(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 2, ANY);
+    for (unsigned i = 0; i < 60; i++)
+        op(p, &c, i % 2, i % 3 ? OP_REMOVE : OP_PUT, (unsigned)chance_below(&c, p->keys), 20);
+    for (unsigned i = 0; i < 6; i++) {
+        struct plan_fault *f = fault_at(p, &c, FAULT_BREAK, AT_REMOVE, 1);
+        f->nth = (uint8_t)(3 * i + 1);
+        f->after_us = (uint32_t)chance_below(&c, 300);
+        fault_at(p, &c, FAULT_MEMORY, AT_REMOVE, (unsigned)chance_below(&c, 6))->nth = f->nth;
+    }
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct schedule schedules[] = {
@@ -328,6 +345,7 @@ static const struct schedule schedules[] = {
     {"full", "a pool that is full all the time", draw_full},
     {"late", "commits of puts that have been aborted", draw_late},
     {"directory", "what nodes write down of what lies there", draw_directory},
+    {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
     {"flips", "bits that flip where values lie", draw_flips},
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };
