@@ -500,7 +500,7 @@ static void keep_keys(unsigned client, unsigned first, unsigned count, const str
             item_failed |= one != CENOTE_OK;
             all = all && one == CENOTE_OK;
         }
-        take_items(client, answer);
+        take_items(client, answer, item_failed);
     }
 }
 
@@ -525,7 +525,7 @@ static void change_space(const char *method, const struct space_params *params)
         bool good = wire_i32(wire_at(answer->msg.result, 0), &told);
         CHECK(good && (told == CENOTE_OK || (actor_trouble(told) && may_fail)));
         item_failed |= told != CENOTE_OK;
-        take_items(ALICE, answer);
+        take_items(ALICE, answer, item_failed);
     }
 }
 
