@@ -228,9 +228,21 @@ static int show_later(struct scan *scan, struct object *o)
     return CENOTE_OK;
 }
 
+/* Can it be counted? A value lies in a namespace, and its extents have possible lengths. */
+static bool is_sane(const struct core *c, const struct record *r)
+{
+    bool lives = r->state == OBJECT_PENDING || r->state == OBJECT_COMMITTED;
+    for (uint32_t i = 0; i < r->stripes; i++)
+        if (record_piece(r, i * r->replicas).payload_len > EXTENT_PAYLOAD_MAX)
+            return false;
+    return !lives || spaces_by_id(c, r->name_space) != NULL;
+}
+
 static int recover_object(struct scan *scan, uint64_t put_id, const struct record *r)
 {
     struct core *c = scan->core;
+    if (!is_sane(c, r))
+        return CENOTE_IO;
     struct object *o = add(c, put_id, r);
     if (o == NULL)
         return CENOTE_NO_MEMORY;

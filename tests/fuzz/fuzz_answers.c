@@ -154,10 +154,11 @@ static int hold(struct play *p, struct fabric_hold *h)
 
 /* ---- the service ----------------------------------------------------------------------------- */
 
-static void nothing(void *arg, const struct map_node *node)
+static int nothing(void *arg, const struct map_node *node)
 {
     (void)arg;
     (void)node;
+    return CENOTE_OK;
 }
 
 static void nobody(void *arg, uint64_t node)

@@ -10,12 +10,15 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "meta/stub/rebuild.h"
 #include "server/node/member.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/server/fake_node.h"
 
-static const char *const methods[] = {METHOD_FENCE, METHOD_VOID, METHOD_DIRECTORY,
-                                      METHOD_DIRECTORY_READ, "unknown"};
+/* New ones at the end: corpora know them by their numbers. */
+static const char *const methods[] = {METHOD_FENCE,          METHOD_VOID,  METHOD_DIRECTORY,
+                                      METHOD_DIRECTORY_READ, "unknown",    METHOD_NOTES,
+                                      METHOD_NOTES_READ,     METHOD_SETTLE};
 #define METHODS (sizeof methods / sizeof *methods)
 
 enum deed {

@@ -326,6 +326,8 @@ static int run_client(const struct options *o)
     int status = open_client(o, &client);
     if (status == CENOTE_OK)
         code = work(o, client, record);
+    else if (atomic_load(&over))
+        code = 0; /* it never began */
     else
         fprintf(stderr, "history: %s: %s\n", o->meta, cenote_status_text(status));
     cenote_close(&client);

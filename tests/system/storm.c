@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/payload.h"
 #include "tests/support/transport.h"
@@ -148,8 +149,8 @@ static bool is_right(uint64_t key, uint32_t oldest, const uint8_t *data, uint64_
 /* Another run's values are other keys'. */
 static struct cenote_key name_of(uint64_t key, char text[KEY_BYTES])
 {
-    int len = snprintf(text, KEY_BYTES, "%llx-%llu", (unsigned long long)begun_ms,
-                       (unsigned long long)key);
+    int len = snprintf(text, KEY_BYTES, "%llx-%x-%llu", (unsigned long long)begun_ms,
+                       (unsigned)getpid(), (unsigned long long)key);
     return (struct cenote_key){text, (size_t)len};
 }
 

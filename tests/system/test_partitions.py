@@ -20,7 +20,6 @@ Usage: test_partitions.py [--histories N] [--seconds S] [--seed N] [--only CASE]
 import argparse
 import atexit
 import collections
-import datetime
 import os
 import pathlib
 import random
@@ -32,18 +31,17 @@ import time
 
 import netns
 import pool
-from pool import MIB, NOISE, SHORT, check, skip, wait_until
+from pool import MIB, NOISE, SHORT, skip, wait_until
+from results import Results
 from test_clocks import shifted, shifts
 from test_linear import Round
 from test_memory import Named
 
 PORT = 7400
-TOP = pathlib.Path(os.environ.get("CENOTE_SOURCE", "."))
 LIVE_LONG = ("--session-grace=10s", "--put-timeout=1500ms")
 DYING = ("--suspect=400ms", "--dead=1s")
 CLOCKS_S = (0, 3600, 40 * 86400)
-COLUMNS = ("date", "commit", "histories", "operations", "cuts", "kills", "stops", "violations",
-           "command")
+COLUMNS = ("histories", "operations", "cuts", "kills", "stops", "violations")
 
 
 class Apart(Named):
@@ -210,21 +208,12 @@ class Cases:
                                one.jump_service))
 
 
-def record(path, cases, violations):
+def record(results, cases, violations):
     """A line of the campaign's results."""
-    counts, new = cases.counts, not path.exists()
-    commit = subprocess.run(["git", "-C", TOP, "rev-parse", "--short=12", "HEAD"],
-                            capture_output=True, text=True, check=False).stdout.strip()
+    counts = cases.counts
     kills = sum(n for name, n in counts.items() if name.startswith("kills"))
     stops = sum(n for name, n in counts.items() if name.startswith("stops"))
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
-    line = (now, commit, counts["histories"], counts["operations"], counts["cuts"], kills, stops,
-            violations, " ".join(["tests/system/test_partitions.py", *sys.argv[1:]]))
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a") as out:
-        if new:
-            out.write("\t".join(COLUMNS) + "\n")
-        out.write("\t".join(map(str, line)) + "\n")
+    results.add(counts["histories"], counts["operations"], counts["cuts"], kills, stops, violations)
 
 
 def main():
@@ -239,6 +228,7 @@ def main():
     options = parser.parse_args()
     print(f"--histories {options.histories} --seconds {options.seconds} --seed {options.seed}",
           flush=True)
+    results = Results(options.results, COLUMNS)
     try:
         net = netns.Network()
         atexit.register(net.close)
@@ -246,16 +236,17 @@ def main():
     except (netns.Unsupported, OSError) as error:
         skip(f"may not make networks: {error}")
     todo = [getattr(cases, options.only)] if options.only else [cases.kept, cases.dead, cases.held]
-    violations = 1
+    violations = 0
     try:
         for i in range(options.histories):
             pool.run_cases([todo[i % len(todo)]])
-        violations = 0
+    except SystemExit:
+        violations = 1
+        raise
     finally:
         print(", ".join(f"{name} {value}" for name, value in sorted(cases.counts.items())),
               flush=True)
-        if options.results is not None:
-            record(options.results, cases, violations)
+        record(results, cases, violations)
 
 
 if __name__ == "__main__":

@@ -12,19 +12,17 @@ Usage: test_soak_hours.py [--hours H | --seconds S] [--results FILE]
 """
 import argparse
 import collections
-import datetime
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import threading
 import time
 
 from pool import MIB, NOISE, SANITIZED, check, end_of
+from results import Results
 from test_memory import Named
 
-TOP = pathlib.Path(os.environ.get("CENOTE_SOURCE", "."))
 DRAM = 16 * MIB
 LIFE_S = 20 # of a client
 WARM_PART = 5 # of the time: what comes before isn't judged
@@ -34,8 +32,7 @@ SAMPLES_MIN = 10
 TOLERANCE = {"rss_kib": (0.02, 1024), "descriptors": (0.0, 3), "threads": (0.0, 1),
              "store_kib": (0.05, 4096)}
 LOADS = (("--transport=shm", "--viewers=1"), ("--transport=tcp", "--batch=8"))
-COLUMNS = ("date", "commit", "seconds", "verified", "puts", "clients", "node_kills", "grown",
-           "violations", "command")
+COLUMNS = ("seconds", "verified", "puts", "clients", "node_kills", "grown", "violations")
 
 
 class Load(threading.Thread):
@@ -134,21 +131,6 @@ def soak(seconds):
     return counts, grown, wrong
 
 
-def record(path, seconds, counts, grown, wrong):
-    new = not path.exists()
-    commit = subprocess.run(["git", "-C", TOP, "rev-parse", "--short=12", "HEAD"],
-                            capture_output=True, text=True, check=False).stdout.strip()
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
-    line = (now, commit, round(seconds), counts["verified"], counts["puts"], counts["clients"],
-            counts["node_kills"], "; ".join(grown), len(wrong),
-            " ".join(["tests/system/test_soak_hours.py", *sys.argv[1:]]))
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a") as out:
-        if new:
-            out.write("\t".join(COLUMNS) + "\n")
-        out.write("\t".join(map(str, line)) + "\n")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -156,12 +138,13 @@ def main():
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--results", type=pathlib.Path)
     options = parser.parse_args()
+    results = Results(options.results, COLUMNS)
     seconds = options.hours * 3600 or options.seconds
     try:
         counts, grown, wrong = soak(seconds)
         print(dict(counts), "; ".join(grown), sep="\n", flush=True)
-        if options.results is not None:
-            record(options.results, seconds, counts, grown, wrong)
+        results.add(round(seconds), counts["verified"], counts["puts"], counts["clients"],
+                    counts["node_kills"], "; ".join(grown), len(wrong))
         # In seconds everything is still growing to what it needs.
         check(not wrong or SANITIZED or seconds < 600, f"grown: {wrong}")
     except AssertionError as error:

@@ -13,29 +13,26 @@ Usage: test_storm.py [--seconds S | --gets N] [--only CASE] [--results FILE]
        --results  a line for each case of the campaign: tests/results/storm.tsv
 """
 import argparse
-import datetime
-import os
 import pathlib
 import re
-import subprocess
 import sys
 
-from pool import MIB, NOISE, SLOWNESS, Pool, check, end_of
+from pool import MIB, NOISE, Pool, check, end_of
+from results import Results
 
-TOP = pathlib.Path(os.environ.get("CENOTE_SOURCE", "."))
 DRAM = 2 * MIB
 LEASE = "--lease=10ms"
 KEYS = ("--keys=20000", "--window=5000") # about as many as have room
-TURNS_MIN = 3 # times that the pool was filled, at least
 LONGEST_S = 24 * 3600
+# Of 100 gets of a campaign.
+SHARES = {"shm": 20, "tcp": 15, "small": 60, "views": 5}
 CASES = {
     "shm": ("--transport=shm",),
     "tcp": ("--transport=tcp",),
     "small": ("--transport=shm", "--max=256"),
     "views": ("--transport=shm", "--viewers=2", "--readers=1"),
 }
-COLUMNS = ("date", "commit", "case", "verified", "missed", "late", "views", "puts", "turns",
-           "wrong", "seconds", "command")
+COLUMNS = ("case", "verified", "missed", "late", "views", "puts", "turns", "wrong", "seconds")
 
 
 def storm(case, seconds, gets):
@@ -58,40 +55,28 @@ def judge(case, counts):
     check(counts["full"] == 0, f"{case}: the pool was full {counts['full']} times")
     check(counts["failed"] == 0, f"{case}: {counts['failed']} puts failed")
     turns = counts["bytes"] // DRAM
-    check(turns >= TURNS_MIN // SLOWNESS, f"{case}: the pool turned over {turns} times only")
+    check(turns >= 1 or case == "small", f"{case}: the pool turned over {turns} times only")
     if case == "views":
         check(counts["views"] > 0, "nothing was viewed")
-
-
-def record(path, case, counts):
-    new = not path.exists()
-    commit = subprocess.run(["git", "-C", TOP, "rev-parse", "--short=12", "HEAD"],
-                            capture_output=True, text=True, check=False).stdout.strip()
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
-    line = (now, commit, case, counts["verified"], counts["missed"], counts["late"],
-            counts["views"], counts["puts"], counts["bytes"] // DRAM, counts["wrong"],
-            counts["ms"] // 1000, " ".join(["tests/system/test_storm.py", *sys.argv[1:]]))
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a") as out:
-        if new:
-            out.write("\t".join(COLUMNS) + "\n")
-        out.write("\t".join(map(str, line)) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--gets", type=int, default=0)
     parser.add_argument("--only", choices=CASES)
     parser.add_argument("--results", type=pathlib.Path)
     options = parser.parse_args()
     cases = [options.only] if options.only else list(CASES)
+    results = Results(options.results, COLUMNS)
+    whole = sum(SHARES[case] for case in cases)
     try:
         for case in cases:
-            counts = storm(case, options.seconds, -(-options.gets // len(cases)))
-            if options.results is not None:
-                record(options.results, case, counts)
+            counts = storm(case, options.seconds, options.gets * SHARES[case] // whole)
+            results.add(case, counts["verified"], counts["missed"], counts["late"],
+                        counts["views"], counts["puts"], counts["bytes"] // DRAM,
+                        counts["wrong"], counts["ms"] // 1000)
             judge(case, counts)
     except AssertionError as error:
         print(f"FAILED: {error}", flush=True)
