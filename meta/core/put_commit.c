@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 
+#include "meta/core/keep.h"
 #include "meta/core/names.h"
 #include "meta/core/objects.h"
 #include "meta/core/put_phases.h"
@@ -69,6 +70,7 @@ static struct ending *dropped_new(struct put *p)
         return NULL;
     }
     e->session = p->session;
+    p->session->space->extant++;
     for (uint32_t i = 0; i < object_extents(d); i++) {
         object_piece(d, i)->payload_len = object_piece(o, i)->payload_len;
         e->extents[i].may_write = p->ending->extents[i].may_write;
@@ -93,6 +95,7 @@ static void undo_drop(struct put *p)
     if (p->dropped == NULL)
         return;
     exchange_dropped(p);
+    p->session->space->extant--;
     table_delete(&p->core->table, p->dropped->object);
     ending_free(p->dropped);
     p->dropped = NULL;
@@ -126,15 +129,6 @@ static void refused(struct put *p, int status)
     outcomes_tell(&outcomes, status);
 }
 
-static void take_times(struct put *p)
-{
-    const struct core *c = p->core;
-    if (p->ttl_ms > 0)
-        p->object->expires = expire_stamp(c, p->ttl_ms);
-    if (p->object->pin == KEEP_PIN_SOFT && p->pin_ms > 0)
-        p->object->pinned_until = expire_stamp(c, p->pin_ms);
-}
-
 static void committed(struct change *ch, int status)
 {
     struct put *p = container_of(ch, struct put, change);
@@ -148,7 +142,8 @@ static void committed(struct change *ch, int status)
         p->older = NULL;
         p->phase = PUT_SHOWING;
         p->object->state = OBJECT_COMMITTED;
-        take_times(p);
+        if (p->keep != NULL)
+            keep_begin(c, p->object, p->keep);
         directory_committed(c, p->object);
         claim->successor = p->object;
         begin_dropped(p);
@@ -164,6 +159,14 @@ static void committed(struct change *ch, int status)
         claims_wake(&c->claims, claim);
 }
 
+static void draft_kept(const struct put *p, uint64_t wall_ms)
+{
+    struct kept kept = {.ttl_from_ms = wall_ms, .pin_from_ms = wall_ms};
+    if (p->keep != NULL)
+        kept.keep = *p->keep;
+    keep_draft(p->core, p->object, OBJECT_COMMITTED, &kept, wall_ms, p->key, p->key_len);
+}
+
 /* The record, the name, and the end of what it replaces: one change. */
 static void draft(struct put *p, struct object *older)
 {
@@ -172,7 +175,7 @@ static void draft(struct put *p, struct object *older)
     struct names_key name;
     struct record_key id = record_key(o->put_id);
     names_key_make(&name, o->name_space, p->key, p->key_len, &o->key_hash);
-    objects_draft(c, o, OBJECT_COMMITTED, false, core_wall_ms(c), p->key, p->key_len);
+    draft_kept(p, core_wall_ms(c));
     change_put(&c->changes, STORE_NAMES, name.data, name.len, id.b, sizeof(id.b));
     if (p->dropped != NULL)
         objects_draft(c, p->dropped->object, OBJECT_ABORTING, put_needs_fence(p->dropped), 0, NULL,

@@ -102,6 +102,9 @@ static void finish(struct ending *e)
         }
     }
     count(e, -1);
+    struct space *space = spaces_by_id(c, e->object->name_space);
+    if (space != NULL)
+        space->extant--;
     evict_given(c, e, use_bytes(e->object));
     table_delete(&c->table, e->object);
     struct session *s = e->session;

@@ -85,9 +85,7 @@ static bool lives_on(struct world *w)
 
 static bool refusal_clear(int status)
 {
-    const char *said = life_said();
-    return status == CENOTE_UNTRUSTED &&
-           (strstr(said, "--rebuild") != NULL || strstr(said, "Move the directory away") != NULL);
+    return status == CENOTE_UNTRUSTED && strstr(life_said(), "--rebuild") != NULL;
 }
 
 /* The directory is made. trusted: it may not be refused. */

@@ -5,9 +5,11 @@ check them, its wrapper stores, looks up, loads and deletes objects of its memor
 
 Run by test_lmcache.py with LMCache importable; prints its version and "passed".
 """
+import asyncio
 import ctypes
 import select
 import sys
+import types
 
 from importlib.metadata import version
 
@@ -15,6 +17,7 @@ import torch
 from lmcache.v1.distributed.api import ObjectKey
 from lmcache.v1.distributed.internal_api import L1MemoryDesc
 from lmcache.v1.distributed.l2_adapters import native_plugin_l2_adapter, plugin_l2_adapter
+from lmcache.v1.storage_backend.connector import ConnectorContext
 from lmcache.v1.memory_management import MemoryFormat, MemoryObjMetadata, TensorMemoryObj
 
 SIZE, COUNT = 1 << 20, 6
@@ -76,6 +79,49 @@ def drive(adapter, salt):
     adapter.close()
 
 
+class Backend:
+    """Memory for chunks."""
+
+    shape = torch.Size([2, 4, 16, 64])
+
+    def __init__(self):
+        self.live = 0
+
+    def allocate(self, shapes, dtypes, fmt):
+        self.live += 1
+        size = self.shape.numel() * 2
+        metadata = MemoryObjMetadata(shape=self.shape, dtype=torch.bfloat16, address=0,
+                                     phy_size=size, ref_count=1, pin_count=0, fmt=fmt,
+                                     shapes=[self.shape], dtypes=[torch.bfloat16])
+        return TensorMemoryObj(torch.zeros(size, dtype=torch.uint8), metadata, None)
+
+
+async def drive_remote():
+    """What the remote backend does."""
+    from cenote.adapters.lmcache_remote import CenoteConnectorAdapter
+    backend = Backend()
+    metadata = types.SimpleNamespace(
+        get_shapes=lambda: [backend.shape], get_dtypes=lambda: [torch.bfloat16], use_mla=False,
+        chunk_size=16, get_num_groups=lambda: 1)
+    context = ConnectorContext("plugin://cenote", asyncio.get_running_loop(), backend,
+                               types.SimpleNamespace(extra_config={}, use_layerwise=False),
+                               metadata, "cenote")
+    adapter = CenoteConnectorAdapter()
+    assert adapter.can_parse(context.url)
+    connector = adapter.create_connector(context)
+    keys = [types.SimpleNamespace(to_string=lambda i=i: f"model@1@0@{i:x}@bfloat16")
+            for i in range(3)]
+    chunk = backend.allocate(None, None, MemoryFormat.KV_2LTD)
+    chunk.raw_data[:] = torch.randint(0, 255, (chunk.get_size(),), dtype=torch.uint8)
+    await connector.batched_put(keys[:2], [chunk, chunk])
+    assert await connector.batched_async_contains("id", keys) == 2
+    found = await connector.batched_get_non_blocking("id", keys)
+    assert [bytes(c.byte_array) for c in found] == [bytes(chunk.byte_array)] * 2
+    assert found[0].get_shape() == backend.shape
+    assert await connector.get(keys[2]) is None and connector.remove_sync(keys[0])
+    await connector.close()
+
+
 def main():
     native = native_plugin_l2_adapter
     drive(native._create_native_plugin_l2_adapter(native.NativePluginL2AdapterConfig.from_dict(
@@ -87,6 +133,7 @@ def main():
         {"module_path": "cenote.adapters.lmcache_plugin", "class_name": "CenoteL2Adapter",
          "adapter_params": {"max_capacity_gb": 1}}),
         L1MemoryDesc(ptr=arena.data_ptr(), size=1 << 20, align_bytes=4096)), "salt")
+    asyncio.run(drive_remote())
     print(f"LMCache {version('lmcache')}, torch {torch.__version__}: passed")
 
 

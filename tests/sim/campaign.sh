@@ -35,7 +35,9 @@ if [ ! -f "$results" ]; then
     mkdir -p "$(dirname "$results")"
     printf 'date\tcommit\tcommand\tseeds\tsteps\tviolations\n' > "$results"
 fi
+# shellcheck disable=SC2046
 set -- $(sed -n 's/^seeds \([0-9]*\) steps \([0-9]*\) violations \([0-9]*\),.*/\1 \2 \3/p' "$said")
+[ $# -eq 3 ] || { echo "campaign.sh: the simulator was interrupted" >&2; exit 2; }
 printf '%s\t%s\tsim --first %s --seconds %s --jobs %s\t%s\t%s\t%s\n' "$(date -u +%Y-%m-%d)" \
     "$(git -C "$root" rev-parse --short HEAD)" "$first" "$seconds" "$jobs" "$1" "$2" "$3" >> "$results"
 exit $code

@@ -31,6 +31,7 @@ struct seen_put {
     struct hash128 key_hash;
     unsigned key; /* its number in the plan */
     uint8_t state;
+    bool leaving; /* it is being evicted */
     bool gone;
     uint64_t look; /* at which it was seen last */
 };
@@ -202,6 +203,17 @@ static bool may_become(unsigned from, unsigned to)
            ((from == OBJECT_COMMITTED || from == OBJECT_PENDING) && to == OBJECT_REMOVED);
 }
 
+/* What is evicted may be missed, and isn't leased. */
+static void see_eviction(const struct seen_put *p)
+{
+    history_loss(p->key, world.now_ns);
+    for (unsigned i = 0; i < rules.lease_count; i++) {
+        if (rules.leases[i].put_id == p->put_id && lease_runs(&rules.leases[i]))
+            violation("put %llu is evicted while %s has a lease on it",
+                      (unsigned long long)p->put_id, rules.leases[i].client->name);
+    }
+}
+
 static void see_put(struct object *o)
 {
     struct seen_put *p = find_put(o->put_id);
@@ -214,6 +226,9 @@ static void see_put(struct object *o)
     if (!may_become(p->state, o->state))
         violation("put %llu goes from state %u to %u", (unsigned long long)o->put_id, p->state,
                   (unsigned)o->state);
+    if (o->leaving && !p->leaving)
+        see_eviction(p);
+    p->leaving = o->leaving;
     p->state = (uint8_t)o->state;
     p->look = rules.look;
     for (uint32_t i = 0; i < object_extents(o); i++) {
@@ -475,10 +490,38 @@ bool rules_flip(uint32_t which)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* Does the node's directory name what lies there, and nothing else? */
+static bool directory_agrees(const struct core *c, const struct donor *d)
+{
+    uint64_t entries = 0;
+    for (unsigned i = 0; i < rules.extent_count; i++) {
+        const struct seen_extent *e = &rules.extents[i];
+        struct directory_entry entry;
+        if (!e->there || !members_find(c, e->gva, 1) ||
+            !gva_covers(d->memory->gva, d->memory->len_bytes, e->gva, 1))
+            continue;
+        entries++;
+        if (!directory_find(d->directory, e->gva, &entry) || entry.put_id != e->put_id)
+            return false;
+    }
+    return directory_sum(d->directory).entries == entries;
+}
+
+static bool directories_agree(const struct core *c)
+{
+    for (unsigned i = 0; i < scene.plan->nodes; i++) {
+        const struct donor *d = &scene.donors[i];
+        if (d->directory != NULL && d->memory->gva.v != 0 && !directory_agrees(c, d))
+            return false;
+    }
+    return true;
+}
+
 bool rules_settled(void)
 {
     const struct core *c = &scene.meta.service->core;
-    return c->reuse.extents == 0 && c->pending == 0 && memstore_waiting(scene.meta.disk) == 0;
+    return c->reuse.extents == 0 && c->pending == 0 && memstore_waiting(scene.meta.disk) == 0 &&
+           directories_agree(c);
 }
 
 void rules_end(void)

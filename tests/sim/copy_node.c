@@ -146,7 +146,7 @@ int exporter_admit(struct channel *c)
         return CENOTE_NODE_DOWN;
     struct exporter *e = exporter_of(base);
     int status = e->gate.authenticate(e->gate.arg, &c->who);
-    if (status == CENOTE_OK && c->boot != 0 && c->boot != e->gate.boot)
+    if (status == CENOTE_OK && c->boot != 0 && c->boot != e->gate.boot && !test_off(TEST_BOOT))
         status = CENOTE_OLD_BOOT;
     if (status != CENOTE_OK)
         return status;

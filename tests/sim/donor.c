@@ -3,12 +3,15 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "server/node/node.h"
 #include "tests/sim/scene.h"
 
 #define CONNECT_LOOK_NS (20 * NS_PER_MS)
 #define TICK_NS         (MEMBER_TICK_MS * NS_PER_MS)
+#define DIRECTORY_BYTES (UINT64_C(4) << 20)
 
 /* A call at the service. */
 struct donor_call {
@@ -100,6 +103,13 @@ static void env_joined(void *arg)
     d->reign = node_highest_reign(d->node);
     TRACE("%s has joined: incarnation %llu at %#llx", d->process->name,
           (unsigned long long)s->incarnation, (unsigned long long)s->gva.v);
+}
+
+/* They would be of use to a service that has lost its database: none here does. */
+static int env_noted(void *arg)
+{
+    (void)arg;
+    return CENOTE_OK;
 }
 
 static uint64_t env_now_ms(void *arg)
@@ -203,6 +213,21 @@ static void start_exporters(struct donor *d)
     }
 }
 
+/* Its file outlives the process, like the memory. */
+static void open_directory(struct donor *d)
+{
+    struct directory_range range = {d->kept_gva, d->memory->len_bytes};
+    d->directory = NULL;
+    if (!scene.plan->directories)
+        return;
+    if (d->directory_fd < 0)
+        d->directory_fd = memfd_create("simulated", MFD_CLOEXEC);
+    int status =
+        directory_open(d->directory_fd, DIRECTORY_BYTES, &range, d->kept ? 1 : 0, &d->directory);
+    assert(status == CENOTE_OK);
+    node_set_directory(d->node, d->directory);
+}
+
 static void begin_life(struct donor *d)
 {
     static const struct member_env env_ops = {.connect = env_connect,
@@ -210,6 +235,7 @@ static void begin_life(struct donor *d)
                                               .call = env_call,
                                               .close = env_close,
                                               .joined = env_joined,
+                                              .noted = env_noted,
                                               .now_ms = env_now_ms};
     struct member_env env = env_ops;
     struct member_identity who = {0};
@@ -232,6 +258,7 @@ static void begin_life(struct donor *d)
                                               .fd = -1});
     if (d->kept)
         take_over(d);
+    open_directory(d);
     start_exporters(d);
     node_set_populated(d->node, 0, d->memory->len_bytes);
     d->member = member_new(&env, &who, d->node);
@@ -249,6 +276,8 @@ static void end_life(struct donor *d)
         d->exporters[i] = NULL;
     }
     node_free(d->node);
+    directory_close(d->directory);
+    d->directory = NULL;
     d->node = NULL;
     d->member = NULL;
     d->kept = false;
@@ -272,6 +301,15 @@ static void begin(void *arg)
     tick(d);
 }
 
+void donors_reset(void)
+{
+    for (unsigned i = 0; scene.plan != NULL && i < scene.plan->nodes; i++) {
+        if (scene.donors[i].directory_fd >= 0)
+            close(scene.donors[i].directory_fd);
+        scene.donors[i].directory_fd = -1;
+    }
+}
+
 void donor_add(const struct plan *plan, unsigned number)
 {
     struct donor *d = &scene.donors[number];
@@ -279,6 +317,7 @@ void donor_add(const struct plan *plan, unsigned number)
     snprintf(name, sizeof name, "node-%u", number);
     *d = (struct donor){.process = process_add(name, plan->node_host[number]),
                         .number = number,
+                        .directory_fd = -1,
                         .named = plan->named,
                         .segment_bytes = plan->segment_bytes,
                         .ways = plan->ways};
@@ -288,6 +327,7 @@ void donor_start(struct donor *d)
 {
     d->node = NULL;
     d->member = NULL;
+    d->directory = NULL;
     d->conn = NULL;
     d->calls = NULL;
     memset(d->exporters, 0, sizeof d->exporters);
@@ -306,4 +346,5 @@ void donor_kill(struct donor *d)
         rules_memory_died(d->memory->incarnation);
     d->node = NULL;
     d->member = NULL;
+    d->directory = NULL;
 }

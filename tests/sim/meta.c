@@ -290,7 +290,9 @@ void meta_add(const struct plan *plan)
                                           .heartbeat_ms = plan->heartbeat_ms,
                                           .suspect_ms = plan->suspect_ms,
                                           .dead_ms = plan->dead_ms,
-                                          .stripe_bytes = plan->stripe_bytes};
+                                          .stripe_bytes = plan->stripe_bytes,
+                                          .evict_high = plan->evict_high,
+                                          .evict_low = plan->evict_low};
 }
 
 void meta_start(void)

@@ -129,7 +129,9 @@ void plan_draw(struct plan *p, uint64_t seed)
     p->threads = (unsigned)chance_between(&c, 1, PLAN_THREADS_MAX);
     p->keys = (unsigned)chance_between(&c, 1, chance_in(&c, 3) ? PLAN_KEYS_MAX : 2);
     p->hosts = (unsigned)chance_between(&c, 2, 4);
-    p->segment_bytes = chance_in(&c, 8) ? 1 << 20 : chance_between(&c, 2, 32) * 4096;
+    p->segment_bytes = chance_in(&c, 8)   ? 1 << 20
+                       : chance_in(&c, 2) ? chance_between(&c, 2, 8) * 1024
+                                          : chance_between(&c, 2, 32) * 4096;
     p->lease_ms = (uint32_t)chance_between(&c, 100, chance_in(&c, 2) ? 300 : 1500);
     p->put_timeout_ms = (uint32_t)chance_between(&c, 200, 2000);
     p->session_grace_ms = (uint32_t)chance_between(&c, 200, 1500);
@@ -138,7 +140,10 @@ void plan_draw(struct plan *p, uint64_t seed)
     p->dead_ms = (uint32_t)chance_between(&c, 500, 2000);
     p->client_timeout_ms = (uint32_t)chance_between(&c, 100, 2000);
     p->stripe_bytes = chance_in(&c, 2) ? CHUNK_BYTES : 0;
+    p->evict_high = chance_in(&c, 4) ? 100 : (uint32_t)chance_between(&c, 40, 99);
+    p->evict_low = p->evict_high - (uint32_t)chance_below(&c, 20);
     p->named = chance_in(&c, 2);
+    p->directories = chance_in(&c, 8);
     p->ways = (unsigned)chance_between(&c, 1, 7);
     if (p->ways == 1u << BY_SHM)
         p->ways |= chance_in(&c, 2) ? 1u << BY_TCP : 1u << BY_RDMA;

@@ -105,7 +105,8 @@ struct plan {
     unsigned op_count;
     struct plan_fault faults[PLAN_FAULTS_MAX];
     unsigned fault_count;
-    uint32_t later_lease_ms; /* of the service's next lives; 0: the same */
+    uint32_t evict_high, evict_low; /* as in struct service_options */
+    uint32_t later_lease_ms;        /* of the service's next lives; 0: the same */
 };
 
 void plan_draw(struct plan *p, uint64_t seed);

@@ -314,6 +314,7 @@ void scene_run(const struct plan *plan, bool tracing)
     net_reset();
     history_reset();
     rules_reset();
+    donors_reset();
     scene.plan = plan;
     scene.calm = scene.flipped = false;
     memset(scene.there, 0, sizeof scene.there);

@@ -107,6 +107,8 @@ struct donor {
     struct memory_sim *memory;
     struct node *node;
     struct member *member;
+    struct directory *directory; /* NULL: it keeps none */
+    int directory_fd;            /* -1: none */
     struct xcopy_exporter *exporters[EXPORTERS];
     struct net_end *conn;
     struct donor_call *calls;
@@ -121,6 +123,8 @@ struct donor {
     unsigned ways; /* bits of enum way */
 };
 
+/* Files of the last world. */
+void donors_reset(void);
 void donor_add(const struct plan *plan, unsigned number);
 void donor_start(struct donor *d);
 void donor_kill(struct donor *d);

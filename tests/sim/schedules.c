@@ -264,6 +264,68 @@ static void draw_flips(struct plan *p, uint64_t seed)
         fault_in(p, &c, FAULT_FLIP, 0, 1200, (unsigned)chance_below(&c, 100000));
 }
 
+static void draw_full(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, ANY);
+    p->keys = PLAN_KEYS_MAX;
+    p->segment_bytes = 1024u * chance_between(&c, 2, 5);
+    p->evict_high = 60;
+    p->evict_low = 40;
+    for (unsigned i = 0; i < 2; i++)
+        churn(p, &c, i, 32, 60);
+    read_much(p, &c, 2, 32, 30);
+    for (unsigned i = 0; i < 3; i++)
+        fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
+    fault_in(p, &c, FAULT_KILL_META, 0, 1500, 50);
+}
+
+static void draw_late(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 2, ANY);
+    p->threads = 2;
+    p->keys = 4;
+    p->put_timeout_ms = 150;
+    p->session_grace_ms = 5000;
+    p->client_timeout_ms = 2000;
+    for (unsigned i = 0; i < 80; i++)
+        op(p, &c, i % 2, chance_in(&c, 4) ? OP_GET : OP_REPLACE,
+           (unsigned)chance_below(&c, p->keys), 4)
+            ->thread = (uint8_t)(i / 2 % 2);
+    for (unsigned i = 0; i < 6; i++)
+        fault_at(p, &c, i % 2 ? FAULT_STOP_CLIENT : FAULT_SLOW, AT_WRITING, 250)->nth =
+            (uint8_t)chance_between(&c, 1, 30);
+}
+
+static void draw_directory(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 2, 2, ANY);
+    p->directories = true;
+    p->segment_bytes = 16384;
+    for (unsigned i = 0; i < 2; i++)
+        churn(p, &c, i, 40, 60);
+    fault_in(p, &c, FAULT_KILL_NODE, 0, 1500, 100);
+    fault_in(p, &c, FAULT_KILL_META, 0, 1500, 100);
+    fault_in(p, &c, FAULT_BREAK, 1, 1500, 1);
+    fault_in(p, &c, FAULT_MEMORY, 2, 1500, (unsigned)chance_below(&c, 96));
+}
+
+/* ---- of bugs --------------------------------------------------------------------------------- */
+
+/* A remove whose answer was lost ended with CENOTE_NO_MEMORY when there was none for the next
+ * connection, although it had taken effect. */
+static void draw_no_memory(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 2, ANY);
+    for (unsigned i = 0; i < 60; i++)
+        op(p, &c, i % 2, i % 3 ? OP_REMOVE : OP_PUT, (unsigned)chance_below(&c, p->keys), 20);
+    for (unsigned i = 0; i < 6; i++) {
+        struct plan_fault *f = fault_at(p, &c, FAULT_BREAK, AT_REMOVE, 1);
+        f->nth = (uint8_t)(3 * i + 1);
+        f->after_us = (uint32_t)chance_below(&c, 300);
+        fault_at(p, &c, FAULT_MEMORY, AT_REMOVE, (unsigned)chance_below(&c, 6))->nth = f->nth;
+    }
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct schedule schedules[] = {
@@ -280,6 +342,10 @@ static const struct schedule schedules[] = {
     {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
     {"answers", "10. answers that are lost", draw_answers},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
+    {"full", "a pool that is full all the time", draw_full},
+    {"late", "commits of puts that have been aborted", draw_late},
+    {"directory", "what nodes write down of what lies there", draw_directory},
+    {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
     {"flips", "bits that flip where values lie", draw_flips},
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };

@@ -20,7 +20,8 @@ static uint64_t now_ms(void *arg)
 
 static uint64_t wall_ms(void *arg)
 {
-    return 1700000000000u + ((struct world *)arg)->now_ms;
+    const struct world *w = arg;
+    return 1700000000000u + w->now_ms + (uint64_t)w->wall_ahead_ms;
 }
 
 static void random_bytes(void *arg, void *out, size_t len)

@@ -83,6 +83,7 @@ struct world {
     struct service *service;
     struct service_options options;
     uint64_t now_ms;
+    int64_t wall_ahead_ms; /* the wall clock goes with the other, and is set by this */
     uint64_t seed;
     int started; /* 1: not yet */
     struct end *ends[WORLD_ENDS];
@@ -146,6 +147,16 @@ int client_abort(struct end *e, const struct put_start_item *item, enum extent_s
 uint32_t client_end_send(struct end *e, const char *method, const struct put_start_item *item,
                          const uint8_t *states, uint32_t count);
 int client_put(struct end *e, const char *key, uint64_t len, unsigned flags);
+/* The same of a value that is kept in its own way. */
+int client_put_start_kept(struct end *e, const char *key, uint64_t len, unsigned flags,
+                          const struct keep *keep, struct put_start_item *item);
+int client_put_kept(struct end *e, const char *key, uint64_t len, unsigned flags,
+                    const struct keep *keep);
+/* enum keep_fields; msgid of the request, for client_remove_status(). */
+uint32_t client_keep_send(struct end *e, const char *key, const struct keep *keep, unsigned fields);
+int client_keep(struct end *e, const char *key, const struct keep *keep, unsigned fields);
+/* What stat tells of it. */
+int client_kept(struct end *e, const char *key, struct keep *keep);
 int client_lookup(struct end *e, const char *key, struct lookup_item *item, struct stripe *stripes);
 int client_remove(struct end *e, const char *key);
 bool client_exists(struct end *e, const char *key);
@@ -158,6 +169,18 @@ uint32_t client_lookup_send(struct end *e, const char *key);
 int client_commit_status(struct end *e, uint32_t msgid);
 int client_remove_status(struct end *e, uint32_t msgid);
 int client_lookup_status(struct end *e, uint32_t msgid);
+
+/* ---- namespaces ---- */
+
+/* enum space_set_flags; msgid of the request, for client_remove_status(). */
+uint32_t client_space_set_send(struct end *e, const char *name,
+                               const struct space_settings *settings, unsigned flags);
+int client_space_set(struct end *e, const char *name, const struct space_settings *settings,
+                     unsigned flags);
+uint32_t client_space_remove_send(struct end *e, const char *name);
+int client_space_remove(struct end *e, const char *name);
+/* As it is listed; false: it isn't. */
+bool client_space(struct end *e, const char *name, struct space_item *out);
 
 /* ---- nodes ---- */
 

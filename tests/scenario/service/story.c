@@ -282,6 +282,10 @@ static void granted(struct put *p, struct wire_value v, uint32_t replicas, bool 
                        (short_of_space && !(offered && all_offered()))));
 }
 
+/* How the values of calls for more than one are kept. */
+static const struct keep together = {
+    .ttl_ms = 3600000, .pin = KEEP_PIN_SOFT, .pin_ms = 1800000, .group_len = 5, .group = "group"};
+
 /* One call for those that aren't begun. */
 static void start_some(unsigned client, struct put *puts, unsigned count, uint64_t len,
                        unsigned flags)
@@ -294,12 +298,17 @@ static void start_some(unsigned client, struct put *puts, unsigned count, uint64
             which[n++] = i;
     uint32_t msgid;
     struct wire_buf b = begin(client, METHOD_PUT_START, &msgid);
-    put_start_params_put(&b, next_seq(client), flags, n);
+    if (count > 1)
+        put_start_kept_put(&b, next_seq(client), flags, n);
+    else
+        put_start_params_put(&b, next_seq(client), flags, n);
     for (unsigned k = 0; k < n; k++) {
         char name[STORY_KEY_BYTES];
         story_key(puts[which[k]].key, name);
         put_start_key_put(&b, name, strlen(name), len);
     }
+    if (count > 1)
+        keep_put(&b, &together);
     int status = actor_ask(&actors, client, &b, msgid, &answer);
     if (status != CENOTE_OK) {
         trouble(status);
@@ -464,6 +473,62 @@ static void remove_keys(unsigned client, unsigned first, unsigned count)
     }
 }
 
+/* ---- how values are kept, and namespaces ---- */
+
+/* Values that are there. */
+static void keep_keys(unsigned client, unsigned first, unsigned count, const struct keep *keep)
+{
+    for (bool all = false; !all;) {
+        struct answer *answer;
+        uint32_t msgid;
+        struct wire_buf b = begin(client, METHOD_KEEP, &msgid);
+        keep_params_put(&b, next_seq(client), count);
+        for (unsigned k = 0; k < count; k++)
+            name_put(&b, first + k);
+        keep_put(&b, keep);
+        wire_put_uint(&b, KEEP_ALL);
+        int status = actor_ask(&actors, client, &b, msgid, &answer);
+        if (status != CENOTE_OK) {
+            trouble(status);
+            continue;
+        }
+        all = true;
+        for (unsigned k = 0; k < count; k++) {
+            int32_t one;
+            bool good = wire_i32(wire_at(answer->msg.result, k), &one);
+            CHECK(good && (one == CENOTE_OK || (actor_trouble(one) && may_fail)));
+            item_failed |= one != CENOTE_OK;
+            all = all && one == CENOTE_OK;
+        }
+        take_items(client, answer);
+    }
+}
+
+/* Until it has worked. */
+static void change_space(const char *method, const struct space_params *params)
+{
+    for (int32_t told = 1; told != CENOTE_OK;) {
+        struct answer *answer;
+        struct space_params p = *params;
+        uint32_t msgid;
+        struct wire_buf b = begin(ALICE, method, &msgid);
+        p.seq = next_seq(ALICE);
+        if (strcmp(method, METHOD_SPACE_SET) == 0)
+            space_set_params_put(&b, &p);
+        else
+            space_remove_params_put(&b, &p);
+        int status = actor_ask(&actors, ALICE, &b, msgid, &answer);
+        if (status != CENOTE_OK) {
+            trouble(status);
+            continue;
+        }
+        bool good = wire_i32(wire_at(answer->msg.result, 0), &told);
+        CHECK(good && (told == CENOTE_OK || (actor_trouble(told) && may_fail)));
+        item_failed |= told != CENOTE_OK;
+        take_items(ALICE, answer);
+    }
+}
+
 /* ---- the service ---- */
 
 static void service_up(void)
@@ -528,6 +593,22 @@ static void values_come(void)
     list_all();
     ask_plain(METHOD_STATUS);
     ask_plain(METHOD_MAP);
+}
+
+static void values_are_kept(void)
+{
+    static const struct keep none, grouped = {.pin = KEEP_PIN_HARD, .group_len = 1, .group = "g"};
+    struct space_params space = {.name = "space", .flags = SPACE_SET_CREATE};
+    keep_keys(BOB, 0, 4, &grouped);
+    keep_keys(ALICE, 1, 8, &together);
+    verify();
+    change_space(METHOD_SPACE_SET, &space);
+    space.settings.quota_bytes = 70 * KIB;
+    space.flags = 0;
+    change_space(METHOD_SPACE_SET, &space);
+    ask_plain(METHOD_NAMESPACES);
+    change_space(METHOD_SPACE_REMOVE, &space);
+    keep_keys(BOB, 0, 4, &none);
 }
 
 static void values_change(void)
@@ -659,6 +740,7 @@ struct story story_run(const struct story_options *how)
     for (unsigned c = 0; c < ACTOR_CLIENTS; c++)
         actor_open(&actors, c);
     values_come();
+    values_are_kept();
     values_change();
     waits();
     put_left_behind();

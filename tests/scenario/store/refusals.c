@@ -170,7 +170,7 @@ static void untrusted(const char *dir)
     opens_with_value(dir, &process_2);    /* closed cleanly */
     owner_leave(dir, &process_2, false);
     CHECK(kit_refused(dir, &process_mode) == CENOTE_UNTRUSTED);
-    CHECK(kit_said("start with an empty one"));
+    CHECK(kit_said("Start with --rebuild"));
     CHECK(kit_refused(dir, &sync_mode) == CENOTE_UNTRUSTED);
     opens_with_value(dir, &process_2); /* and it was left alone */
     owner_leave(dir, &sync_2, false);
