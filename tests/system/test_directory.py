@@ -52,7 +52,7 @@ def wanted_entries(p, namespace="default"):
         keys = [entry[0] for entry in page]
         for key, item in zip(keys, client.call("stat", [keys]) if keys else []):
             check(item[0] == 0, f"{key} is listed, and its stat is {item}")
-            _, put_id, length, _kind, _created, stripes = item
+            _, put_id, length, _kind, _created, stripes, _keep = item
             for number, (offset, payload, root, gvas) in enumerate(stripes):
                 for gva in gvas:
                     wanted[gva] = (key, namespace.encode(), put_id, length, number, len(stripes),

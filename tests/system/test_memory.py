@@ -299,8 +299,9 @@ def hammered(options, chance):
 
 
 def hammered_with_service(options, chance):
-    """The same while the service is killed too."""
-    with Named(nodes=2, dram=48 * MIB, port=pool.steady_port()) as p:
+    """The same while the service is killed too. The puts that are cut off take their space along
+    for a while: with less of it values would have to go."""
+    with Named(nodes=2, dram=192 * MIB, port=pool.steady_port()) as p:
         hammers = [hammer(p, t, options.seed * 10 + 5 + i) for i, t in enumerate(("shm", "tcp"))]
         for i in range(max(2, options.times // 2)):
             time.sleep(chance.random() * 0.4)
