@@ -122,7 +122,7 @@ def outlives_removal():
         other.check(second, 1)
         check(held(p) == 1, "another one looks at it still")
         other.release(second)
-        remove(p)
+        p.cenote("rm", KEY, code=3) # its newer value had to go for the fillers
         wait_back(p)
         v.end()
         other.end()

@@ -14,6 +14,8 @@
  *
  * Usage: viewer ENDPOINT auto|shm|tcp|rdma full|seal
  */
+#include <cenote/namespace.h>
+#include <cenote/policy.h>
 #include <cenote/view.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,13 +31,16 @@ static struct cenote_options options;
 static struct cenote_view views[CENOTE_VIEWS_MAX + 1];
 static unsigned count;
 
-static int put(const char *key, size_t len, uint64_t id)
+static int put(const char *key, size_t len, uint64_t id, enum cenote_pin pin)
 {
+    const struct cenote_policy policy = {.pin = pin};
     uint8_t *value = malloc(len + 1);
     if (!value)
         return CENOTE_NO_MEMORY;
     payload_fill(id, value, len);
-    int status = cenote_put(client, key, strlen(key), value, len, 0);
+    struct cenote_buffer whole = {value, len};
+    struct cenote_put_item item = {.key = {key, strlen(key)}, .buffers = &whole, .buffer_count = 1};
+    int status = cenote_put_with(client, &item, 1, 0, &policy);
     free(value);
     return status;
 }
@@ -44,10 +49,11 @@ static void fill(size_t len, uint64_t id)
 {
     char key[32];
     unsigned stored = 0;
-    int status = CENOTE_OK;
+    const struct cenote_namespace_settings settings = {.pin_limit_bytes = UINT64_MAX / 2};
+    int status = cenote_namespace_set(client, "default", &settings);
     while (status == CENOTE_OK) {
         snprintf(key, sizeof key, "fill%u", stored);
-        status = put(key, len, id + stored);
+        status = put(key, len, id + stored, CENOTE_PIN_HARD); /* it doesn't go for the next one */
         stored += status == CENOTE_OK;
     }
     printf("%u stored %s\n", stored, cenote_status_name(status));
@@ -131,7 +137,7 @@ static int obey(const char *verb, const char *a, const char *b, const char *c)
 {
     unsigned long long n = strtoull(a, NULL, 10), m = strtoull(b, NULL, 10);
     if (strcmp(verb, "put") == 0)
-        printf("%s\n", cenote_status_name(put(a, m, strtoull(c, NULL, 10))));
+        printf("%s\n", cenote_status_name(put(a, m, strtoull(c, NULL, 10), CENOTE_PIN_NONE)));
     else if (strcmp(verb, "fill") == 0)
         fill(n, m);
     else if (strcmp(verb, "open") == 0)
