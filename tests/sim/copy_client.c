@@ -243,7 +243,8 @@ static void gather(struct xcopy_req *req, uint8_t *bytes)
         sums_update(req->sums, bytes, (size_t)req->len_bytes);
     if (req->seal_it != NULL)
         req->seal_it(req);
-    memcpy(bytes + req->len_bytes, req->tail, req->tail_len);
+    if (req->tail_len > 0)
+        memcpy(bytes + req->len_bytes, req->tail, req->tail_len);
 }
 
 /* ---- shm ------------------------------------------------------------------------------------- */
@@ -269,7 +270,8 @@ static void shm_read(struct channel *c, struct xcopy_req *req)
     }
     if (req->sums != NULL)
         sums_update(req->sums, bytes, (size_t)req->len_bytes);
-    memcpy(req->tail, bytes + req->len_bytes, req->tail_len);
+    if (req->tail_len > 0)
+        memcpy(req->tail, bytes + req->len_bytes, req->tail_len);
 }
 
 static int shm_write(struct channel *c, struct xcopy_req *req)
@@ -502,7 +504,8 @@ static void finish(struct flight *f, int status)
     if (status == CENOTE_OK && req->op == XCOPY_READ) {
         if (req->sums != NULL)
             sums_update(req->sums, f->bytes, (size_t)req->len_bytes);
-        memcpy(req->tail, f->bytes + req->len_bytes, req->tail_len);
+        if (req->tail_len > 0)
+            memcpy(req->tail, f->bytes + req->len_bytes, req->tail_len);
     }
     req->started = req->started || f->at > 0 || status == CENOTE_OK;
     req->status = status;
