@@ -283,8 +283,9 @@ def writer_killed(_options, chance):
 
 
 def hammered(options, chance):
-    """Nothing may be lost while nodes are killed and come back with their memory."""
-    with Named(nodes=2, dram=48 * MIB) as p:
+    """Nothing may be lost while nodes are killed and come back with their memory. There is room for
+    all of it on one of them: otherwise values have to go while the other is away."""
+    with Named(nodes=2, dram=192 * MIB) as p:
         hammers = [hammer(p, t, options.seed * 10 + i) for i, t in enumerate(("shm", "tcp"))]
         for i in range(options.times):
             time.sleep(chance.random() * 0.5)
@@ -295,6 +296,8 @@ def hammered(options, chance):
                 check(process.poll() is None, f"a hammer ended by itself after kill {i}")
         for process, name in zip(hammers, ("shm", "tcp")):
             finish(process, name)
+        spaces = p.status()["namespaces"]
+        check(not any(s["evicted_objects"] for s in spaces), f"nothing had to go: {spaces}")
         remove_all(p)
 
 
