@@ -118,7 +118,7 @@ def kept(options, chance):
 
 def hammered(options, chance):
     """The same under load."""
-    with Named(nodes=2, dram=48 * MIB, port=pool.steady_port()) as p:
+    with Named(nodes=2, dram=192 * MIB, port=pool.steady_port()) as p:
         hammers = [hammer(p, t, options.seed * 10 + i) for i, t in enumerate(("shm", "tcp"))]
         for i in range(options.times):
             time.sleep(0.1 + chance.random() * 0.3)

@@ -59,7 +59,7 @@ def progress(p, before):
 def kill_service(options, chance):
     durability = chance.choice(("process", "sync"))
     # A session must outlive the pauses of its client, or the answers are lost with it.
-    with Pool(nodes=2, split=True, dram=48 * MIB, port=pool.steady_port(),
+    with Pool(nodes=2, split=True, dram=192 * MIB, port=pool.steady_port(),
               options=[*SHORT, "--session-grace=10s"],
               meta_options=["--durability", durability]) as p:
         p.allow(*NOISE)
@@ -93,7 +93,7 @@ def all_alive(p):
 def kill_nodes(options, chance):
     """Values may be gone, but none may be wrong. Some nodes aren't killed but stand still until
     they count as dead, and come back with memory that is nobody's any more."""
-    with Pool(nodes=2, split=True, dram=48 * MIB,
+    with Pool(nodes=2, split=True, dram=192 * MIB,
               options=[*SHORT, "--suspect=500ms", "--dead=1500ms"]) as p:
         p.allow(*NOISE)
         hammers = [hammer(p, t, options.seed * 10 + i, "--lossy")
@@ -120,7 +120,7 @@ def kill_nodes(options, chance):
 def stall(_options, _chance):
     """A service that stood still doesn't take everybody else for dead; a node that stood still for
     a while keeps its memory."""
-    with Pool(nodes=2, split=True, dram=48 * MIB,
+    with Pool(nodes=2, split=True, dram=192 * MIB,
               options=[*SHORT, "--suspect=1s", "--dead=4s"]) as p:
         p.allow(*NOISE)
         client = p.client()
@@ -145,7 +145,7 @@ def stall(_options, _chance):
 
 def kill_clients(options, chance):
     """What a dead client was putting is fenced, and its space comes back."""
-    with Pool(nodes=2, split=True, dram=64 * MIB, options=SHORT) as p:
+    with Pool(nodes=2, split=True, dram=192 * MIB, options=SHORT) as p:
         p.allow(*NOISE)
         for i in range(max(2, options.times // 4)):
             victims = [hammer(p, t, 1000 + 2 * i + j, keys=4, size="4M")

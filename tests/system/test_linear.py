@@ -301,7 +301,7 @@ class Cases:
 
     def kept(self):
         def make():
-            return Named(nodes=2, dram=48 * MIB, port=pool.steady_port(),
+            return Named(nodes=2, dram=128 * MIB, port=pool.steady_port(),
                          options=[*SHORT, *LIVE_LONG])
 
         def events(one):
@@ -311,7 +311,7 @@ class Cases:
 
     def lost(self):
         def make():
-            return Pool(nodes=2, split=True, dram=48 * MIB, port=pool.steady_port(),
+            return Pool(nodes=2, split=True, dram=128 * MIB, port=pool.steady_port(),
                         options=[*SHORT, *LIVE_LONG, "--suspect=500ms", "--dead=1200ms"])
 
         def events(one):
@@ -321,7 +321,7 @@ class Cases:
 
     def cached(self):
         def make():
-            return Pool(nodes=1, split=True, dram=48 * MIB, options=SHORT)
+            return Pool(nodes=1, split=True, dram=128 * MIB, options=SHORT)
 
         def populate(one):
             for transport in ("shm", "tcp"):
