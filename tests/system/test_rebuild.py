@@ -211,7 +211,7 @@ def back(options, chance):
 def hammered(options, chance):
     """Under load, with commits that the nodes haven't heard of: these may be lost, but nothing
     older comes back in their place."""
-    with Rebuilt(nodes=2, dram=48 * MIB, port=pool.steady_port()) as p:
+    with Rebuilt(nodes=2, dram=160 * MIB, port=pool.steady_port()) as p:
         hammers = [hammer(p, t, options.seed * 10 + i, "--lossy")
                    for i, t in enumerate(("shm", "tcp"))]
         for i in range(options.times * 2):

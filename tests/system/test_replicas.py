@@ -208,7 +208,7 @@ def kill_under_load(pool, hammers, nodes, chance):
 def hammer_kills(options, replicas, node_count, victims):
     """Not a value may be missing: of each one replica at least is on a node that lives."""
     chance = random.Random(options.seed)
-    with Pool(nodes=node_count, split=True, dram=48 * MIB, options=QUICK) as pool:
+    with Pool(nodes=node_count, split=True, dram=160 * MIB, options=QUICK) as pool:
         pool.allow(*NOISE)
         hammers = [hammer(pool, t, options.seed * 10 + i, "--replicas", replicas)
                    for i, t in enumerate(TRANSPORTS)]
@@ -220,7 +220,7 @@ def hammer_kills(options, replicas, node_count, victims):
 
 def hammer_stops(options):
     """A node that hangs and comes back, again and again, under puts and gets."""
-    with Pool(nodes=3, split=True, dram=48 * MIB, options=[*SHORT, "--suspect=400ms"]) as pool:
+    with Pool(nodes=3, split=True, dram=160 * MIB, options=[*SHORT, "--suspect=400ms"]) as pool:
         pool.allow(*NOISE)
         hammers = [hammer(pool, t, options.seed * 10 + i, "--replicas", 2, "--timeout", "300ms")
                    for i, t in enumerate(TRANSPORTS)]

@@ -35,7 +35,7 @@ class Pair:
     """Two services with half of the slots each; wait: nodes and all."""
 
     def __init__(self, epoch=1, half=HALF, split=True):
-        self.pools = [Pool(nodes=1, split=split, dram="32MiB", options=SHORT) for _ in range(2)]
+        self.pools = [Pool(nodes=1, split=split, dram="128MiB", options=SHORT) for _ in range(2)]
         for number, pool in enumerate(self.pools):
             pool.allow(*NOISE)
             self.plain = getattr(self, "plain", [])
