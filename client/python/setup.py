@@ -66,7 +66,6 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=PACKAGES,
-
     package_data={"cenote": ["py.typed", "_cenote.pyi"]},
     cmdclass={"build_py": Build, "bdist_wheel": Wheel},
     distclass=Compiled,
