@@ -19,6 +19,7 @@
 
 #include "meta/core/change.h"
 #include "meta/core/claims.h"
+#include "meta/core/damage.h"
 #include "meta/core/directory.h"
 #include "meta/core/env.h"
 #include "meta/core/evict.h"
@@ -73,6 +74,7 @@ struct core {
     struct directory_work directory;
     struct notes notes;
     struct rebuild rebuild;
+    struct damage_counts damage;
     struct sessions sessions;
     struct spaces spaces;
     struct list puts; /* struct put, PENDING, by age */

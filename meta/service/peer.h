@@ -143,6 +143,8 @@ int method_node_join(struct service_peer *p, uint32_t msgid, struct wire_value p
                      struct wire_buf *result);
 int method_node_heartbeat(struct service_peer *p, uint32_t msgid, struct wire_value params,
                           struct wire_buf *result);
+int method_extent_damaged(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                          struct wire_buf *result);
 int method_node_leave(struct service_peer *p, uint32_t msgid, struct wire_value params,
                       struct wire_buf *result);
 

@@ -28,6 +28,7 @@ enum test_switch {
     TEST_WATCH,          /* nobody hears of memory that is unmapped */
     TEST_REBUILD_SEALS,  /* a node says of every seal that it is live, when a rebuild asks */
     TEST_REBUILD_SETTLE, /* a rebuild uses free space at once, whoever writes to it */
+    TEST_SCRUB,          /* a node finds no damage in what it looks through */
     TEST_EVICT_LEASE,    /* eviction takes what is leased */
     TEST_SWITCHES        /* their number */
 };

@@ -573,6 +573,24 @@ static bool fence_params_equal(const struct fence_params *a, const struct fence_
 }
 STRUCT_SAMPLE(fence_params)
 
+static void damaged_put(struct wire_buf *b)
+{
+    extent_damaged_params_put(b, 8, stripe_value.gva[1]);
+}
+static bool damaged_get(struct wire_value v)
+{
+    uint64_t put_id;
+    struct gva gva;
+    return extent_damaged_params_get(v, &put_id, &gva);
+}
+static bool damaged_same(struct wire_value v)
+{
+    uint64_t put_id;
+    struct gva gva;
+    return extent_damaged_params_get(v, &put_id, &gva) && put_id == 8 &&
+           gva.v == stripe_value.gva[1].v;
+}
+
 static void void_put(struct wire_buf *b)
 {
     void_params_put(b, 6, 1);
@@ -632,6 +650,7 @@ const struct sample samples[] = {
     STRUCT_ROW(node_heartbeat_params),
     STRUCT_ROW(fence_params),
     ROW(void),
+    ROW(damaged),
     STRUCT_ROW(directory_sum),
     STRUCT_ROW(directory_entry),
     STRUCT_ROW(directory_read_params),
