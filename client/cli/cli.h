@@ -10,14 +10,20 @@
 
 #include <cenote/cenote.h>
 
-enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MISSING = 3 };
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_MISSING = 3,
+    EXIT_DIFFERENCES = 4
+};
 
 struct cli {
     /* options */
     char *meta, *name_space, *range, *rdma;
     int transport, verify; /* as in cenote.h */
     uint64_t timeout_ms, replicas;
-    bool json, replace, verbose;
+    bool json, replace, repair, verbose;
 
     const char *command;
     char **args; /* behind the command */
@@ -33,6 +39,7 @@ int cli_exists(struct cli *cli);
 int cli_stat(struct cli *cli);
 int cli_list(struct cli *cli);
 int cli_status(struct cli *cli);
+int cli_fsck(struct cli *cli);
 
 /* "cenote: put: KEY: the pool is full" on stderr; subject may be NULL. Returns the exit code that
  * fits the status. */

@@ -23,6 +23,7 @@
 #include "meta/core/directory.h"
 #include "meta/core/env.h"
 #include "meta/core/evict.h"
+#include "meta/core/fsck.h"
 #include "meta/core/ids.h"
 #include "meta/core/members.h"
 #include "meta/core/notes.h"
@@ -75,6 +76,7 @@ struct core {
     struct notes notes;
     struct rebuild rebuild;
     struct damage_counts damage;
+    struct fsck fsck;
     struct sessions sessions;
     struct spaces spaces;
     struct list puts; /* struct put, PENDING, by age */

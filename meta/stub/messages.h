@@ -46,6 +46,7 @@
 #define METHOD_STAT           "stat"
 #define METHOD_LIST           "list"
 #define METHOD_STATUS         "status"
+#define METHOD_FSCK           "fsck"
 /* ... of nodes, and those that the service calls at its nodes. */
 #define METHOD_NODE_JOIN      "node_join"
 #define METHOD_NODE_HEARTBEAT "node_heartbeat"
@@ -267,6 +268,9 @@ bool list_entry_get(struct wire_value v, const uint8_t **key, size_t *key_len, u
                     uint64_t *put_id);
 
 /* status [] -> a map for people and programs; its names are in doc/PROTOCOL.md. */
+
+/* fsck [what] -> a map likewise. */
+enum fsck_what { FSCK_LOOK = 0, FSCK_BEGIN = 1, FSCK_BEGIN_REPAIR = 2 };
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
