@@ -6,17 +6,17 @@
 #include "client/client.h"
 #include "client/get.h"
 
-static uint64_t get_some(struct drive *d, void *items, size_t count, unsigned flags);
+static uint64_t get_some(struct drive *d, void *items, size_t count, const struct batch_how *how);
 
 static const struct batch_kind range_kind = {BATCH_KIND(struct cenote_range_item),
                                              .some = get_some};
 
-static uint64_t get_some(struct drive *d, void *items, size_t count, unsigned flags)
+static uint64_t get_some(struct drive *d, void *items, size_t count, const struct batch_how *how)
 {
     struct machine_env env = drive_env(d);
     struct get *g = get_begin_ranges(&env, items, count);
 
-    (void)flags;
+    (void)how;
     if (!g) {
         batch_fail(&range_kind, items, count, CENOTE_NO_MEMORY);
         return 0;
@@ -36,5 +36,5 @@ int cenote_get_ranges(struct cenote *client, struct cenote_range_item *items, si
         status = batch_check(&range_kind, items, count);
     if (status != CENOTE_OK || count == 0)
         return batch_fail(&range_kind, items, count, status);
-    return batch_run(&range_kind, s, items, count, 0);
+    return batch_run(&range_kind, s, items, count, &(struct batch_how){0});
 }

@@ -3,10 +3,11 @@
 #include "client/batch.h"
 #include "client/client.h"
 #include "client/get.h"
+#include "client/policy.h"
 #include "client/put.h"
 
-static uint64_t put_some(struct drive *d, void *array, size_t count, unsigned flags);
-static uint64_t get_some(struct drive *d, void *array, size_t count, unsigned flags);
+static uint64_t put_some(struct drive *d, void *array, size_t count, const struct batch_how *how);
+static uint64_t get_some(struct drive *d, void *array, size_t count, const struct batch_how *how);
 
 static const struct batch_kind put_kind = {BATCH_KIND(struct cenote_put_item),
                                            .exists_is_success = true, .some = put_some};
@@ -21,16 +22,17 @@ int client_check_puts(const struct cenote_put_item *items, size_t count, unsigne
     return batch_check(&put_kind, items, count);
 }
 
-static uint64_t put_some(struct drive *d, void *array, size_t count, unsigned flags)
+static uint64_t put_some(struct drive *d, void *array, size_t count, const struct batch_how *how)
 {
     struct cenote_put_item *items = array;
     struct machine_env env = drive_env(d);
-    struct put *p = put_begin(&env, items, count, flags);
+    struct put *p = put_begin(&env, items, count, how->flags);
 
     if (!p) {
         batch_fail(&put_kind, items, count, CENOTE_NO_MEMORY);
         return 0;
     }
+    put_keep(p, &how->keep);
     drive_run(d, put_machine(p));
     uint64_t epoch = put_machine(p)->wrong_epoch;
     put_free(p);
@@ -41,17 +43,26 @@ static uint64_t put_some(struct drive *d, void *array, size_t count, unsigned fl
     return epoch;
 }
 
-int cenote_put_batch(struct cenote *client, struct cenote_put_item *items, size_t count,
-                     unsigned flags)
+int cenote_put_with(struct cenote *client, struct cenote_put_item *items, size_t count,
+                    unsigned flags, const struct cenote_policy *policy)
 {
+    struct batch_how how = {.flags = flags};
     struct shards *s;
     int status = client_enter_shards(client, &s);
 
     if (status == CENOTE_OK)
         status = client_check_puts(items, count, flags);
+    if (status == CENOTE_OK)
+        status = policy_keep(policy, &how.keep);
     if (status != CENOTE_OK || count == 0)
         return batch_fail(&put_kind, items, count, status);
-    return batch_run(&put_kind, s, items, count, flags);
+    return batch_run(&put_kind, s, items, count, &how);
+}
+
+int cenote_put_batch(struct cenote *client, struct cenote_put_item *items, size_t count,
+                     unsigned flags)
+{
+    return cenote_put_with(client, items, count, flags, NULL);
 }
 
 int cenote_put(struct cenote *client, const void *key, size_t key_len_bytes, const void *data,
@@ -88,12 +99,12 @@ static uint64_t get_cold(struct drive *d, struct cenote_get_item *items, size_t 
 }
 
 /* What is known and near is there at once. */
-static uint64_t get_some(struct drive *d, void *array, size_t count, unsigned flags)
+static uint64_t get_some(struct drive *d, void *array, size_t count, const struct batch_how *how)
 {
     struct cenote_get_item *items = array;
     size_t warm = 0;
 
-    (void)flags;
+    (void)how;
     while (warm < count && drive_get_warm(d, &items[warm]))
         warm++;
     return warm < count ? get_cold(d, items + warm, count - warm) : 0;
@@ -108,7 +119,7 @@ int cenote_get_batch(struct cenote *client, struct cenote_get_item *items, size_
         status = client_check_gets(items, count);
     if (status != CENOTE_OK || count == 0)
         return batch_fail(&get_kind, items, count, status);
-    return batch_run(&get_kind, s, items, count, 0);
+    return batch_run(&get_kind, s, items, count, &(struct batch_how){0});
 }
 
 int cenote_get(struct cenote *client, const void *key, size_t key_len_bytes, void *buffer,

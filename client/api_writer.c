@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "client/client.h"
+#include "client/policy.h"
 #include "client/writer.h"
 
 struct cenote_writer {
@@ -33,6 +34,7 @@ struct opening {
     const struct cenote_key *key;
     uint64_t len_bytes;
     unsigned flags;
+    struct keep keep;
     struct drive *drive;
     struct writer *w;
 };
@@ -45,6 +47,7 @@ static int open_one(void *arg, struct drive *d, uint64_t *epoch)
 
     if (!w)
         return CENOTE_NO_MEMORY;
+    writer_keep(w, &o->keep);
     drive_run(d, writer_open(w));
     int status = writer_opened(w);
     if (status == CENOTE_OK) {
@@ -58,8 +61,9 @@ static int open_one(void *arg, struct drive *d, uint64_t *epoch)
     return status;
 }
 
-int cenote_writer_open(struct cenote *client, const void *key, size_t key_len_bytes,
-                       uint64_t len_bytes, unsigned flags, struct cenote_writer **out)
+int cenote_writer_open_with(struct cenote *client, const void *key, size_t key_len_bytes,
+                            uint64_t len_bytes, unsigned flags, const struct cenote_policy *policy,
+                            struct cenote_writer **out)
 {
     const struct cenote_key k = {key, key_len_bytes};
     struct opening o = {.key = &k, .len_bytes = len_bytes, .flags = flags};
@@ -69,6 +73,8 @@ int cenote_writer_open(struct cenote *client, const void *key, size_t key_len_by
 
     if (status == CENOTE_OK)
         status = out ? check_open(&k, len_bytes, flags) : CENOTE_INVALID;
+    if (status == CENOTE_OK)
+        status = policy_keep(policy, &o.keep);
     if (status != CENOTE_OK)
         return status;
     writer = malloc(sizeof *writer);
@@ -82,6 +88,12 @@ int cenote_writer_open(struct cenote *client, const void *key, size_t key_len_by
     *writer = (struct cenote_writer){.client = client, .drive = o.drive, .w = o.w};
     *out = writer;
     return CENOTE_OK;
+}
+
+int cenote_writer_open(struct cenote *client, const void *key, size_t key_len_bytes,
+                       uint64_t len_bytes, unsigned flags, struct cenote_writer **out)
+{
+    return cenote_writer_open_with(client, key, key_len_bytes, len_bytes, flags, NULL, out);
 }
 
 int cenote_writer_write(struct cenote_writer *writer, uint64_t offset, const void *data,

@@ -10,7 +10,7 @@ struct work {
     const struct batch_kind *kind;
     char *items;
     size_t count;
-    unsigned flags;
+    const struct batch_how *how;
 };
 
 static char *item_of(const struct work *w, size_t i)
@@ -95,7 +95,7 @@ static uint64_t run_copies(struct work *w, struct drive *d, const uint16_t *item
     }
     for (size_t i = 0; i < count; i++)
         memcpy(part + i * bytes, item_of(w, items[i]), bytes);
-    uint64_t epoch = w->kind->some(d, part, count, w->flags);
+    uint64_t epoch = w->kind->some(d, part, count, w->how);
     for (size_t i = 0; i < count; i++)
         memcpy(item_of(w, items[i]), part + i * bytes, bytes);
     free(part);
@@ -108,19 +108,19 @@ static uint64_t work_part(void *arg, struct drive *d, const uint16_t *items, siz
     struct work *w = arg;
 
     if (count == w->count)
-        return w->kind->some(d, w->items, count, w->flags);
+        return w->kind->some(d, w->items, count, w->how);
     return run_copies(w, d, items, count);
 }
 
 int batch_run(const struct batch_kind *kind, struct shards *s, void *items, size_t count,
-              unsigned flags)
+              const struct batch_how *how)
 {
-    struct work w = {.kind = kind, .items = items, .count = count, .flags = flags};
+    struct work w = {.kind = kind, .items = items, .count = count, .how = how};
     struct drive *only = shards_only(s);
     bool wrong;
 
     if (only)
-        kind->some(only, items, count, flags);
+        kind->some(only, items, count, how);
     else
         batch_fail(kind, items, count, CENOTE_WRONG_SHARD);
     int status = first_error(&w, &wrong);

@@ -8,6 +8,12 @@
 
 #include "client/shards.h"
 
+/* How a batch is done. */
+struct batch_how {
+    unsigned flags; /* of puts */
+    struct keep keep;
+};
+
 /* A kind of item. Its key comes first. */
 struct batch_kind {
     size_t item_bytes;
@@ -15,7 +21,7 @@ struct batch_kind {
     bool exists_is_success;
     /* Does items with one service, and sets their statuses. Returns the newest epoch by which it
      * refused some (0: none). */
-    uint64_t (*some)(struct drive *d, void *items, size_t count, unsigned flags);
+    uint64_t (*some)(struct drive *d, void *items, size_t count, const struct batch_how *how);
 };
 
 #define BATCH_KIND(type)                                                                           \
@@ -28,6 +34,6 @@ int batch_check(const struct batch_kind *kind, const void *items, size_t count);
 int batch_fail(const struct batch_kind *kind, void *items, size_t count, int status);
 /* Of a batch that is right: does all of it; returns the first error of an item. */
 int batch_run(const struct batch_kind *kind, struct shards *s, void *items, size_t count,
-              unsigned flags);
+              const struct batch_how *how);
 
 #endif

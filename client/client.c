@@ -20,6 +20,8 @@
 
 struct cenote {
     struct shards *shards;
+    struct cenote_options options;       /* as it was opened */
+    char *meta, *rdma;                   /* theirs; NULL: nothing was said */
     volatile const unsigned char *owned; /* reads 1; the kernel wipes it in a forked child */
     size_t owned_bytes;
 };
@@ -48,9 +50,9 @@ static void unmark_owner(struct cenote *c)
     munmap((void *)(uintptr_t)c->owned, c->owned_bytes);
 }
 
-static bool valid_name_space(const char *name)
+bool client_name_valid(const char *name)
 {
-    size_t len = strlen(name);
+    size_t len = name ? strlen(name) : 0;
     return len >= 1 && len <= CENOTE_NAMESPACE_MAX &&
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
 }
@@ -79,7 +81,7 @@ static int read_options(const struct cenote_options *o, char client[TEXT_MAX],
     if (o->transport > CENOTE_TRANSPORT_RDMA || o->verify > CENOTE_VERIFY_SEAL ||
         o->replicas > CENOTE_REPLICAS_MAX)
         return CENOTE_INVALID;
-    if (o->name_space && !valid_name_space(o->name_space))
+    if (o->name_space && !client_name_valid(o->name_space))
         return CENOTE_INVALID;
     snprintf(client, TEXT_MAX, "%.*s pid %ld", (int)(TEXT_MAX - 32), program_invocation_short_name,
              (long)getpid());
@@ -94,6 +96,32 @@ static int read_options(const struct cenote_options *o, char client[TEXT_MAX],
         .replicas = o->replicas,
         .cache_bytes = o->cache_bytes ? o->cache_bytes : CACHE_BYTES_DEFAULT};
     return CENOTE_OK;
+}
+
+/* For client_open_within(). */
+static int keep_options(struct cenote *c, const struct cenote_options *o)
+{
+    c->options = *o;
+    c->meta = o->meta ? strdup(o->meta) : NULL;
+    c->rdma = o->rdma ? strdup(o->rdma) : NULL;
+    c->options.meta = c->meta;
+    c->options.rdma = c->rdma;
+    return (!o->meta || c->meta) && (!o->rdma || c->rdma) ? CENOTE_OK : CENOTE_NO_MEMORY;
+}
+
+static void client_free(struct cenote *c)
+{
+    free(c->meta);
+    free(c->rdma);
+    free(c);
+}
+
+int client_open_within(const struct cenote *client, const char *name_space, struct cenote **out)
+{
+    struct cenote_options o = client->options;
+
+    o.name_space = name_space;
+    return cenote_open(&o, out);
 }
 
 int cenote_open(const struct cenote_options *options, struct cenote **out)
@@ -113,7 +141,9 @@ int cenote_open(const struct cenote_options *options, struct cenote **out)
     c = calloc(1, sizeof *c);
     if (!c)
         return CENOTE_NO_MEMORY;
-    status = mark_owner(c);
+    status = keep_options(c, options ? options : &defaults);
+    if (status == CENOTE_OK)
+        status = mark_owner(c);
     if (status != CENOTE_OK)
         goto free_client;
     status = shards_open(&d, &c->shards);
@@ -125,7 +155,7 @@ int cenote_open(const struct cenote_options *options, struct cenote **out)
 unmark:
     unmark_owner(c);
 free_client:
-    free(c);
+    client_free(c);
     return status;
 }
 
@@ -141,7 +171,7 @@ void cenote_close(struct cenote **client)
     else
         shards_abandon(c->shards);
     unmark_owner(c);
-    free(c);
+    client_free(c);
 }
 
 int client_enter_shards(struct cenote *client, struct shards **out)

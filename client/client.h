@@ -15,6 +15,11 @@ int client_enter_shards(struct cenote *client, struct shards **out);
 /* The same, and the driver of the client's home, for what isn't about a key. */
 int client_enter(struct cenote *client, struct drive **out);
 
+/* A namespace's. NULL is accepted, and isn't. */
+bool client_name_valid(const char *name);
+/* Another one with the same options, but in this namespace. */
+int client_open_within(const struct cenote *client, const char *name_space, struct cenote **out);
+
 /* CENOTE_OK or CENOTE_KEY_SIZE; CENOTE_INVALID for a NULL. */
 int client_check_key(const struct cenote_key *key);
 int client_check_keys(const struct cenote_key *keys, size_t count);
@@ -24,6 +29,9 @@ int client_check_buffers(const struct cenote_buffer *buffers, size_t count);
 /* Of whole batches; CENOTE_INVALID too for more than CENOTE_BATCH_MAX, and for unknown flags. */
 int client_check_gets(const struct cenote_get_item *items, size_t count);
 int client_check_puts(const struct cenote_put_item *items, size_t count, unsigned flags);
+/* Asks stat about one key; read takes its item and returns a status. */
+int client_stat(struct cenote *client, const struct cenote_key *key,
+                int (*read)(struct wire_value v, void *out), void *out);
 /* CENOTE_OK or CENOTE_INVALID. */
 int client_check_put_flags(unsigned flags);
 

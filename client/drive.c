@@ -157,40 +157,47 @@ static void sleep_until(uint64_t until_ms)
     nanosleep(&t, NULL);
 }
 
+/* *met: there was a connection; else the status isn't the service's, whatever it is. */
 static int call_once(struct drive *d, uint64_t seq, const struct wire_buf *request,
-                     struct rpc_answer *answer)
+                     struct rpc_answer *answer, bool *met)
 {
-    return request->failed ? CENOTE_NO_MEMORY
-                           : session_call(d->session, seq, request, answer, NULL);
+    struct xcopy_credentials who = {0};
+    int status =
+        request->failed ? CENOTE_NO_MEMORY : session_call(d->session, seq, request, answer, &who);
+
+    *met = who.session != 0;
+    return status;
 }
 
 int drive_change(struct drive *d, uint64_t seq, const struct wire_buf *request,
                  struct rpc_answer *answer, bool *lost)
 {
     struct retry retry;
+    bool met;
     int status;
 
     retry_begin(&retry, clock_now_ms(), d->timeout_ms, false);
     do {
         sleep_until(retry.not_before_ms);
-        status = call_once(d, seq, request, answer);
+        status = call_once(d, seq, request, answer, &met);
     } while (status != CENOTE_OK && status != CENOTE_NO_SESSION &&
              retry_again(&retry, clock_now_ms(), status));
     *lost = retry.lost;
-    bool unheard =
-        status == CENOTE_UNAVAILABLE || status == CENOTE_NO_SESSION || status == CENOTE_TIMED_OUT;
+    bool unheard = (!met && status != CENOTE_OK) || status == CENOTE_UNAVAILABLE ||
+                   status == CENOTE_NO_SESSION || status == CENOTE_TIMED_OUT;
     return *lost && unheard ? CENOTE_UNKNOWN : status;
 }
 
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer)
 {
     struct retry retry;
+    bool met;
     int status;
 
     retry_begin(&retry, clock_now_ms(), d->timeout_ms, false);
     do {
         sleep_until(retry.not_before_ms);
-        status = call_once(d, 0, request, answer);
+        status = call_once(d, 0, request, answer, &met);
     } while (status != CENOTE_OK && retry_again(&retry, clock_now_ms(), status));
     /* Nothing was to change: what isn't known is only whether the service heard us. */
     if (status == CENOTE_UNKNOWN || status == CENOTE_NO_SESSION)
@@ -208,7 +215,7 @@ static void copy_text(char *out, size_t size, const char *text)
         memcpy(out, text, len + 1);
 }
 
-static void node_known(void *arg, const struct map_node *n)
+static int node_known(void *arg, const struct map_node *n)
 {
     struct drive *d = arg;
     struct xcopy_peer peer = {.node = n->node, .boot = n->boot};
@@ -217,8 +224,7 @@ static void node_known(void *arg, const struct map_node *n)
     copy_text(peer.shm, sizeof peer.shm, n->shm);
     copy_text(peer.rdma, sizeof peer.rdma, n->rdma);
     copy_text(peer.tcp, sizeof peer.tcp, n->tcp);
-    if (fabric_set_peer(d->fabric, &peer) != CENOTE_OK)
-        log_error(MODULE, "no memory for node %s: it stays unreachable", n->name);
+    return fabric_set_peer(d->fabric, &peer);
 }
 
 static void node_gone(void *arg, uint64_t node)

@@ -183,13 +183,18 @@ static int read_places(const struct locate *l, struct wire_value list, struct ch
     return CENOTE_OK;
 }
 
-static void tell_watch(const struct chart *old, const struct chart *fresh,
-                       const struct locate_watch *watch)
+static int tell_known(const struct chart *fresh, const struct locate_watch *watch)
 {
-    for (uint32_t i = 0; i < fresh->node_count; i++) {
+    int status = CENOTE_OK;
+    for (uint32_t i = 0; i < fresh->node_count && status == CENOTE_OK; i++)
         if (fresh->nodes[i].state != NODE_DEAD)
-            watch->known(watch->arg, &fresh->nodes[i]);
-    }
+            status = watch->known(watch->arg, &fresh->nodes[i]);
+    return status;
+}
+
+static void tell_gone(const struct chart *old, const struct chart *fresh,
+                      const struct locate_watch *watch)
+{
     for (uint32_t i = 0; i < old->node_count; i++) {
         const struct map_node *n = chart_node(fresh, old->nodes[i].node);
         if (!n || n->state == NODE_DEAD)
@@ -198,14 +203,18 @@ static void tell_watch(const struct chart *old, const struct chart *fresh,
 }
 
 /* Peers are made known before anyone can find them in the map. */
-static void chart_swap(struct locate *l, struct chart *fresh, uint64_t version,
-                       const struct locate_watch *watch)
+static int chart_swap(struct locate *l, struct chart *fresh, uint64_t version,
+                      const struct locate_watch *watch)
 {
-    tell_watch(atomic_load(&l->chart), fresh, watch);
+    int status = tell_known(fresh, watch);
+    if (status != CENOTE_OK)
+        return status;
+    tell_gone(atomic_load(&l->chart), fresh, watch);
     struct chart *old = atomic_exchange(&l->chart, fresh);
     atomic_store(&l->version, version);
     epoch_wait(l->epoch, epoch_mark(l->epoch));
     chart_free(old);
+    return CENOTE_OK;
 }
 
 int locate_update(struct locate *l, struct wire_value result, const struct locate_watch *watch)
@@ -223,10 +232,10 @@ int locate_update(struct locate *l, struct wire_value result, const struct locat
     status = fresh ? read_nodes(wire_at(result, 1), fresh) : CENOTE_NO_MEMORY;
     if (status == CENOTE_OK)
         status = read_places(l, wire_at(result, 2), fresh);
-    if (status != CENOTE_OK)
-        goto broken;
-    chart_swap(l, fresh, version, watch);
-    return CENOTE_OK;
+    if (status == CENOTE_OK)
+        status = chart_swap(l, fresh, version, watch);
+    if (status == CENOTE_OK)
+        return CENOTE_OK;
 
 broken:
     log_error(MODULE, "map not taken: %s", cenote_status_text(status));

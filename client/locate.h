@@ -42,7 +42,8 @@ void locate_forget_version(struct locate *l);
 /* Told, during locate_update(), about all nodes of a new map that can be reached, and about those
  * that no longer can. */
 struct locate_watch {
-    void (*known)(void *arg, const struct map_node *node);
+    /* CENOTE_OK or CENOTE_NO_MEMORY: then the map isn't taken, and is asked for again. */
+    int (*known)(void *arg, const struct map_node *node);
     void (*gone)(void *arg, uint64_t node);
     void *arg;
 };

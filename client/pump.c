@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "client/policy.h"
 #include "client/thread.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
@@ -101,6 +102,7 @@ static void release(struct flight *f)
 
     free_machine(op);
     free(op->group);
+    free(op->keep);
     free(op);
 }
 
@@ -599,6 +601,17 @@ static struct op *op_new(struct pump *p, size_t count)
     return op;
 }
 
+/* How its values are kept: NULL is nothing. False: no memory. */
+static bool op_keep(struct op *op, const struct keep *keep)
+{
+    if (!keep || !keep_asks(keep))
+        return true;
+    op->keep = malloc(sizeof *op->keep);
+    if (op->keep)
+        *op->keep = *keep;
+    return op->keep != NULL;
+}
+
 /* Its machine, unless its parts are to have theirs. */
 static bool op_equip(struct op *op, bool by_key)
 {
@@ -610,6 +623,8 @@ static bool op_equip(struct op *op, bool by_key)
         op->get = get_begin(env, op->gets, op->count);
     else
         op->put = put_begin(env, op->puts, op->count, op->flags);
+    if (op->put && op->keep)
+        put_keep(op->put, op->keep);
     if (op->get)
         op->machine = get_machine(op->get);
     if (op->put)
@@ -647,12 +662,18 @@ int pump_get(struct pump *p, struct cenote_get_item *items, size_t count, bool b
 int pump_put(struct pump *p, struct cenote_put_item *items, size_t count, unsigned flags,
              bool by_key, const struct cenote_submit *options, uint64_t *id)
 {
-    struct op *op = op_new(p, count);
+    struct keep keep;
+    int status = policy_keep(options->policy, &keep);
+    struct op *op = status == CENOTE_OK ? op_new(p, count) : NULL;
 
     if (!op)
-        return CENOTE_NO_MEMORY;
+        return status != CENOTE_OK ? status : CENOTE_NO_MEMORY;
     op->puts = items;
     op->flags = flags;
+    if (!op_keep(op, &keep)) {
+        release(&op->flight);
+        return CENOTE_NO_MEMORY;
+    }
     return submit(p, op, by_key, options, id);
 }
 
@@ -668,7 +689,7 @@ int pump_part(struct pump *p, struct part *part)
     op->flags = part->op->flags;
     op->deadline_ms = part->op->deadline_ms;
     op->flight.part_landed = part_landed;
-    if (!op_equip(op, false)) {
+    if (!op_keep(op, part->op->keep) || !op_equip(op, false)) {
         release(&op->flight);
         return CENOTE_NO_MEMORY;
     }

@@ -109,20 +109,28 @@ static void copy_over(struct op *op)
     op_done(op, CENOTE_OK, (struct wire_value){NULL});
 }
 
-/* Goes on with nodes for which there was no lane; or the step is carried out. */
+static bool lanes_over(const struct transfer *t)
+{
+    for (size_t i = 0; i < t->lane_count; i++)
+        if (t->lanes[i].state != LANE_OVER)
+            return false;
+    return true;
+}
+
+/* Goes on with nodes for which there was no lane; or the step is carried out. Lanes that couldn't
+ * begin are over at once: nobody else would come back for them. */
 static void copy_goes_on(struct op *op)
 {
     struct transfer *t = &op->transfer;
 
-    for (size_t i = 0; i < t->lane_count; i++)
-        if (t->lanes[i].state != LANE_OVER)
+    while (lanes_over(t)) {
+        if (!transfer_goes_on(t)) {
+            copy_over(op);
             return;
-    if (!transfer_goes_on(t)) {
-        copy_over(op);
-        return;
+        }
+        for (size_t i = 0; i < t->lane_count; i++)
+            lane_begin(op->pump, op, &t->lanes[i]);
     }
-    for (size_t i = 0; i < t->lane_count; i++)
-        lane_begin(op->pump, op, &t->lanes[i]);
 }
 
 /* Room for one lane more, and its place in the poll. */

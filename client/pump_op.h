@@ -90,7 +90,8 @@ struct op {
     struct cenote_get_item *gets;
     struct cenote_put_item *puts;
     size_t count;
-    unsigned flags;      /* of puts */
+    unsigned flags;      /* of puts ... */
+    struct keep *keep;   /* ... and how their values are kept; NULL: nothing was asked for */
     struct group *group; /* instead of a machine; or NULL */
     struct part *part;   /* that it is; or NULL */
 

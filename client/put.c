@@ -35,6 +35,11 @@ struct put *put_begin(const struct machine_env *env, struct cenote_put_item *ite
     return p;
 }
 
+void put_keep(struct put *p, const struct keep *keep)
+{
+    p->putting.keep = *keep;
+}
+
 struct machine *put_machine(struct put *p)
 {
     return &p->machine;

@@ -19,6 +19,8 @@ struct put;
  * cenote_put_flags. NULL: no memory. */
 struct put *put_begin(const struct machine_env *env, struct cenote_put_item *items, size_t count,
                       unsigned flags);
+/* Before its first step: how the values are kept. */
+void put_keep(struct put *p, const struct keep *keep);
 struct machine *put_machine(struct put *p);
 /* After STEP_DONE, when every item has its status. */
 void put_free(struct put *p);

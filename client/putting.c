@@ -91,11 +91,17 @@ static bool ask_start(struct putting *p, uint64_t now_ms)
         return false;
     wire_put_request(&p->request, 0, METHOD_PUT_START);
     p->seq = p->env.next_seq(p->env.arg);
-    put_start_params_put(&p->request, p->seq, flags, p->asked_count);
+    bool asks = keep_asks(&p->keep);
+    if (asks)
+        put_start_kept_put(&p->request, p->seq, flags, p->asked_count);
+    else
+        put_start_params_put(&p->request, p->seq, flags, p->asked_count);
     for (uint32_t k = 0; k < p->asked_count; k++) {
         const struct putting_value *v = &p->values[p->asked[k]];
         put_start_key_put(&p->request, v->key->data, v->key->len_bytes, v->common.len_bytes);
     }
+    if (asks)
+        keep_put(&p->request, &p->keep);
     begin_call(p, CALL_START, now_ms);
     return true;
 }

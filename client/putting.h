@@ -48,6 +48,7 @@ struct putting {
     struct machine_env env;
     bool replace;
     uint32_t replicas; /* 0: one */
+    struct keep keep;  /* what is asked for all values */
     bool held;         /* granted values stay in WRITE: somebody else writes */
     /* Fills the copy that makes an extent visible, as writing_next() does. */
     bool (*copy)(void *arg, struct writing *w, const struct writing_value *v,

@@ -48,6 +48,11 @@ struct writer *writer_new(const struct machine_env *env, const struct cenote_key
     return w;
 }
 
+void writer_keep(struct writer *w, const struct keep *keep)
+{
+    w->putting.keep = *keep;
+}
+
 void writer_free(struct writer *w)
 {
     for (size_t i = 0; i < WRITER_BUCKETS; i++) {

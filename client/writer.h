@@ -54,6 +54,8 @@ struct writer {
 /* The arguments have been checked; key is copied. NULL: no memory. */
 struct writer *writer_new(const struct machine_env *env, const struct cenote_key *key,
                           uint64_t len_bytes, unsigned flags);
+/* Before it is opened: how the value is kept. */
+void writer_keep(struct writer *w, const struct keep *keep);
 /* No machine of it may be running. */
 void writer_free(struct writer *w);
 

@@ -157,6 +157,7 @@ static void clear_files(struct memdir *d)
     remove_files(d->slots_dir, "");
 }
 
+/* Its descriptor; CENOTE_NOT_FOUND: there is none that was ours. */
 static int open_segment(const struct memdir *d, const struct memdir_segment *s)
 {
     char name[FILE_MAX];
@@ -164,13 +165,15 @@ static int open_segment(const struct memdir *d, const struct memdir_segment *s)
     file_name(s->file, name);
     int fd = openat(d->dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return CENOTE_IO;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-        (st.st_mode & 077) == 0 && st.st_size >= 0 && (uint64_t)st.st_size == s->len_bytes)
+        return errno == ENOENT || errno == ELOOP ? CENOTE_NOT_FOUND : CENOTE_IO;
+    bool known = fstat(fd, &st) == 0;
+    if (known && S_ISREG(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0 &&
+        st.st_size >= 0 && (uint64_t)st.st_size == s->len_bytes)
         return fd;
+    int error = errno;
     close(fd);
-    errno = EINVAL;
-    return CENOTE_IO;
+    errno = known ? EINVAL : error;
+    return known ? CENOTE_NOT_FOUND : CENOTE_IO;
 }
 
 /* ---- the state ------------------------------------------------------------------------------- */
@@ -199,10 +202,12 @@ static int read_state(const struct memdir *d, struct memdir_owner *owner,
     if (fd < 0)
         return errno == ENOENT ? CENOTE_NOT_FOUND : CENOTE_IO;
     ssize_t n = read(fd, bytes, sizeof bytes);
+    int error = errno;
     close(fd);
-    if (n != MEMDIR_STATE_BYTES)
-        return CENOTE_CORRUPT;
-    return memdir_state_decode(bytes, owner, state);
+    errno = error;
+    if (n < 0)
+        return CENOTE_IO;
+    return n == MEMDIR_STATE_BYTES ? memdir_state_decode(bytes, owner, state) : CENOTE_CORRUPT;
 }
 
 /* Memory under another name may be that of a node which is to come back. */
@@ -297,15 +302,15 @@ static bool lengths_are(const struct memdir_state *state, const uint64_t *lens_b
     return same;
 }
 
-static bool files_are_there(const struct memdir *d, const struct memdir_state *state)
+static int find_segments(const struct memdir *d, const struct memdir_state *state)
 {
     for (uint32_t i = 0; i < state->segment_count; i++) {
         int fd = open_segment(d, &state->segments[i]);
         if (fd < 0)
-            return false;
+            return fd;
         close(fd);
     }
-    return true;
+    return CENOTE_OK;
 }
 
 /* Why the state is nothing; NULL: it can be taken over. */
@@ -321,7 +326,14 @@ static const char *judge(const struct memdir *d, int status, const struct memdir
         return "it was another machine's, or this one has started anew";
     if (!lengths_are(state, lens_bytes, count))
         return "its segments have other lengths than those asked for";
-    return files_are_there(d, state) ? NULL : "a segment's file is missing or has another length";
+    return NULL;
+}
+
+/* There may be something, and it can't be looked at now: it must not be thrown away for that. */
+static int unreadable(const struct memdir *d)
+{
+    log_error("node", "the memory in %s can't be looked at: %s", d->path, strerror(errno));
+    return CENOTE_IO;
 }
 
 int memdir_recall(struct memdir *d, const uint64_t *lens_bytes, uint32_t count,
@@ -332,7 +344,14 @@ int memdir_recall(struct memdir *d, const uint64_t *lens_bytes, uint32_t count,
     int status = read_state(d, &owner, &state);
     if (status == CENOTE_NOT_FOUND)
         return status;
+    if (status == CENOTE_IO)
+        return unreadable(d);
     const char *why = judge(d, status, &owner, &state, lens_bytes, count);
+    status = why == NULL ? find_segments(d, &state) : CENOTE_OK;
+    if (status == CENOTE_IO)
+        return unreadable(d);
+    if (status != CENOTE_OK)
+        why = "a segment's file is missing or has another length";
     if (why != NULL) {
         log_warn("node", "the memory in %s can't be taken over: %s; beginning with empty memory",
                  d->path, why);

@@ -60,7 +60,7 @@ const char *memdir_slots(const struct memdir *d);
 
 /* The contents of an earlier life, if it had segments of exactly these lengths. CENOTE_OK;
  * CENOTE_NOT_FOUND: there is nothing to take over, and if there was something, a warning says why
- * it is none. */
+ * it is none; CENOTE_IO, logged: it can't be looked at now. */
 int memdir_recall(struct memdir *d, const uint64_t *lens_bytes, uint32_t count,
                   struct memdir_state *out);
 /* Removes what is there and makes new files. CENOTE_OK, CENOTE_NO_SPACE, CENOTE_IO; logged. */

@@ -100,8 +100,11 @@ static int find_files(struct node_memory *m, bool keep)
     const struct node_memory_options *o = &m->options;
     if (!o->memdir)
         return CENOTE_OK;
-    m->kept = keep && memdir_recall(o->memdir, o->lens_bytes, o->count, &m->state) == CENOTE_OK;
-    return m->kept ? CENOTE_OK : memdir_renew(o->memdir, o->lens_bytes, o->count);
+    int status = CENOTE_NOT_FOUND;
+    if (keep)
+        status = memdir_recall(o->memdir, o->lens_bytes, o->count, &m->state);
+    m->kept = status == CENOTE_OK;
+    return status == CENOTE_NOT_FOUND ? memdir_renew(o->memdir, o->lens_bytes, o->count) : status;
 }
 
 static uint64_t directory_limit(const struct node_memory_options *o)

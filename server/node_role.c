@@ -284,6 +284,10 @@ static int identify(struct node_role *r)
     else
         machine_node_name(r->who.name, sizeof r->who.name);
     xcopy_this_host(r->who.host);
+    if (r->who.host[0] == '\0') { /* clients on this host couldn't know that they are */
+        log_error("node", "the name of this machine's boot can't be read");
+        return CENOTE_IO;
+    }
     snprintf(r->who.zone, sizeof r->who.zone, "%s", o->zone);
     return shm_dir_prepare(o->shm_dir, r->who.name, r->shm_endpoint);
 }

@@ -6,7 +6,9 @@
 #                   in a guest with RDMA devices
 #   build-tsan      ThreadSanitizer: the scenario programs
 #   build-switches  safety mechanisms that can be switched off: the negative controls
+# and searches for inputs that break parsers, by clang in build-fuzz, for a few seconds each.
 # Usage: tests/run.sh [--bare]    --bare: the same in a bare Debian too (needs root)
+# CENOTE_LONG=1: campaigns take longer.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -66,6 +68,15 @@ build-tsan/bin/planted none >/dev/null 2>&1 || fixed="setarch -R"
 check build-tsan '^scenario$' $fixed
 build build-switches controls -DCENOTE_TEST_SWITCHES=ON
 check build-switches '^control$'
+echo "== build-fuzz"
+code=0
+if [ "${CENOTE_LONG:-}" = 1 ]; then fuzz_seconds=20; else fuzz_seconds=3; fi
+tests/fuzz/build.sh "$fuzz_seconds" || code=$?
+case $code in
+0) check build-fuzz '^fuzz$' ;;
+77) ;;
+*) failed=yes ;;
+esac
 if [ "$bare" = yes ]; then
     code=0
     tests/bare.sh || code=$?

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -299,7 +300,7 @@ int registry_drop(struct registry *r, uint64_t id)
             g = r->regions[i];
     if (g != NULL) {
         g->dropped_at = ++r->clock;
-        while (g->users > 0)
+        while (g->users > 0 && !test_off(TEST_PIN))
             pthread_cond_wait(&r->unpinned, &r->lock);
         take_out(r, g);
     }

@@ -21,7 +21,8 @@ enum exit_code {
 struct cli {
     /* options */
     char *meta, *name_space, *range, *rdma;
-    int transport, verify; /* as in cenote.h */
+    char *ttl, *pin, *group, *prefix, *quota, *quota_objects, *pin_limit; /* NULL: not given */
+    int transport, verify;                                                /* as in cenote.h */
     uint64_t timeout_ms, replicas;
     bool json, replace, repair, verbose;
 
@@ -40,10 +41,26 @@ int cli_stat(struct cli *cli);
 int cli_list(struct cli *cli);
 int cli_status(struct cli *cli);
 int cli_fsck(struct cli *cli);
+int cli_pin(struct cli *cli);
+int cli_unpin(struct cli *cli);
+int cli_ttl(struct cli *cli);
+int cli_namespaces(struct cli *cli);
+/* rm --prefix */
+int cli_remove_prefix(struct cli *cli);
+
+struct cenote_policy;
+/* What --ttl, --pin and --group say; it points into the options. Returns an exit code. */
+int cli_policy(const struct cli *cli, struct cenote_policy *out);
+int cli_parse_ttl(const struct cli *cli, const char *text, uint64_t *ms);
+
+/* The statuses of the first count arguments, which are keys. Returns an exit code. */
+int cli_report_keys(const struct cli *cli, int count, const int *statuses);
 
 /* "cenote: put: KEY: the pool is full" on stderr; subject may be NULL. Returns the exit code that
  * fits the status. */
 int cli_complain(const struct cli *cli, const char *subject, int status);
+/* The same about a namespace. */
+int cli_complain_space(const struct cli *cli, const char *name, int status);
 /* The same with errno. */
 int cli_complain_errno(const struct cli *cli, const char *subject);
 

@@ -30,12 +30,12 @@ static int worse(int a, int b)
 
 /* ---- rm -------------------------------------------------------------------------------------- */
 
-static int report_removed(const struct cli *cli, const int *statuses)
+int cli_report_keys(const struct cli *cli, int count, const int *statuses)
 {
     json_t *list = json_array();
     int code = EXIT_DONE;
 
-    for (int i = 0; i < cli->arg_count; i++) {
+    for (int i = 0; i < count; i++) {
         json_t *o = json_object();
         text_json_key(o, cli->args[i], strlen(cli->args[i]));
         json_object_set_new(o, "status", json_string(cenote_status_name(statuses[i])));
@@ -52,6 +52,13 @@ static int report_removed(const struct cli *cli, const int *statuses)
 
 int cli_remove(struct cli *cli)
 {
+    if ((cli->arg_count > 0) == (cli->prefix != NULL)) {
+        fprintf(stderr, "cenote: rm: either KEY... or --prefix\n");
+        return EXIT_USAGE;
+    }
+    if (cli->prefix)
+        return cli_remove_prefix(cli);
+
     struct cenote_key *keys = keys_of(cli);
     int *statuses = calloc((size_t)cli->arg_count, sizeof *statuses);
     int code;
@@ -60,7 +67,7 @@ int cli_remove(struct cli *cli)
         code = cli_complain(cli, NULL, CENOTE_NO_MEMORY);
     } else {
         cenote_remove(cli->client, keys, (size_t)cli->arg_count, statuses);
-        code = report_removed(cli, statuses);
+        code = cli_report_keys(cli, cli->arg_count, statuses);
     }
     free(statuses);
     free(keys);

@@ -39,6 +39,20 @@ static const struct config_option options[] = {
      "put: take the place of an older value", NULL, 0, 0},
     {"replicas", CONFIG_COUNT, offsetof(struct cli, replicas), "1", "N",
      "put: copies of the value, on different nodes", NULL, 1, CENOTE_REPLICAS_MAX},
+    {"ttl", CONFIG_STRING, offsetof(struct cli, ttl), NULL, "TIME",
+     "put, ns: time to live of the value, or of values that don't say; 90s, 36h, 7d", NULL, 0, 0},
+    {"pin", CONFIG_STRING, offsetof(struct cli, pin), NULL, "HOW",
+     "put, pin: hard, soft, soft:TIME or none; pin without it: hard", NULL, 0, 0},
+    {"group", CONFIG_STRING, offsetof(struct cli, group), NULL, "NAME",
+     "put: evict the value together with the others of this group", NULL, 0, 0},
+    {"prefix", CONFIG_STRING, offsetof(struct cli, prefix), NULL, "TEXT",
+     "rm: all keys that begin with it", NULL, 0, 0},
+    {"quota", CONFIG_STRING, offsetof(struct cli, quota), NULL, "SIZE",
+     "ns: bytes that it may hold; 0: no quota", NULL, 0, 0},
+    {"quota-objects", CONFIG_STRING, offsetof(struct cli, quota_objects), NULL, "N",
+     "ns: values that it may hold; 0: no quota", NULL, 0, 0},
+    {"pin-limit", CONFIG_STRING, offsetof(struct cli, pin_limit), NULL, "SIZE",
+     "ns: bytes that may be pinned hard; 0: half of the quota, or of the pool", NULL, 0, 0},
     {"range", CONFIG_STRING, offsetof(struct cli, range), NULL, "FROM:LENGTH",
      "get: that many bytes from there on, not all of the value", NULL, 0, 0},
     {"repair", CONFIG_BOOL, offsetof(struct cli, repair), NULL, NULL,
@@ -60,10 +74,16 @@ static const struct command {
 } commands[] = {
     {"put", "KEY [FILE|-]", "store a file, or standard input, under a key", 1, 2, cli_put},
     {"get", "KEY [FILE|-]", "fetch a value into a file, or to standard output", 1, 2, cli_get},
-    {"rm", "KEY...", "remove keys", 1, CENOTE_BATCH_MAX, cli_remove},
+    {"rm", "KEY...", "remove keys, or with --prefix all that begin so", 0, CENOTE_BATCH_MAX,
+     cli_remove},
     {"exists", "KEY...", "tell which keys are there", 1, CENOTE_BATCH_MAX, cli_exists},
     {"stat", "KEY", "tell what is known of a value", 1, 1, cli_stat},
     {"ls", "[PREFIX]", "list keys and the lengths of their values", 0, 1, cli_list},
+    {"pin", "KEY...", "keep values from eviction", 1, CENOTE_BATCH_MAX, cli_pin},
+    {"unpin", "KEY...", "... no longer", 1, CENOTE_BATCH_MAX, cli_unpin},
+    {"ttl", "KEY [TIME]", "tell how a value is kept, or set its time to live; none: for ever", 1, 2,
+     cli_ttl},
+    {"ns", "PART [NAME]", "namespaces: create, ls, set, clear, rm", 1, 2, cli_namespaces},
     {"status", "", "show the pool: nodes, memory, quarantine", 0, 0, cli_status},
     {"fsck", "", "check records, tables, directories and seals against each other", 0, 0, cli_fsck},
 };
@@ -74,6 +94,15 @@ int cli_complain(const struct cli *cli, const char *subject, int status)
     fprintf(stderr, "cenote: %s: %s%s%s\n", cli->command, subject ? subject : "",
             subject ? ": " : "", cenote_status_text(status));
     return status == CENOTE_NOT_FOUND ? EXIT_MISSING : EXIT_FAILED;
+}
+
+int cli_complain_space(const struct cli *cli, const char *name, int status)
+{
+    if (status != CENOTE_NOT_FOUND && status != CENOTE_EXISTS)
+        return cli_complain(cli, name, status);
+    fprintf(stderr, "cenote: %s: %s: %s\n", cli->command, name,
+            status == CENOTE_EXISTS ? "there is such a namespace already" : "no such namespace");
+    return status == CENOTE_EXISTS ? EXIT_FAILED : EXIT_MISSING;
 }
 
 /* Nobody is told about a reader who went away: he knows. */

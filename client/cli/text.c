@@ -64,16 +64,22 @@ void text_key(FILE *f, const void *key, size_t len_bytes)
     }
 }
 
-void text_json_key(json_t *object, const void *key, size_t len_bytes)
+void text_json_bytes(json_t *object, const char *name, const void *data, size_t len_bytes)
 {
-    char hex[2 * CENOTE_KEY_MAX + 1] = "";
-    const unsigned char *c = key;
+    char hex[2 * CENOTE_KEY_MAX + 1] = "", hex_name[TEXT_NAME_MAX];
+    const unsigned char *c = data;
 
-    if (json_object_set_new(object, "key", json_stringn(key, len_bytes)) == 0)
+    if (json_object_set_new(object, name, json_stringn(data, len_bytes)) == 0)
         return;
     for (size_t i = 0; i < len_bytes && i < CENOTE_KEY_MAX; i++)
         snprintf(hex + 2 * i, 3, "%02x", c[i]);
-    json_object_set_new(object, "key_hex", json_string(hex));
+    snprintf(hex_name, sizeof hex_name, "%s_hex", name);
+    json_object_set_new(object, hex_name, json_string(hex));
+}
+
+void text_json_key(json_t *object, const void *key, size_t len_bytes)
+{
+    text_json_bytes(object, "key", key, len_bytes);
 }
 
 int text_json_print(json_t *value)

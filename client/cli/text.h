@@ -21,6 +21,9 @@ const char *text_date(uint64_t since_1970_ms, char out[TEXT_TIME_MAX]);
 /* A key as one line: control characters and backslashes as \xNN. */
 void text_key(FILE *f, const void *key, size_t len_bytes);
 
+/* Adds bytes under a name, or, when they aren't UTF-8, as hexadecimal digits under "NAME_hex". */
+#define TEXT_NAME_MAX 32
+void text_json_bytes(json_t *object, const char *name, const void *data, size_t len_bytes);
 /* Adds "key", or "key_hex" when the key isn't UTF-8, to an object. */
 void text_json_key(json_t *object, const void *key, size_t len_bytes);
 /* Prints a JSON value on a line of its own and frees it. Returns 0, or -1. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that move a value: put and get. */
+#include <cenote/policy.h>
 #include <cenote/range.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -39,14 +40,19 @@ int cli_put(struct cli *cli)
 {
     const char *key = cli->args[0];
     const char *path = cli->arg_count > 1 ? cli->args[1] : "-";
+    struct cenote_policy policy;
     struct source source;
-    int status;
+    int code = cli_policy(cli, &policy);
 
+    if (code != EXIT_DONE)
+        return code;
     if (source_open(path, &source) != 0)
         return cli_complain_errno(cli, path);
     struct progress *p = progress_begin("putting", source.len_bytes);
-    status = cenote_put(cli->client, key, strlen(key), source.data, source.len_bytes,
-                        cli->replace ? CENOTE_PUT_REPLACE : 0);
+    struct cenote_buffer piece = {source.data, source.len_bytes};
+    struct cenote_put_item item = {.key = {key, strlen(key)}, .buffers = &piece, .buffer_count = 1};
+    cenote_put_with(cli->client, &item, 1, cli->replace ? CENOTE_PUT_REPLACE : 0, &policy);
+    int status = item.status;
     progress_end(p);
     uint64_t len = source.len_bytes;
     source_close(&source);

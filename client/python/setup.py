@@ -14,7 +14,7 @@ from wheel.bdist_wheel import bdist_wheel
 
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
-PACKAGES = ["cenote", "cenote.compat"]
+PACKAGES = ["cenote", "cenote.adapters", "cenote.compat"]
 
 def version():
     text = (TREE / "CMakeLists.txt").read_text(encoding="utf-8")

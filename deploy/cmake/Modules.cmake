@@ -12,6 +12,7 @@ if(CENOTE_FUZZ)
   if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
     message(FATAL_ERROR "CENOTE_FUZZ needs -DCMAKE_C_COMPILER=clang-14")
   endif()
+  add_compile_definitions(CENOTE_SMALL_TABLES=1)
   add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
   add_link_options(-fsanitize=address,undefined)
 elseif(CENOTE_SANITIZE)
@@ -52,7 +53,8 @@ endfunction()
 add_custom_target(scenarios) # what `ctest -L scenario` needs
 add_custom_target(controls)  # what `ctest -L control` needs
 add_custom_target(fuzzers)   # what `ctest -L fuzz` needs
-set(CENOTE_FUZZ_SECONDS 30 CACHE STRING "How long ctest runs each fuzzer")
+set(CENOTE_FUZZ_SECONDS 3 CACHE STRING "How long ctest runs each fuzzer")
+set(CENOTE_FUZZ_SEED 1 CACHE STRING "Where they begin")
 set(CENOTE_EXPECT_FAILURE ${PROJECT_SOURCE_DIR}/tests/expect_failure.py)
 set(CENOTE_PYTHON /usr/bin/python3)
 set(CENOTE_SANITIZER_ENV
@@ -133,26 +135,35 @@ function(cenote_control name)
   set_property(TEST control/${name} APPEND PROPERTY ENVIRONMENT ${CENOTE_SYSTEM_ENV})
 endfunction()
 
-# cenote_fuzzer(NAME SOURCES f.c... CORPUS dir [DEPS target...]): a parser under hostile bytes, by
-# LLVMFuzzerTestOneInput(). Usual builds replay the corpus, its files' beginnings included; builds
-# with CENOTE_FUZZ search on from there.
+# cenote_fuzzer(NAME [RECORDS] SOURCES f.c... CORPUS dir [DEPS target...]): a parser under hostile
+# bytes, by LLVMFuzzerTestOneInput(). Usual builds replay the corpus, its files' beginnings included;
+# builds with CENOTE_FUZZ search on from there. RECORDS: inputs are lists of records, which
+# tests/fuzz/mutate.c knows how to change.
 function(cenote_fuzzer name)
-  cmake_parse_arguments(arg "" "CORPUS" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "RECORDS" "CORPUS" "SOURCES;DEPS" ${ARGN})
   set(corpus ${CMAKE_CURRENT_SOURCE_DIR}/${arg_CORPUS})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
   add_dependencies(fuzzers ${name})
   if(CENOTE_FUZZ)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    if(arg_RECORDS)
+      target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz/mutate.c)
+    endif()
     set(found ${CMAKE_BINARY_DIR}/corpus/${name})
     file(MAKE_DIRECTORY ${found})
-    add_test(NAME fuzz/${name} COMMAND ${name} -max_total_time=${CENOTE_FUZZ_SECONDS} -timeout=10
-                                       -rss_limit_mb=1024 ${found} ${corpus})
+    add_test(NAME fuzz/${name} COMMAND ${name} -seed=${CENOTE_FUZZ_SEED} -timeout=10
+                                       -max_total_time=${CENOTE_FUZZ_SECONDS} -rss_limit_mb=2048
+                                       ${found} ${corpus})
     math(EXPR limit "${CENOTE_FUZZ_SECONDS} + 60")
     cenote_test_properties(fuzz/${name} 1 ${limit} fuzz)
   else()
     target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c)
-    add_test(NAME fuzz/${name} COMMAND ${name} ${corpus})
+    set(cuts 4096)
+    if(arg_RECORDS)
+      set(cuts 2)
+    endif()
+    add_test(NAME fuzz/${name} COMMAND ${name} ${cuts} ${corpus})
     cenote_test_properties(fuzz/${name} 1 120 unit)
   endif()
 endfunction()

@@ -20,6 +20,8 @@ MAIN = "cenote/cenote.h"
 # Headers with an overview of their own, beside the main one.
 PARTS = (("cenote/async.h", "cenote_async", "operations in the background"),
          ("cenote/buffer.h", "cenote_buffers", "registered memory"),
+         ("cenote/namespace.h", "cenote_namespaces", "namespaces and quotas"),
+         ("cenote/policy.h", "cenote_policy", "times to live, pins and groups"),
          ("cenote/range.h", "cenote_ranges", "parts of values"),
          ("cenote/view.h", "cenote_views", "values where they lie"))
 LINK = "Compile and link with \\fIpkg\\-config \\-\\-cflags \\-\\-libs cenote\\fP."

@@ -40,11 +40,16 @@ extern "C" {
 /** Most submissions of a client in flight. */
 #define CENOTE_FLIGHTS_MAX 65536u
 
+struct cenote_policy;
+
 /** How a submission is carried out; zero-fill, then set what differs. */
 struct cenote_submit {
     uint32_t deadline_ms; /**< from now on; then it completes with CENOTE_TIMED_OUT. 0: when the
                                call that waits would end, see cenote_options.timeout_ms */
     uint64_t user_data;   /**< comes back in the completion */
+    /** Of puts: how the values are kept, see policy.h; copied. NULL: like those of
+     * cenote_put_batch(). */
+    const struct cenote_policy *policy;
 };
 
 /** The end of a submission. */

@@ -87,6 +87,18 @@ struct cenote_writer;
 CENOTE_API int cenote_writer_open(struct cenote *client, const void *key, size_t key_len_bytes,
                                   uint64_t len_bytes, unsigned flags, struct cenote_writer **out);
 
+struct cenote_policy;
+
+/**
+ * The same of a value that is kept in its own way.
+ * @param policy  see policy.h; copied. NULL: as cenote_writer_open() does.
+ * @return as cenote_writer_open(), and the errors of cenote_put_with().
+ */
+CENOTE_API int cenote_writer_open_with(struct cenote *client, const void *key, size_t key_len_bytes,
+                                       uint64_t len_bytes, unsigned flags,
+                                       const struct cenote_policy *policy,
+                                       struct cenote_writer **out);
+
 /**
  * Writes some bytes of the value. Nobody sees them before the commit.
  * @param offset  of the first one in the value.

@@ -49,6 +49,7 @@ extern "C" {
     X(BAD_ADDRESS, -24, "the memory given is not mapped, or not for this use")                     \
     X(CANCELLED, -25, "the operation was cancelled")                                               \
     X(QUOTA, -26, "the quota of the namespace is used up")                                         \
+    X(IN_USE, -27, "the namespace still has sessions, values or memory in quarantine")             \
     /* The connection to the service is lost or unusable. */                                       \
     X(UNAVAILABLE, -40, "the metadata service cannot be reached")                                  \
     X(PROTOCOL, -41, "the peer broke the protocol")                                                \

@@ -325,8 +325,10 @@ unsigned core_check(struct core *c)
     struct store *store = c->changes.store;
     if (store->ops->scan(store, STORE_OBJECTS, "", 0, check_record, &k) != CENOTE_OK ||
         store->ops->scan(store, STORE_NAMES, "", 0, check_name, &k) != CENOTE_OK ||
-        store->ops->scan(store, STORE_SESSIONS, "", 0, check_session, &k) != CENOTE_OK)
+        store->ops->scan(store, STORE_SESSIONS, "", 0, check_session, &k) != CENOTE_OK) {
         FAULT(&k, "the store can't be read");
+        return k.faults;
+    }
     if (k.committed != 0)
         FAULT(&k, "names and committed objects differ by %d", (int)k.committed);
     check_sessions(&k);

@@ -45,13 +45,6 @@ void evict_left(struct core *c, struct object *o)
         policy_remove(queue_of(s, o), &c->table, o);
 }
 
-void evict_used(struct core *c, struct object *o)
-{
-    struct space *s = spaces_by_id(c, o->name_space);
-    if (s != NULL && o->queue != 0)
-        policy_use(queue_of(s, o), o);
-}
-
 static void repin(struct core *c, struct space *s, struct object *o, uint32_t pin)
 {
     uint64_t bytes = use_bytes(o);

@@ -82,8 +82,11 @@ struct evict {
 void evict_entered(struct core *c, struct object *o, struct object *head);
 /* It isn't any more. */
 void evict_left(struct core *c, struct object *o);
-/* It was looked up in its namespace: for a batch, from the last to the first. */
-void evict_used(struct core *c, struct object *o);
+/* It was looked up. */
+static inline void evict_used(struct object *o)
+{
+    policy_use(o);
+}
 /* A visible object is kept otherwise from now on; times as in struct object. */
 struct evict_times {
     uint32_t expires, pinned_until;
@@ -130,9 +133,18 @@ void evict_free(struct core *c);
 /* In LEASE_UNIT_MS since the start, from 1: the next one after so many ms from now. */
 uint32_t expire_stamp(const struct core *c, uint64_t after_ms);
 /* Has its ttl run out? It is as good as not there. */
-bool expire_over(const struct core *c, const struct object *o);
+bool expire_ttl_over(const struct core *c, const struct object *o);
+static inline bool expire_over(const struct core *c, const struct object *o)
+{
+    return o->expires != 0 && expire_ttl_over(c, o);
+}
 /* How long a reader may rely on it, of so many ms. */
-uint64_t expire_cap(const struct core *c, const struct object *o, uint64_t lease_ms);
+uint64_t expire_ttl_left(const struct core *c, const struct object *o);
+static inline uint64_t expire_cap(const struct core *c, const struct object *o, uint64_t lease_ms)
+{
+    uint64_t left_ms = o->expires == 0 ? lease_ms : expire_ttl_left(c, o);
+    return left_ms < lease_ms ? left_ms : lease_ms;
+}
 /* A visible object has times: it is looked at when they are over. */
 void expire_watch(struct core *c, const struct object *o);
 void expire_tick(struct core *c);

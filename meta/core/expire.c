@@ -20,18 +20,15 @@ uint32_t expire_stamp(const struct core *c, uint64_t after_ms)
     return at < UINT32_MAX ? (uint32_t)at : UINT32_MAX;
 }
 
-bool expire_over(const struct core *c, const struct object *o)
+bool expire_ttl_over(const struct core *c, const struct object *o)
 {
-    return o->expires != 0 && o->expires <= stamp_now(c);
+    return o->expires <= stamp_now(c);
 }
 
-uint64_t expire_cap(const struct core *c, const struct object *o, uint64_t lease_ms)
+uint64_t expire_ttl_left(const struct core *c, const struct object *o)
 {
-    if (o->expires == 0)
-        return lease_ms;
     uint64_t end = c->started_ms + (o->expires - 1) * (uint64_t)LEASE_UNIT_MS;
-    uint64_t left = end > c->now_ms ? end - c->now_ms : 0;
-    return left < lease_ms ? left : lease_ms;
+    return end > c->now_ms ? end - c->now_ms : 0;
 }
 
 static bool due_for(uint32_t time, uint32_t at)

@@ -111,6 +111,12 @@ static bool room_for_one(struct group *group)
     return true;
 }
 
+bool groups_has_room(const struct groups *g, const struct hash128 *name)
+{
+    const struct group *group = by_name(g, name);
+    return group == NULL || group->count < GROUP_MEMBERS_MAX;
+}
+
 int groups_join(struct groups *g, struct object *o, const struct hash128 *name)
 {
     assert(!o->grouped);

@@ -33,6 +33,8 @@ struct groups {
 };
 
 void groups_free(struct groups *g);
+/* Could one more join? */
+bool groups_has_room(const struct groups *g, const struct hash128 *name);
 /* CENOTE_OK, CENOTE_LIMIT (it is full), CENOTE_NO_MEMORY. */
 int groups_join(struct groups *g, struct object *o, const struct hash128 *name);
 /* Nothing if it is in none. */

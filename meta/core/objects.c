@@ -158,7 +158,7 @@ static int remove_object(struct core *c, struct object *o, struct claim *claim,
         return status;
     if (asked != NULL) {
         outcomes_add(&e->outcomes, asked->outcome);
-        session_record_removed(c, asked->session, asked->call, asked->item);
+        session_record_item(c, asked->session, asked->call, asked->item);
     }
     e->change.done = removed;
     change_submit(&c->changes, &e->change, CHANGE_FREES);

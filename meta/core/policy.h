@@ -74,9 +74,8 @@ void policy_free(struct policy *p);
 void policy_add(struct policy *p, const struct table *t, struct object *o, struct object *head);
 void policy_remove(struct policy *p, const struct table *t, struct object *o);
 /* It was looked up. */
-static inline void policy_use(struct policy *p, struct object *o)
+static inline void policy_use(struct object *o)
 {
-    (void)p;
     if (o->uses < POLICY_USES_MAX)
         o->uses = (o->uses + 1) & POLICY_USES_MAX;
 }

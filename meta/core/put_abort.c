@@ -125,7 +125,9 @@ void puts_free(struct core *c)
 {
     for (uint32_t ref = 0; ref < table_refs(&c->table); ref++) {
         struct object *o = table_at(&c->table, ref);
-        if (o != NULL)
-            free(o->put);
+        if (o == NULL || o->put == NULL)
+            continue;
+        free(o->put->keep);
+        free(o->put);
     }
 }

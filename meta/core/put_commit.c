@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 
+#include "meta/core/keep.h"
 #include "meta/core/names.h"
 #include "meta/core/objects.h"
 #include "meta/core/put_phases.h"
 #include "meta/core/use.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 
 void puts_show_successor(struct core *c, struct claim *claim)
 {
@@ -68,6 +70,7 @@ static struct ending *dropped_new(struct put *p)
         return NULL;
     }
     e->session = p->session;
+    p->session->space->extant++;
     for (uint32_t i = 0; i < object_extents(d); i++) {
         object_piece(d, i)->payload_len = object_piece(o, i)->payload_len;
         e->extents[i].may_write = p->ending->extents[i].may_write;
@@ -92,6 +95,7 @@ static void undo_drop(struct put *p)
     if (p->dropped == NULL)
         return;
     exchange_dropped(p);
+    p->session->space->extant--;
     table_delete(&p->core->table, p->dropped->object);
     ending_free(p->dropped);
     p->dropped = NULL;
@@ -125,15 +129,6 @@ static void refused(struct put *p, int status)
     outcomes_tell(&outcomes, status);
 }
 
-static void take_times(struct put *p)
-{
-    const struct core *c = p->core;
-    if (p->ttl_ms > 0)
-        p->object->expires = expire_stamp(c, p->ttl_ms);
-    if (p->object->pin == KEEP_PIN_SOFT && p->pin_ms > 0)
-        p->object->pinned_until = expire_stamp(c, p->pin_ms);
-}
-
 static void committed(struct change *ch, int status)
 {
     struct put *p = container_of(ch, struct put, change);
@@ -147,7 +142,8 @@ static void committed(struct change *ch, int status)
         p->older = NULL;
         p->phase = PUT_SHOWING;
         p->object->state = OBJECT_COMMITTED;
-        take_times(p);
+        if (p->keep != NULL)
+            keep_begin(c, p->object, p->keep);
         directory_committed(c, p->object);
         claim->successor = p->object;
         begin_dropped(p);
@@ -163,6 +159,14 @@ static void committed(struct change *ch, int status)
         claims_wake(&c->claims, claim);
 }
 
+static void draft_kept(const struct put *p, uint64_t wall_ms)
+{
+    struct kept kept = {.ttl_from_ms = wall_ms, .pin_from_ms = wall_ms};
+    if (p->keep != NULL)
+        kept.keep = *p->keep;
+    keep_draft(p->core, p->object, OBJECT_COMMITTED, &kept, wall_ms, p->key, p->key_len);
+}
+
 /* The record, the name, and the end of what it replaces: one change. */
 static void draft(struct put *p, struct object *older)
 {
@@ -171,7 +175,7 @@ static void draft(struct put *p, struct object *older)
     struct names_key name;
     struct record_key id = record_key(o->put_id);
     names_key_make(&name, o->name_space, p->key, p->key_len, &o->key_hash);
-    objects_draft(c, o, OBJECT_COMMITTED, false, core_wall_ms(c), p->key, p->key_len);
+    draft_kept(p, core_wall_ms(c));
     change_put(&c->changes, STORE_NAMES, name.data, name.len, id.b, sizeof(id.b));
     if (p->dropped != NULL)
         objects_draft(c, p->dropped->object, OBJECT_ABORTING, put_needs_fence(p->dropped), 0, NULL,
@@ -256,19 +260,33 @@ static bool sane(const struct object *o, const struct put_end *end, bool commit)
            (end->root_count == o->stripes || (!commit && end->root_count == 0));
 }
 
+static bool is_aborted(const struct object *o)
+{
+    return o->state == OBJECT_ABORTING || (o->put != NULL && o->put->phase == PUT_ABORTING);
+}
+
+/* A control's mistake: any pending put of the session. */
+static struct object *any_pending(const struct core *c, const struct session *s)
+{
+    list_each(&c->puts, l)
+    {
+        struct put *p = container_of(l, struct put, by_age);
+        if (p->object->session == s->id)
+            return p->object;
+    }
+    return NULL;
+}
+
 /* Finds the put that is to end; CENOTE_OK: *object is there, the session's, and started. */
 static int find(const struct core *c, const struct session *s, uint64_t put_id,
                 struct object **object)
 {
     *object = table_by_put(&c->table, put_id);
+    if (test_off(TEST_PUT_ID) && (*object == NULL || is_aborted(*object)))
+        *object = any_pending(c, s);
     if (*object == NULL || ((*object)->put != NULL && (*object)->put->phase == PUT_STARTING))
         return CENOTE_NO_SUCH_PUT;
     return (*object)->session == s->id ? CENOTE_OK : CENOTE_DENIED;
-}
-
-static bool is_aborted(const struct object *o)
-{
-    return o->state == OBJECT_ABORTING || (o->put != NULL && o->put->phase == PUT_ABORTING);
 }
 
 /* Takes over what the client knows of the extents. */

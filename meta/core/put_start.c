@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "meta/core/keep.h"
 #include "meta/core/objects.h"
 #include "meta/core/place.h"
 #include "meta/core/put_phases.h"
@@ -54,7 +55,20 @@ void put_forget(struct put *p)
     link_remove(&p->by_session);
     s->put_count--;
     c->pending--;
+    pool_give(&c->small, p->keep, sizeof(*p->keep));
     pool_give(&c->small, p, sizeof(*p) + p->key_len);
+}
+
+/* False: no memory; what is there of the put goes with the rest. */
+static bool put_keep(struct put *p, const struct keep *keep)
+{
+    if (!keep_asks(keep))
+        return true;
+    p->keep = pool_take(&p->core->small, sizeof(*keep));
+    if (p->keep == NULL)
+        return false;
+    *p->keep = *keep;
+    return true;
 }
 
 void put_pend(struct put *p)
@@ -64,11 +78,11 @@ void put_pend(struct put *p)
     list_append(&p->core->puts, &p->by_age);
 }
 
-struct put *puts_recover(struct core *c, struct object *o, struct session *s, const void *key,
-                         uint32_t key_len)
+struct put *puts_recover(struct core *c, struct object *o, struct session *s,
+                         const struct record *r)
 {
-    struct put *p = put_new(c, o, s, key, key_len);
-    if (p == NULL)
+    struct put *p = put_new(c, o, s, r->key, r->key_len);
+    if (p == NULL || !put_keep(p, &r->kept.keep))
         return NULL;
     for (uint32_t i = 0; i < object_extents(o); i++) {
         struct incarnation *in = extent_incarnation(&p->ending->extents[i]);
@@ -106,16 +120,21 @@ static int admit(const struct start *s, const struct start_item *item)
     return use_admit(s->core, session->space, &s->keep, item_bytes(s, item));
 }
 
-/* What the put is to say of its value. */
+/* What the put asks for, or its namespace says. */
+static struct keep keep_of(const struct start *s)
+{
+    struct keep keep = s->keep;
+    if (keep.ttl_ms == 0)
+        keep.ttl_ms = s->session->space->settings.ttl_ms;
+    return keep;
+}
+
 static int take_keep(struct start *s, struct put *p)
 {
-    const struct keep *keep = &s->keep;
-    p->ttl_ms = keep->ttl_ms != 0 ? keep->ttl_ms : s->session->space->settings.ttl_ms;
-    p->pin_ms = keep->pin_ms;
-    if (keep->group_len == 0)
-        return CENOTE_OK;
-    struct hash128 group = space_hash(s->session->space, keep->group, keep->group_len);
-    return groups_join(&s->core->evict.groups, p->object, &group);
+    struct keep keep = keep_of(s);
+    if (!put_keep(p, &keep))
+        return CENOTE_NO_MEMORY;
+    return keep_join(s->core, p->object, &keep);
 }
 
 /* Nobody has seen the put. */
@@ -155,13 +174,14 @@ static int make(struct start *s, struct start_item *item, const struct placement
         place_undo(c, at->pieces, at->stripes * at->replicas);
         return CENOTE_NO_MEMORY;
     }
-    ids_skip(&c->ids, PUT_IDS); /* those of one call follow each other */
+    s->session->space->extant++;
     use_begin(c, o);
     int status = take_keep(s, p);
     if (status != CENOTE_OK) {
         discard(p);
         return status;
     }
+    ids_skip(&c->ids, PUT_IDS); /* those of one call follow each other */
     item->put = p;
     item->put_id = o->put_id;
     return CENOTE_OK;
@@ -281,7 +301,8 @@ static void submit(struct start *s)
         const struct start_item *item = &s->items[i];
         if (item->put == NULL)
             continue;
-        objects_draft(c, item->put->object, OBJECT_PENDING, false, 0, item->key, item->key_len);
+        struct kept kept = {.keep = keep_of(s)};
+        keep_draft(c, item->put->object, OBJECT_PENDING, &kept, 0, item->key, item->key_len);
         drafted_bytes += item_bytes(s, item);
     }
     if (drafted_bytes == 0) {

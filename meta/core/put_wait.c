@@ -145,10 +145,11 @@ static bool try(struct core *c, struct put_wait *w, bool last)
     } else if (last) {
         puts_start_finally(s);
     } else {
-        w->status = puts_start_try(s);
-        w->enough = c->evict.given_bytes + s->missing_bytes;
-        if (w->status != CENOTE_OK)
+        w->status = puts_start_try(s); /* if it went on, s may be gone */
+        if (w->status != CENOTE_OK) {
+            w->enough = c->evict.given_bytes + s->missing_bytes;
             return false;
+        }
     }
     leave(c, w);
     return true;

@@ -24,6 +24,7 @@
 #define CENOTE_META_PUTS_H
 
 #include "meta/core/core.h"
+#include "meta/core/record.h"
 #include "meta/core/reuse.h"
 
 /* Puts that aren't over, of all sessions: about 0.5 KiB each, and the key. */
@@ -51,14 +52,13 @@ struct put {
     struct ending *dropped; /* COMMITTING: of its extents that aren't visible; NULL: all are */
     uint8_t phase;          /* enum put_phase */
     bool chained;           /* it follows the put before it, in the same call */
-    uint64_t ttl_ms;        /* from the commit on; 0: none */
-    uint64_t pin_ms;        /* likewise, of a soft pin; 0: to its end */
     uint64_t deadline_ms;   /* patient time */
     struct link by_age;     /* in core.puts, PENDING only */
     struct link by_session;
     struct waiter waiter;     /* WAITING */
     struct outcomes outcomes; /* of commit or abort */
     int end_status;           /* ABORTING: for the outcomes */
+    struct keep *keep;        /* that was asked for; NULL: nothing */
     struct change change;
     uint16_t key_len; /* SHOWING since the start: 0, it isn't needed any more */
     uint8_t key[];
@@ -127,8 +127,8 @@ void puts_abort_lost(struct put *p);
 void puts_tick(struct core *c);
 
 /* A PENDING record was read at the start. NULL: no memory. */
-struct put *puts_recover(struct core *c, struct object *o, struct session *s, const void *key,
-                         uint32_t key_len);
+struct put *puts_recover(struct core *c, struct object *o, struct session *s,
+                         const struct record *r);
 /* One that is COMMITTED, but can't be shown yet. False: no memory. */
 bool puts_recover_showing(struct core *c, struct object *o, struct session *s);
 /* Older objects of the key have settled. */

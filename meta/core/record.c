@@ -5,10 +5,12 @@
 #include <endian.h>
 #include <string.h>
 
+#include "meta/stub/messages.h"
 #include "transport/base/bytes.h"
 
-#define RECORD_FORMAT        2u
-#define RECORD_FORMAT_SINGLE 1u /* the same without the number of replicas: there was one */
+#define RECORD_FORMAT        3u
+/* Older ones, still read: 2 has no RECORD_KEPT, 1 no number of replicas either (there was one). */
+#define RECORD_FORMAT_SINGLE 1u
 
 /* Of a stripe: length, root, and the address of each replica. */
 static size_t stripe_bytes(uint32_t replicas)
@@ -16,16 +18,44 @@ static size_t stripe_bytes(uint32_t replicas)
     return 16 + (size_t)replicas * 8;
 }
 
-enum record_flags { RECORD_REPLACE = 1, RECORD_FENCE = 2 };
+/* KEPT: how it is kept follows at the end. */
+enum record_flags { RECORD_REPLACE = 1, RECORD_FENCE = 2, RECORD_KEPT = 4 };
 
-uint32_t record_encode(const struct object *o, uint8_t state, bool fence, uint64_t created_ms,
-                       const void *key, uint32_t key_len, uint8_t out[RECORD_MAX])
+static void put_kept(struct bytes *b, const struct kept *kept)
+{
+    const struct keep *k = &kept->keep;
+    bytes_put_u64(b, k->ttl_ms);
+    bytes_put_u64(b, kept->ttl_from_ms);
+    bytes_put_u8(b, (uint8_t)k->pin);
+    bytes_put_u64(b, k->pin_ms);
+    bytes_put_u64(b, kept->pin_from_ms);
+    bytes_put_u8(b, (uint8_t)k->group_len);
+    bytes_put(b, k->group, k->group_len);
+}
+
+static void get_kept(struct bytes *b, struct kept *kept)
+{
+    struct keep *k = &kept->keep;
+    k->ttl_ms = bytes_get_u64(b);
+    kept->ttl_from_ms = bytes_get_u64(b);
+    k->pin = bytes_get_u8(b);
+    k->pin_ms = bytes_get_u64(b);
+    kept->pin_from_ms = bytes_get_u64(b);
+    k->group_len = bytes_get_u8(b);
+    if (k->group_len <= KEEP_GROUP_MAX)
+        bytes_get(b, k->group, k->group_len);
+}
+
+static uint32_t encode(const struct object *o, uint8_t state, uint8_t flags, uint64_t created_ms,
+                       const void *key, uint32_t key_len, const struct kept *kept, uint8_t *out)
 {
     struct bytes b = bytes_over(out, RECORD_MAX);
+    if (kept != NULL)
+        flags |= RECORD_KEPT;
     bytes_put_u8(&b, RECORD_FORMAT);
     bytes_put_u8(&b, state);
     bytes_put_u8(&b, o->sum_kind);
-    bytes_put_u8(&b, (uint8_t)((o->replace ? RECORD_REPLACE : 0) | (fence ? RECORD_FENCE : 0)));
+    bytes_put_u8(&b, (uint8_t)(flags | (o->replace ? RECORD_REPLACE : 0)));
     bytes_put_u32(&b, o->name_space);
     bytes_put_u64(&b, o->session);
     bytes_put_u64(&b, object_len(o));
@@ -42,8 +72,24 @@ uint32_t record_encode(const struct object *o, uint8_t state, bool fence, uint64
         for (uint32_t k = 0; k < o->replicas; k++, piece++)
             bytes_put_u64(&b, piece->gva.v);
     }
+    if (kept != NULL)
+        put_kept(&b, kept);
     assert(bytes_ok(&b));
     return (uint32_t)(b.at - out);
+}
+
+uint32_t record_encode(const struct object *o, uint8_t state, bool fence, uint64_t created_ms,
+                       const void *key, uint32_t key_len, uint8_t out[RECORD_MAX])
+{
+    return encode(o, state, fence ? RECORD_FENCE : 0, created_ms, key, key_len, NULL, out);
+}
+
+uint32_t record_encode_kept(const struct object *o, uint8_t state, const struct kept *kept,
+                            uint64_t created_ms, const void *key, uint32_t key_len,
+                            uint8_t out[RECORD_MAX])
+{
+    bool asks = kept != NULL && keep_asks(&kept->keep);
+    return encode(o, state, 0, created_ms, key, key_len, asks ? kept : NULL, out);
 }
 
 int record_decode(const void *data, uint32_t len, struct record *out)
@@ -68,8 +114,12 @@ int record_decode(const void *data, uint32_t len, struct record *out)
     bytes_take(&b, out->stripes * stripe_bytes(out->replicas), &body);
     out->key = key;
     out->body = body;
-    bool known = format == RECORD_FORMAT || format == RECORD_FORMAT_SINGLE;
-    bool sane = known && out->state >= OBJECT_PENDING && out->state <= OBJECT_REMOVED &&
+    out->kept = (struct kept){0};
+    bool known = format >= RECORD_FORMAT_SINGLE && format <= RECORD_FORMAT;
+    if (format == RECORD_FORMAT && (flags & RECORD_KEPT) != 0)
+        get_kept(&b, &out->kept);
+    bool sane = known && keep_check(&out->kept.keep) == CENOTE_OK && out->state >= OBJECT_PENDING &&
+                out->state <= OBJECT_REMOVED &&
                 (out->key_len > 0 || out->state >= OBJECT_ABORTING) &&
                 out->key_len <= CENOTE_KEY_MAX && out->stripes > 0 && out->stripes <= STRIPES_MAX &&
                 out->replicas > 0 && out->replicas <= REPLICAS_MAX;

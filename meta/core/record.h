@@ -15,8 +15,14 @@
 #include "meta/core/table.h"
 #include "meta/stub/messages.h"
 
-#define RECORD_HEAD_MAX 128u
+#define RECORD_HEAD_MAX 256u
 #define RECORD_MAX      (RECORD_HEAD_MAX + CENOTE_KEY_MAX + STRIPES_MAX * (16u + REPLICAS_MAX * 8u))
+
+/* What was asked for a value, and since when (wall clock) its times count: 0 before its commit. */
+struct kept {
+    struct keep keep;
+    uint64_t ttl_from_ms, pin_from_ms;
+};
 
 struct record {
     uint8_t state; /* enum object_state */
@@ -32,11 +38,16 @@ struct record {
     uint32_t key_len;
     const uint8_t *key;  /* lies in the encoded record */
     const uint8_t *body; /* likewise: see record_piece() */
+    struct kept kept;    /* while it is PENDING or COMMITTED */
 };
 
 /* From an object of the table, with the key; returns the length of what it wrote to out. */
 uint32_t record_encode(const struct object *o, uint8_t state, bool fence, uint64_t created_ms,
                        const void *key, uint32_t key_len, uint8_t out[RECORD_MAX]);
+/* The same of a value that is kept in its own way, without a fence; kept may be NULL. */
+uint32_t record_encode_kept(const struct object *o, uint8_t state, const struct kept *kept,
+                            uint64_t created_ms, const void *key, uint32_t key_len,
+                            uint8_t out[RECORD_MAX]);
 int record_decode(const void *data, uint32_t len, struct record *out);
 /* Of replica i % replicas of stripe i / replicas. */
 struct piece record_piece(const struct record *r, uint32_t i);

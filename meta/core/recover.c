@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "meta/core/keep.h"
 #include "meta/core/objects.h"
 #include "meta/core/puts.h"
 #include "meta/core/rebuild.h"
@@ -176,8 +177,7 @@ static int recover_ending(struct scan *scan, struct object *o, bool fence)
 static int recover_pending(struct core *c, struct object *o, const struct record *r)
 {
     struct session *s = session_of(c, o);
-    return s != NULL && puts_recover(c, o, s, r->key, r->key_len) != NULL ? CENOTE_OK
-                                                                          : CENOTE_NO_MEMORY;
+    return s != NULL && puts_recover(c, o, s, r) != NULL ? CENOTE_OK : CENOTE_NO_MEMORY;
 }
 
 static struct object *add(struct core *c, uint64_t put_id, const struct record *r)
@@ -193,7 +193,13 @@ static struct object *add(struct core *c, uint64_t put_id, const struct record *
     o->replace = r->replace;
     for (uint32_t i = 0; i < object_extents(o); i++)
         *object_piece(o, i) = record_piece(r, i);
-    if (o->state == OBJECT_PENDING || o->state == OBJECT_COMMITTED)
+    struct space *space = spaces_by_id(c, r->name_space);
+    if (space != NULL)
+        space->extant++;
+    bool wanted = o->state == OBJECT_PENDING || o->state == OBJECT_COMMITTED;
+    if (wanted && keep_resume(c, o, &r->kept) != CENOTE_OK)
+        return NULL; /* the start fails; what there is goes with the rest */
+    if (wanted)
         use_begin(c, o);
     return o;
 }
@@ -222,9 +228,21 @@ static int show_later(struct scan *scan, struct object *o)
     return CENOTE_OK;
 }
 
+/* Can it be counted? A value lies in a namespace, and its extents have possible lengths. */
+static bool is_sane(const struct core *c, const struct record *r)
+{
+    bool lives = r->state == OBJECT_PENDING || r->state == OBJECT_COMMITTED;
+    for (uint32_t i = 0; i < r->stripes; i++)
+        if (record_piece(r, i * r->replicas).payload_len > EXTENT_PAYLOAD_MAX)
+            return false;
+    return !lives || spaces_by_id(c, r->name_space) != NULL;
+}
+
 static int recover_object(struct scan *scan, uint64_t put_id, const struct record *r)
 {
     struct core *c = scan->core;
+    if (!is_sane(c, r))
+        return CENOTE_IO;
     struct object *o = add(c, put_id, r);
     if (o == NULL)
         return CENOTE_NO_MEMORY;

@@ -102,6 +102,9 @@ static void finish(struct ending *e)
         }
     }
     count(e, -1);
+    struct space *space = spaces_by_id(c, e->object->name_space);
+    if (space != NULL)
+        space->extant--;
     evict_given(c, e, use_bytes(e->object));
     table_delete(&c->table, e->object);
     struct session *s = e->session;
@@ -210,6 +213,12 @@ void reuse_begin(struct ending *e)
     uint32_t extents = object_extents(e->object);
     e->left = e->live = extents;
     count(e, 1);
+    if (test_off(TEST_QUARANTINE)) {
+        e->left = e->live = 0;
+        e->lease_end_ms = 0;
+        ending_consider(e);
+        return;
+    }
     for (uint32_t k = 0; k < extents; k++)
         extent_begin(&e->extents[k]);
     for (uint32_t k = 0; k < extents; k++) {

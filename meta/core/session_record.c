@@ -96,10 +96,14 @@ void session_record_started(struct core *c, struct session *s, const struct numb
     draft(c, s, n, 0, worth_storing(n));
 }
 
-void session_record_removed(struct core *c, struct session *s, const struct numbered *n,
-                            uint32_t item)
+static bool stored_by_item(unsigned kind)
 {
-    assert(n->kind == NUMBERED_REMOVE && item < n->count);
+    return kind >= NUMBERED_REMOVE && kind <= NUMBERED_SPACE_REMOVE;
+}
+
+void session_record_item(struct core *c, struct session *s, const struct numbered *n, uint32_t item)
+{
+    assert(stored_by_item(n->kind) && item < n->count);
     draft(c, s, n, item, 0);
 }
 
@@ -164,7 +168,7 @@ static int load_answer(struct core *c, uint64_t id, uint32_t slot, uint32_t item
     uint64_t seq = bytes_get_u64(b);
     uint64_t first_put_id = bytes_get_u64(b);
     if (format != SESSION_FORMAT || !bytes_ok(b) || window_slot(seq) != slot || item >= count ||
-        count > CENOTE_BATCH_MAX || (kind != NUMBERED_START && kind != NUMBERED_REMOVE))
+        count > CENOTE_BATCH_MAX || (kind != NUMBERED_START && !stored_by_item(kind)))
         return CENOTE_IO;
     if (s == NULL && (s = sessions_add_ended(c, id)) == NULL)
         return CENOTE_NO_MEMORY;
@@ -176,7 +180,7 @@ static int load_answer(struct core *c, uint64_t id, uint32_t slot, uint32_t item
         s->window->stored[slot] = (uint16_t)(item + 1);
     if (status != CENOTE_OK || n == NULL)
         return status;
-    if (kind == NUMBERED_REMOVE) {
+    if (kind != NUMBERED_START) {
         n->statuses[item] = CENOTE_OK;
         return CENOTE_OK;
     }

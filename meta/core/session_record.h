@@ -4,8 +4,8 @@
  *
  *   session                -> its namespace and the name of its client, from its beginning to its
  *                             end: only who has one can be resumed
- *   session, slot, item    -> an answer of its window: of a put_start (item 0) the put ids, of a
- *                             remove one record for each key that it removed
+ *   session, slot, item    -> an answer of its window: of a put_start (item 0) the put ids, of the
+ *                             others one record for each item that it has done
  *
  * Answers are drafted into the change that has the effect. A slot's records of an earlier call are
  * overwritten or stay behind; the number in them tells.
@@ -22,9 +22,9 @@
 void session_record_open(struct core *c, const struct session *s);
 /* For the change that makes the puts PENDING; the call has its statuses. */
 void session_record_started(struct core *c, struct session *s, const struct numbered *n);
-/* For the change that removes a key. */
-void session_record_removed(struct core *c, struct session *s, const struct numbered *n,
-                            uint32_t item);
+/* For the change that does an item of any other call whose answers are stored. */
+void session_record_item(struct core *c, struct session *s, const struct numbered *n,
+                         uint32_t item);
 /* The end: the session's own record first, with as many answers as a change takes. True: that was
  * the last of them. s->forget_slot says where to go on. */
 bool session_record_forget(struct core *c, struct session *s);

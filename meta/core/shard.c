@@ -19,10 +19,12 @@
 void shard_init(struct shard *s, const struct slot_map *map, uint32_t number)
 {
     *s = (struct shard){.number = number, .all = map == NULL};
-    if (map == NULL)
+    if (map == NULL) {
         slot_map_single(&s->map);
-    else
-        s->map = *map;
+        memset(s->owned, 0xff, sizeof(s->owned));
+        return;
+    }
+    s->map = *map;
     for (uint32_t i = 0; i < s->map.range_count; i++) {
         const struct slot_range *r = &s->map.ranges[i];
         for (uint32_t slot = r->first; slot <= r->last && r->shard == number; slot++)

@@ -8,8 +8,11 @@
 #include "transport/base/bytes.h"
 #include "transport/base/log.h"
 
-#define SPACE_FORMAT     1u
-#define SPACE_RECORD_MAX (2 + CENOTE_NAMESPACE_MAX + HASH_KEY_BYTES)
+#define SPACE_FORMAT      2u
+#define SPACE_FORMAT_BARE 1u /* the same without settings */
+#define SPACE_RECORD_MAX  (34 + CENOTE_NAMESPACE_MAX + HASH_KEY_BYTES)
+/* In the store's named values: the last number that was given to a namespace which is gone. */
+#define LAST_ID           "space_id"
 
 bool spaces_name_valid(const char *name)
 {
@@ -24,7 +27,7 @@ struct hash128 space_hash(const struct space *s, const void *key, size_t key_len
     return hash_siphash128(&s->key, key, key_len);
 }
 
-static struct space *by_name(const struct core *c, const char *name)
+struct space *space_by_name(const struct core *c, const char *name)
 {
     list_each(&c->spaces.list, l)
     {
@@ -58,6 +61,8 @@ static struct space *add(struct core *c, uint32_t id, const char *name)
     s->by_id = c->spaces.by_id[id % SPACE_BUCKETS];
     c->spaces.by_id[id % SPACE_BUCKETS] = s;
     c->spaces.count++;
+    if (id > c->spaces.last_id)
+        c->spaces.last_id = id;
     return s;
 }
 
@@ -68,7 +73,7 @@ static void space_free(struct space *s)
     free(s);
 }
 
-static void drop(struct core *c, struct space *s)
+void space_drop(struct core *c, struct space *s)
 {
     struct space **at = &c->spaces.by_id[s->id % SPACE_BUCKETS];
     while (*at != s)
@@ -81,6 +86,70 @@ static void drop(struct core *c, struct space *s)
     space_free(s);
 }
 
+int space_make(struct core *c, const char *name, struct space **out)
+{
+    if (c->spaces.count >= SPACES_MAX || c->spaces.last_id == UINT32_MAX)
+        return CENOTE_LIMIT;
+    struct space *s = add(c, c->spaces.last_id + 1, name);
+    if (s == NULL)
+        return CENOTE_NO_MEMORY;
+    c->env.random(c->env.arg, s->key.b, sizeof(s->key.b));
+    *out = s;
+    return CENOTE_OK;
+}
+
+void space_settled(struct list *waiters, int status, struct space *s)
+{
+    struct link *l;
+    while ((l = list_pop(waiters)) != NULL) {
+        struct space_wait *w = container_of(l, struct space_wait, link);
+        w->done(w, status, s);
+    }
+}
+
+/* ---- the record ---- */
+
+struct space_key {
+    uint8_t b[4];
+};
+
+static struct space_key key_of(const struct space *s)
+{
+    struct space_key key;
+    struct bytes b = bytes_over(key.b, sizeof(key.b));
+    bytes_put_u32(&b, s->id);
+    return key;
+}
+
+void space_draft(struct core *c, const struct space *s, const struct space_settings *settings)
+{
+    uint8_t record[SPACE_RECORD_MAX];
+    struct space_key key = key_of(s);
+    struct bytes b = bytes_over(record, sizeof(record));
+    bytes_put_u8(&b, SPACE_FORMAT);
+    bytes_put(&b, s->key.b, sizeof(s->key.b));
+    bytes_put_u8(&b, (uint8_t)strlen(s->name));
+    bytes_put(&b, s->name, strlen(s->name));
+    bytes_put_u64(&b, settings->quota_bytes);
+    bytes_put_u64(&b, settings->quota_objects);
+    bytes_put_u64(&b, settings->ttl_ms);
+    bytes_put_u64(&b, settings->pin_limit_bytes);
+    change_put(&c->changes, STORE_NAMESPACES, key.b, sizeof(key.b), record,
+               (size_t)(b.at - record));
+}
+
+void space_draft_removed(struct core *c, const struct space *s)
+{
+    uint8_t last[4];
+    struct space_key key = key_of(s);
+    struct bytes b = bytes_over(last, sizeof(last));
+    bytes_put_u32(&b, c->spaces.last_id);
+    change_remove(&c->changes, STORE_NAMESPACES, key.b, sizeof(key.b));
+    change_put(&c->changes, STORE_META, LAST_ID, strlen(LAST_ID), last, sizeof(last));
+}
+
+/* ---- for a session ---- */
+
 static void made(struct change *ch, int status)
 {
     struct space *s = container_of(ch, struct space, change);
@@ -88,64 +157,38 @@ static void made(struct change *ch, int status)
     struct list waiters = {0};
     list_move_all(&waiters, &s->waiters);
     s->durable = status == CENOTE_OK;
-    if (status == CENOTE_OK)
+    s->busy = false;
+    if (status == CENOTE_OK) {
         notes_changed(c, true);
-    else
-        drop(c, s);
-    struct link *l;
-    while ((l = list_pop(&waiters)) != NULL) {
-        struct space_wait *w = container_of(l, struct space_wait, link);
-        w->done(w, status, status == CENOTE_OK ? s : NULL);
+    } else {
+        space_drop(c, s);
+        s = NULL;
     }
-}
-
-static void make_durable(struct core *c, struct space *s)
-{
-    uint8_t id[4], record[SPACE_RECORD_MAX];
-    struct bytes k = bytes_over(id, sizeof(id)), b = bytes_over(record, sizeof(record));
-    bytes_put_u32(&k, s->id);
-    bytes_put_u8(&b, SPACE_FORMAT);
-    bytes_put(&b, s->key.b, sizeof(s->key.b));
-    bytes_put_u8(&b, (uint8_t)strlen(s->name));
-    bytes_put(&b, s->name, strlen(s->name));
-    change_put(&c->changes, STORE_NAMESPACES, id, sizeof(id), record, (size_t)(b.at - record));
-    s->change.done = made;
-    change_submit(&c->changes, &s->change, CHANGE_SYNC);
-}
-
-static uint32_t next_id(const struct core *c)
-{
-    uint32_t id = 1;
-    list_each(&c->spaces.list, l)
-    {
-        const struct space *s = container_of(l, struct space, link);
-        id = s->id >= id ? s->id + 1 : id;
-    }
-    return id;
+    space_settled(&waiters, status, s);
 }
 
 void spaces_get(struct core *c, const char *name, struct space_wait *w)
 {
-    struct space *s = by_name(c, name);
-    if (s != NULL && s->durable) {
+    struct space *s = space_by_name(c, name);
+    if (s != NULL && s->durable && !s->removing) {
         w->done(w, CENOTE_OK, s);
         return;
     }
     if (s == NULL) {
-        if (c->spaces.count >= SPACES_MAX) {
-            w->done(w, CENOTE_LIMIT, NULL);
+        int status = space_make(c, name, &s);
+        if (status != CENOTE_OK) {
+            w->done(w, status, NULL);
             return;
         }
-        s = add(c, next_id(c), name);
-        if (s == NULL) {
-            w->done(w, CENOTE_NO_MEMORY, NULL);
-            return;
-        }
-        c->env.random(c->env.arg, s->key.b, sizeof(s->key.b));
-        make_durable(c, s);
+        space_draft(c, s, &s->settings);
+        s->busy = true;
+        s->change.done = made;
+        change_submit(&c->changes, &s->change, CHANGE_SYNC);
     }
     list_append(&s->waiters, &w->link);
 }
+
+/* ---- the start ---- */
 
 struct load {
     struct core *core;
@@ -165,7 +208,14 @@ static bool load_one(void *arg, const void *key, uint32_t key_len, const void *v
     size_t len = bytes_get_u8(&b);
     if (len <= CENOTE_NAMESPACE_MAX)
         bytes_get(&b, name, len);
-    if (format != SPACE_FORMAT || !bytes_ok(&b) || !bytes_ok(&k) || !spaces_name_valid(name)) {
+    struct space_settings settings = {0};
+    if (format == SPACE_FORMAT)
+        settings = (struct space_settings){.quota_bytes = bytes_get_u64(&b),
+                                           .quota_objects = bytes_get_u64(&b),
+                                           .ttl_ms = bytes_get_u64(&b),
+                                           .pin_limit_bytes = bytes_get_u64(&b)};
+    bool known = format == SPACE_FORMAT || format == SPACE_FORMAT_BARE;
+    if (!known || !bytes_ok(&b) || !bytes_ok(&k) || !spaces_name_valid(name)) {
         log_error("meta", "the record of namespace %u can't be read", (unsigned)id);
         load->status = CENOTE_IO;
         return false;
@@ -176,15 +226,33 @@ static bool load_one(void *arg, const void *key, uint32_t key_len, const void *v
         return false;
     }
     s->key = secret;
+    s->settings = settings;
     s->durable = true;
     return true;
+}
+
+/* None was removed yet, or: so far went their numbers. */
+static int load_last_id(struct core *c)
+{
+    struct store *store = c->changes.store;
+    const void *value;
+    uint32_t len;
+    int status =
+        store->ops->get(store, STORE_META, LAST_ID, (uint32_t)strlen(LAST_ID), &value, &len);
+    if (status != CENOTE_OK)
+        return status == CENOTE_NOT_FOUND ? CENOTE_OK : status;
+    struct bytes b = bytes_over_const(value, len);
+    c->spaces.last_id = bytes_get_u32(&b);
+    return bytes_ok(&b) ? CENOTE_OK : CENOTE_IO;
 }
 
 int spaces_load(struct core *c)
 {
     struct load load = {.core = c, .status = CENOTE_OK};
-    int status =
-        c->changes.store->ops->scan(c->changes.store, STORE_NAMESPACES, "", 0, load_one, &load);
+    struct store *store = c->changes.store;
+    int status = load_last_id(c);
+    if (status == CENOTE_OK)
+        status = store->ops->scan(store, STORE_NAMESPACES, "", 0, load_one, &load);
     return status != CENOTE_OK ? status : load.status;
 }
 

@@ -8,9 +8,14 @@
 
 #include <cenote/status.h>
 
+#ifdef CENOTE_SMALL_TABLES
+#define HUGE_BYTES    ((size_t)4096)
+#define REGION_CHUNKS 2u
+#else
 #define HUGE_BYTES    ((size_t)2 << 20)
 #define REGION_CHUNKS 128u
-#define REGION_BYTES  (REGION_CHUNKS * TABLE_CHUNK_OBJECTS * sizeof(struct object))
+#endif
+#define REGION_BYTES (REGION_CHUNKS * TABLE_CHUNK_OBJECTS * sizeof(struct object))
 
 _Static_assert(REGION_BYTES % HUGE_BYTES == 0, "a region is whole huge pages");
 

@@ -75,7 +75,11 @@ struct object {
 
 _Static_assert(sizeof(struct object) == 96, "there are very many of them");
 
+#ifdef CENOTE_SMALL_TABLES /* fuzzers make thousands of tables a second */
+#define TABLE_CHUNK_OBJECTS 64u
+#else
 #define TABLE_CHUNK_OBJECTS 4096u
+#endif
 
 struct table {
     struct object **chunks;

@@ -79,6 +79,11 @@ static uint64_t pin_limit(const struct core *c, const struct space *s)
     return s->settings.pin_limit_bytes != 0 ? s->settings.pin_limit_bytes : all / 2;
 }
 
+bool use_pinnable(const struct core *c, const struct space *s, uint64_t bytes)
+{
+    return s->use.pinned_bytes + bytes <= pin_limit(c, s);
+}
+
 static bool fits(const struct space *s, struct evict_want more)
 {
     struct evict_want above = use_above(s, more);
@@ -88,7 +93,7 @@ static bool fits(const struct space *s, struct evict_want more)
 int use_admit(struct core *c, struct space *s, const struct keep *keep, uint64_t bytes)
 {
     struct evict_want more = {.bytes = bytes, .objects = 1};
-    if (keep->pin == KEEP_PIN_HARD && s->use.pinned_bytes + bytes > pin_limit(c, s))
+    if (keep->pin == KEEP_PIN_HARD && !use_pinnable(c, s, bytes))
         return CENOTE_LIMIT;
     if (fits(s, more))
         return CENOTE_OK;

@@ -13,6 +13,8 @@ void use_begin(struct core *c, struct object *o);
 void use_end(struct core *c, struct object *o);
 void use_drop(struct core *c, struct object *dropped);
 
+/* May so many bytes more be pinned hard? */
+bool use_pinnable(const struct core *c, const struct space *s, uint64_t bytes);
 /* May a put have so many bytes more? Makes room in the namespace where that is the matter.
  * CENOTE_OK, CENOTE_QUOTA, CENOTE_LIMIT (of hard pins). */
 int use_admit(struct core *c, struct space *s, const struct keep *keep, uint64_t bytes);

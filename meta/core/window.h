@@ -13,11 +13,12 @@
  * is taken are found in a list of their own until they end.
  *
  * What a restart has to remember lies in the store, in the changes that had the effect (see
- * session_record.h): the put ids that a put_start took, and each key that a remove removed. The
- * store's slots are the same, so it needs no clearing while the session lives. An answer that came
- * without an effect (everything was there already, nothing was found) is not stored: after a
- * restart the call is simply done. Commits and aborts are not stored either: the put id names what
- * they are about, and the put's record tells how it ended.
+ * session_record.h): the put ids that a put_start took, and each item that another call did (a key
+ * that a remove removed, a value that a keep changed). The store's slots are the same, so it needs
+ * no clearing while the session lives. An answer that came without an effect (everything was there
+ * already, nothing was found) is not stored: after a restart the call is simply done. Commits and
+ * aborts are not stored either: the put id names what they are about, and the put's record tells
+ * how it ended.
  */
 #ifndef CENOTE_META_WINDOW_H
 #define CENOTE_META_WINDOW_H
@@ -31,7 +32,15 @@
 
 #define WINDOW_CALLS PROTOCOL_WINDOW
 
-enum numbered_kind { NUMBERED_START = 1, NUMBERED_COMMIT, NUMBERED_ABORT, NUMBERED_REMOVE };
+enum numbered_kind {
+    NUMBERED_START = 1,
+    NUMBERED_COMMIT,
+    NUMBERED_ABORT,
+    NUMBERED_REMOVE,
+    NUMBERED_KEEP,
+    NUMBERED_SPACE_SET,
+    NUMBERED_SPACE_REMOVE
+};
 
 /* In place of a status: this item has not been answered yet. */
 #define NUMBERED_OPEN 1
@@ -46,7 +55,7 @@ struct numbered {
     uint8_t kind; /* enum numbered_kind */
     bool running;
     bool kept;         /* in its slot */
-    bool whole;        /* answered; otherwise a remove of which a restart left a part */
+    bool whole;        /* answered; otherwise a call of which a restart left a part */
     int8_t statuses[]; /* of each item */
 };
 

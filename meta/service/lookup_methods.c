@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "meta/core/keep.h"
 #include "meta/core/objects.h"
 #include "meta/service/peer.h"
 #include "meta/stub/messages.h"
@@ -88,18 +89,34 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
         int status = admit(s, i, &extents);
         if (status != CENOTE_OK) {
             refusal_put(&s->core, b, status);
-            s->found[i] = NULL;
             continue;
         }
         objects_stamp(&s->core, o);
+        evict_used(o);
         struct lookup_item item = item_of(o);
         item.lease_ms = expire_cap(&s->core, o, s->core.options.lease_ms);
         lookup_item_put(b, &item);
         located_stripes(&s->core, o, b);
     }
-    while (count-- > 0)
-        if (s->found[count] != NULL)
-            evict_used(&s->core, s->found[count]);
+}
+
+static uint64_t left_of(const struct core *c, uint32_t stamp, uint64_t span_ms)
+{
+    uint64_t left_ms = keep_left_ms(c, stamp);
+    return left_ms < span_ms ? left_ms : span_ms;
+}
+
+/* How it is kept, with what is left of the times. */
+static void left_put(const struct core *c, const struct object *o, const struct record *r,
+                     struct wire_buf *b)
+{
+    struct keep keep = r->kept.keep;
+    keep.ttl_ms = left_of(c, o->expires, keep.ttl_ms);
+    keep.pin = o->pin;
+    keep.pin_ms = left_of(c, o->pinned_until, keep.pin_ms);
+    if (o->pinned_until > 0 && keep.pin_ms == 0)
+        keep.pin = KEEP_PIN_NONE;
+    keep_put(b, &keep);
 }
 
 static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
@@ -121,6 +138,7 @@ static void answer_stat(struct service *s, uint32_t count, struct wire_buf *b)
         item.created_ms = r.created_ms;
         stat_item_put(b, &item);
         located_stripes(&s->core, o, b);
+        left_put(&s->core, o, &r, b);
     }
 }
 

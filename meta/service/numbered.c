@@ -58,12 +58,12 @@ static void put_answer(struct core *c, const struct numbered *n, struct wire_buf
 {
     if (n->kind == NUMBERED_START) {
         put_starts(c, n, b);
-    } else if (n->kind == NUMBERED_REMOVE) {
-        put_statuses(c, n, b);
-    } else {
+    } else if (n->kind == NUMBERED_COMMIT || n->kind == NUMBERED_ABORT) {
         wire_put_array(b, 2);
         put_statuses(c, n, b);
         wire_put_nil(b);
+    } else {
+        put_statuses(c, n, b);
     }
 }
 

@@ -133,6 +133,14 @@ int method_stat(struct service_peer *p, uint32_t msgid, struct wire_value params
                 struct wire_buf *result);
 int method_remove(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result);
+int method_keep(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                struct wire_buf *result);
+int method_namespaces(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                      struct wire_buf *result);
+int method_namespace_set(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                         struct wire_buf *result);
+int method_namespace_remove(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                            struct wire_buf *result);
 int method_list(struct service_peer *p, uint32_t msgid, struct wire_value params,
                 struct wire_buf *result);
 int method_slots(struct service_peer *p, uint32_t msgid, struct wire_value params,

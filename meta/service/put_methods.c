@@ -118,12 +118,16 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
         return CENOTE_INVALID;
     if (put_start_replicas(start.flags) > REPLICAS_MAX)
         return CENOTE_LIMIT;
+    struct keep keep;
+    int status = keep_get(start.keep, &keep);
+    if (status != CENOTE_OK)
+        return status;
     struct start_request *r =
         request_new(p->service, sizeof(*r) + start.count * sizeof(struct start_item));
     if (r == NULL)
         return CENOTE_NO_MEMORY;
     struct numbered_params call = {start.seq, NUMBERED_START, start.count};
-    int status = numbered_begin(p, msgid, &call, result, &r->start.call);
+    status = numbered_begin(p, msgid, &call, result, &r->start.call);
     if (status != NUMBERED_RUN) {
         free(r);
         return status;
@@ -136,6 +140,7 @@ int method_put_start(struct service_peer *p, uint32_t msgid, struct wire_value p
     r->start.forget = start_forget;
     r->start.replace = (start.flags & PUT_START_REPLACE) != 0;
     r->start.replicas = put_start_replicas(start.flags);
+    r->start.keep = keep;
     request_begin(&r->request, p, msgid);
     for (uint32_t i = 0; i < start.count; i++) {
         struct start_item *item = &r->items[i];

@@ -43,6 +43,10 @@ static void placed(struct space_wait *w, int status, struct space *space)
 {
     struct open_request *r = container_of(w, struct open_request, wait);
     struct core *c = &r->request.peer->service->core;
+    if (status == SPACE_AGAIN) {
+        spaces_get(c, r->params.name_space, w);
+        return;
+    }
     if (status == CENOTE_OK) {
         r->stored.done = stored;
         status = sessions_begin(c, space, r->params.client, &r->stored);

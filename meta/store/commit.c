@@ -9,6 +9,7 @@
 #include "meta/store/dir.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 
 #define LOG_PAUSE_MS 1000u
 
@@ -22,27 +23,37 @@ static void writer_log(struct db *db, const char *what, const char *reason)
     log_error("store", "%s: %s: %s", db->path, what, reason);
 }
 
+/* With its checksum, which LMDB gives the room for. */
+static int put(struct db *db, MDB_txn *txn, const struct store_write *w, MDB_val *k, unsigned flags)
+{
+    MDB_val v = {.mv_size = w->value_len + (size_t)SUM_BYTES};
+    int rc = mdb_put(txn, db->trees[w->tree], k, &v, MDB_RESERVE | flags);
+    if (rc != 0)
+        return rc;
+    if (w->value_len > 0)
+        memcpy(v.mv_data, w->value, w->value_len);
+    sum_write(w->tree, k, v.mv_data, w->value_len);
+    return 0;
+}
+
 /* Put ids grow: nearly every new record goes behind the last one, where the tree needn't be
  * searched and pages are filled to the end. */
-static int write_object(struct db *db, MDB_txn *txn, MDB_val *k, MDB_val *v)
+static int put_object(struct db *db, MDB_txn *txn, const struct store_write *w, MDB_val *k)
 {
     bool behind = k->mv_size == sizeof(db->last_object) &&
                   memcmp(k->mv_data, db->last_object, sizeof(db->last_object)) > 0;
     if (!behind)
-        return mdb_put(txn, db->trees[STORE_OBJECTS], k, v, 0);
+        return put(db, txn, w, k, 0);
     memcpy(db->last_object, k->mv_data, sizeof(db->last_object));
-    int rc = mdb_put(txn, db->trees[STORE_OBJECTS], k, v, MDB_APPEND);
-    return rc == MDB_KEYEXIST ? mdb_put(txn, db->trees[STORE_OBJECTS], k, v, 0) : rc;
+    int rc = put(db, txn, w, k, MDB_APPEND);
+    return rc == MDB_KEYEXIST ? put(db, txn, w, k, 0) : rc;
 }
 
 static int write_one(struct db *db, MDB_txn *txn, const struct store_write *w)
 {
     MDB_val k = {.mv_size = w->key_len, .mv_data = (void *)(uintptr_t)w->key};
-    MDB_val v = {.mv_size = w->value_len, .mv_data = (void *)(uintptr_t)w->value};
-    if (!w->remove && w->tree == STORE_OBJECTS)
-        return write_object(db, txn, &k, &v);
     if (!w->remove)
-        return mdb_put(txn, db->trees[w->tree], &k, &v, 0);
+        return w->tree == STORE_OBJECTS ? put_object(db, txn, w, &k) : put(db, txn, w, &k, 0);
     int rc = mdb_del(txn, db->trees[w->tree], &k, NULL);
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
@@ -95,7 +106,7 @@ static int commit_range(struct db *db, struct change *first, const struct change
 {
     MDB_txn *txn;
     uint64_t done = 0;
-    int rc = sync_select(db, synced);
+    int rc = sync_select(db, synced && !test_off(TEST_SYNC));
     room_ahead(db);
     if (rc == 0)
         rc = mdb_txn_begin(db->env, NULL, 0, &txn);
@@ -135,9 +146,15 @@ void db_commit(struct db *db, struct change *first, bool synced, struct db_count
         int rc = commit_range(db, c, c->next, synced, counts);
         if (rc == 0)
             continue;
+        db->broken |= rc == MDB_PANIC;
         c->status = full_or_io(db, rc);
         writer_log(db, "a change failed", mdb_strerror(rc));
     }
+}
+
+bool db_broken(const struct db *db)
+{
+    return db->broken;
 }
 
 uint64_t db_used_bytes(const struct db *db)

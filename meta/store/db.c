@@ -26,6 +26,11 @@ static const char *const tree_names[STORE_TREES] = {
     [STORE_MEMBERS] = "members", [STORE_NAMESPACES] = "namespaces", [STORE_SESSIONS] = "sessions",
 };
 
+const char *db_tree_name(enum store_tree tree)
+{
+    return tree_names[tree];
+}
+
 static int status_of(int mdb_rc)
 {
     switch (mdb_rc) {
@@ -142,6 +147,26 @@ static int reader_open(struct db *db)
     return CENOTE_OK;
 }
 
+static bool go_on(void *arg, const void *key, uint32_t key_len, const void *value,
+                  uint32_t value_len)
+{
+    (void)arg, (void)key, (void)key_len, (void)value, (void)value_len;
+    return true;
+}
+
+/* Whoever looks for a record by its name, or from some key on, would not see one whose key is
+ * damaged. Objects are all read at the start anyway, and names are read from the first one on by
+ * who checks them. */
+static int small_trees_check(struct db *db)
+{
+    static const enum store_tree trees[] = {STORE_META, STORE_MEMBERS, STORE_NAMESPACES,
+                                            STORE_SESSIONS};
+    int rc = CENOTE_OK;
+    for (size_t i = 0; rc == CENOTE_OK && i < sizeof(trees) / sizeof(trees[0]); i++)
+        rc = db_scan(db, trees[i], NULL, 0, go_on, NULL);
+    return rc;
+}
+
 int db_open(const char *path, uint64_t map_size_bytes, bool create, struct db **out)
 {
     int rc = CENOTE_NO_MEMORY;
@@ -158,6 +183,8 @@ int db_open(const char *path, uint64_t map_size_bytes, bool create, struct db **
         rc = trees_open(db, create);
     if (rc == CENOTE_OK)
         rc = reader_open(db);
+    if (rc == CENOTE_OK)
+        rc = small_trees_check(db);
     if (rc == CENOTE_OK)
         rc = db_sync(db);
     if (rc != CENOTE_OK)
@@ -228,7 +255,8 @@ int db_get(struct db *db, enum store_tree tree, const void *key, uint32_t key_le
     int status = CENOTE_NOT_FOUND;
     rc = mdb_get(db->reader, db->trees[tree], &k, &v);
     if (rc == 0) {
-        status = answer_copy(db, &v) == CENOTE_OK ? CENOTE_OK : CENOTE_IO;
+        bool good = sum_take(db, tree, &k, &v) && answer_copy(db, &v) == CENOTE_OK;
+        status = good ? CENOTE_OK : CENOTE_IO;
     } else if (rc != MDB_NOTFOUND) {
         db_fail(db, "mdb_get", rc);
         status = CENOTE_IO;
@@ -241,16 +269,20 @@ int db_get(struct db *db, enum store_tree tree, const void *key, uint32_t key_le
     return status;
 }
 
-/* Gives 0, or what LMDB said. */
-static int cursor_walk(MDB_cursor *cursor, MDB_val k,
+/* Gives 0, or what LMDB said; *damaged: a record was. */
+static int cursor_walk(const struct db *db, enum store_tree tree, MDB_cursor *cursor, MDB_val k,
                        bool (*each)(void *arg, const void *key, uint32_t key_len, const void *value,
                                     uint32_t value_len),
-                       void *arg)
+                       void *arg, bool *damaged)
 {
     MDB_val v;
     int rc = mdb_cursor_get(cursor, &k, &v, k.mv_size > 0 ? MDB_SET_RANGE : MDB_FIRST);
-    while (rc == 0 && each(arg, k.mv_data, (uint32_t)k.mv_size, v.mv_data, (uint32_t)v.mv_size))
+    while (rc == 0) {
+        *damaged = !sum_take(db, tree, &k, &v);
+        if (*damaged || !each(arg, k.mv_data, (uint32_t)k.mv_size, v.mv_data, (uint32_t)v.mv_size))
+            return 0;
         rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+    }
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
@@ -263,19 +295,20 @@ int db_scan(struct db *db, enum store_tree tree, const void *from, uint32_t from
     MDB_txn *txn;
     MDB_cursor *cursor;
     MDB_val k = {.mv_size = from_len, .mv_data = (void *)(uintptr_t)from};
+    bool damaged = false;
     int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
     if (rc != 0)
         goto fail;
     rc = mdb_cursor_open(txn, db->trees[tree], &cursor);
     if (rc != 0)
         goto abort;
-    rc = cursor_walk(cursor, k, each, arg);
+    rc = cursor_walk(db, tree, cursor, k, each, arg, &damaged);
     mdb_cursor_close(cursor);
 abort:
     mdb_txn_abort(txn);
 fail:
     if (rc == 0)
-        return CENOTE_OK;
+        return damaged ? CENOTE_IO : CENOTE_OK;
     db_fail(db, "scan", rc);
     return CENOTE_IO;
 }

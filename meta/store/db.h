@@ -31,6 +31,9 @@ struct db_counts {
 /* Does the changes in their order and sets the status of each that wasn't refused before. synced:
  * they and all before them are on stable storage afterwards. */
 void db_commit(struct db *db, struct change *first, bool synced, struct db_counts *counts);
+/* Has LMDB given up, because it couldn't make a commit valid or undo that? Then every later change
+ * fails, until the store is opened anew. */
+bool db_broken(const struct db *db);
 /* Pages in use after the last commit. */
 uint64_t db_used_bytes(const struct db *db);
 

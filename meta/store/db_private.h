@@ -16,6 +16,7 @@ struct db {
 
     /* Writer. */
     bool commits_synced;
+    bool broken;
     uint64_t used_bytes;
     uint64_t reserve_bytes;   /* of the map, for changes that free */
     uint64_t ahead_bytes;     /* of the disk, behind the last page */
@@ -31,8 +32,19 @@ struct db {
     size_t answer_cap;
 };
 
+const char *db_tree_name(enum store_tree tree);
+
 /* Logs "what: reason" and gives the status for a code of LMDB (which are errnos too). */
 int db_fail(const struct db *db, const char *what, int mdb_rc);
+
+/* sums.c: every value ends with a checksum of the tree, the key and the value, so that a record
+ * that was damaged, or came to lie under another key, isn't believed. */
+#define SUM_BYTES       8u
+#define VALUE_MAX_BYTES (1u << 20) /* longer ones were never written: their length is damaged */
+/* Writes behind a value that lies at its final place. */
+void sum_write(enum store_tree tree, const MDB_val *key, uint8_t *value, size_t len_bytes);
+/* Takes the checksum off the value. False, logged: it is damaged. */
+bool sum_take(const struct db *db, enum store_tree tree, const MDB_val *key, MDB_val *value);
 
 /* room.c: the space that is left. */
 void room_init(struct db *db);

@@ -19,7 +19,7 @@
 
 #include "meta/store/lmdb.h"
 
-#define DIR_FORMAT      1u
+#define DIR_FORMAT      2u /* 1: records had no checksums */
 #define DIR_BOOT_ID_MAX 63u
 
 enum dir_phase {

@@ -9,7 +9,8 @@
  *   flusher  STORE_PROCESS only: syncs some time after a commit, beside the writer
  *
  * A sync that fails leaves unknown what the disk holds (the kernel may drop the pages that it
- * couldn't write), so the store is broken then: it still reads, every later change fails.
+ * couldn't write), so the store is broken then: it still reads, every later change fails. So it is
+ * when LMDB has given up, after it couldn't write its page of the newest commit.
  */
 #include "meta/store/lmdb.h"
 
@@ -84,6 +85,13 @@ static struct change_list group_cut(struct change_list *taken)
     return group;
 }
 
+static void store_break(struct store_lmdb *s)
+{
+    if (!atomic_exchange(&s->broken, true))
+        log_error("store", "%s: takes no more changes, until the service is started again",
+                  s->dir.path);
+}
+
 static void group_break(struct change *first)
 {
     for (struct change *c = first; c; c = c->next)
@@ -100,12 +108,14 @@ static void group_commit(struct store_lmdb *s, struct change *first)
     for (struct change *c = first; c && !synced; c = c->next)
         synced = c->sync;
     if (synced && s->durability == STORE_PROCESS && db_sync(s->db) != CENOTE_OK)
-        atomic_store(&s->broken, true);
+        store_break(s);
     if (atomic_load(&s->broken)) {
         group_break(first);
         return;
     }
     db_commit(s->db, first, synced, &counts);
+    if (db_broken(s->db))
+        store_break(s);
     atomic_store(&s->used_bytes, db_used_bytes(s->db));
     atomic_fetch_add(&s->commits, counts.commits);
     atomic_fetch_add(&s->changes, counts.changes);
@@ -180,7 +190,7 @@ static void *flusher_run(void *arg)
         s->dirty = false;
         pthread_mutex_unlock(&s->lock);
         if (!atomic_load(&s->broken) && db_sync(s->db) != CENOTE_OK)
-            atomic_store(&s->broken, true);
+            store_break(s);
         pthread_mutex_lock(&s->lock);
     }
     pthread_mutex_unlock(&s->lock);

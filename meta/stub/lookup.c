@@ -19,22 +19,23 @@ void remove_params_put(struct wire_buf *b, uint64_t seq, uint32_t count)
 }
 
 /* All keys are checked here, so that whoever reads them one by one can't fail. */
-static void keys_read(struct fields *f, struct keys_params *p)
+static struct wire_value keys_read(struct fields *f, uint32_t *count)
 {
-    p->keys = fields_list(f, CENOTE_BATCH_MAX, &p->count);
-    for (uint32_t i = 0; fields_ok(f) && i < p->count; i++) {
+    struct wire_value keys = fields_list(f, CENOTE_BATCH_MAX, count);
+    for (uint32_t i = 0; fields_ok(f) && i < *count; i++) {
         const uint8_t *key;
         size_t key_len = 0;
-        fields_require(f, wire_bin(wire_at(p->keys, i), &key, &key_len));
+        fields_require(f, wire_bin(wire_at(keys, i), &key, &key_len));
         fields_require(f, key_len > 0 && key_len <= CENOTE_KEY_MAX);
     }
+    return keys;
 }
 
 bool keys_params_get(struct wire_value v, struct keys_params *p)
 {
     struct fields f = fields_of(v);
     p->seq = 0;
-    keys_read(&f, p);
+    p->keys = keys_read(&f, &p->count);
     return fields_ok(&f);
 }
 
@@ -42,7 +43,24 @@ bool remove_params_get(struct wire_value v, struct keys_params *p)
 {
     struct fields f = fields_of(v);
     p->seq = fields_uint(&f);
-    keys_read(&f, p);
+    p->keys = keys_read(&f, &p->count);
+    return fields_ok(&f);
+}
+
+void keep_params_put(struct wire_buf *b, uint64_t seq, uint32_t count)
+{
+    wire_put_array(b, 4);
+    wire_put_uint(b, seq);
+    wire_put_array(b, count);
+}
+
+bool keep_params_get(struct wire_value v, struct keep_params *p)
+{
+    struct fields f = fields_of(v);
+    p->seq = fields_uint(&f);
+    p->keys = keys_read(&f, &p->count);
+    p->keep = wire_at(v, f.next++);
+    p->fields = fields_u32(&f);
     return fields_ok(&f);
 }
 
@@ -74,13 +92,14 @@ void status_item_put(struct wire_buf *b, int status)
 }
 
 /* The two items differ in one field. */
-static void item_put(struct wire_buf *b, const struct lookup_item *item, uint64_t ms)
+static void item_put(struct wire_buf *b, const struct lookup_item *item, uint32_t fields,
+                     uint64_t ms)
 {
     if (item->status != CENOTE_OK) {
         status_item_put(b, item->status);
         return;
     }
-    wire_put_array(b, 6);
+    wire_put_array(b, fields);
     wire_put_uint(b, CENOTE_OK);
     wire_put_uint(b, item->put_id);
     wire_put_uint(b, item->len_bytes);
@@ -106,7 +125,7 @@ static bool item_get(struct wire_value v, struct lookup_item *item, uint64_t *ms
 
 void lookup_item_put(struct wire_buf *b, const struct lookup_item *item)
 {
-    item_put(b, item, item->lease_ms);
+    item_put(b, item, 6, item->lease_ms);
 }
 
 bool lookup_item_get(struct wire_value v, struct lookup_item *item)
@@ -117,13 +136,20 @@ bool lookup_item_get(struct wire_value v, struct lookup_item *item)
 
 void stat_item_put(struct wire_buf *b, const struct lookup_item *item)
 {
-    item_put(b, item, item->created_ms);
+    item_put(b, item, 7, item->created_ms);
 }
 
 bool stat_item_get(struct wire_value v, struct lookup_item *item)
 {
     item->lease_ms = 0;
     return item_get(v, item, &item->created_ms);
+}
+
+bool stat_keep_get(struct wire_value v, struct keep *keep)
+{
+    struct wire_value field = wire_at(v, 6);
+    uint32_t count;
+    return wire_array(field, &count) && keep_get(field, keep) == CENOTE_OK;
 }
 
 void located_stripe_put(struct wire_buf *b, const struct stripe *s)

@@ -43,10 +43,14 @@
 #define METHOD_LOOKUP         "lookup"
 #define METHOD_EXISTS         "exists"
 #define METHOD_REMOVE         "remove"
+#define METHOD_KEEP           "keep"
 #define METHOD_STAT           "stat"
 #define METHOD_LIST           "list"
 #define METHOD_STATUS         "status"
 #define METHOD_FSCK           "fsck"
+#define METHOD_NAMESPACES     "namespaces"
+#define METHOD_SPACE_SET      "namespace_set"
+#define METHOD_SPACE_REMOVE   "namespace_remove"
 /* ... of nodes, and those that the service calls at its nodes. */
 #define METHOD_NODE_JOIN      "node_join"
 #define METHOD_NODE_HEARTBEAT "node_heartbeat"
@@ -129,9 +133,31 @@ struct keep {
     uint32_t group_len;
     uint8_t group[KEEP_GROUP_MAX]; /* values of one group are evicted together; empty: none */
 };
+void keep_put(struct wire_buf *b, const struct keep *k);
+/* One that is nil or missing asks for nothing. CENOTE_OK, CENOTE_MALFORMED, or as keep_check(). */
+int keep_get(struct wire_value v, struct keep *k);
+/* CENOTE_OK; CENOTE_INVALID: a time beyond KEEP_TTL_MAX_MS, no such pin, a pin's time without a
+ * soft pin, a group that is too long. */
+int keep_check(const struct keep *k);
+/* Does it ask for anything? */
+bool keep_asks(const struct keep *k);
 
-/* put_start [seq, flags, [[key, length], ...]] -> [[status] | start_item, ...] in order of the keys
- */
+/* keep [seq, [key, ...], keep, fields] -> [status, ...]: for values that are there. Fields that
+ * aren't named stay as they are; times count from now. */
+enum keep_fields { KEEP_TTL = 1, KEEP_PIN = 2, KEEP_GROUP = 4, KEEP_ALL = 7 };
+struct keep_params {
+    uint64_t seq;
+    uint32_t count;
+    struct wire_value keys; /* as in struct keys_params */
+    struct wire_value keep; /* keep_get() */
+    uint32_t fields;        /* enum keep_fields */
+};
+/* The head; count keys follow, then keep and fields. */
+void keep_params_put(struct wire_buf *b, uint64_t seq, uint32_t count);
+bool keep_params_get(struct wire_value v, struct keep_params *p);
+
+/* put_start [seq, flags, [[key, length], ...], keep | nil] -> [[status] | start_item, ...] in order
+ * of the keys; the last parameter may be missing */
 enum put_start_flags {
     PUT_START_REPLACE = 1,
     PUT_START_REPLICAS = 15 << 8 /* how many of each stripe; 0: one */
@@ -152,10 +178,13 @@ struct put_start_params {
     uint32_t flags;
     uint32_t count;
     struct wire_value items;
+    struct wire_value keep; /* of all of them; keep_get() */
 };
 bool put_start_params_get(struct wire_value v, struct put_start_params *p);
 /* The head; count items follow. */
 void put_start_params_put(struct wire_buf *b, uint64_t seq, uint32_t flags, uint32_t count);
+/* The same when a keep follows behind the items. */
+void put_start_kept_put(struct wire_buf *b, uint64_t seq, uint32_t flags, uint32_t count);
 void put_start_key_put(struct wire_buf *b, const void *key, size_t key_len, uint64_t len_bytes);
 bool put_start_key_get(struct wire_value v, const uint8_t **key, size_t *key_len,
                        uint64_t *len_bytes);
@@ -230,7 +259,8 @@ bool remove_params_get(struct wire_value v, struct keys_params *p);
 int keys_refusal(struct wire_value params, uint32_t at);
 
 /* lookup_item: [0, put id, length, sum kind, lease ms, [[offset, length, root, [gva ...]] ...]]
- * stat_item:   [0, put id, length, sum kind, created ms, [stripe as above ...]] */
+ * stat_item:   [0, put id, length, sum kind, created ms, [stripe as above ...], keep]; the times
+ * in keep are what is left of them */
 struct lookup_item {
     int status; /* the rest only with CENOTE_OK */
     uint64_t put_id;
@@ -243,8 +273,11 @@ struct lookup_item {
 };
 void lookup_item_put(struct wire_buf *b, const struct lookup_item *item); /* stripes follow */
 bool lookup_item_get(struct wire_value v, struct lookup_item *item);
-void stat_item_put(struct wire_buf *b, const struct lookup_item *item); /* stripes follow */
+/* Stripes follow, and a keep. */
+void stat_item_put(struct wire_buf *b, const struct lookup_item *item);
 bool stat_item_get(struct wire_value v, struct lookup_item *item);
+/* Of the same item; CENOTE_OK only. */
+bool stat_keep_get(struct wire_value v, struct keep *keep);
 void located_stripe_put(struct wire_buf *b, const struct stripe *s);
 bool located_stripe_get(struct wire_value v, struct stripe *s);
 
@@ -266,6 +299,50 @@ void list_entry_put(struct wire_buf *b, const void *key, size_t key_len, uint64_
                     uint64_t put_id);
 bool list_entry_get(struct wire_value v, const uint8_t **key, size_t *key_len, uint64_t *len_bytes,
                     uint64_t *put_id);
+
+/* ---- namespaces ------------------------------------------------------------------------------ */
+
+/* What an operator has said of a namespace: [quota bytes, quota objects, ttl ms, pin limit bytes].
+ */
+struct space_settings {
+    uint64_t quota_bytes, quota_objects; /* 0: as much as there is room for */
+    uint64_t ttl_ms;                     /* of values whose put doesn't say; 0: none */
+    uint64_t pin_limit_bytes;            /* hard pins; 0: half of the quota, or of the pool */
+};
+
+/* What it has: extents with seal and sums, of all replicas; pending puts count, quarantine doesn't:
+ * [bytes, objects, pinned bytes]. */
+struct space_use {
+    uint64_t bytes, objects;
+    uint64_t pinned_bytes; /* hard pins */
+};
+
+/* namespaces [] -> [[name, id, settings, use], ...] */
+struct space_item {
+    char name[CENOTE_NAMESPACE_MAX + 1];
+    uint32_t id;
+    struct space_settings settings;
+    struct space_use use;
+};
+void space_item_put(struct wire_buf *b, const struct space_item *item);
+bool space_item_get(struct wire_value v, struct space_item *item);
+
+/* namespace_set [seq, name, settings, flags] -> [status]; CENOTE_NOT_FOUND, or with
+ * SPACE_SET_CREATE CENOTE_EXISTS. namespace_remove [seq, name] -> [status]; CENOTE_IN_USE while it
+ * has sessions, values, or memory in quarantine. */
+enum space_set_flags { SPACE_SET_CREATE = 1 };
+struct space_params {
+    uint64_t seq;
+    char name[CENOTE_NAMESPACE_MAX + 1];
+    struct space_settings settings; /* namespace_set only, like flags */
+    uint32_t flags;
+};
+void space_set_params_put(struct wire_buf *b, const struct space_params *p);
+bool space_set_params_get(struct wire_value v, struct space_params *p);
+void space_remove_params_put(struct wire_buf *b, const struct space_params *p);
+bool space_remove_params_get(struct wire_value v, struct space_params *p);
+
+/* ---- the state of the pool ------------------------------------------------------------------- */
 
 /* status [] -> a map for people and programs; its names are in doc/PROTOCOL.md. */
 

@@ -5,12 +5,23 @@
 #include "meta/stub/fields.h"
 #include "meta/stub/messages.h"
 
-void put_start_params_put(struct wire_buf *b, uint64_t seq, uint32_t flags, uint32_t count)
+static void start_head_put(struct wire_buf *b, uint32_t fields, uint64_t seq, uint32_t flags,
+                           uint32_t count)
 {
-    wire_put_array(b, 3);
+    wire_put_array(b, fields);
     wire_put_uint(b, seq);
     wire_put_uint(b, flags);
     wire_put_array(b, count);
+}
+
+void put_start_params_put(struct wire_buf *b, uint64_t seq, uint32_t flags, uint32_t count)
+{
+    start_head_put(b, 3, seq, flags, count);
+}
+
+void put_start_kept_put(struct wire_buf *b, uint64_t seq, uint32_t flags, uint32_t count)
+{
+    start_head_put(b, 4, seq, flags, count);
 }
 
 bool put_start_params_get(struct wire_value v, struct put_start_params *p)
@@ -19,6 +30,7 @@ bool put_start_params_get(struct wire_value v, struct put_start_params *p)
     p->seq = fields_uint(&f);
     p->flags = fields_u32(&f);
     p->items = fields_list(&f, CENOTE_BATCH_MAX, &p->count);
+    p->keep = wire_at(v, 3);
     return fields_ok(&f);
 }
 

@@ -7,7 +7,7 @@
 #include "transport/base/clock.h"
 
 #define EXTENTS         4u
-#define CONNECT_MS      1000u
+#define CONNECT_MS      3000u
 #define PATIENCE_MS     20000u
 #define REQUEST_MS      4000u
 #define EXTENT_BYTES(t) ((t)->value_bytes + (64 << 10))

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A main for fuzz targets in builds without libFuzzer: replays a corpus. Each file is given whole
- * and cut short at every length up to a limit, since a parser of a stream meets every beginning.
+ * and cut short, since a parser of a stream meets every beginning: at so many lengths, or at all of
+ * them if it has fewer.
  *
- * Usage: NAME DIRECTORY...
+ * Usage: NAME CUTS DIRECTORY...
  */
 #include <dirent.h>
 #include <stdbool.h>
@@ -13,8 +14,9 @@
 #include <string.h>
 
 #define FILE_MAX_BYTES (1u << 20)
-#define CUT_MAX_BYTES  4096u
 #define PATH_MAX_BYTES 4096
+
+static size_t cuts_max;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,7 +41,8 @@ static bool replay_file(const char *path)
     size_t len_bytes = fread(bytes, 1, sizeof bytes, file);
     bool ok = ferror(file) == 0 && fgetc(file) == EOF;
     fclose(file);
-    for (size_t cut = 0; ok && cut < len_bytes && cut < CUT_MAX_BYTES; cut++)
+    size_t step = cuts_max == 0 ? len_bytes + 1 : len_bytes / cuts_max + 1;
+    for (size_t cut = 0; ok && cut < len_bytes; cut += step)
         ok = replay_bytes(bytes, cut);
     return ok && replay_bytes(bytes, len_bytes);
 }
@@ -67,7 +70,8 @@ static int replay_directory(const char *directory)
 
 int main(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
+    cuts_max = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+    for (int i = 2; i < argc; i++) {
         int count = replay_directory(argv[i]);
         if (count <= 0) {
             fprintf(stderr, "no corpus in %s\n", argv[i]);
@@ -75,5 +79,5 @@ int main(int argc, char **argv)
         }
         printf("%s: %d files\n", argv[i], count);
     }
-    return argc > 1 ? 0 : 2;
+    return argc > 2 ? 0 : 2;
 }

@@ -26,9 +26,12 @@
 #include "transport/base/clock.h"
 #include "transport/base/config.h"
 
-#define VALUE_MIN 16u /* its name, and some bytes that follow from it */
-#define KEY_BYTES (RECORD_PREFIX_MAX + 12)
-#define BATCH_MAX 4u
+#define VALUE_MIN     16u /* its name, and some bytes that follow from it */
+#define KEY_BYTES     (RECORD_PREFIX_MAX + 12)
+#define BATCH_MAX     4u
+/* How long a client tries to begin, and its pauses. */
+#define OPEN_MS       10000u
+#define OPEN_PAUSE_MS 20
 
 struct options {
     char *meta, *record, *keys_text, *name_space;
@@ -290,13 +293,27 @@ static int work(const struct options *o, struct cenote *client, struct record *r
     return good && wrong == 0 ? 0 : 1;
 }
 
-static int run_client(const struct options *o)
+/* The service may be away, or out of sight, when a client begins. */
+static int open_client(const struct options *o, struct cenote **client)
 {
     struct cenote_options open = {.meta = o->meta,
                                   .name_space = o->name_space,
                                   .transport = (enum cenote_transport)o->transport,
                                   .timeout_ms = (uint32_t)o->timeout_ms,
                                   .replicas = (uint32_t)o->replicas};
+    const struct timespec pause = {.tv_nsec = OPEN_PAUSE_MS * 1000000};
+    uint64_t end_ms = clock_now_ms() + OPEN_MS;
+    for (;;) {
+        int status = cenote_open(&open, client);
+        bool away = status == CENOTE_UNAVAILABLE || status == CENOTE_TIMED_OUT;
+        if (!away || clock_now_ms() > end_ms || atomic_load(&over))
+            return status;
+        nanosleep(&pause, NULL);
+    }
+}
+
+static int run_client(const struct options *o)
+{
     struct cenote *client = NULL;
     int code = 2;
     struct record *record =
@@ -306,9 +323,11 @@ static int run_client(const struct options *o)
         fprintf(stderr, "history: %s: %s\n", o->record, strerror(errno));
         return code;
     }
-    int status = cenote_open(&open, &client);
+    int status = open_client(o, &client);
     if (status == CENOTE_OK)
         code = work(o, client, record);
+    else if (atomic_load(&over))
+        code = 0; /* it never began */
     else
         fprintf(stderr, "history: %s: %s\n", o->meta, cenote_status_text(status));
     cenote_close(&client);

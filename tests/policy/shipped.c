@@ -44,7 +44,7 @@ static void shipped_close(void *state)
 static void shipped_use(void *state, uint32_t block)
 {
     struct shipped *p = state;
-    policy_use(&p->policy, p->objects[block]);
+    policy_use(p->objects[block]);
 }
 
 /* Keys of tests needn't be secret; put_id leads back to the block. */

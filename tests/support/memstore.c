@@ -232,36 +232,64 @@ void memstore_put(struct memstore *m, const struct store_write *w)
     apply_write(&m->trees[w->tree], w);
 }
 
-bool memstore_step(struct memstore *m)
+static struct waiting *take_first(struct memstore *m)
 {
     struct waiting *w = m->first;
-    int status = CENOTE_OK;
-    if (w == NULL)
-        return false;
     m->first = w->next;
     if (m->first == NULL)
         m->last = NULL;
     m->waiting--;
-    m->done++;
-    if (m->fail_skip > 0) {
-        m->fail_skip--;
-        apply(m, &w->change);
-    } else if (m->fail_count > 0) {
-        m->fail_count--;
-        status = m->fail_status;
-    } else {
-        apply(m, &w->change);
-    }
+    return w;
+}
+
+static void forget_writes(struct waiting *w)
+{
     for (uint32_t i = 0; i < w->change.count; i++) {
         free((void *)(uintptr_t)w->change.writes[i].key);
         free((void *)(uintptr_t)w->change.writes[i].value);
     }
     free((void *)(uintptr_t)w->change.writes);
+}
+
+/* What becomes of the next change. */
+static int do_change(struct memstore *m, const struct store_change *change)
+{
+    int status = CENOTE_OK;
+    m->done++;
+    if (m->fail_skip > 0) {
+        m->fail_skip--;
+    } else if (m->fail_count > 0) {
+        m->fail_count--;
+        status = m->fail_status;
+    }
+    if (status == CENOTE_OK)
+        apply(m, change);
+    return status;
+}
+
+bool memstore_step(struct memstore *m)
+{
+    if (m->first == NULL)
+        return false;
+    struct waiting *w = take_first(m);
+    int status = do_change(m, &w->change);
+    forget_writes(w);
     in_service = true;
     w->change.done(w->change.arg, status);
     in_service = false;
     free(w);
     return true;
+}
+
+void memstore_crash(struct memstore *m, unsigned applied)
+{
+    for (; m->first != NULL; applied -= applied > 0) {
+        struct waiting *w = take_first(m);
+        if (applied > 0)
+            (void)do_change(m, &w->change);
+        forget_writes(w);
+        free(w);
+    }
 }
 
 void memstore_run(struct memstore *m)

@@ -33,6 +33,9 @@ void memstore_put(struct memstore *m, const struct store_write *w);
 unsigned memstore_done(const struct memstore *m);                        /* changes done so far, */
 uint32_t memstore_count(const struct memstore *m, enum store_tree tree); /* keys */
 
+/* The service that owns it has died: the oldest applied waiting changes have just become durable,
+ * the others never were, and nobody is told. */
+void memstore_crash(struct memstore *m, unsigned applied);
 /* What would be found after a crash now, if the oldest applied waiting changes had just become
  * durable. */
 struct memstore *memstore_copy(const struct memstore *m, unsigned applied);

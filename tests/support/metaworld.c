@@ -20,7 +20,8 @@ static uint64_t now_ms(void *arg)
 
 static uint64_t wall_ms(void *arg)
 {
-    return 1700000000000u + ((struct world *)arg)->now_ms;
+    const struct world *w = arg;
+    return 1700000000000u + w->now_ms + (uint64_t)w->wall_ahead_ms;
 }
 
 static void random_bytes(void *arg, void *out, size_t len)
@@ -89,34 +90,58 @@ static void started(void *arg, int status)
 
 /* ---- the world ---- */
 
-struct world *world_new(const struct service_options *options)
+struct world *world_new_on(const struct world_disk *disk, const struct service_options *options)
 {
     struct world *w = calloc(1, sizeof(*w));
     assert(w != NULL);
     hash_init();
     if (options != NULL)
         w->options = *options;
-    w->store = memstore_new();
+    w->disk = disk;
+    w->store = disk == NULL ? memstore_new() : NULL;
     w->now_ms = 1000000;
     w->seed = 1;
     w->started = 1;
     return w;
 }
 
+struct world *world_new(const struct service_options *options)
+{
+    return world_new_on(NULL, options);
+}
+
+/* ---- its store ---- */
+
+static void store_run(struct world *w)
+{
+    if (w->disk == NULL)
+        memstore_run(w->store);
+    else if (w->disk_store != NULL)
+        w->disk->run(w->disk->arg);
+}
+
+static int store_up(struct world *w)
+{
+    return w->disk == NULL ? CENOTE_OK : w->disk->open(w->disk->arg, &w->disk_store);
+}
+
 int world_start(struct world *w)
 {
-    struct service_env env = {.store = memstore_store(w->store),
+    int status = store_up(w);
+    if (status != CENOTE_OK)
+        return status;
+    struct service_env env = {.store = world_store(w),
                               .now_ms = now_ms,
                               .wall_ms = wall_ms,
                               .random = random_bytes,
                               .arg = w};
     w->started = 1;
     in_service = true;
-    int status = service_new(&w->options, &env, started, w, &w->service);
+    status = service_new(&w->options, &env, started, w, &w->service);
     in_service = false;
     if (status != CENOTE_OK)
         return status;
-    memstore_run(w->store);
+    store_run(w);
     assert(w->started != 1);
     return w->started;
 }
@@ -254,15 +279,29 @@ static void service_down(struct world *w)
     for (unsigned i = 0; i < WORLD_ENDS; i++)
         if (w->ends[i] != NULL)
             disconnect(w->ends[i]);
-    memstore_run(w->store);
+    store_run(w);
     in_service = true;
     service_free(w->service);
     in_service = false;
     w->service = NULL;
 }
 
+/* The service must be gone. */
+static void store_down(struct world *w)
+{
+    if (w->disk != NULL)
+        w->disk->close(w->disk->arg);
+    w->disk_store = NULL;
+}
+
 void world_crash(struct world *w, unsigned applied)
 {
+    if (w->disk != NULL) {
+        w->disk->kill(w->disk->arg);
+        service_down(w);
+        store_down(w);
+        return;
+    }
     struct memstore *found = memstore_copy(w->store, applied);
     service_down(w);
     memstore_free(w->store);
@@ -275,7 +314,9 @@ void world_free(struct world *w)
     for (unsigned i = 0; i < WORLD_ENDS; i++)
         if (w->ends[i] != NULL)
             end_free(w->ends[i]);
-    memstore_free(w->store);
+    store_down(w);
+    if (w->store != NULL)
+        memstore_free(w->store);
     free(w);
 }
 
@@ -305,8 +346,8 @@ static bool answer_calls(struct world *w)
 void world_run(struct world *w)
 {
     do
-        memstore_run(w->store);
-    while (answer_calls(w) || memstore_waiting(w->store) > 0);
+        store_run(w);
+    while (answer_calls(w) || world_waiting(w) > 0);
 }
 
 void world_pass(struct world *w, uint64_t ms)

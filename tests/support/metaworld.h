@@ -14,10 +14,15 @@
 #include "server/node/directory.h"
 #include "tests/support/memstore.h"
 
+#ifdef CENOTE_SMALL_TABLES
+#define END_ANSWERS 128u
+#define END_CALLS   128u
+#else
 #define END_ANSWERS 512u
 #define END_CALLS   512u
-#define WORLD_ENDS  64u
-#define WORLD_HELD  64u
+#endif
+#define WORLD_ENDS 64u
+#define WORLD_HELD 64u
 
 /* A call that the service made at a node. */
 struct call {
@@ -62,11 +67,23 @@ struct end {
     bool (*is_live)(const struct directory_entry *entry); /* the seal; NULL: all are */
 };
 
+/* A store other than the one in memory, which a test brings. */
+struct world_disk {
+    int (*open)(void *arg, struct store **out);
+    void (*run)(void *arg);   /* until no change waits any more; their owners are told */
+    void (*kill)(void *arg);  /* what is done from now on never was */
+    void (*close)(void *arg); /* of what is open; may be called again */
+    void *arg;
+};
+
 struct world {
-    struct memstore *store;
+    struct memstore *store;        /* NULL: it has a disk */
+    const struct world_disk *disk; /* NULL: the store is in memory */
+    struct store *disk_store;      /* while the service runs */
     struct service *service;
     struct service_options options;
     uint64_t now_ms;
+    int64_t wall_ahead_ms; /* the wall clock goes with the other, and is set by this */
     uint64_t seed;
     int started; /* 1: not yet */
     struct end *ends[WORLD_ENDS];
@@ -78,12 +95,17 @@ struct world {
 };
 
 struct world *world_new(const struct service_options *options);
+struct world *world_new_on(const struct world_disk *disk, const struct service_options *options);
 void world_free(struct world *w);
 /* Starts the service on the store as it is. */
 int world_start(struct world *w);
 /* Kills the service: connections break; of the changes that wait the oldest applied ones are
- * durable, the others never were. */
+ * durable, the others never were. With a disk, none waits. */
 void world_crash(struct world *w, unsigned applied);
+struct store *world_store(struct world *w);
+unsigned world_waiting(const struct world *w);               /* changes */
+unsigned world_done(struct world *w);                        /* changes, so far */
+uint32_t world_count(struct world *w, enum store_tree tree); /* keys */
 /* Does all store changes and answers all calls that aren't held, until nothing moves. */
 void world_run(struct world *w);
 /* Time passes, with ticks every SERVICE_TICK_MS and world_run() after each. */
@@ -125,6 +147,16 @@ int client_abort(struct end *e, const struct put_start_item *item, enum extent_s
 uint32_t client_end_send(struct end *e, const char *method, const struct put_start_item *item,
                          const uint8_t *states, uint32_t count);
 int client_put(struct end *e, const char *key, uint64_t len, unsigned flags);
+/* The same of a value that is kept in its own way. */
+int client_put_start_kept(struct end *e, const char *key, uint64_t len, unsigned flags,
+                          const struct keep *keep, struct put_start_item *item);
+int client_put_kept(struct end *e, const char *key, uint64_t len, unsigned flags,
+                    const struct keep *keep);
+/* enum keep_fields; msgid of the request, for client_remove_status(). */
+uint32_t client_keep_send(struct end *e, const char *key, const struct keep *keep, unsigned fields);
+int client_keep(struct end *e, const char *key, const struct keep *keep, unsigned fields);
+/* What stat tells of it. */
+int client_kept(struct end *e, const char *key, struct keep *keep);
 int client_lookup(struct end *e, const char *key, struct lookup_item *item, struct stripe *stripes);
 int client_remove(struct end *e, const char *key);
 bool client_exists(struct end *e, const char *key);
@@ -137,6 +169,18 @@ uint32_t client_lookup_send(struct end *e, const char *key);
 int client_commit_status(struct end *e, uint32_t msgid);
 int client_remove_status(struct end *e, uint32_t msgid);
 int client_lookup_status(struct end *e, uint32_t msgid);
+
+/* ---- namespaces ---- */
+
+/* enum space_set_flags; msgid of the request, for client_remove_status(). */
+uint32_t client_space_set_send(struct end *e, const char *name,
+                               const struct space_settings *settings, unsigned flags);
+int client_space_set(struct end *e, const char *name, const struct space_settings *settings,
+                     unsigned flags);
+uint32_t client_space_remove_send(struct end *e, const char *name);
+int client_space_remove(struct end *e, const char *name);
+/* As it is listed; false: it isn't. */
+bool client_space(struct end *e, const char *name, struct space_item *out);
 
 /* ---- nodes ---- */
 

@@ -201,8 +201,9 @@ class Client:
             self.data[number] = Data(endpoint, self.session, self.namespace, self.token, boot)
         return self.data[number]
 
-    def put_start(self, key, length, flags=0):
-        (item,) = self.call("put_start", [self.next_seq(), flags, [[key, length]]])
+    def put_start(self, key, length, flags=0, *keep):
+        """keep: how the value is kept; without it nothing is asked for."""
+        (item,) = self.call("put_start", [self.next_seq(), flags, [[key, length]], *keep])
         if item[0] != OK:
             raise Failure(item[0])
         return item[1:]
@@ -224,8 +225,8 @@ class Client:
             channel.write(put_id, gva, length, seal_offset(length) - len(tail), tail + seal, mac)
         return root
 
-    def put(self, key, value, flags=0):
-        put_id, key_hash, stripes = self.put_start(key, len(value), flags)
+    def put(self, key, value, flags=0, **keep):
+        put_id, key_hash, stripes = self.put_start(key, len(value), flags, *keep.values())
         roots = [self.write_stripe(value, put_id, key_hash, s, i, len(stripes))
                  for i, s in enumerate(stripes)]
         states = [VISIBLE for _, _, replicas in stripes for _ in replicas]
@@ -257,6 +258,17 @@ class Client:
         if len(value) != length:
             raise Failure(-12, "the length differs")
         return value
+
+    def keep(self, keys, keep, fields):
+        """Statuses of the keys."""
+        return self.call("keep", [self.next_seq(), keys, keep, fields])
+
+    def kept(self, key):
+        """How the value is kept, and what is left of its times."""
+        (item,) = self.call("stat", [[key]])
+        if item[0] != OK:
+            raise Failure(item[0])
+        return item[6]
 
     def remove(self, key):
         (status,) = self.call("remove", [self.next_seq(), [key]])

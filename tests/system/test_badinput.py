@@ -225,7 +225,7 @@ class Hostile(unittest.TestCase):
         done = self.pool.cenote("put", "large", self.pool.dir / "in", code=1)
         self.assertIn(b"larger than the pool can hold", done.stderr)
         client.put_start(b"half", DRAM // 2)
-        self.assertEqual(self.failure(client.put_start, b"more", DRAM // 4 * 3), NO_SPACE)
+        client.put_start(b"more", DRAM // 4 * 3) # waits: the other one runs out of time
         client.close()
 
     def test_batches_beyond_the_limit(self):

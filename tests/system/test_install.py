@@ -23,6 +23,7 @@ OUTPUT = {
     "prefix": '0 of 6 blocks are known: "You are a helpful poet. Write a poem about rivers."\n'
               '4 of 6 blocks are known: "You are a helpful poet. Write a tale about wells."\n',
     "async": "32 blocks were put and fetched in the background\n",
+    "policy": "pinned: no, to live: 60 min\n",
     "view": "the sum of the numbers below 262144 is 34359607296\n",
 }
 FLAGS = ["-Wall", "-Wextra", "-Werror"] + ([f"-fsanitize={SANITIZED}"] if SANITIZED else [])

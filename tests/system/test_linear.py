@@ -130,14 +130,21 @@ class Round:
         number = len(self.records) + 1
         record = self.dir / f"client{number}.record"
         self.records.append(record)
-        meta = self.pool.meta_tcp if transport == "tcp" else self.pool.meta_endpoint
         given = {"keys": 3, "size": "200K", "pause": 1500, **options}
         arguments = [f"--{name}={value}" for name, value in given.items()]
-        process = self.pool.spawn(
-            "history", "run", "--meta", meta, "--transport", transport, "--record", record,
-            "--number", number, "--threads", threads, "--prefix", prefix, "--replicas",
+        process = self.spawn_client(
+            "run", "--meta", self.endpoint_for(transport), "--transport", transport, "--record",
+            record, "--number", number, "--threads", threads, "--prefix", prefix, "--replicas",
             GROUPS[prefix], "--seed", self.chance.randrange(1 << 20), *arguments)
         self.clients.append((process, (prefix, transport, threads, options)))
+        wait_until(lambda: record.exists() and record.stat().st_size > 0, 20, "a client's record")
+
+    def spawn_client(self, *arguments):
+        return self.pool.spawn("history", *arguments)
+
+    def endpoint_for(self, transport):
+        """Where a client finds the service."""
+        return self.pool.meta_tcp if transport == "tcp" else self.pool.meta_endpoint
 
     def add_reader(self, prefix, rest_s=0.004, keys=3):
         self.readers.append(Reader(self.pool, prefix, keys, rest_s, self.chance.random()))
@@ -220,7 +227,8 @@ class Round:
         while time.monotonic() < end:
             self.chance.choice(events)()
             for process, _ in self.clients:
-                check(process.poll() is None, "a client ended by itself")
+                if process.poll() is not None:
+                    raise AssertionError(f"a client ended by itself: {process.stdout.read()}")
             time.sleep(self.chance.uniform(*SHORT_REST_S))
         time.sleep(0.2)
 

@@ -71,11 +71,11 @@ class Surroundings(unittest.TestCase):
         folder = self.closed_pool()
         with open(f"{folder}/state", "r+", encoding="ascii") as state:
             text = state.read()
-            self.assertIn("format=1 ", text)
+            self.assertIn("format=2 ", text)
             state.seek(0)
-            state.write(text.replace("format=1 ", "format=7 "))
+            state.write(text.replace("format=2 ", "format=7 "))
         text = self.meta()
-        self.assertIn("has format version 7, this program reads version 1", text)
+        self.assertIn("has format version 7, this program reads version 2", text)
 
     def test_garbage_in_the_data_directory(self):
         folder = self.closed_pool()

@@ -17,7 +17,7 @@ enum config_type {
     CONFIG_BOOL,   /* bool: --insecure, --insecure=false */
     CONFIG_SIZE,   /* uint64_t bytes: 4096, 64K, 16GiB (binary units) */
     CONFIG_COUNT,  /* uint64_t */
-    CONFIG_MS,     /* uint64_t milliseconds: 250ms, 10s, 5m; a bare number is milliseconds */
+    CONFIG_MS,     /* uint64_t milliseconds: 10s, 5m, 36h, 7d; a bare number is ms */
     CONFIG_CHOICE  /* int: index into choices */
 };
 

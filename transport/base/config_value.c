@@ -53,7 +53,7 @@ bool config_parse_size(const char *text, uint64_t *out)
 bool config_parse_ms(const char *text, uint64_t *out)
 {
     static const struct unit units[] = {
-        {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000},
+        {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000},
     };
     uint64_t v;
 

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "transport/base/testswitch.h"
+
 /* Counters apart from each other: threads share one only when their numbers happen to meet. */
 #define STRIPES_BITS     5u
 #define STRIPES          (1u << STRIPES_BITS)
@@ -120,7 +122,7 @@ bool epoch_passed(struct epoch *e, uint64_t mark)
 {
     uint64_t turn = atomic_load(&e->turn);
 
-    if (turn >= mark)
+    if (turn >= mark || test_off(TEST_EPOCH))
         return true;
     pthread_mutex_lock(&e->lock);
     turn = atomic_load(&e->turn);

@@ -93,11 +93,12 @@ static void read_fields(const uint8_t in[SEAL_BYTES], struct seal *out)
 int seal_decode(const uint8_t in[SEAL_BYTES], struct seal *out)
 {
     struct bytes head = bytes_over_const(in, SEAL_BYTES);
+    struct bytes spare = bytes_over_const(in + SEAL_STATE_OFFSET + 4, 4);
     struct bytes tail = bytes_over_const(in + SEAL_SUM_OFFSET, SEAL_BYTES - SEAL_SUM_OFFSET);
 
     if (bytes_get_u32(&head) != SEAL_MAGIC || bytes_get_u16(&head) != SEAL_FORMAT)
         return CENOTE_STALE;
-    if (bytes_get_u64(&tail) != hash_xxh3(in, SEAL_SUMMED_BYTES))
+    if (bytes_get_u64(&tail) != hash_xxh3(in, SEAL_SUMMED_BYTES) || bytes_get_u32(&spare) != 0)
         return CENOTE_STALE;
     read_fields(in, out);
     return CENOTE_OK;

@@ -30,6 +30,15 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_REBUILD_SETTLE] = "rebuild_settle",
     [TEST_SCRUB] = "scrub",
     [TEST_EVICT_LEASE] = "evict_lease",
+    [TEST_QUARANTINE] = "quarantine",
+    [TEST_SLOTS] = "slots",
+    [TEST_BOOT] = "boot",
+    [TEST_PUT_ID] = "put_id",
+    [TEST_PIN] = "pin",
+    [TEST_EPOCH] = "epoch",
+    [TEST_SYNC] = "sync",
+    [TEST_TRUST] = "trust",
+    [TEST_RECORDS] = "records",
 };
 
 static pthread_once_t read_once = PTHREAD_ONCE_INIT;

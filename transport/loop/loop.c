@@ -316,7 +316,8 @@ static int loop_connect(void *context, const struct xcopy_peer *peer,
     if (!copy_enter(e, &visit))
         goto unref;
     status = e->gate.authenticate(e->gate.arg, who);
-    if (status == CENOTE_OK && peer->boot != 0 && peer->boot != e->gate.boot)
+    if (status == CENOTE_OK && peer->boot != 0 && peer->boot != e->gate.boot &&
+        !test_off(TEST_BOOT))
         status = CENOTE_OLD_BOOT;
     copy_leave(e, &visit);
     if (status != CENOTE_OK)

@@ -104,7 +104,8 @@ static enum step step_answer(struct tcp_connection *c, uint64_t *moved)
     *moved += (uint64_t)n;
     size_t of_out = (size_t)n < iov[0].iov_len ? (size_t)n : iov[0].iov_len;
     c->out_at += of_out;
-    c->data += (size_t)n - of_out;
+    if (c->data_left > 0)
+        c->data += (size_t)n - of_out;
     c->data_left -= (size_t)n - of_out;
     if (c->out_at == c->out_have && c->data_left == 0)
         answered(c);

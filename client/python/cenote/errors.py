@@ -73,6 +73,10 @@ class NoSpaceError(CenoteError):
     """The pool is full."""
 
 
+class QuotaError(NoSpaceError):
+    """The quota of the namespace is used up."""
+
+
 class NoNodesError(CenoteError):
     """Too few nodes offer memory."""
 
@@ -133,6 +137,7 @@ CLASSES = {
     Status.CLOSED: ClosedError,
     Status.FORKED: ForkedError,
     Status.NO_SPACE: NoSpaceError,
+    Status.QUOTA: QuotaError,
     Status.NO_NODES: NoNodesError,
     Status.NO_MEMORY: OutOfMemoryError,
     Status.TIMED_OUT: TimedOutError,

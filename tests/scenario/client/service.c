@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "meta/stub/slots.h"
 #include "tests/scenario/check.h"
 
 #define NAME_SPACE 7u
@@ -151,6 +152,7 @@ static int do_stat(struct service *s, struct wire_value params, struct wire_buf 
                                              .stripe_count = o->stripe_count});
     for (uint32_t i = 0; i < o->stripe_count; i++)
         located_stripe_put(out, &o->stripes[i]);
+    keep_put(out, &s->kept);
     return CENOTE_OK;
 }
 
@@ -170,6 +172,76 @@ static int do_remove(struct service *s, struct wire_value params, struct wire_bu
         wire_put_int(out, s->removed[i]);
     }
     s->removed_seq = p.seq;
+    return CENOTE_OK;
+}
+
+/* There are no other services. */
+static int do_slots(struct wire_buf *out)
+{
+    struct slot_map *map = calloc(1, sizeof *map);
+
+    CHECK(map);
+    map->range_count = 1;
+    map->ranges[0] = (struct slot_range){0, SLOTS - 1, 0};
+    slots_result_put(out, map, 0);
+    free(map);
+    return CENOTE_OK;
+}
+
+/* Of all values alike: the last one that anybody asked for. */
+static int do_keep(struct service *s, struct wire_value params, struct wire_buf *out)
+{
+    struct keep_params p;
+
+    CHECK(keep_params_get(params, &p) && p.seq > 0 && keep_get(p.keep, &s->kept) == CENOTE_OK);
+    wire_put_array(out, p.count);
+    for (uint32_t i = 0; i < p.count; i++)
+        wire_put_int(out, named(s, wire_at(p.keys, i)) ? CENOTE_OK : CENOTE_NOT_FOUND);
+    return CENOTE_OK;
+}
+
+/* There is one at most, beside the client's own. */
+static int do_spaces(struct service *s, struct wire_buf *out)
+{
+    struct space_item own = {.name = "default", .id = NAME_SPACE};
+
+    wire_put_array(out, s->space.name[0] != '\0' ? 2 : 1);
+    if (s->space.name[0] != '\0')
+        space_item_put(out, &s->space);
+    space_item_put(out, &own);
+    return CENOTE_OK;
+}
+
+static int do_space_set(struct service *s, struct wire_value params, struct wire_buf *out)
+{
+    struct space_params p;
+
+    CHECK(space_set_params_get(params, &p) && p.seq > 0);
+    bool there = strcmp(s->space.name, p.name) == 0, again = p.seq == s->space_seq;
+    bool makes = (p.flags & SPACE_SET_CREATE) != 0;
+    int status = there && makes && !again ? CENOTE_EXISTS : CENOTE_OK;
+    if (!there && !makes)
+        status = CENOTE_NOT_FOUND;
+    if (status == CENOTE_OK) {
+        memcpy(s->space.name, p.name, sizeof s->space.name);
+        s->space.settings = p.settings;
+        s->space.use = (struct space_use){.bytes = 100, .objects = 3};
+        s->space_seq = p.seq;
+    }
+    wire_put_array(out, 1);
+    wire_put_int(out, status);
+    return CENOTE_OK;
+}
+
+static int do_space_remove(struct service *s, struct wire_value params, struct wire_buf *out)
+{
+    struct space_params p;
+
+    CHECK(space_remove_params_get(params, &p) && p.seq > 0);
+    bool there = strcmp(s->space.name, p.name) == 0;
+    s->space.name[0] = '\0';
+    wire_put_array(out, 1);
+    wire_put_int(out, there ? CENOTE_OK : CENOTE_NOT_FOUND);
     return CENOTE_OK;
 }
 
@@ -236,6 +308,16 @@ static int serve(struct service_conn *c, const struct wire_msg *m, struct wire_b
         return do_stat(s, m->params, out);
     if (strcmp(m->method, METHOD_REMOVE) == 0)
         return do_remove(s, m->params, out);
+    if (strcmp(m->method, METHOD_SLOTS) == 0)
+        return do_slots(out);
+    if (strcmp(m->method, METHOD_KEEP) == 0)
+        return do_keep(s, m->params, out);
+    if (strcmp(m->method, METHOD_NAMESPACES) == 0)
+        return do_spaces(s, out);
+    if (strcmp(m->method, METHOD_SPACE_SET) == 0)
+        return do_space_set(s, m->params, out);
+    if (strcmp(m->method, METHOD_SPACE_REMOVE) == 0)
+        return do_space_remove(s, m->params, out);
     if (strcmp(m->method, METHOD_LIST) == 0)
         return do_list(s, m->params, out);
     if (strcmp(m->method, METHOD_STATUS) == 0)

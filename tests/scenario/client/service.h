@@ -28,6 +28,9 @@ struct service {
     bool lose_session;
     uint64_t removed_seq; /* the last remove, and its answer */
     int removed[8];
+    struct keep kept;
+    struct space_item space; /* its name is empty: there is none */
+    uint64_t space_seq;      /* of the call that set it last */
     atomic_uint opened, resumed, requests, lost;
 };
 

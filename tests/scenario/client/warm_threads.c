@@ -308,10 +308,11 @@ static void *view_values(void *arg)
 
 /* ---- map and links --------------------------------------------------------------------------- */
 
-static void ignore_node(void *arg, const struct map_node *node)
+static int ignore_node(void *arg, const struct map_node *node)
 {
     (void)arg;
     (void)node;
+    return CENOTE_OK;
 }
 
 static void ignore_gone(void *arg, uint64_t node)

@@ -122,6 +122,8 @@ static void beat(struct actors *a, unsigned n)
 
 void actors_pass(struct actors *a, uint64_t ms)
 {
+    if (a->mend != NULL)
+        a->mend(a);
     for (uint64_t passed = 0; passed < ms; passed += STEP_MS) {
         world_pass(a->world, STEP_MS);
         for (unsigned n = 0; n < ACTOR_NODES; n++) {

@@ -21,6 +21,8 @@ struct actors {
     bool up[ACTOR_NODES]; /* its process runs */
     struct end *clients[ACTOR_CLIENTS];
     unsigned errors; /* answers, and connections, that failed */
+    /* Before time passes: is the service of no more use as it is? May be NULL. */
+    void (*mend)(struct actors *a);
 };
 
 void actors_begin(struct actors *a, struct world *w);

@@ -82,7 +82,7 @@ static struct story run(bool store, unsigned first, unsigned count)
     plan.first = first;
     plan.count = count;
     plan.requests = 0;
-    return story_run(count > 0, prepare);
+    return story_run(&(struct story_options){.troubled = count > 0, .prepare = prepare});
 }
 
 /* So many of all requests, evenly spread. */

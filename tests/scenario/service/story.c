@@ -7,8 +7,7 @@
 #include "tests/scenario/service/actors.h"
 #include "tests/scenario/service/story.h"
 
-#define KEYS      20u
-#define KEY_BYTES 16u
+#define KEYS      STORY_KEYS
 #define LEASE_MS  500u
 #define KIB       UINT64_C(1024)
 #define TRIES_MAX 200u
@@ -20,12 +19,13 @@ static struct actors actors;
 static uint64_t present[KEYS]; /* put ids; 0: not there */
 static unsigned unsure;        /* a key whose remove may have failed; KEYS: none */
 static bool may_fail;
-static bool item_failed; /* of a call that did not fail as a whole */
+static const struct story_watch *watch; /* NULL: nobody */
+static bool item_failed;                /* of a call that did not fail as a whole */
 
-static void take_items(unsigned client, struct answer *answer)
+static void take_items(unsigned client, struct answer *answer, bool failed)
 {
     actor_drop(&actors, client, answer);
-    actors.errors += item_failed;
+    actors.errors += failed;
     item_failed = false;
 }
 
@@ -36,11 +36,29 @@ static void trouble(int status)
     actors_pass(&actors, 100);
 }
 
+void story_key(unsigned key, char out[STORY_KEY_BYTES])
+{
+    snprintf(out, STORY_KEY_BYTES, "key-%02u", key);
+}
+
 static void name_put(struct wire_buf *b, unsigned key)
 {
-    char name[KEY_BYTES];
-    int len = snprintf(name, sizeof(name), "key-%02u", key);
-    wire_put_bin(b, name, (size_t)len);
+    char name[STORY_KEY_BYTES];
+    story_key(key, name);
+    wire_put_bin(b, name, strlen(name));
+}
+
+static void asked(unsigned key, uint64_t put_id)
+{
+    if (watch != NULL)
+        watch->asked(watch->arg, key, put_id);
+}
+
+static void told(unsigned key, uint64_t put_id)
+{
+    present[key] = put_id;
+    if (watch != NULL)
+        watch->told(watch->arg, key, put_id);
 }
 
 static struct wire_buf begin(unsigned client, const char *method, uint32_t *msgid)
@@ -48,6 +66,12 @@ static struct wire_buf begin(unsigned client, const char *method, uint32_t *msgi
     struct wire_buf b;
     *msgid = end_request(actors.clients[client], &b, method);
     return b;
+}
+
+static void ends(uint64_t put_id)
+{
+    if (watch != NULL)
+        watch->ends(watch->arg, put_id);
 }
 
 static uint64_t next_seq(unsigned client)
@@ -67,21 +91,35 @@ static int stat_all(struct answer **answer)
     return actor_ask(&actors, ALICE, &b, msgid, answer);
 }
 
-/* Nobody's lease begins by it. */
-static void verify(void)
+/* CENOTE_OK, or the trouble with one. Nobody's lease begins by it. */
+static int verify_items(const struct answer *answer)
 {
-    struct answer *answer;
-    int status;
-    while ((status = stat_all(&answer)) != CENOTE_OK)
-        trouble(status);
     for (unsigned k = 0; k < KEYS; k++) {
         struct lookup_item item;
         bool good = stat_item_get(wire_at(answer->msg.result, k), &item);
         CHECK(good);
+        if (actor_trouble(item.status))
+            return item.status;
         CHECK_EQ(item.status, present[k] != 0 ? CENOTE_OK : CENOTE_NOT_FOUND);
         CHECK(item.status != CENOTE_OK || item.put_id == present[k]);
     }
-    actor_drop(&actors, ALICE, answer);
+    return CENOTE_OK;
+}
+
+static void verify(void)
+{
+    for (unsigned tries = 0;; tries++) {
+        struct answer *answer;
+        CHECK(tries < TRIES_MAX);
+        int status = stat_all(&answer);
+        if (status == CENOTE_OK) {
+            status = verify_items(answer);
+            take_items(ALICE, answer, status != CENOTE_OK);
+        }
+        if (status == CENOTE_OK)
+            break;
+        trouble(status);
+    }
     world_run(actors.world);
     CHECK_EQ(service_check(actors.world->service), 0);
 }
@@ -234,6 +272,8 @@ static void granted(struct put *p, struct wire_value v, uint32_t replicas, bool 
         p->put_id = item.put_id;
         p->stripes = item.stripe_count;
         p->extents = item.stripe_count * replicas;
+        if (watch != NULL)
+            watch->granted(watch->arg, p->put_id);
         return;
     }
     item_failed = true;
@@ -242,33 +282,42 @@ static void granted(struct put *p, struct wire_value v, uint32_t replicas, bool 
                        (short_of_space && !(offered && all_offered()))));
 }
 
+/* How the values of calls for more than one are kept. */
+static const struct keep together = {
+    .ttl_ms = 3600000, .pin = KEEP_PIN_SOFT, .pin_ms = 1800000, .group_len = 5, .group = "group"};
+
 /* One call for those that aren't begun. */
 static void start_some(unsigned client, struct put *puts, unsigned count, uint64_t len,
                        unsigned flags)
 {
     struct answer *answer;
-    unsigned asked[KEYS], n = 0;
+    unsigned which[KEYS], n = 0;
     bool offered = all_offered();
     for (unsigned i = 0; i < count; i++)
         if (puts[i].put_id == 0)
-            asked[n++] = i;
+            which[n++] = i;
     uint32_t msgid;
     struct wire_buf b = begin(client, METHOD_PUT_START, &msgid);
-    put_start_params_put(&b, next_seq(client), flags, n);
+    if (count > 1)
+        put_start_kept_put(&b, next_seq(client), flags, n);
+    else
+        put_start_params_put(&b, next_seq(client), flags, n);
     for (unsigned k = 0; k < n; k++) {
-        char name[KEY_BYTES];
-        int name_len = snprintf(name, sizeof(name), "key-%02u", puts[asked[k]].key);
-        put_start_key_put(&b, name, (size_t)name_len, len);
+        char name[STORY_KEY_BYTES];
+        story_key(puts[which[k]].key, name);
+        put_start_key_put(&b, name, strlen(name), len);
     }
+    if (count > 1)
+        keep_put(&b, &together);
     int status = actor_ask(&actors, client, &b, msgid, &answer);
     if (status != CENOTE_OK) {
         trouble(status);
         return;
     }
     for (unsigned k = 0; k < n; k++)
-        granted(&puts[asked[k]], wire_at(answer->msg.result, k), put_start_replicas(flags),
+        granted(&puts[which[k]], wire_at(answer->msg.result, k), put_start_replicas(flags),
                 offered);
-    take_items(client, answer);
+    take_items(client, answer, item_failed);
 }
 
 static bool all_begun(const struct put *puts, unsigned count)
@@ -295,7 +344,7 @@ static void settle_put(struct put *p, int status, bool commit)
     if (status == CENOTE_OK) {
         p->over = true;
         if (commit)
-            present[p->key] = p->put_id;
+            told(p->key, p->put_id);
         return;
     }
     CHECK(may_fail);
@@ -315,15 +364,19 @@ static void end_some(unsigned client, const char *method, struct put *puts, unsi
     uint8_t states[STRIPES_MAX * REPLICAS_MAX];
     uint64_t roots[STRIPES_MAX] = {0};
     struct answer *answer;
-    unsigned asked[KEYS], n = 0;
+    unsigned which[KEYS], n = 0;
     for (unsigned i = 0; i < count; i++)
         if (!puts[i].over)
-            asked[n++] = i;
+            which[n++] = i;
     uint32_t msgid;
+    bool commit = strcmp(method, METHOD_PUT_COMMIT) == 0;
     struct wire_buf b = begin(client, method, &msgid);
     put_end_params_put(&b, next_seq(client), n);
     for (unsigned k = 0; k < n; k++) {
-        const struct put *p = &puts[asked[k]];
+        const struct put *p = &puts[which[k]];
+        ends(p->put_id);
+        if (commit)
+            asked(p->key, p->put_id);
         memset(states, (int)first, p->extents);
         states[p->extents - 1] = (uint8_t)last;
         put_end_item_put(&b, p->put_id, SUM_XXH3, roots, p->stripes, states, p->extents);
@@ -337,9 +390,9 @@ static void end_some(unsigned client, const char *method, struct put *puts, unsi
         int32_t one;
         bool good = wire_i32(wire_at(wire_at(answer->msg.result, 0), k), &one);
         CHECK(good);
-        settle_put(&puts[asked[k]], one, strcmp(method, METHOD_PUT_COMMIT) == 0);
+        settle_put(&puts[which[k]], one, commit);
     }
-    take_items(client, answer);
+    take_items(client, answer, item_failed);
 }
 
 static bool all_over(const struct put *puts, unsigned count)
@@ -385,11 +438,16 @@ static void remove_keys(unsigned client, unsigned first, unsigned count)
         struct answer *answer;
         uint32_t msgid;
         CHECK(tries < TRIES_MAX);
+        if (tries > 0)
+            actors_pass(&actors, 100);
         struct wire_buf b = begin(client, METHOD_REMOVE, &msgid);
         remove_params_put(&b, next_seq(client), left);
-        for (unsigned k = 0; k < count; k++)
-            if (!gone[k])
-                name_put(&b, first + k);
+        for (unsigned k = 0; k < count; k++) {
+            if (gone[k])
+                continue;
+            name_put(&b, first + k);
+            asked(first + k, 0);
+        }
         int status = actor_ask(&actors, client, &b, msgid, &answer);
         if (status != CENOTE_OK) {
             trouble(status);
@@ -408,10 +466,66 @@ static void remove_keys(unsigned client, unsigned first, unsigned count)
             CHECK(one != CENOTE_NOT_FOUND || present[first + k] == 0);
             if (!gone[k])
                 continue;
-            present[first + k] = 0;
+            told(first + k, 0);
             left--;
         }
+        take_items(client, answer, item_failed);
+    }
+}
+
+/* ---- how values are kept, and namespaces ---- */
+
+/* Values that are there. */
+static void keep_keys(unsigned client, unsigned first, unsigned count, const struct keep *keep)
+{
+    for (bool all = false; !all;) {
+        struct answer *answer;
+        uint32_t msgid;
+        struct wire_buf b = begin(client, METHOD_KEEP, &msgid);
+        keep_params_put(&b, next_seq(client), count);
+        for (unsigned k = 0; k < count; k++)
+            name_put(&b, first + k);
+        keep_put(&b, keep);
+        wire_put_uint(&b, KEEP_ALL);
+        int status = actor_ask(&actors, client, &b, msgid, &answer);
+        if (status != CENOTE_OK) {
+            trouble(status);
+            continue;
+        }
+        all = true;
+        for (unsigned k = 0; k < count; k++) {
+            int32_t one;
+            bool good = wire_i32(wire_at(answer->msg.result, k), &one);
+            CHECK(good && (one == CENOTE_OK || (actor_trouble(one) && may_fail)));
+            item_failed |= one != CENOTE_OK;
+            all = all && one == CENOTE_OK;
+        }
         take_items(client, answer);
+    }
+}
+
+/* Until it has worked. */
+static void change_space(const char *method, const struct space_params *params)
+{
+    for (int32_t told = 1; told != CENOTE_OK;) {
+        struct answer *answer;
+        struct space_params p = *params;
+        uint32_t msgid;
+        struct wire_buf b = begin(ALICE, method, &msgid);
+        p.seq = next_seq(ALICE);
+        if (strcmp(method, METHOD_SPACE_SET) == 0)
+            space_set_params_put(&b, &p);
+        else
+            space_remove_params_put(&b, &p);
+        int status = actor_ask(&actors, ALICE, &b, msgid, &answer);
+        if (status != CENOTE_OK) {
+            trouble(status);
+            continue;
+        }
+        bool good = wire_i32(wire_at(answer->msg.result, 0), &told);
+        CHECK(good && (told == CENOTE_OK || (actor_trouble(told) && may_fail)));
+        item_failed |= told != CENOTE_OK;
+        take_items(ALICE, answer);
     }
 }
 
@@ -428,26 +542,38 @@ static void service_up(void)
     }
 }
 
+static bool (*broken)(void);
+
+static void mend(struct actors *a)
+{
+    if (!broken())
+        return;
+    world_crash(a->world, world_waiting(a->world));
+    service_up();
+}
+
 static void restart(void)
 {
-    world_crash(actors.world, memstore_waiting(actors.world->store));
+    world_crash(actors.world, world_waiting(actors.world));
     service_up();
     actors_return(&actors);
     verify();
 }
 
+/* One that isn't closed ends by itself. */
 static void close_session(unsigned client)
 {
-    struct wire_buf b;
-    struct answer *answer;
     struct end *e = actors.clients[client];
-    uint32_t msgid = end_request(e, &b, METHOD_SESSION_CLOSE);
-    wire_put_array(&b, 0);
-    end_send(e, &b);
-    world_run(actors.world);
-    answer = end_answer(e, msgid);
-    CHECK(may_fail || (answer != NULL && answer->msg.error == CENOTE_OK));
-    end_close(e); /* one that isn't closed ends by itself */
+    if (e->peer != NULL) {
+        struct wire_buf b;
+        uint32_t msgid = end_request(e, &b, METHOD_SESSION_CLOSE);
+        wire_put_array(&b, 0);
+        end_send(e, &b);
+        world_run(actors.world);
+        const struct answer *answer = end_answer(e, msgid);
+        CHECK(may_fail || (answer != NULL && answer->msg.error == CENOTE_OK));
+    }
+    end_close(e);
     actors.clients[client] = NULL;
 }
 
@@ -467,6 +593,22 @@ static void values_come(void)
     list_all();
     ask_plain(METHOD_STATUS);
     ask_plain(METHOD_MAP);
+}
+
+static void values_are_kept(void)
+{
+    static const struct keep none, grouped = {.pin = KEEP_PIN_HARD, .group_len = 1, .group = "g"};
+    struct space_params space = {.name = "space", .flags = SPACE_SET_CREATE};
+    keep_keys(BOB, 0, 4, &grouped);
+    keep_keys(ALICE, 1, 8, &together);
+    verify();
+    change_space(METHOD_SPACE_SET, &space);
+    space.settings.quota_bytes = 70 * KIB;
+    space.flags = 0;
+    change_space(METHOD_SPACE_SET, &space);
+    ask_plain(METHOD_NAMESPACES);
+    change_space(METHOD_SPACE_REMOVE, &space);
+    keep_keys(BOB, 0, 4, &none);
 }
 
 static void values_change(void)
@@ -494,6 +636,7 @@ static void waits(void)
     struct wire_buf b = begin(ALICE, METHOD_REMOVE, &msgid);
     remove_params_put(&b, next_seq(ALICE), 1);
     name_put(&b, 5);
+    asked(5, 0);
     struct wire_buf sent = actor_send(&actors, ALICE, &b);
     world_run(actors.world);
     present[5] = 0;
@@ -516,6 +659,7 @@ static void put_left_behind(void)
 {
     struct put p = {.key = 15};
     start_puts(BOB, &p, 1, 40 * KIB, put_start_flags(false, 2));
+    ends(p.put_id);
     close_session(BOB);
     actors_pass(&actors, 200);
     actor_open(&actors, BOB);
@@ -544,6 +688,8 @@ static void service_restarts(void)
     restart();
     for (unsigned tries = 0; !p.over; tries++) {
         CHECK(tries < TRIES_MAX);
+        if (tries > 0)
+            actors_pass(&actors, 100);
         start_puts(ALICE, &p, 1, 40 * KIB, put_start_flags(false, 2));
         end_some(ALICE, METHOD_PUT_COMMIT, &p, 1, EXTENT_VISIBLE, EXTENT_VISIBLE);
     }
@@ -554,7 +700,7 @@ static void service_restarts(void)
 /* Nothing of it is left. */
 static void everything_goes(void)
 {
-    const struct world *w = actors.world;
+    struct world *w = actors.world;
     remove_keys(ALICE, 0, 10);
     remove_keys(BOB, 10, 10);
     close_session(ALICE);
@@ -567,11 +713,10 @@ static void everything_goes(void)
     CHECK_EQ(c->members.range_count, ACTOR_NODES);
     for (uint32_t i = 0; i < c->members.range_count; i++)
         CHECK_EQ(alloc_free_bytes(c->members.ranges[i]->alloc), NODE_BYTES);
-    CHECK(memstore_count(w->store, STORE_OBJECTS) == 0 &&
-          memstore_count(w->store, STORE_NAMES) == 0);
+    CHECK(world_count(w, STORE_OBJECTS) == 0 && world_count(w, STORE_NAMES) == 0);
 }
 
-struct story story_run(bool troubled, void (*prepare)(struct world *w))
+struct story story_run(const struct story_options *how)
 {
     struct service_options options = {.lease_ms = LEASE_MS,
                                       .put_timeout_ms = 5000,
@@ -580,26 +725,30 @@ struct story story_run(bool troubled, void (*prepare)(struct world *w))
                                       .suspect_ms = 1000,
                                       .dead_ms = 4000,
                                       .stripe_bytes = 256 * KIB};
-    struct world *w = world_new(&options);
-    may_fail = troubled;
+    struct world *w = world_new_on(how->disk, &options);
+    may_fail = how->troubled;
+    watch = how->watch;
     memset(present, 0, sizeof(present));
     unsure = KEYS;
     actors_begin(&actors, w);
-    prepare(w);
+    broken = how->broken;
+    actors.mend = broken != NULL ? mend : NULL;
+    how->prepare(w);
     service_up();
     for (unsigned n = 0; n < ACTOR_NODES; n++)
         actor_node_start(&actors, n);
     for (unsigned c = 0; c < ACTOR_CLIENTS; c++)
         actor_open(&actors, c);
     values_come();
+    values_are_kept();
     values_change();
     waits();
     put_left_behind();
     node_dies();
     service_restarts();
     everything_goes();
-    struct story told = {.errors = actors.errors, .changes = memstore_done(w->store)};
+    struct story heard = {.errors = actors.errors, .changes = world_done(w)};
     actors_end(&actors);
     world_free(w);
-    return told;
+    return heard;
 }

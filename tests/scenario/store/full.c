@@ -9,7 +9,7 @@
 
 #include "tests/scenario/store/kit.h"
 
-#define VALUE_BYTES 1000u
+#define VALUE_BYTES 990u /* four on a page */
 #define GROUP       32u
 
 /* Adds values from n on until one is refused; the number of those that are in. */

@@ -88,13 +88,13 @@ static void locked(const char *dir)
 
 static void formats(const char *dir)
 {
-    static const char newer[] = "cenote-store format=2 something=else\n";
-    static const char odd[] = "cenote-store format=1 phase=flying durability=process boot=x\n";
+    static const char newer[] = "cenote-store format=3 something=else\n";
+    static const char odd[] = "cenote-store format=2 phase=flying durability=process boot=x\n";
     unsigned char garbage[20000];
     memset(garbage, 0xa5, sizeof(garbage));
     owner_leave(dir, &process_mode, true);
     file_put(dir, "state", newer, sizeof(newer) - 1);
-    CHECK(kit_refused(dir, &process_mode) == CENOTE_FORMAT && kit_said("format version 2"));
+    CHECK(kit_refused(dir, &process_mode) == CENOTE_FORMAT && kit_said("format version 3"));
     file_put(dir, "state", odd, sizeof(odd) - 1);
     CHECK(kit_refused(dir, &process_mode) == CENOTE_FORMAT && kit_said("malformed"));
     file_put(dir, "state", garbage, 100);
@@ -170,7 +170,7 @@ static void untrusted(const char *dir)
     opens_with_value(dir, &process_2);    /* closed cleanly */
     owner_leave(dir, &process_2, false);
     CHECK(kit_refused(dir, &process_mode) == CENOTE_UNTRUSTED);
-    CHECK(kit_said("start with an empty one"));
+    CHECK(kit_said("Start with --rebuild"));
     CHECK(kit_refused(dir, &sync_mode) == CENOTE_UNTRUSTED);
     opens_with_value(dir, &process_2); /* and it was left alone */
     owner_leave(dir, &sync_2, false);
@@ -185,7 +185,7 @@ static void untrusted(const char *dir)
 /* A creation that was cut short is done again: nothing was in it. */
 static void half_made(const char *dir)
 {
-    static const char fresh[] = "cenote-store format=1 phase=new durability=process boot=boot-1\n";
+    static const char fresh[] = "cenote-store format=2 phase=new durability=process boot=boot-1\n";
     owner_leave(dir, &process_mode, true);
     file_put(dir, "state", fresh, sizeof(fresh) - 1);
     file_cut(dir, "data.mdb", 3000);

@@ -134,7 +134,9 @@ Test(config, parse_ms__texts)
     uint64_t v;
     cr_assert(config_parse_ms("250", &v) && v == 250);
     cr_assert(config_parse_ms("2m", &v) && v == 120000);
-    cr_assert(!config_parse_ms("2d", &v));
+    cr_assert(config_parse_ms("2d", &v) && v == 172800000);
+    cr_assert(!config_parse_ms("2w", &v));
+    cr_assert(!config_parse_ms("213503982335d", &v));
 }
 
 Test(config, help__names_every_option)

@@ -397,10 +397,11 @@ int fake_serve(struct fake *f, const struct wire_msg *m, struct wire_buf *out)
 
 /* ---- driver ---------------------------------------------------------------------------------- */
 
-static void ignore_node(void *arg, const struct map_node *node)
+static int ignore_node(void *arg, const struct map_node *node)
 {
     (void)arg;
     (void)node;
+    return CENOTE_OK;
 }
 
 static void ignore_gone(void *arg, uint64_t node)

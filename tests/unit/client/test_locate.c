@@ -4,12 +4,14 @@
 #include "client/locate.h"
 
 static unsigned known, gone;
+static int known_status = CENOTE_OK;
 
-static void note_known(void *arg, const struct map_node *node)
+static int note_known(void *arg, const struct map_node *node)
 {
     (void)arg;
     (void)node;
     known++;
+    return known_status;
 }
 
 static void note_gone(void *arg, uint64_t node)
@@ -101,6 +103,25 @@ Test(locate, update__dead_nodes_are_on_no_map)
     cr_assert_eq(update(l, &b), CENOTE_OK);
     cr_assert_not(finds(l, 7, 0, 1, &at));
     cr_assert_eq(gone, 1);
+    wire_buf_free(&b);
+    locate_free(l);
+}
+
+/* Found by tests/sweep: a node for which there was no memory once stayed unreachable for ever. */
+Test(locate, update__no_memory_for_a_node)
+{
+    struct locate *l = locate_new("here");
+    struct wire_buf b = {0};
+    struct location at;
+
+    two_nodes(&b, NODE_ALIVE);
+    known_status = CENOTE_NO_MEMORY;
+    cr_assert_eq(update(l, &b), CENOTE_NO_MEMORY);
+    cr_assert_not(finds(l, 7, 0, 1, &at), "so that it is asked for again");
+    known_status = CENOTE_OK;
+    two_nodes(&b, NODE_ALIVE);
+    cr_assert_eq(update(l, &b), CENOTE_OK);
+    cr_assert(finds(l, 7, 0, 1, &at));
     wire_buf_free(&b);
     locate_free(l);
 }

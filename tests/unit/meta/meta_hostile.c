@@ -62,7 +62,23 @@ static void make_seeds(const struct end *client, uint64_t put_id)
         wire_put_bin(b, "other", 5);
         wire_put_array(begin(plain[i]), 0);
     }
-    struct wire_buf *b = begin(METHOD_REMOVE);
+    struct keep keep = {.ttl_ms = 5000, .pin = KEEP_PIN_SOFT, .group_len = 1};
+    struct space_params space = {.seq = 1, .name = "space", .settings = {1, 2, 3, 4}};
+    space_set_params_put(begin(METHOD_SPACE_SET), &space);
+    space.flags = SPACE_SET_CREATE;
+    space_set_params_put(begin(METHOD_SPACE_SET), &space);
+    space_remove_params_put(begin(METHOD_SPACE_REMOVE), &space);
+    wire_put_array(begin(METHOD_NAMESPACES), 0);
+    struct wire_buf *b = begin(METHOD_KEEP);
+    keep_params_put(b, 1, 1);
+    wire_put_bin(b, "key", 3);
+    keep_put(b, &keep);
+    wire_put_uint(b, KEEP_ALL);
+    b = begin(METHOD_PUT_START);
+    put_start_kept_put(b, 1, 0, 1);
+    put_start_key_put(b, "kept", 4, 70000);
+    keep_put(b, &keep);
+    b = begin(METHOD_REMOVE);
     remove_params_put(b, 1, 1);
     wire_put_bin(b, "key", 3);
     for (unsigned i = 0; i < 2; i++) {

@@ -103,8 +103,13 @@ Test(evict, leased__stays)
         cr_assert_eq(client_lookup(bob, name_of(i), NULL, NULL), CENOTE_OK);
     fill(10, 40);
     cr_assert_eq(there(0, 3), 3);
-    pass(RIG_LEASE_MS + 500);
-    cr_assert_eq(client_put(alice, "large", 15 * MIB, 0), CENOTE_OK);
+    struct put_start_item item;
+    uint32_t msgid = client_put_start_send(alice, "large", 15 * MIB, 0);
+    pass(RIG_LEASE_MS / 2);
+    cr_assert_eq(there(0, 3), 3);
+    cr_assert_eq(client_put_start_status(alice, msgid, &item), 1);
+    pass(RIG_LEASE_MS);
+    cr_assert_eq(client_put_start_status(alice, msgid, &item), CENOTE_OK);
     cr_assert_eq(there(0, 3), 0);
 }
 
@@ -267,6 +272,20 @@ Test(evict, waiting__asked_again_over_another_connection)
     pass(200);
     cr_assert_eq(client_put_start_status(alice, msgid, &item), CENOTE_OK);
     cr_assert_eq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_OK);
+}
+
+/* Somebody else puts the key meanwhile: there is nothing to store when its turn comes. */
+Test(evict, waiting__key_is_there_by_then)
+{
+    struct put_start_item item;
+    no_background();
+    fill(0, 15);
+    for (unsigned i = 0; i < 15; i++)
+        (void)client_lookup(bob, name_of(i), NULL, NULL);
+    uint32_t msgid = client_put_start_send(alice, "new", 4 * MIB, 0);
+    cr_assert_eq(client_put(bob, "new", 100, 0), CENOTE_OK);
+    pass(RIG_LEASE_MS + 500);
+    cr_assert_eq(client_put_start_status(alice, msgid, &item), CENOTE_EXISTS);
 }
 
 Test(evict, waiting__crash)

@@ -132,7 +132,7 @@ Test(policy_use, counts_to_three)
     begin(&w);
     struct object *o = add(&w, 1);
     for (unsigned i = 1; i <= 10; i++) {
-        policy_use(&w.policy, o);
+        policy_use(o);
         cr_assert_eq(o->uses, i < 3 ? i : 3);
     }
     end(&w);
@@ -144,7 +144,7 @@ Test(policy_victim, used__stays_through_a_scan)
     struct world w;
     begin(&w);
     for (uint64_t key = 1; key <= 90; key++)
-        policy_use(&w.policy, add(&w, key));
+        policy_use(add(&w, key));
     for (uint64_t key = 91; key <= 200; key++)
         add(&w, key);
     for (uint64_t key = 201; key <= 4200; key++) {
@@ -163,15 +163,15 @@ Test(policy_victim, main__a_lap_for_each_use)
     struct world w;
     begin(&w);
     struct object *often = add(&w, 1), *once = add(&w, 2);
-    policy_use(&w.policy, often);
-    policy_use(&w.policy, once);
+    policy_use(often);
+    policy_use(once);
     for (uint64_t key = 3; key <= 6; key++)
         add(&w, key);
     cr_assert_eq(evict(&w), 3);
     cr_assert_eq(often->queue, POLICY_MAIN);
     cr_assert_eq(once->queue, POLICY_MAIN);
-    policy_use(&w.policy, often);
-    policy_use(&w.policy, often);
+    policy_use(often);
+    policy_use(often);
     cr_assert_eq(evict(&w), 4);
     cr_assert_eq(evict(&w), 5);
     cr_assert_eq(evict(&w), 2); /* of three, one on probation is its share */
@@ -265,7 +265,7 @@ Test(policy_victim, all_used__one_goes_in_a_round)
     for (uint64_t key = 1; key <= MANY; key++) {
         struct object *o = add(&w, key);
         for (uint64_t i = 0; i < key % 5; i++)
-            policy_use(&w.policy, o);
+            policy_use(o);
     }
     while (w.policy.count > 0) {
         uint64_t looks = 0;
@@ -289,7 +289,7 @@ Test(policy, random__stays_whole)
         if (*o == NULL) {
             *o = add_behind(&w, key++, there[random / 300 % 300]);
         } else if (random >> 32 & 1) {
-            policy_use(&w.policy, *o);
+            policy_use(*o);
         } else if (random >> 33 & 1) {
             policy_remove(&w.policy, &w.table, *o);
             table_delete(&w.table, *o);

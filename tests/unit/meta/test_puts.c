@@ -56,6 +56,17 @@ Test(puts, commit__twice_is_once)
     cr_assert_eq(client_abort(alice, &item, EXTENT_VISIBLE), CENOTE_EXISTS);
 }
 
+/* Late, when the client has begun the key anew: the put id alone says which put is meant. */
+Test(puts, commit__late_spares_the_next_put)
+{
+    cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, NULL), CENOTE_OK);
+    cr_assert_eq(client_abort(alice, &item, EXTENT_DRAINED), CENOTE_OK);
+    cr_assert_eq(client_put_start(alice, "k", 100, 0, &other, NULL), CENOTE_OK);
+    cr_assert_eq(client_commit(alice, &item, EXTENT_VISIBLE), CENOTE_NO_SUCH_PUT);
+    cr_assert_eq(client_lookup(alice, "k", NULL, NULL), CENOTE_NOT_FOUND);
+    cr_assert_eq(client_commit(alice, &other, EXTENT_VISIBLE), CENOTE_OK);
+}
+
 Test(puts, commit__of_another_session)
 {
     cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, NULL), CENOTE_OK);

@@ -90,6 +90,51 @@ Test(record, round_trip)
     }
 }
 
+static const struct kept kept_value = {
+    .keep = {.ttl_ms = 5, .pin = KEEP_PIN_SOFT, .pin_ms = 6, .group_len = 2, .group = {0, 255}},
+    .ttl_from_ms = 7,
+    .pin_from_ms = 8};
+
+Test(record, kept)
+{
+    uint8_t data[RECORD_MAX];
+    struct record r;
+    struct object o = {.stripes = 1, .replicas = 1};
+    uint32_t bare = record_encode(&o, OBJECT_COMMITTED, false, 7, "key", 3, data);
+    cr_assert_eq(record_decode(data, bare, &r), CENOTE_OK);
+    cr_assert(!keep_asks(&r.kept.keep) && r.kept.keep.pin_ms == 0);
+    uint32_t len = record_encode_kept(&o, OBJECT_COMMITTED, &kept_value, 7, "key", 3, data);
+    cr_assert_gt(len, bare);
+    cr_assert_eq(record_decode(data, len, &r), CENOTE_OK);
+    cr_assert_eq(memcmp(&r.kept, &kept_value, sizeof(r.kept)), 0);
+    cr_assert(r.created_ms == 7 && r.key_len == 3 && memcmp(r.key, "key", 3) == 0);
+    for (uint32_t cut = 0; cut < len; cut++)
+        cr_assert_eq(record_decode(data, cut, &r), CENOTE_IO);
+    data[bare + 16] = 3; /* no such pin */
+    cr_assert_eq(record_decode(data, len, &r), CENOTE_IO);
+    data[bare + 16] = KEEP_PIN_SOFT;
+    data[bare + 33] = KEEP_GROUP_MAX + 1;
+    cr_assert_eq(record_decode(data, len, &r), CENOTE_IO);
+    /* Nothing was asked for: nothing is said. */
+    struct kept none = {.ttl_from_ms = 9};
+    cr_assert_eq(record_encode_kept(&o, OBJECT_COMMITTED, &none, 7, "key", 3, data), bare);
+}
+
+/* Format 2 is the same without that. */
+Test(record, of_format_2)
+{
+    uint8_t data[RECORD_MAX];
+    struct record r;
+    struct object o = {.stripes = 1, .replicas = 1, .one = {5, 3, {GVA_FIRST + 1}}};
+    uint32_t len = record_encode(&o, OBJECT_COMMITTED, false, 7, "key", 3, data);
+    data[0] = 2;
+    cr_assert_eq(record_decode(data, len, &r), CENOTE_OK);
+    cr_assert(!keep_asks(&r.kept.keep) && r.created_ms == 7);
+    len = record_encode_kept(&o, OBJECT_COMMITTED, &kept_value, 7, "key", 3, data);
+    data[0] = 2;
+    cr_assert_eq(record_decode(data, len, &r), CENOTE_IO);
+}
+
 /* Format 1 has no number of replicas: byte 50, behind the number of stripes. */
 Test(record, of_a_single_replica)
 {
@@ -97,7 +142,7 @@ Test(record, of_a_single_replica)
     struct record r;
     struct object o = {.stripes = 1, .replicas = 1, .one = {5, 3, {GVA_FIRST + 1}}};
     uint32_t len = record_encode(&o, OBJECT_COMMITTED, false, 0, "key", 3, data);
-    cr_assert(data[0] == 2 && data[48] == 1 && data[50] == 1);
+    cr_assert(data[0] == 3 && data[48] == 1 && data[50] == 1);
     memmove(&data[50], &data[51], len - 51);
     data[0] = 1;
     cr_assert_eq(record_decode(data, len - 1, &r), CENOTE_OK);

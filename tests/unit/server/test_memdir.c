@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -108,6 +109,23 @@ Test(memdir, recall__not_what_no_pool_has_named)
     cr_assert_eq(memdir_renew(d, lens, 2), CENOTE_OK);
     reopen();
     cr_assert_eq(recall(&s), CENOTE_NOT_FOUND);
+}
+
+/* Found by tests/sweep: what couldn't be looked at was thrown away. */
+Test(memdir, recall__without_descriptors)
+{
+    struct memdir_state s;
+    struct rlimit before, none;
+    fill();
+    reopen();
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int status = recall(&s);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    cr_assert_eq(status, CENOTE_IO);
+    cr_assert_eq(recall(&s), CENOTE_OK, "it is still there");
 }
 
 Test(memdir, recall__other_lengths)

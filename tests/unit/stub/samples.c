@@ -120,6 +120,63 @@ static bool put_start_same(struct wire_value v)
            key_len == 3 && memcmp(key, "bcd", 3) == 0 && len_bytes == UINT64_C(5) << 30;
 }
 
+static const struct keep keep_value = {.ttl_ms = KEEP_TTL_MAX_MS,
+                                       .pin = KEEP_PIN_SOFT,
+                                       .pin_ms = 60000,
+                                       .group_len = 3,
+                                       .group = {0, 1, 255}};
+static bool keep_equal(const struct keep *a, const struct keep *b)
+{
+    return SAME(*a, *b, ttl_ms) && SAME(*a, *b, pin) && SAME(*a, *b, pin_ms) &&
+           SAME(*a, *b, group_len) && memcmp(a->group, b->group, sizeof(a->group)) == 0;
+}
+
+static void start_kept_put(struct wire_buf *b)
+{
+    put_start_kept_put(b, 8, 0, 1);
+    put_start_key_put(b, "a", 1, 7);
+    keep_put(b, &keep_value);
+}
+static bool start_kept_get(struct wire_value v)
+{
+    struct put_start_params p;
+    struct keep keep;
+    return put_start_get(v) && put_start_params_get(v, &p) && p.keep.node != NULL &&
+           keep_get(p.keep, &keep) == CENOTE_OK;
+}
+static bool start_kept_same(struct wire_value v)
+{
+    struct put_start_params p;
+    struct keep keep;
+    return put_start_params_get(v, &p) && p.seq == 8 && p.count == 1 &&
+           keep_get(p.keep, &keep) == CENOTE_OK && keep_equal(&keep, &keep_value);
+}
+
+static void keep_sample_put(struct wire_buf *b)
+{
+    keep_params_put(b, 9, 2);
+    wire_put_bin(b, "k1", 2);
+    wire_put_bin(b, "k", 1);
+    keep_put(b, &keep_value);
+    wire_put_uint(b, KEEP_TTL | KEEP_GROUP);
+}
+static bool keep_sample_get(struct wire_value v)
+{
+    struct keep_params p;
+    struct keep keep;
+    return keep_params_get(v, &p) && keep_get(p.keep, &keep) == CENOTE_OK;
+}
+static bool keep_sample_same(struct wire_value v)
+{
+    struct keep_params p;
+    struct keep keep;
+    const uint8_t *key;
+    size_t key_len;
+    return keep_params_get(v, &p) && p.seq == 9 && p.count == 2 &&
+           p.fields == (KEEP_TTL | KEEP_GROUP) && wire_bin(wire_at(p.keys, 1), &key, &key_len) &&
+           key_len == 1 && keep_get(p.keep, &keep) == CENOTE_OK && keep_equal(&keep, &keep_value);
+}
+
 static const struct stripe stripe_value = {.offset = 65536,
                                            .payload_len = 1000,
                                            .root = 0x1234,
@@ -269,16 +326,21 @@ static void stat_put(struct wire_buf *b)
 {
     stat_item_put(b, &item_value);
     located_stripe_put(b, &stripe_value);
+    keep_put(b, &keep_value);
 }
 static bool stat_get(struct wire_value v)
 {
     struct lookup_item item;
-    return stat_item_get(v, &item) && stripes_get(&item);
+    struct keep keep;
+    return stat_item_get(v, &item) && stripes_get(&item) &&
+           (item.status != CENOTE_OK || stat_keep_get(v, &keep));
 }
 static bool stat_same(struct wire_value v)
 {
     struct lookup_item item;
-    return stat_item_get(v, &item) && item_same(&item) && item.created_ms == 1700000000000;
+    struct keep keep;
+    return stat_item_get(v, &item) && item_same(&item) && item.created_ms == 1700000000000 &&
+           stat_keep_get(v, &keep) && keep_equal(&keep, &keep_value);
 }
 
 static void list_put(struct wire_buf *b)
@@ -349,6 +411,56 @@ static bool entry_same(struct wire_value v)
     uint64_t len_bytes, put_id;
     return list_entry_get(v, &key, &key_len, &len_bytes, &put_id) && key_len == 3 &&
            memcmp(key, "key", 3) == 0 && len_bytes == 1234 && put_id == 42;
+}
+
+/* ---- namespaces ------------------------------------------------------------------------------ */
+
+static const struct space_item space_item_value = {
+    .name = "space", .id = 7, .settings = {1, 2, 3, UINT64_MAX}, .use = {4, 5, 6}};
+static bool settings_equal(const struct space_settings *a, const struct space_settings *b)
+{
+    return SAME(*a, *b, quota_bytes) && SAME(*a, *b, quota_objects) && SAME(*a, *b, ttl_ms) &&
+           SAME(*a, *b, pin_limit_bytes);
+}
+static bool space_item_equal(const struct space_item *a, const struct space_item *b)
+{
+    return TEXT(*a, *b, name) && SAME(*a, *b, id) && settings_equal(&a->settings, &b->settings) &&
+           SAME(*a, *b, use.bytes) && SAME(*a, *b, use.objects) && SAME(*a, *b, use.pinned_bytes);
+}
+STRUCT_SAMPLE(space_item)
+
+static const struct space_params space_params_value = {
+    .seq = 4, .name = "space", .settings = {1, 2, 3, UINT64_MAX}, .flags = SPACE_SET_CREATE};
+static void space_set_put(struct wire_buf *b)
+{
+    space_set_params_put(b, &space_params_value);
+}
+static bool space_set_get(struct wire_value v)
+{
+    struct space_params p;
+    return space_set_params_get(v, &p);
+}
+static bool space_set_same(struct wire_value v)
+{
+    struct space_params p;
+    return space_set_params_get(v, &p) && p.seq == 4 && p.flags == SPACE_SET_CREATE &&
+           strcmp(p.name, "space") == 0 &&
+           settings_equal(&p.settings, &space_params_value.settings);
+}
+
+static void space_remove_put(struct wire_buf *b)
+{
+    space_remove_params_put(b, &space_params_value);
+}
+static bool space_remove_get(struct wire_value v)
+{
+    struct space_params p;
+    return space_remove_params_get(v, &p);
+}
+static bool space_remove_same(struct wire_value v)
+{
+    struct space_params p;
+    return space_remove_params_get(v, &p) && p.seq == 4 && strcmp(p.name, "space") == 0;
 }
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
@@ -659,5 +771,10 @@ const struct sample samples[] = {
     ROW(notes),
     STRUCT_ROW(settle_params),
     STRUCT_ROW(settle_result),
+    ROW(start_kept),
+    ROW(keep_sample),
+    STRUCT_ROW(space_item),
+    ROW(space_set),
+    ROW(space_remove),
 };
 const size_t sample_count = sizeof(samples) / sizeof(samples[0]);

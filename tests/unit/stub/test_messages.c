@@ -150,6 +150,46 @@ Test(messages, keys__limits)
     cr_assert(!keys_of(1, 0));
 }
 
+static int keep_status;
+
+static bool keep_judge(struct wire_value v)
+{
+    struct keep keep;
+    keep_status = keep_get(v, &keep);
+    return keep_status == CENOTE_OK;
+}
+
+static int keep_of(uint64_t ttl_ms, uint32_t pin, uint64_t pin_ms, size_t group_len)
+{
+    static const uint8_t group[KEEP_GROUP_MAX + 1];
+    struct wire_buf b = {0};
+    wire_put_array(&b, 4);
+    wire_put_uint(&b, ttl_ms);
+    wire_put_uint(&b, pin);
+    wire_put_uint(&b, pin_ms);
+    wire_put_bin(&b, group, group_len);
+    judge_buf(&b, keep_judge);
+    return keep_status;
+}
+
+Test(messages, keep__limits)
+{
+    cr_assert_eq(keep_of(0, KEEP_PIN_NONE, 0, 0), CENOTE_OK);
+    cr_assert_eq(keep_of(KEEP_TTL_MAX_MS, KEEP_PIN_HARD, 0, KEEP_GROUP_MAX), CENOTE_OK);
+    cr_assert_eq(keep_of(KEEP_TTL_MAX_MS + 1, 0, 0, 0), CENOTE_INVALID);
+    cr_assert_eq(keep_of(UINT64_MAX, 0, 0, 0), CENOTE_INVALID);
+    cr_assert_eq(keep_of(0, KEEP_PIN_SOFT, KEEP_TTL_MAX_MS, 0), CENOTE_OK);
+    cr_assert_eq(keep_of(0, KEEP_PIN_SOFT, KEEP_TTL_MAX_MS + 1, 0), CENOTE_INVALID);
+    cr_assert_eq(keep_of(0, KEEP_PIN_HARD + 1, 0, 0), CENOTE_INVALID);
+    cr_assert_eq(keep_of(0, KEEP_PIN_HARD, 1, 0), CENOTE_INVALID);
+    cr_assert_eq(keep_of(0, KEEP_PIN_NONE, 1, 0), CENOTE_INVALID);
+    cr_assert_eq(keep_of(0, 0, 0, KEEP_GROUP_MAX + 1), CENOTE_INVALID);
+    cr_assert(!judge_bytes((const uint8_t *)"\x91\x00", 2, keep_judge));
+    cr_assert_eq(keep_status, CENOTE_MALFORMED);
+    cr_assert(judge_bytes((const uint8_t *)"\xc0", 1, keep_judge));
+    cr_assert(keep_judge((struct wire_value){NULL})); /* of an older client */
+}
+
 static bool list_ok(struct wire_value v)
 {
     struct list_params p;

@@ -17,6 +17,7 @@ _CODES = {
     Status.EXISTS: -705,
     Status.NO_SPACE: -200,
     Status.NO_NODES: -200,
+    Status.QUOTA: -200,
     Status.VALUE_SIZE: -200,
     Status.KEY_SIZE: -400,
     Status.ABORTED: -500,

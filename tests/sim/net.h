@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections between simulated processes. Messages of one connection come in order, each after a
+ * delay of its own; those of different connections overtake each other. While two hosts are cut off
+ * from each other, messages wait. A connection that breaks loses what was on its way, and its ends
+ * learn of it at different times, one perhaps much later. A stopped process reads nothing and keeps
+ * its connections; those of a dead one are closed behind what it has sent.
+ */
+#ifndef CENOTE_TESTS_SIM_NET_H
+#define CENOTE_TESTS_SIM_NET_H
+
+#include "tests/sim/world.h"
+
+struct net_end;
+
+/* What an end does, as its process. */
+struct net_handler {
+    /* frame is valid as long as the world. */
+    void (*message)(void *arg, const uint8_t *frame, size_t len_bytes, uint32_t msgid);
+    void (*closed)(void *arg);
+};
+
+struct net_message {
+    struct net_message *next;
+    const uint8_t *frame; /* NULL: the other end has closed */
+    size_t len_bytes;
+    uint32_t msgid;
+};
+
+struct net_end {
+    struct net_end *other;
+    struct process *who;
+    uint64_t life;
+    const struct net_handler *handler;
+    void *arg;
+    bool open;
+    bool severed;                     /* nothing sent from here arrives any more */
+    struct net_message *first, *last; /* on their way to here */
+    uint64_t last_ns;                 /* when the last of them comes, or came */
+    struct net_end *next;             /* of all ends */
+};
+
+/* Makes a connection at once; the caller has waited for it, and sets arg of both before it lets
+ * anything happen. */
+void net_make(struct process *a, const struct net_handler *at_a, struct process *b,
+              const struct net_handler *at_b, struct net_end **end_a, struct net_end **end_b);
+/* The bytes are copied; msgid travels beside them. */
+void net_send(struct net_end *e, const void *frame, size_t len_bytes, uint32_t msgid);
+/* By its own process: what was sent still goes; closed() follows. */
+void net_close(struct net_end *e);
+/* A fault: the connection breaks. */
+void net_break(struct net_end *e);
+/* One of the process' open connections, or NULL. */
+struct net_end *net_some_of(const struct process *p, struct chance *c);
+/* The process has died. */
+void net_died(struct process *p);
+void net_reset(void);
+
+/* A delay between two hosts, as the world's fault plan has it now. */
+uint64_t net_delay_ns(struct chance *c);
+bool net_is_cut(const struct process *a, const struct process *b);
+
+#endif

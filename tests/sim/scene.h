@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pool of the simulated world: its service, its nodes, its clients, and the rules they keep. */
+#ifndef CENOTE_TESTS_SIM_SCENE_H
+#define CENOTE_TESTS_SIM_SCENE_H
+
+#include <cenote/cenote.h>
+
+#include "meta/service/service.h"
+#include "server/node/member.h"
+#include "tests/linear/linear.h"
+#include "tests/sim/net.h"
+#include "tests/sim/plan.h"
+#include "tests/support/memstore.h"
+#include "transport/shm/slots.h"
+
+#define EXPORTERS    3u
+#define WORLD_LINKS  64u
+#define HISTORY_MAX  4096u
+#define EXTENTS_SEEN 8192u
+#define TEXT_BYTES   64u
+
+/* ---- the metadata service (meta.c) ---- */
+
+struct meta {
+    struct process *process;
+    struct memstore *disk;
+    struct service *service; /* NULL: not started */
+    bool ready;              /* takes connections */
+    struct service_options options;
+};
+
+void meta_add(const struct plan *plan);
+void meta_start(void);
+void meta_kill(void);
+/* A connection of the process that runs; NULL: nobody listens. */
+struct net_end *meta_connect(const struct net_handler *handler, void *arg);
+/* A backup of the database: what it is now, or what it was. */
+void meta_backup(void);
+void meta_restore(void);
+
+/* ---- simulated memory and transports (copy_node.c, copy_client.c) ---- */
+
+/* A segment's memory. It outlives its process while it is named, or mapped. */
+struct memory_sim {
+    uint8_t *base;
+    uint64_t len_bytes;
+    struct gva gva; /* 0: none yet */
+    uint64_t incarnation;
+};
+
+enum way { BY_SHM, BY_RDMA, BY_TCP };
+
+struct exporter;
+
+struct flight;
+
+/* One client's connection to a node's exporter, as both sides and the hardware see it. */
+struct channel {
+    struct channel *next; /* of all */
+    enum way way;
+    struct donor *donor;
+    struct exporter *exporter; /* that looks after it; NULL: that life of the node has ended */
+    struct process *client;
+    uint64_t client_life;
+    struct xcopy_credentials who;
+    uint64_t boot;
+    uint64_t horizon; /* rdma: no put up to it may be written */
+    struct memory_sim *memory;
+    struct slots *slots; /* shm */
+    int hello;           /* 1: not answered yet */
+    bool node_closed;    /* the node's end is gone: nothing lands, or is answered */
+    bool broken;         /* as the client's end knows */
+    bool client_closed;
+    bool proven;                           /* the node knows that the client's process is dead */
+    uint64_t body_put;                     /* tcp: of the write that is being received */
+    uint64_t last_ns;                      /* pieces stay in order */
+    struct flight *flights, *flights_last; /* in progress, in order */
+    struct nap *waiters[PROCESS_FIBERS_MAX];
+    uint64_t moved;
+};
+
+/* keep: the memory holds the contents of an earlier life. */
+int exporter_start(struct donor *d, enum way way, const struct xcopy_gate *gate, bool keep,
+                   struct xcopy_exporter **out);
+/* At the node: may this client come in? */
+int exporter_admit(struct channel *c);
+/* At the node: the gate and the segments of what the channel leads to. */
+int exporter_admit_write(const struct channel *c, const struct xcopy_req *req);
+int exporter_admit_read(const struct channel *c, const struct xcopy_req *req);
+struct channel *channel_new(enum way way, struct donor *d, const struct xcopy_credentials *who);
+/* The node's end is gone; the client's learns of it. */
+void channel_close(struct channel *c);
+void channel_wake(struct channel *c);
+void copies_reset(void);
+/* A process has died. */
+void copies_died(struct process *p);
+/* Bytes land in a node's memory. */
+void memory_land(struct memory_sim *m, uint64_t offset, const void *bytes, uint64_t len_bytes,
+                 uint64_t put_id, const struct process *writer);
+
+/* ---- nodes (donor.c) ---- */
+
+struct donor {
+    struct process *process;
+    unsigned number;
+    bool named; /* its memory survives its process */
+    struct memory_sim *memory;
+    struct node *node;
+    struct member *member;
+    struct directory *directory; /* NULL: it keeps none */
+    int directory_fd;            /* -1: none */
+    struct xcopy_exporter *exporters[EXPORTERS];
+    struct net_end *conn;
+    struct donor_call *calls;
+    uint32_t msgid;
+    /* Beside named memory. */
+    bool kept;
+    uint64_t reign;
+    struct hash128 pool_name;
+    uint64_t kept_incarnation;
+    struct gva kept_gva;
+    uint64_t segment_bytes;
+    unsigned ways; /* bits of enum way */
+};
+
+/* Files of the last world. */
+void donors_reset(void);
+void donor_add(const struct plan *plan, unsigned number);
+void donor_start(struct donor *d);
+void donor_kill(struct donor *d);
+
+/* ---- clients (app.c) ---- */
+
+struct app;
+
+struct app_thread {
+    struct app *app;
+    unsigned number;
+    const struct plan_op *ops[PLAN_OPS_MAX];
+    unsigned count, next;
+    int open[PLAN_BATCH_MAX]; /* of the history: what is under way */
+    unsigned opened;
+};
+
+struct app {
+    struct process *process;
+    unsigned number;
+    struct cenote *client;
+    bool left;        /* it has closed */
+    unsigned running; /* threads that have more to do */
+    struct app_thread threads[PLAN_THREADS_MAX];
+};
+
+#define APP_KEY_BYTES 16u
+size_t app_key(unsigned key, char out[APP_KEY_BYTES]);
+void app_add(const struct plan *plan, unsigned number);
+void app_start(struct app *a);
+void app_kill(struct app *a);
+/* Nothing is left to do. */
+bool app_over(const struct app *a);
+/* Ends the client as a program does: nothing of it may be left in memory. */
+void app_leave(struct app *a);
+
+/* ---- what was done (history.c) ---- */
+
+struct record {
+    struct linear_op op;
+    unsigned key;
+    unsigned client;
+    uint64_t len_bytes; /* of what was to be written */
+    bool judged;        /* else without effect, or of no consequence */
+};
+
+void history_reset(void);
+/* Begins an operation: its number. */
+int history_begin(unsigned client, unsigned key, enum linear_kind kind, uint64_t len_bytes);
+const struct record *history_at(unsigned at);
+void history_end(int at, int status, uint64_t value);
+/* The client died in the middle of it. */
+void history_lost(int at);
+/* From now on what has been written to the key so far may be missed: memory is gone. */
+void history_loss(unsigned key, uint64_t from_ns);
+void history_judge(unsigned keys);
+unsigned history_count(void);
+
+/* ---- rules (check.c) ---- */
+
+void rules_reset(void);
+void rules_step(void);
+void rules_answered(struct process *client, const uint8_t *request, size_t request_bytes,
+                    uint64_t asked_ms, const uint8_t *answer, size_t answer_bytes);
+/* Bytes of a put are about to land. */
+void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_bytes, uint64_t put_id,
+                   const struct process *writer);
+/* What lay in an incarnation is gone. */
+void rules_memory_died(uint64_t incarnation);
+/* Flips a bit of some extent that is in use. False: there is none. */
+bool rules_flip(uint32_t which);
+/* A view is open, or not any more. */
+void rules_view(struct process *client, uint64_t put_id, int count);
+void rules_client_died(const struct process *client);
+/* Nothing waits to be given back. */
+bool rules_settled(void);
+void rules_end(void);
+
+struct scene {
+    const struct plan *plan;
+    bool calm;    /* no more faults */
+    bool flipped; /* a value isn't what it was */
+    struct {
+        unsigned seen; /* of its moment */
+        struct process *client;
+        struct donor *donor;
+    } there[PLAN_FAULTS_MAX]; /* of each fault */
+    struct meta meta;
+    struct donor donors[PLAN_NODES_MAX];
+    struct app apps[PLAN_CLIENTS_MAX];
+};
+
+extern struct scene scene;
+
+/* Something is under way that faults may wait for; either may be NULL. */
+void scene_moment(enum plan_moment moment, struct process *client, struct donor *donor);
+/* Runs a plan; world.violation tells. */
+void scene_run(const struct plan *plan, bool tracing);
+
+#endif

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A schedule is a shape of plans: the pool, the operations and the faults that make its danger
+ * likely; the seed draws the rest. Each runs in many variations, all of which must keep the rules.
+ * With its mechanism switched off (the control in CMakeLists.txt) one of them must not.
+ */
+#include "tests/sim/schedules.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/crew.h"
+
+#define SHM  (1u << BY_SHM)
+#define RDMA (1u << BY_RDMA)
+#define TCP  (1u << BY_TCP)
+#define ANY  0u
+
+struct schedule {
+    const char *name, *about;
+    void (*draw)(struct plan *p, uint64_t seed);
+};
+
+/* ---- what they are made of ------------------------------------------------------------------- */
+
+/* One host for all that share memory, nodes with room for a few small values. */
+static struct chance base(struct plan *p, uint64_t seed, unsigned nodes, unsigned clients,
+                          unsigned ways)
+{
+    struct chance c = chance_of(seed, 9);
+    *p = (struct plan){.seed = seed,
+                       .nodes = nodes,
+                       .clients = clients,
+                       .threads = 1,
+                       .keys = 2,
+                       .hosts = 3,
+                       .segment_bytes = 1024u * chance_between(&c, 2, 8),
+                       .lease_ms = 200,
+                       .put_timeout_ms = 400,
+                       .session_grace_ms = 300,
+                       .heartbeat_ms = 50,
+                       .suspect_ms = 200,
+                       .dead_ms = 1500,
+                       .client_timeout_ms = 300,
+                       .named = true,
+                       .ways = ways != ANY ? ways : (unsigned)chance_between(&c, 1, 7)};
+    for (unsigned i = 0; i < PLAN_NODES_MAX; i++)
+        p->node_host[i] = (uint8_t)(1 + i % 2);
+    for (unsigned i = 0; i < PLAN_CLIENTS_MAX; i++)
+        p->client_host[i] = (uint8_t)(1 + i % 2);
+    if (p->ways == SHM)
+        memset(p->client_host, 1, sizeof p->client_host);
+    return c;
+}
+
+static struct plan_op *op(struct plan *p, struct chance *c, unsigned client, enum plan_kind kind,
+                          unsigned key, unsigned pause_ms)
+{
+    struct plan_op *o = &p->ops[p->op_count];
+    *o = (struct plan_op){.client = (uint8_t)client,
+                          .kind = (uint8_t)kind,
+                          .key = (uint8_t)key,
+                          .replicas = 1,
+                          .len_bytes = (uint32_t)chance_between(c, 100, 700),
+                          .pause_us = (uint32_t)chance_below(c, pause_ms * 1000u + 1),
+                          .look_us = 100000,
+                          .number = (uint16_t)p->op_count};
+    p->op_count++;
+    return o;
+}
+
+static struct plan_fault *fault_at(struct plan *p, struct chance *c, enum plan_fault_kind kind,
+                                   enum plan_moment moment, unsigned lasts_ms)
+{
+    struct plan_fault *f = &p->faults[p->fault_count];
+    *f = (struct plan_fault){.kind = (uint8_t)kind,
+                             .target = TARGET_THERE,
+                             .moment = (uint8_t)moment,
+                             .nth = (uint8_t)chance_between(c, 1, 5),
+                             .lasts_ms = lasts_ms,
+                             .number = (uint16_t)p->fault_count};
+    p->fault_count++;
+    return f;
+}
+
+static struct plan_fault *fault_in(struct plan *p, struct chance *c, enum plan_fault_kind kind,
+                                   unsigned target, unsigned until_ms, unsigned lasts_ms)
+{
+    struct plan_fault *f = fault_at(p, c, kind, AT_TIME, lasts_ms);
+    f->target = (uint8_t)target;
+    f->at_ms = 300 + (uint32_t)chance_below(c, until_ms);
+    return f;
+}
+
+/* Values come and go, so that space is wanted all the time. */
+static void churn(struct plan *p, struct chance *c, unsigned client, unsigned count,
+                  unsigned pause_ms)
+{
+    static const enum plan_kind kinds[] = {OP_REPLACE, OP_REPLACE, OP_REMOVE, OP_PUT, OP_GET};
+    for (unsigned i = 0; i < count; i++)
+        op(p, c, client, kinds[chance_below(c, 5)], (unsigned)chance_below(c, p->keys), pause_ms);
+}
+
+static void read_much(struct plan *p, struct chance *c, unsigned client, unsigned count,
+                      unsigned pause_ms)
+{
+    for (unsigned i = 0; i < count; i++)
+        op(p, c, client, OP_GET, (unsigned)chance_below(c, p->keys), pause_ms);
+}
+
+/* ---- the design's ---------------------------------------------------------------------------- */
+
+static void draw_reattach(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, SHM);
+    churn(p, &c, 0, 12, 30);
+    churn(p, &c, 1, 30, 120);
+    churn(p, &c, 2, 30, 120);
+    struct plan_fault *f = fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 3000);
+    *fault_at(p, &c, FAULT_KILL_NODE, AT_WRITING, 100) = (struct plan_fault){
+        .kind = FAULT_KILL_NODE, .moment = AT_WRITING, .nth = f->nth, .lasts_ms = 100, .number = 1};
+    if (chance_in(&c, 2))
+        fault_at(p, &c, FAULT_BREAK, AT_WRITING, 1)->nth = f->nth;
+}
+
+static void draw_view(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, SHM);
+    for (unsigned i = 0; i < 8; i++) {
+        op(p, &c, 0, OP_VIEW, i % 2, 60)->look_us = 1500000;
+        churn(p, &c, 0, 1, 20);
+    }
+    churn(p, &c, 1, 40, 100);
+    churn(p, &c, 2, 20, 100);
+    fault_at(p, &c, FAULT_KILL_META, AT_VIEWING, 400);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_VIEWING, 1000);
+}
+
+static void draw_stale(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->lease_ms = 1000;
+    read_much(p, &c, 0, 32, 30);
+    read_much(p, &c, 1, 24, 30);
+    churn(p, &c, 2, 28, 40);
+    p->named = chance_in(&c, 2);
+    fault_in(p, &c, FAULT_KILL_NODE, 0, 1000, 200);
+    fault_in(p, &c, FAULT_CUT, 2, 1000, 2500);
+}
+
+static void draw_mixture(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, ANY);
+    p->lease_ms = 100;
+    read_much(p, &c, 0, 30, 30);
+    churn(p, &c, 1, 34, 60);
+    churn(p, &c, 2, 28, 60);
+    for (unsigned i = 0; i < 4; i++)
+        fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 600);
+}
+
+static void draw_queued(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 2, 3, chance_of(seed, 2).state % 3 ? RDMA : RDMA | TCP);
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 24, 100);
+    for (unsigned i = 0; i < p->op_count; i++)
+        p->ops[i].replicas = (uint8_t)(1 + chance_below(&c, 2));
+    for (unsigned i = 0; i < 3; i++)
+        fault_at(p, &c, chance_in(&c, 2) ? FAULT_STOP_CLIENT : FAULT_STOP_NODE, AT_WRITING, 900);
+    fault_in(p, &c, FAULT_CUT, 1, 1500, 700);
+    fault_in(p, &c, FAULT_SLOW, 0, 1500, 1000);
+}
+
+static void draw_restarts(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 2, 3, chance_of(seed, 3).state % 2 ? TCP : ANY);
+    p->named = !chance_in(&c, 4);
+    p->dead_ms = 600;
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 28, 100);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1500);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_START, 1500);
+    fault_in(p, &c, FAULT_KILL_NODE, 0, 2000, 150);
+    fault_in(p, &c, FAULT_KILL_NODE, 1, 2000, 150);
+    fault_in(p, &c, FAULT_CUT, 1 + (unsigned)(seed % 2), 2000, 1500);
+}
+
+static void draw_reigns(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 2, 3, ANY);
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 28, 100);
+    for (unsigned i = 0; i < 3; i++)
+        fault_at(p, &c, FAULT_KILL_META, (enum plan_moment)chance_between(&c, AT_LOOKUP, AT_VOID),
+                 50);
+    fault_in(p, &c, FAULT_STOP_NODE, 0, 1000, 300);
+}
+
+static void draw_lookups(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, ANY);
+    p->lease_ms = 600;
+    p->later_lease_ms = 50;
+    read_much(p, &c, 0, 32, 30);
+    read_much(p, &c, 1, 32, 30);
+    churn(p, &c, 2, 32, 40);
+    fault_at(p, &c, FAULT_KILL_META, AT_REMOVE, 60);
+    fault_at(p, &c, FAULT_KILL_META, AT_LOOKUP, 60);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 500);
+    fault_at(p, &c, FAULT_STOP_NODE, AT_VOID, 900);
+}
+
+static void draw_answers(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, ANY);
+    p->client_timeout_ms = 2000;
+    p->session_grace_ms = 1500;
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 24, 40);
+    for (unsigned i = 0; i < 10; i++) {
+        enum plan_moment m = (enum plan_moment)chance_between(&c, AT_START, AT_REMOVE);
+        fault_at(p, &c, chance_in(&c, 5) ? FAULT_KILL_META : FAULT_BREAK, m, 50)->after_us =
+            (uint32_t)chance_below(&c, 300);
+    }
+}
+
+static void draw_failover(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 2, 2, chance_of(seed, 4).state % 2 ? TCP : RDMA);
+    p->client_timeout_ms = 150;
+    p->dead_ms = 3000;
+    for (unsigned i = 0; i < 6; i++)
+        op(p, &c, 1, OP_REPLACE, i % 2, 30)->replicas = 2;
+    read_much(p, &c, 0, 30, 30);
+    for (unsigned i = 0; i < 4; i++)
+        fault_at(p, &c, chance_in(&c, 2) ? FAULT_STOP_NODE : FAULT_CUT, AT_READING, 400)->target =
+            chance_in(&c, 2) ? 1 : 0;
+    for (unsigned i = 0; i < p->fault_count; i++) {
+        struct plan_fault *f = &p->faults[i];
+        f->target = f->kind == FAULT_CUT ? (uint8_t)chance_between(&c, 1, 2) : TARGET_THERE;
+    }
+}
+
+static void draw_woken(struct plan *p, uint64_t seed)
+{
+    static const unsigned ways[] = {SHM, RDMA, TCP};
+    struct chance c = base(p, seed, 1, 3, ways[seed % 3]);
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 28, 120);
+    for (unsigned i = 0; i < 3; i++)
+        fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1800);
+    fault_in(p, &c, FAULT_SLOW, 0, 1500, 1000);
+}
+
+static void draw_flips(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 2, 2, ANY);
+    churn(p, &c, 0, 24, 60);
+    read_much(p, &c, 1, 36, 40);
+    for (unsigned i = 0; i < p->op_count; i++)
+        p->ops[i].replicas = (uint8_t)(1 + chance_below(&c, 2));
+    for (unsigned i = 0; i < 8; i++)
+        fault_in(p, &c, FAULT_FLIP, 0, 1200, (unsigned)chance_below(&c, 100000));
+}
+
+static void draw_full(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, ANY);
+    p->keys = PLAN_KEYS_MAX;
+    p->segment_bytes = 1024u * chance_between(&c, 2, 5);
+    p->evict_high = 60;
+    p->evict_low = 40;
+    for (unsigned i = 0; i < 2; i++)
+        churn(p, &c, i, 32, 60);
+    read_much(p, &c, 2, 32, 30);
+    for (unsigned i = 0; i < 3; i++)
+        fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
+    fault_in(p, &c, FAULT_KILL_META, 0, 1500, 50);
+}
+
+static void draw_late(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 2, ANY);
+    p->threads = 2;
+    p->keys = 4;
+    p->put_timeout_ms = 150;
+    p->session_grace_ms = 5000;
+    p->client_timeout_ms = 2000;
+    for (unsigned i = 0; i < 80; i++)
+        op(p, &c, i % 2, chance_in(&c, 4) ? OP_GET : OP_REPLACE,
+           (unsigned)chance_below(&c, p->keys), 4)
+            ->thread = (uint8_t)(i / 2 % 2);
+    for (unsigned i = 0; i < 6; i++)
+        fault_at(p, &c, i % 2 ? FAULT_STOP_CLIENT : FAULT_SLOW, AT_WRITING, 250)->nth =
+            (uint8_t)chance_between(&c, 1, 30);
+}
+
+static void draw_directory(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 2, 2, ANY);
+    p->directories = true;
+    p->segment_bytes = 16384;
+    for (unsigned i = 0; i < 2; i++)
+        churn(p, &c, i, 40, 60);
+    fault_in(p, &c, FAULT_KILL_NODE, 0, 1500, 100);
+    fault_in(p, &c, FAULT_KILL_META, 0, 1500, 100);
+    fault_in(p, &c, FAULT_BREAK, 1, 1500, 1);
+    fault_in(p, &c, FAULT_MEMORY, 2, 1500, (unsigned)chance_below(&c, 96));
+}
+
+/* ---- of bugs --------------------------------------------------------------------------------- */
+
+/* A remove whose answer was lost ended with CENOTE_NO_MEMORY when there was none for the next
+ * connection, although it had taken effect. */
+static void draw_no_memory(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 2, ANY);
+    for (unsigned i = 0; i < 60; i++)
+        op(p, &c, i % 2, i % 3 ? OP_REMOVE : OP_PUT, (unsigned)chance_below(&c, p->keys), 20);
+    for (unsigned i = 0; i < 6; i++) {
+        struct plan_fault *f = fault_at(p, &c, FAULT_BREAK, AT_REMOVE, 1);
+        f->nth = (uint8_t)(3 * i + 1);
+        f->after_us = (uint32_t)chance_below(&c, 300);
+        fault_at(p, &c, FAULT_MEMORY, AT_REMOVE, (unsigned)chance_below(&c, 6))->nth = f->nth;
+    }
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+static const struct schedule schedules[] = {
+    {"reattach", "1. a writer in its copy while the node is killed and takes its memory over",
+     draw_reattach},
+    {"view", "2. a view while the service is away for longer than the lease", draw_view},
+    {"stale", "3. a reader that knows the older value", draw_stale},
+    {"mixture", "4. an old seal and a new payload in one read", draw_mixture},
+    {"queued", "5. an abort with requests on their way, a commit with one replica unknown",
+     draw_queued},
+    {"restarts", "6. nodes that know no fences any more, or come back from the dead",
+     draw_restarts},
+    {"reigns", "8. a service that is killed and begins again", draw_reigns},
+    {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
+    {"answers", "10. answers that are lost", draw_answers},
+    {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
+    {"full", "a pool that is full all the time", draw_full},
+    {"late", "commits of puts that have been aborted", draw_late},
+    {"directory", "what nodes write down of what lies there", draw_directory},
+    {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
+    {"flips", "bits that flip where values lie", draw_flips},
+    {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
+};
+
+#define COUNT (sizeof schedules / sizeof schedules[0])
+
+int schedules_list(void)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        printf("%-10s %s\n", schedules[i].name, schedules[i].about);
+    return 0;
+}
+
+static int run_one(const struct schedule *s, uint64_t seed, bool tracing)
+{
+    static struct plan plan;
+    s->draw(&plan, seed);
+    if (tracing)
+        plan_print(&plan);
+    scene_run(&plan, tracing);
+    printf("schedule %s, seed %llu: %s\n", s->name, (unsigned long long)seed,
+           violated() ? world.violation : "nothing wrong");
+    return violated() ? 1 : 0;
+}
+
+int schedules_run(const char *name, uint64_t seeds, uint64_t seed, bool tracing)
+{
+    bool all = strcmp(name, "all") == 0, any = false;
+    int code = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        const struct schedule *s = &schedules[i];
+        if (!all && strcmp(s->name, name) != 0)
+            continue;
+        any = true;
+        if (seed != 0)
+            code |= run_one(s, seed, tracing);
+        else
+            code |= crew_run(&(struct crew_work){.first = 1,
+                                                 .seeds = seeds > 0 ? seeds : SCHEDULE_SEEDS,
+                                                 .jobs = 1,
+                                                 .draw = s->draw,
+                                                 .name = s->name});
+    }
+    if (!any)
+        fprintf(stderr, "sim: no schedule is called %s\n", name);
+    return any ? code : 2;
+}
