@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "meta/core/keep.h"
 #include "meta/core/objects.h"
 #include "meta/core/reuse.h"
 #include "meta/core/use.h"
@@ -63,6 +64,7 @@ static void dropped(struct change *ch, int status)
                  (unsigned long long)d->object->put_id);
         reuse_begin(e);
     } else {
+        spaces_by_id(c, e->object->name_space)->extant--;
         table_delete(&c->table, e->object);
         ending_free(e);
     }
@@ -86,6 +88,8 @@ static struct ending *apart(struct core *c, struct object *o, uint32_t i)
     struct ending *e = ending_new(c, a);
     if (e == NULL)
         table_delete(&c->table, a);
+    else
+        spaces_by_id(c, a->name_space)->extant++;
     return e;
 }
 
@@ -106,7 +110,7 @@ static int drop_replica(struct core *c, struct object *o, struct claim *claim, u
     claim->busy = true;
     struct gva gva = object_piece(o, i)->gva;
     object_piece(o, i)->gva = gva_make(0);
-    objects_draft(c, o, OBJECT_COMMITTED, false, r.created_ms, r.key, r.key_len);
+    keep_draft(c, o, OBJECT_COMMITTED, &r.kept, r.created_ms, r.key, r.key_len);
     objects_draft_removed(c, d->ending->object, r.key, r.key_len);
     object_piece(o, i)->gva = gva; /* until it is durable */
     d->change.done = dropped;

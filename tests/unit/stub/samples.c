@@ -560,7 +560,9 @@ static const struct directory_entry directory_entry_value = {.gva = GVA(7),
                                                              .stripes = 2,
                                                              .replicas = 3,
                                                              .offset = 7,
-                                                             .root = UINT64_MAX};
+                                                             .root = UINT64_MAX,
+                                                             .kept = (const uint8_t *)"kept",
+                                                             .kept_len = 4};
 static bool directory_entry_equal(const struct directory_entry *a, const struct directory_entry *b)
 {
     return SAME(*a, *b, gva.v) && SAME(*a, *b, payload_len) && SAME(*a, *b, put_id) &&
@@ -569,7 +571,8 @@ static bool directory_entry_equal(const struct directory_entry *a, const struct 
            memcmp(&a->key_hash, &b->key_hash, sizeof(a->key_hash)) == 0 &&
            SAME(*a, *b, len_bytes) && SAME(*a, *b, sum_kind) && SAME(*a, *b, created_ms) &&
            SAME(*a, *b, flags) && SAME(*a, *b, stripe) && SAME(*a, *b, stripes) &&
-           SAME(*a, *b, replicas) && SAME(*a, *b, offset) && SAME(*a, *b, root);
+           SAME(*a, *b, replicas) && SAME(*a, *b, offset) && SAME(*a, *b, root) &&
+           SAME(*a, *b, kept_len) && memcmp(a->kept, b->kept, a->kept_len) == 0;
 }
 STRUCT_SAMPLE(directory_entry)
 
