@@ -4,7 +4,8 @@
 #define CENOTE_META_CHECK_H
 
 #include "meta/core/core.h"
-#include "meta/core/record.h"
+
+struct record;
 
 /* Compares store, table and allocators, and logs each difference. Their number. To be called when
  * no change is in flight. */

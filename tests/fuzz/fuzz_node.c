@@ -86,6 +86,12 @@ static void on_joined(void *arg)
     (void)arg;
 }
 
+static int on_noted(void *arg)
+{
+    struct play *p = arg;
+    return p->now_ms % 7 == 0 ? CENOTE_IO : CENOTE_OK;
+}
+
 static uint64_t on_now(void *arg)
 {
     return ((struct play *)arg)->now_ms;
@@ -166,6 +172,7 @@ static void set_up(struct play *p)
                              .call = on_call,
                              .close = on_close,
                              .joined = on_joined,
+                             .noted = on_noted,
                              .now_ms = on_now};
     struct member_identity who = {.name = "n", .host = "h", .tcp = "127.0.0.1:1"};
     struct fake_node *f = &p->fake;

@@ -3,12 +3,14 @@
 
 #include <stdlib.h>
 
+/* New ones at the end. */
 const char *const fuzz_methods[] = {
     METHOD_SESSION_OPEN, METHOD_SESSION_RESUME, METHOD_SESSION_CLOSE,  METHOD_MAP,
     METHOD_PUT_START,    METHOD_PUT_COMMIT,     METHOD_PUT_ABORT,      METHOD_LOOKUP,
     METHOD_EXISTS,       METHOD_REMOVE,         METHOD_STAT,           METHOD_LIST,
     METHOD_STATUS,       METHOD_NODE_JOIN,      METHOD_NODE_HEARTBEAT, METHOD_NODE_LEAVE,
-    METHOD_SLOTS,
+    METHOD_SLOTS,        METHOD_KEEP,           METHOD_NAMESPACES,     METHOD_SPACE_SET,
+    METHOD_SPACE_REMOVE,
 };
 const size_t fuzz_method_count = sizeof fuzz_methods / sizeof *fuzz_methods;
 

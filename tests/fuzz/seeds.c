@@ -175,6 +175,36 @@ static void call_session(const struct fuzz_pool *p)
     add_call(METHOD_SESSION_RESUME, WHO_BOB);
 }
 
+static void call_keep(uint64_t seq, const struct keep *keep)
+{
+    keep_params_put(&body, seq, 1);
+    wire_put_bin(&body, "key", 3);
+    keep_put(&body, keep);
+    wire_put_uint(&body, KEEP_ALL);
+    add_call(METHOD_KEEP, WHO_ALICE);
+}
+
+static void call_start_kept(uint64_t seq, const struct keep *keep)
+{
+    put_start_kept_put(&body, seq, PUT_START_REPLACE, 1);
+    put_start_key_put(&body, "key", 3, 5000);
+    keep_put(&body, keep);
+    add_call(METHOD_PUT_START, WHO_ALICE);
+}
+
+static void call_space(const char *method, uint64_t seq, uint64_t quota_bytes)
+{
+    struct space_params p = {.seq = seq,
+                             .name = "other",
+                             .settings = {.quota_bytes = quota_bytes, .ttl_ms = 300},
+                             .flags = seq == 3 ? SPACE_SET_CREATE : 0};
+    if (strcmp(method, METHOD_SPACE_SET) == 0)
+        space_set_params_put(&body, &p);
+    else
+        space_remove_params_put(&body, &p);
+    add_call(method, WHO_ALICE);
+}
+
 static void call_list(void)
 {
     struct list_params list = {.prefix = (const uint8_t *)"k", .prefix_len = 1, .limit = 10};
@@ -214,6 +244,21 @@ static void service_stories(const struct fuzz_pool *p)
     add_record(AGAIN, WHO_NODE, NULL, 0);
     add_record(PASS, 200, NULL, 0);
     end("service", "replicas-node-dies");
+    struct keep keep = {.ttl_ms = 200, .pin = KEEP_PIN_HARD, .group_len = 1, .group = "g"};
+    call_keep(3, &keep);
+    call_start_kept(4, &keep);
+    call_space(METHOD_SPACE_SET, 5, 100000);
+    call_start(WHO_BOB, 1, 0, 90000);
+    call_start(WHO_BOB, 2, 0, 90000);
+    call_empty(METHOD_NAMESPACES, WHO_ALICE);
+    add_record(PASS, 100, NULL, 0);
+    call_space(METHOD_SPACE_REMOVE, 6, 0);
+    end("service", "policies");
+    for (uint64_t seq = 3; seq < 9; seq++)
+        call_start(WHO_ALICE, seq, PUT_START_REPLACE, 900000);
+    add_record(PASS, 60, NULL, 0);
+    add_record(PASS, 200, NULL, 0);
+    end("service", "evictions");
     call_session(p);
     call_keys(METHOD_STAT, WHO_BOB);
     call_empty(METHOD_SESSION_CLOSE, WHO_BOB);

@@ -162,7 +162,10 @@ class Client:
     def call(self, method, params):
         self.msgid += 1
         self.sock.sendall(msgpack.packb([0, self.msgid, method, params], use_bin_type=True))
-        kind, msgid, error, result = self.message()
+        message = self.message()
+        while message[0] == 0: # the service calls those that joined as nodes
+            message = self.message()
+        kind, msgid, error, result = message
         if (kind, msgid) != (1, self.msgid):
             raise ConnectionError("an answer to something else")
         if error is not None:

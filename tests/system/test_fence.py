@@ -24,6 +24,7 @@ VALUE = 24 * UNIT # of the writer that is stopped; the values of others need its
 PIECE = UNIT - 4096
 PUT_ID = 4711 # of its payload
 NO_SPACE = -7
+PINNED = [0, 2, 0, b""] # it isn't evicted for the next one
 ATTEMPTS = 50 # to catch a put in its middle
 OPTIONS = [*SHORT, f"--put-timeout={'1500ms' if IN_GUEST else '400ms'}", "--lease=200ms"]
 OVERWRITTEN = "bytes of another value were overwritten by a writer that had been fenced"
@@ -35,6 +36,9 @@ class Others:
     def __init__(self, pool):
         self.pool = pool
         self.client = pool.client("others")
+        told = self.client.call("namespace_set", [self.client.next_seq(), "others",
+                                                  [0, 0, 0, 2 * DRAM], 0])
+        check(told == [0], f"pins without a limit: {told}")
         self.values = {}
         self.extents = []
 
@@ -43,7 +47,7 @@ class Others:
             key = b"other/%d" % number
             value = random.Random(number).randbytes(4096) * (PIECE // 4096)
             try:
-                self.client.put(key, value)
+                self.client.put(key, value, keep=PINNED)
             except protocol.Failure as failure:
                 check(failure.status == NO_SPACE, f"filling the pool: {failure}")
                 break

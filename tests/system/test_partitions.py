@@ -40,6 +40,7 @@ from test_memory import Named
 PORT = 7400
 LIVE_LONG = ("--session-grace=10s", "--put-timeout=1500ms")
 DYING = ("--suspect=400ms", "--dead=1s")
+REPORT_EVERY = 20 # histories
 CLOCKS_S = (0, 3600, 40 * 86400)
 COLUMNS = ("histories", "operations", "cuts", "kills", "stops", "violations")
 
@@ -208,12 +209,14 @@ class Cases:
                                one.jump_service))
 
 
-def record(results, cases, violations):
-    """A line of the campaign's results."""
+def report(results, cases, violations):
+    """What there was since the last one: a line for people, and one of the campaign's results."""
     counts = cases.counts
+    print(", ".join(f"{name} {value}" for name, value in sorted(counts.items())), flush=True)
     kills = sum(n for name, n in counts.items() if name.startswith("kills"))
     stops = sum(n for name, n in counts.items() if name.startswith("stops"))
     results.add(counts["histories"], counts["operations"], counts["cuts"], kills, stops, violations)
+    counts.clear()
 
 
 def main():
@@ -236,17 +239,16 @@ def main():
     except (netns.Unsupported, OSError) as error:
         skip(f"may not make networks: {error}")
     todo = [getattr(cases, options.only)] if options.only else [cases.kept, cases.dead, cases.held]
-    violations = 0
-    try:
-        for i in range(options.histories):
+    for i in range(options.histories):
+        try:
             pool.run_cases([todo[i % len(todo)]])
-    except SystemExit:
-        violations = 1
-        raise
-    finally:
-        print(", ".join(f"{name} {value}" for name, value in sorted(cases.counts.items())),
-              flush=True)
-        record(results, cases, violations)
+        except SystemExit:
+            report(results, cases, 1)
+            raise
+        if i % REPORT_EVERY == REPORT_EVERY - 1:
+            report(results, cases, 0)
+    if options.histories % REPORT_EVERY != 0:
+        report(results, cases, 0)
 
 
 if __name__ == "__main__":

@@ -478,9 +478,13 @@ static void remove_keys(unsigned client, unsigned first, unsigned count)
 /* Values that are there. */
 static void keep_keys(unsigned client, unsigned first, unsigned count, const struct keep *keep)
 {
-    for (bool all = false; !all;) {
+    bool all = false;
+    for (unsigned tries = 0; !all; tries++) {
         struct answer *answer;
         uint32_t msgid;
+        CHECK(tries < TRIES_MAX);
+        if (tries > 0)
+            actors_pass(&actors, 100);
         struct wire_buf b = begin(client, METHOD_KEEP, &msgid);
         keep_params_put(&b, next_seq(client), count);
         for (unsigned k = 0; k < count; k++)
@@ -500,17 +504,21 @@ static void keep_keys(unsigned client, unsigned first, unsigned count, const str
             item_failed |= one != CENOTE_OK;
             all = all && one == CENOTE_OK;
         }
-        take_items(client, answer);
+        take_items(client, answer, item_failed);
     }
 }
 
 /* Until it has worked. */
 static void change_space(const char *method, const struct space_params *params)
 {
-    for (int32_t told = 1; told != CENOTE_OK;) {
+    int32_t told = 1;
+    for (unsigned tries = 0; told != CENOTE_OK; tries++) {
         struct answer *answer;
         struct space_params p = *params;
         uint32_t msgid;
+        CHECK(tries < TRIES_MAX);
+        if (tries > 0)
+            actors_pass(&actors, 100);
         struct wire_buf b = begin(ALICE, method, &msgid);
         p.seq = next_seq(ALICE);
         if (strcmp(method, METHOD_SPACE_SET) == 0)
@@ -525,7 +533,7 @@ static void change_space(const char *method, const struct space_params *params)
         bool good = wire_i32(wire_at(answer->msg.result, 0), &told);
         CHECK(good && (told == CENOTE_OK || (actor_trouble(told) && may_fail)));
         item_failed |= told != CENOTE_OK;
-        take_items(ALICE, answer);
+        take_items(ALICE, answer, item_failed);
     }
 }
 
