@@ -133,7 +133,8 @@ static bool may_go(void *arg, struct object *o)
     struct search *search = arg;
     if (!may_go_alone(search, o))
         return false;
-    return !o->grouped || may_go_together(search, groups_of(&search->core->evict.groups, o));
+    return !o->grouped || test_off(TEST_GROUP) ||
+           may_go_together(search, groups_of(&search->core->evict.groups, o));
 }
 
 static bool exhausted(const struct space *s, unsigned queue)
@@ -350,7 +351,7 @@ static bool one_of(struct work *w, struct space *s, unsigned queue)
     }
     s->evict.looks[queue] = 0;
     w->looks--;
-    if (o->grouped)
+    if (o->grouped && !test_off(TEST_GROUP))
         go_together(w, o);
     else
         (void)go(w, o, w->reason);

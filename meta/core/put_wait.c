@@ -7,6 +7,7 @@
 #include "meta/core/evict.h"
 #include "meta/core/put_phases.h"
 #include "meta/core/use.h"
+#include "transport/base/testswitch.h"
 
 /* How often what is evicted for a call doubles. */
 #define DOUBLINGS 16u
@@ -38,6 +39,8 @@ static struct put_wait *first(const struct core *c)
 bool put_wait_first(const struct core *c)
 {
     const struct put_wait *w = c->evict.waiting_count > 0 ? first(c) : NULL;
+    if (test_off(TEST_WAIT_ORDER))
+        return false;
     return w != NULL && c->patient_ms - w->since_ms >= PUT_OVERTAKE_MS;
 }
 
