@@ -27,7 +27,7 @@ BIN = pathlib.Path(os.environ.setdefault("CENOTE_BIN", str(TREE / "build/bin")))
 sys.path.insert(0, str(BIN.parent / "python"))
 import cenote  # noqa: E402 pylint: disable=wrong-import-position
 import numpy  # noqa: E402 pylint: disable=wrong-import-position
-from cenote.adapters.lmcache_native import CenoteConnector  # noqa: E402 pylint: disable=wrong-import-position
+from cenote.adapters import lmcache_native  # noqa: E402 pylint: disable=wrong-import-position
 
 ROOM = 1.25  # pool beside unique blocks
 CALLS = ("lookup", "get", "put")
@@ -98,13 +98,13 @@ def requests_of(path, most):
 def replay(options):
     """One replay through the adapter, in this process; prints what came of it as JSON."""
     requests = [r for r in requests_of(options.file, options.requests) if r]
-    connector = CenoteConnector(meta=options.once, transport=options.transport)
+    connector = lmcache_native.CenoteConnector(meta=options.once, transport=options.transport)
     engine = Replay(connector, max(map(len, requests)), options.block)
     for request in requests:
         engine.serve(request)
     connector.close()
     print(json.dumps({**engine.counts, "call_seconds": sum(engine.seconds.values()),
-                      "seconds": engine.seconds,
+                      **{f"{c}_seconds": s for c, s in engine.seconds.items()},
                       "p50_us": {c: statistics.median(s) for c, s in engine.samples.items() if s}}))
 
 
@@ -160,10 +160,9 @@ def main():
     seconds = {}
     for way, found in rounds:
         seconds.setdefault(way, []).append(found["call_seconds"])
-        parts = found.get("seconds") or {c: found[f"{c}_seconds"] for c in CALLS}
         print(f"{way:<18} {found['blocks']} blocks, {found['hits']} hits, in calls "
               f"{found['call_seconds']:.3f} s: "
-              + ", ".join(f"{c} {s:.3f}" for c, s in parts.items()))
+              + ", ".join(f"{c} {found[f'{c}_seconds']:.3f}" for c in CALLS))
     ratios = [c / p for c, p in zip(seconds["C"], seconds["LMCache's adapter"])]
     print(f"load {os.getloadavg()[0]:.1f}; rate of the adapter, of C's: median "
           f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
