@@ -19,10 +19,12 @@
 
 #include <cenote/status.h>
 
+#include "server/http_role.h"
 #include "server/log_levels.h"
 #include "server/machine.h"
 #include "server/meta_role.h"
 #include "server/node_role.h"
+#include "server/notify.h"
 #include "server/options.h"
 #include "server/reload.h"
 #include "transport/base/hash.h"
@@ -32,6 +34,7 @@ struct daemon {
     struct options options;
     struct meta_role *meta;
     struct node_role *node;
+    struct http_role *http;
     int argc;
     char **argv;
     sigset_t signals; /* that stop it */
@@ -79,6 +82,8 @@ static int start_roles(struct daemon *d)
     }
     if (status == CENOTE_OK && options_has_node(o))
         status = node_role_start(o, meta, on_joined, d, &d->node);
+    if (status == CENOTE_OK)
+        status = http_role_start(o, d->meta, d->node, &d->http);
     return status;
 }
 
@@ -90,8 +95,12 @@ static void say_ready(const struct daemon *d)
         printf("%scontrol %s", separator, meta_role_endpoint(d->meta, i));
         separator = ", ";
     }
-    if (d->node)
+    if (d->node) {
         printf("%sdata %s", separator, node_role_data_endpoint(d->node));
+        separator = ", ";
+    }
+    if (http_role_endpoint(d->http))
+        printf("%shttp %s", separator, http_role_endpoint(d->http));
     printf("\n");
     fflush(stdout);
 }
@@ -132,7 +141,9 @@ static void stop_roles(struct daemon *d)
     struct pollfd pending = {.fd = d->signal_fd, .events = POLLIN};
     if (poll(&pending, 1, 0) > 0 && read(d->signal_fd, &info, sizeof info) == sizeof info)
         log_info("cenoted", "signal %u: stopping", info.ssi_signo);
+    notify_manager("STOPPING=1");
     pthread_sigmask(SIG_UNBLOCK, &d->signals, NULL); /* the next one kills */
+    http_role_stop(d->http);
     node_role_stop(d->node);
     meta_role_stop(d->meta);
 }
@@ -142,9 +153,11 @@ static int run(struct daemon *d)
     int status = take_signals(d);
     if (status == CENOTE_OK)
         status = start_roles(d);
-    if (status == CENOTE_OK)
+    if (status == CENOTE_OK) {
+        /* Everything is open. A node may wait long for its service, which a boot must not. */
+        notify_manager("READY=1");
         serve(d);
-    else if (status == CENOTE_NO_MEMORY)
+    } else if (status == CENOTE_NO_MEMORY)
         log_error("cenoted", "cannot start: %s", cenote_status_text(status));
     stop_roles(d);
     return status;

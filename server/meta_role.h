@@ -21,4 +21,7 @@ bool meta_role_retune(struct meta_role *r, const struct options *o);
 /* The control endpoints that it listens at, as text; NULL beyond the last. */
 const char *meta_role_endpoint(const struct meta_role *r, size_t i);
 
+/* When its loop last came round, by clock_now_ms(). Any thread. */
+uint64_t meta_role_ticked_ms(const struct meta_role *r);
+
 #endif

@@ -151,6 +151,12 @@ static const struct config_option table[] = {
     {"shard-epoch", CONFIG_COUNT, FIELD(shard_epoch), "1", "NUMBER",
      "Number of the list of --shards: every change of it needs a higher one.", NULL, 1,
      UINT64_C(1) << 62},
+    {"http", CONFIG_STRING, FIELD(http), "", "ENDPOINT",
+     "Where health, metrics and the gateway are served over HTTP, host:port or unix:PATH, or none "
+     "(default: " OPTIONS_HTTP_DEFAULT ", as long as it is free).",
+     NULL, 0, 0},
+    {"http-idle", CONFIG_MS, FIELD(http_idle_ms), "30s", "TIME",
+     "How long an HTTP connection may be idle, and its client not go on.", NULL, 10, HOUR_MS},
     {"insecure", CONFIG_BOOL, FIELD(insecure), NULL, NULL,
      "Allow plaintext on addresses that other machines can reach.", NULL, 0, 0},
     {"log-level", CONFIG_LIST, FIELD(log_level), "info", "LEVEL",
@@ -362,14 +368,31 @@ static int check_node(struct options *o, struct config_report *report)
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
+static int check_http(struct options *o, struct config_report *report)
+{
+    o->http_given = o->http[0] != '\0';
+    if (o->http_given && !options_has_http(o))
+        return CENOTE_OK;
+    if (o->http_given) {
+        check_endpoint(o, "http", o->http, report);
+        for (size_t i = 0; i < o->listen.count && options_has_meta(o); i++)
+            if (is_same_place(o->listen.items[i], o->http))
+                config_fault(report, "http,listen", "%s can't be both", o->http);
+        return CENOTE_OK;
+    }
+    free(o->http);
+    o->http = strdup(OPTIONS_HTTP_DEFAULT);
+    return o->http ? CENOTE_OK : CENOTE_NO_MEMORY;
+}
+
 static int check(struct options *o, struct config_report *report)
 {
-    int status = CENOTE_OK;
     log_levels_check(&o->log_level, report);
-    if (options_has_meta(o))
-        status = check_service(o, report);
-    else if (o->meta[0] == '\0')
+    int status = check_http(o, report);
+    if (!options_has_meta(o) && o->meta[0] == '\0')
         config_fault(report, "meta", "a node needs the endpoint of its service");
+    if (status == CENOTE_OK && options_has_meta(o))
+        status = check_service(o, report);
     if (status == CENOTE_OK && options_has_node(o))
         status = check_node(o, report);
     if (status != CENOTE_OK)

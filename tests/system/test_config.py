@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -260,8 +261,28 @@ def hangups_harm_nobody():
         p.nodes[0].wait_ended()
 
 
+def the_manager_is_told():
+    """By sd_notify(3)'s protocol: when everything is open, and before it ends."""
+    with tempfile.TemporaryDirectory(prefix="cenote-test-") as folder:
+        for name, address in ((f"{folder}/notify", f"{folder}/notify"),
+                              (f"@cenote-{os.getpid()}", f"\0cenote-{os.getpid()}")):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+                manager.settimeout(20 * pool.SLOWNESS)
+                manager.bind(address)
+                daemon = pool.Daemon("notifies", pathlib.Path(folder), (
+                    "--data-dir", f"{folder}/meta", "--shm-dir", folder, "--dram", "8MiB",
+                    "--listen", f"unix:{folder}/control", "--http", "none"))
+                daemon.launcher = ["env", f"NOTIFY_SOCKET={name}"]
+                daemon.start(wait=False)
+                check(manager.recv(100) == b"READY=1", "ready first")
+                daemon.wait_ready()
+                daemon.stop()
+                check(manager.recv(100) == b"STOPPING=1", "then stopping")
+
+
 if __name__ == "__main__":
     run_cases((everything_is_said_at_once, contradictions_are_located, broken_files, good_files,
                the_example_is_complete, modules_are_those_of_the_sources,
-               reload_takes_what_it_can, broken_reload_changes_nothing, hangups_harm_nobody),
+               reload_takes_what_it_can, broken_reload_changes_nothing, hangups_harm_nobody,
+               the_manager_is_told),
               sys.argv[1:])
