@@ -28,6 +28,7 @@ static_assert(MEMORY_PAGES_THP == 0 && MEMORY_PAGES_1G == 3, "--huge-pages gives
 static const char *const roles[] = {"meta,node", "meta", "node", NULL};
 static const char *const durabilities[] = {"process", "sync", NULL};
 static const char *const huge_pages[] = {"thp", "none", "2M", "1G", NULL};
+static const char *const gateways[] = {"auto", "on", "off", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 
 #define FIELD(f) offsetof(struct options, f)
@@ -140,6 +141,9 @@ static const struct config_option table[] = {
      NULL, 0, 0},
     {"http-idle", CONFIG_MS, FIELD(http_idle_ms), "30s", "TIME",
      "How long an HTTP connection may be idle, and its client not go on.", NULL, 10, HOUR_MS},
+    {"gateway", CONFIG_CHOICE, FIELD(gateway), "auto", "WHEN",
+     "Whether values are served over HTTP, too; auto: where other machines can't reach --http.",
+     gateways, 0, 0},
     {"insecure", CONFIG_BOOL, FIELD(insecure), NULL, NULL,
      "Allow plaintext on addresses that other machines can reach.", NULL, 0, 0},
     {"log-level", CONFIG_CHOICE, FIELD(log_level), "info", "LEVEL", "What is logged to stderr.",
@@ -344,14 +348,22 @@ static int read_slots(struct options *o, char *error, size_t error_size)
 
 static int check_http(struct options *o, char *error, size_t error_size)
 {
+    struct endpoint at;
     o->http_given = o->http[0] != '\0';
     if (o->http_given && !options_has_http(o))
         return CENOTE_OK;
-    if (o->http_given)
-        return check_endpoint(o, "http", o->http, error, error_size);
-    free(o->http);
-    o->http = strdup(OPTIONS_HTTP_DEFAULT);
-    return o->http ? CENOTE_OK : no_memory(error, error_size);
+    if (!o->http_given) {
+        free(o->http);
+        o->http = strdup(OPTIONS_HTTP_DEFAULT);
+        if (!o->http)
+            return no_memory(error, error_size);
+    }
+    int status = check_endpoint(o, "http", o->http, error, error_size);
+    if (status == CENOTE_OK && o->gateway == GATEWAY_AUTO)
+        o->gateway = endpoint_parse(o->http, &at) == CENOTE_OK && endpoint_is_local(&at)
+                         ? GATEWAY_ON
+                         : GATEWAY_OFF;
+    return status;
 }
 
 static int check(struct options *o, char *error, size_t error_size)
