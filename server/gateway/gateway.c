@@ -33,12 +33,22 @@ int answer_code(int status)
     return 500;
 }
 
-void answer_error(struct http_request *r, int status)
+static void explain(struct http_request *r, int status, const char *text)
 {
     int code = answer_code(status);
     if (code == 503 || code == 429)
         http_reply_header(r, "Retry-After", "1");
-    http_reply_error(r, code, status, "%s", cenote_status_text(status));
+    http_reply_error(r, code, status, "%s", text);
+}
+
+void answer_error(struct http_request *r, int status)
+{
+    explain(r, status, cenote_status_text(status));
+}
+
+void transfer_fail(struct transfer *t)
+{
+    explain(t->request, t->status, t->why ? t->why : cenote_status_text(t->status));
 }
 
 /* ---- transfers ------------------------------------------------------------------------------- */
@@ -82,8 +92,14 @@ void transfer_run(struct transfer *t, void (*work)(struct job *job), void (*done
 
 int transfer_open(struct transfer *t)
 {
-    return t->space ? CENOTE_OK
-                    : gateway_space_take(t->gateway->spaces, t->target.name_space, &t->space);
+    int status = CENOTE_OK;
+    if (!t->space)
+        status = gateway_space_take(t->gateway->spaces, t->target.name_space, &t->space);
+    if (status == CENOTE_NOT_FOUND)
+        t->why = "there is no such namespace";
+    if (status == CENOTE_LIMIT)
+        t->why = "too many namespaces are in use";
+    return status;
 }
 
 bool query_has_only(struct http_request *r, const char *const *names)

@@ -2,8 +2,8 @@
 /*
  * GET and HEAD: a value piece by piece. The first job finds out what there is, and reads the
  * beginning, before anything is answered; then one piece is read while the one before it is sent.
- * All are of one version: when the value is replaced meanwhile, what was begun can't be finished, and
- * the connection ends.
+ * All are of one version: when the value is replaced meanwhile, what was begun can't be finished,
+ * and the connection ends.
  */
 #include <cenote/range.h>
 #include <inttypes.h>
@@ -220,7 +220,7 @@ static void done(struct job *job)
         if (g->begun)
             http_reply_break(g->t.request);
         else
-            answer_error(g->t.request, g->t.status);
+            transfer_fail(&g->t);
         end(g);
     } else if (g->begun || begin_answer(g)) {
         go_on(g);

@@ -16,7 +16,7 @@
 #define LIMIT_DEFAULT 1000u
 #define LIMIT_MAX     1000000u
 #define PLAIN_BYTES   491u /* keys that agree in so many come in no particular order */
-/* Text of one job. What agrees in its first bytes comes in one, which may then be so much longer. */
+/* Text of one job. Keys that agree like that come in one, which may be longer. */
 #define TEXT_BYTES    (64u << 10)
 #define TEXT_MAX      (4u << 20)
 #define ENTRY_MAX     (3u * CENOTE_KEY_MAX + 128u)
@@ -175,7 +175,7 @@ static void done(struct job *job)
         if (l->begun)
             http_reply_break(r);
         else
-            answer_error(r, l->t.status);
+            transfer_fail(&l->t);
         end(l);
         return;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Memory for what is on its way through the gateway, in pieces of whole chunks. One small piece a
- * transfer may always have; all above that comes from one budget, so that however many clients there
+ * transfer may always have; all above that comes from one budget. So however many clients there
  * are, and however slow, the sum is bounded: by the budget, and a small piece for each connection.
  * The server's thread only.
  */

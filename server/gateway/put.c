@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PUT. A short value is put by one call when all of it has come. A long one is begun with its
- * length, for which place is found before its client is asked for a byte, and written piece by piece.
- * A chunked body doesn't tell its length, so it has to be here as a whole, and can't be long.
+ * length, for which place is found before its client is asked for a byte, and written piece by
+ * piece. A chunked body doesn't tell its length, so all of it has to be here, and can't be long.
  *
  * Nothing is visible before the end; when the client goes before it, what was begun is aborted.
  */
@@ -111,13 +111,13 @@ static void end(struct putting *p)
         done_aborting(&p->t.job);
 }
 
-static void fail(struct putting *p, int status)
+static void fail(struct putting *p)
 {
     bool none_only = http_request_header(p->t.request, "If-None-Match") != NULL;
-    if (status == CENOTE_EXISTS && none_only)
-        http_reply_error(p->t.request, 412, status, "%s", cenote_status_text(status));
+    if (p->t.status == CENOTE_EXISTS && none_only)
+        http_reply_error(p->t.request, 412, CENOTE_EXISTS, "%s", cenote_status_text(CENOTE_EXISTS));
     else
-        answer_error(p->t.request, status);
+        transfer_fail(&p->t);
     end(p);
 }
 
@@ -232,7 +232,7 @@ static void done(struct job *job)
     if (p->t.gone)
         end(p);
     else if (p->t.status != CENOTE_OK)
-        fail(p, p->t.status);
+        fail(p);
     else if (over)
         succeed(p);
     else

@@ -17,7 +17,7 @@ static void done(struct job *job)
     if (t->status == CENOTE_OK)
         http_reply(t->request, 204, NULL, NULL, 0);
     else
-        answer_error(t->request, t->status);
+        transfer_fail(t);
     transfer_end(t);
 }
 

@@ -29,6 +29,7 @@ struct transfer {
     struct target target;
     struct space *space; /* NULL: not taken yet */
     int status;          /* of the last job */
+    const char *why;     /* more than the status says; NULL: nothing */
     bool running;        /* a job is */
     bool gone;           /* the client */
 };
@@ -47,6 +48,8 @@ int transfer_open(struct transfer *t);
 int answer_code(int status);
 /* Answers with an error. */
 void answer_error(struct http_request *r, int status);
+/* ... with the status of a transfer's last job. */
+void transfer_fail(struct transfer *t);
 
 /* Has the query no other parameters than these? NULL ends them. Otherwise it is answered. */
 bool query_has_only(struct http_request *r, const char *const *names);

@@ -141,7 +141,7 @@ struct http_watch {
     void (*writable)(void *arg); /* there is room again, or as http_reply_tell_sent() says */
     void (*gone)(void *arg);     /* the client has gone; nothing else is called any more */
 };
-/* Before the handler returns. Nothing is called any more once the answer was ended or broken off. */
+/* Before the handler returns. Nothing is called any more once the answer has ended. */
 void http_request_watch(struct http_request *r, const struct http_watch *watch, void *arg);
 
 /* ---- the answer ------------------------------------------------------------------------------ */
