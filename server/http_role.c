@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/gateway/gateway.h"
 #include "server/http/health_route.h"
 #include "server/http/http.h"
 #include "transport/base/clock.h"
@@ -21,6 +22,7 @@ struct http_role {
     struct node_role *node;
     struct http_server *server;
     struct health health;
+    struct gateway *gateway; /* NULL: off */
 };
 
 /* ---- health ---------------------------------------------------------------------------------- */
@@ -49,10 +51,15 @@ static const char *unready(void *arg)
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-static void add_routes(struct http_role *r)
+static int add_routes(struct http_role *r)
 {
+    const char *meta = r->meta ? meta_role_endpoint(r->meta, 0) : r->options->meta;
     r->health = (struct health){.ill = ill, .unready = unready, .arg = r};
     health_route(r->server, &r->health);
+    if (r->options->gateway == GATEWAY_ON)
+        return gateway_new(r->server, meta, &r->gateway);
+    gateway_refuse(r->server);
+    return CENOTE_OK;
 }
 
 static int start_server(struct http_role *r)
@@ -84,11 +91,9 @@ int http_role_start(const struct options *o, struct meta_role *meta, struct node
     r->meta = meta;
     r->node = node;
     r->server = http_new((uint32_t)o->http_idle_ms);
-    int status = CENOTE_NO_MEMORY;
-    if (r->server) {
-        add_routes(r);
+    int status = r->server ? add_routes(r) : CENOTE_NO_MEMORY;
+    if (status == CENOTE_OK)
         status = start_server(r);
-    }
     if (status == CENOTE_OK) {
         *out = r;
         return CENOTE_OK;
@@ -102,6 +107,7 @@ void http_role_stop(struct http_role *r)
     if (!r)
         return;
     http_stop(r->server);
+    gateway_free(r->gateway);
     http_free(r->server);
     free(r);
 }
