@@ -90,7 +90,9 @@ static int begin_life(struct node_role *r)
     snprintf(r->who.rdma, sizeof r->who.rdma, "%s", node_life_endpoint(r->life, NODE_BY_RDMA));
     snprintf(r->who.tcp, sizeof r->who.tcp, "%s", node_life_endpoint(r->life, NODE_BY_TCP));
     r->member = member_new(&env, &r->who, node_life_node(r->life));
-    if (!r->member) {
+    if (!r->member || member_scrub(r->member, o->scrub_bytes) != CENOTE_OK) {
+        member_free(r->member);
+        r->member = NULL;
         node_life_stop(r->life);
         node_life_free(r->life);
         r->life = NULL;

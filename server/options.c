@@ -79,6 +79,9 @@ static const struct config_option table[] = {
      "Where the node's socket for shared memory lies (default: $XDG_RUNTIME_DIR/cenote, or "
      "/tmp/cenote-UID).",
      NULL, 0, 0},
+    {"scrub-rate", CONFIG_SIZE, FIELD(scrub_bytes), "16MiB", "SIZE",
+     "How much of its values the node looks through each second, for damage; 0: none.", NULL, 0,
+     UINT64_C(1) << 30},
     {"node-name", CONFIG_STRING, FIELD(node_name), "", "NAME",
      "The node's name in the pool (default: host name, process id and a random number).", NULL, 0,
      0},

@@ -42,6 +42,7 @@ struct options {
     uint64_t meta_map_bytes, stripe_bytes;
     struct config_list slots, shards;
     uint64_t shard_epoch;
+    uint64_t scrub_bytes;
     uint64_t rebuild_nodes;
     uint64_t rebuild_wait_ms;
     struct slot_list *slot_list; /* what these three say; NULL: there are no other services */

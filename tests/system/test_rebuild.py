@@ -32,7 +32,11 @@ GIVEN_AWAY = "space was used while somebody of before could still write to it or
 
 
 class Rebuilt(Named):
-    """A pool that loses its database."""
+    """A pool that loses its database. What a test does to memory isn't to be mended meanwhile."""
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.node_options.append("--scrub-rate=0")
 
     def rebuild_status(self):
         client = protocol.Client(self.meta_endpoint, opens=False)

@@ -28,6 +28,7 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_RDMA_ORDER] = "rdma_order",
     [TEST_REBUILD_SEALS] = "rebuild_seals",
     [TEST_REBUILD_SETTLE] = "rebuild_settle",
+    [TEST_SCRUB] = "scrub",
     [TEST_EVICT_LEASE] = "evict_lease",
     [TEST_QUARANTINE] = "quarantine",
     [TEST_SLOTS] = "slots",

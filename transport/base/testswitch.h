@@ -35,6 +35,7 @@ enum test_switch {
     TEST_EPOCH,          /* nobody waits for readers of what has been replaced */
     TEST_REBUILD_SEALS,  /* a node says of every seal that it is live, when a rebuild asks */
     TEST_REBUILD_SETTLE, /* a rebuild uses free space at once, whoever writes to it */
+    TEST_SCRUB,          /* a node finds no damage in what it looks through */
     TEST_SYNC,           /* the store's commits aren't synced */
     TEST_TRUST,          /* the store believes its files after a crash of the system */
     TEST_RECORDS,        /* the store believes damaged records */
