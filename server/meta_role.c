@@ -176,10 +176,10 @@ static void *run(void *arg)
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-static uint64_t env_now_ms(void *arg)
+static uint64_t env_now_ns(void *arg)
 {
     (void)arg;
-    return clock_now_ms();
+    return clock_now_ns();
 }
 
 static uint64_t env_wall_ms(void *arg)
@@ -230,7 +230,7 @@ static int make_service(struct meta_role *r)
                                       .stripe_bytes =
                                           o->stripe_bytes - o->stripe_bytes % SUMS_CHUNK_BYTES};
     struct service_env env = {.store = r->store,
-                              .now_ms = env_now_ms,
+                              .now_ns = env_now_ns,
                               .wall_ms = env_wall_ms,
                               .random = env_random,
                               .arg = r};

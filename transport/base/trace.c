@@ -39,15 +39,24 @@ struct numbers {
     struct metric_histogram spans;
 };
 
+struct point {
+    const char *operation, *stage;
+};
+
+/* What is needed once it is on; it stays to the end. */
+struct kept {
+    struct numbers numbers[TRACE_POINTS_MAX];
+    struct event events[TRACE_RINGS][TRACE_RING_EVENTS];
+};
+
 struct trace {
     struct trace_flag flag; /* first, where trace_on() looks */
-    const struct trace_point *points;
-    unsigned count;
-    pthread_mutex_t lock;           /* of switching */
-    _Atomic uint64_t since_ns;      /* what began before isn't shown */
-    _Atomic(struct event *) events; /* of all rings; NULL: it was never on */
+    pthread_mutex_t lock;   /* of switching, and of making points */
+    _Atomic unsigned point_count;
+    struct point points[TRACE_POINTS_MAX];
+    _Atomic uint64_t since_ns;   /* what began before isn't shown */
+    _Atomic(struct kept *) kept; /* NULL: it was never on */
     struct ring rings[TRACE_RINGS];
-    struct numbers numbers[];
 };
 
 static uint32_t this_thread(void)
@@ -60,14 +69,11 @@ static uint32_t this_thread(void)
 
 /* ---- making and switching -------------------------------------------------------------------- */
 
-struct trace *trace_new(const struct trace_point *points, unsigned count)
+struct trace *trace_new(void)
 {
-    assert(count <= TRACE_POINTS_MAX);
-    struct trace *t = calloc(1, sizeof *t + count * sizeof t->numbers[0]);
+    struct trace *t = calloc(1, sizeof *t);
     if (t == NULL)
         return NULL;
-    t->points = points;
-    t->count = count;
     pthread_mutex_init(&t->lock, NULL);
     for (unsigned i = 0; i < TRACE_RINGS; i++)
         pthread_mutex_init(&t->rings[i].lock, NULL);
@@ -81,28 +87,52 @@ void trace_free(struct trace *t)
     for (unsigned i = 0; i < TRACE_RINGS; i++)
         pthread_mutex_destroy(&t->rings[i].lock);
     pthread_mutex_destroy(&t->lock);
-    free(atomic_load(&t->events));
+    free(atomic_load(&t->kept));
     free(t);
 }
 
-/* Pages that are never written to cost nothing. */
-static int make_rings(struct trace *t)
+static bool same_stage(const char *a, const char *b)
 {
-    if (atomic_load(&t->events) != NULL)
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+unsigned trace_point(struct trace *t, const char *operation, const char *stage)
+{
+    unsigned i = 0;
+    if (t == NULL)
+        return 0;
+    pthread_mutex_lock(&t->lock);
+    unsigned count = atomic_load(&t->point_count);
+    while (i < count && !(strcmp(t->points[i].operation, operation) == 0 &&
+                          same_stage(t->points[i].stage, stage)))
+        i++;
+    assert(i < TRACE_POINTS_MAX);
+    if (i == count) {
+        t->points[i] = (struct point){operation, stage};
+        atomic_store(&t->point_count, count + 1);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return i;
+}
+
+/* Pages that are never written to cost nothing. */
+static int make_kept(struct trace *t)
+{
+    if (atomic_load(&t->kept) != NULL)
         return CENOTE_OK;
-    struct event *events = calloc(TRACE_RINGS * TRACE_RING_EVENTS, sizeof *events);
-    if (events == NULL)
+    struct kept *kept = calloc(1, sizeof *kept);
+    if (kept == NULL)
         return CENOTE_NO_MEMORY;
     for (unsigned i = 0; i < TRACE_RINGS; i++)
-        t->rings[i].events = events + (size_t)i * TRACE_RING_EVENTS;
-    atomic_store(&t->events, events);
+        t->rings[i].events = kept->events[i];
+    atomic_store(&t->kept, kept);
     return CENOTE_OK;
 }
 
 int trace_switch(struct trace *t, bool on)
 {
     pthread_mutex_lock(&t->lock);
-    int status = on ? make_rings(t) : CENOTE_OK;
+    int status = on ? make_kept(t) : CENOTE_OK;
     if (on && status == CENOTE_OK && !atomic_load(&t->flag.on))
         atomic_store(&t->since_ns, clock_now_ns());
     atomic_store(&t->flag.on, on && status == CENOTE_OK);
@@ -112,10 +142,14 @@ int trace_switch(struct trace *t, bool on)
 
 /* ---- spans ----------------------------------------------------------------------------------- */
 
+/* The flag may be seen before what it stands for. */
 uint64_t trace_begin_now(struct trace *t, unsigned point)
 {
-    assert(point < t->count);
-    metric_add_shared(&t->numbers[point].in_flight, 1);
+    struct kept *kept = atomic_load(&t->kept);
+    assert(point < atomic_load(&t->point_count));
+    if (kept == NULL)
+        return 0;
+    metric_add_shared(&kept->numbers[point].in_flight, 1);
     return clock_now_ns();
 }
 
@@ -128,12 +162,9 @@ static void count_span(struct numbers *n, uint64_t ns)
         continue;
 }
 
-/* Rings were there before it was switched on, and stay to the end. */
 static void keep_event(struct trace *t, const struct event *e)
 {
     struct ring *r = &t->rings[e->thread % TRACE_RINGS];
-    bool made = atomic_load(&t->events) != NULL;
-    assert(made);
     pthread_mutex_lock(&r->lock);
     r->events[r->count++ % TRACE_RING_EVENTS] = *e;
     pthread_mutex_unlock(&r->lock);
@@ -149,8 +180,7 @@ void trace_end_now(struct trace *t, unsigned point, uint64_t begun_ns, uint64_t 
                       .thread = this_thread(),
                       .point = (uint8_t)point,
                       .overlaps = overlaps};
-    assert(point < t->count);
-    count_span(&t->numbers[point], e.ended_ns - begun_ns);
+    count_span(&atomic_load(&t->kept)->numbers[point], e.ended_ns - begun_ns);
     keep_event(t, &e);
 }
 
@@ -165,7 +195,7 @@ static void add_micros(struct textbuf *out, const char *name, uint64_t ns)
 }
 
 /* Up to where the kinds of events differ. */
-static void add_event_head(struct textbuf *out, const struct trace_point *p, const char *kind,
+static void add_event_head(struct textbuf *out, const struct point *p, const char *kind,
                            uint32_t thread)
 {
     textbuf_add(out, ",\n{\"name\":");
@@ -190,7 +220,7 @@ static void add_args(struct textbuf *out, const struct event *e)
 /* What nests is one event; what overlaps is a pair, tied together by its number. */
 static void add_span(struct textbuf *out, const struct trace *t, const struct event *e, uint64_t id)
 {
-    const struct trace_point *p = &t->points[e->point];
+    const struct point *p = &t->points[e->point];
     add_event_head(out, p, e->overlaps ? "b" : "X", e->thread);
     add_micros(out, "ts", e->begun_ns);
     if (!e->overlaps) {
@@ -266,7 +296,7 @@ void trace_dump(struct trace *t, struct textbuf *out)
     textbuf_add(out, "}}");
     struct event *copy = malloc(TRACE_RING_EVENTS * sizeof *copy);
     out->failed = out->failed || copy == NULL;
-    for (unsigned i = 0; copy != NULL && atomic_load(&t->events) != NULL && i < TRACE_RINGS; i++)
+    for (unsigned i = 0; copy != NULL && atomic_load(&t->kept) != NULL && i < TRACE_RINGS; i++)
         dump_ring(t, i, copy, copy_ring(&t->rings[i], copy), out);
     free(copy);
     textbuf_add(out, "\n]}\n");
@@ -314,12 +344,14 @@ static void add_number(struct textbuf *page, unsigned which, const char *const *
 
 void trace_page(struct trace *t, struct textbuf *page)
 {
+    const struct kept *kept = atomic_load(&t->kept);
+    unsigned count = kept != NULL ? atomic_load(&t->point_count) : 0;
     for (unsigned which = 0; which < TRACE_METRICS; which++) {
         metric_page_family(page, &trace_metrics[which]);
-        for (unsigned i = 0; i < t->count; i++) {
-            const char *stage = t->points[i].stage;
-            const char *values[] = {t->points[i].operation, stage != NULL ? stage : ""};
-            add_number(page, which, values, &t->numbers[i]);
+        for (unsigned i = 0; i < count; i++) {
+            const struct point *p = &t->points[i];
+            const char *values[] = {p->operation, p->stage != NULL ? p->stage : ""};
+            add_number(page, which, values, &kept->numbers[i]);
         }
     }
 }

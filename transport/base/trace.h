@@ -3,7 +3,7 @@
  * Trace points: how long the stages of operations take, for as long as somebody wants to know.
  *
  * A point stands for an operation, or for a stage of one (lookup, queue, copy, verify, commit). A
- * span is one time that it was gone through. While tracing is on, each point counts its spans, those
+ * span is one time that it was gone through. While tracing is on, points count their spans, those
  * under way, the shortest, the longest and a histogram, and the newest spans are kept in rings, one
  * for each thread, as far as TRACE_RINGS goes round. They can be fetched as a Chrome trace (JSON),
  * which Perfetto and chrome://tracing open.
@@ -29,17 +29,16 @@
 #define TRACE_RINGS       16u
 #define TRACE_RING_EVENTS 4096u /* the newest ones are kept */
 
-struct trace_point {
-    const char *operation;
-    const char *stage; /* NULL: the operation as a whole */
-};
-
 struct trace;
 
-/* Off. points: static, known by their place from then on. NULL: no memory. */
-struct trace *trace_new(const struct trace_point *points, unsigned count);
+/* Off, without points. NULL: no memory. */
+struct trace *trace_new(void);
 /* Nobody is inside of a span. NULL is accepted. */
 void trace_free(struct trace *t);
+
+/* A point of this name, made unless it is there; the names are static. stage NULL: the operation as
+ * a whole. A NULL trace has a point 0. */
+unsigned trace_point(struct trace *t, const char *operation, const char *stage);
 
 /* Spans that begin before it is switched on again are forgotten, numbers are kept. CENOTE_OK or
  * CENOTE_NO_MEMORY: then it is off. */

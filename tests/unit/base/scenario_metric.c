@@ -12,7 +12,6 @@
 #define ROUNDS  20000u
 
 enum { WHOLE, STAGE };
-static const struct trace_point points[] = {{"work", NULL}, {"work", "stage"}};
 
 static struct metric_histogram own[WRITERS], shared;
 static metric_counter counted;
@@ -54,8 +53,10 @@ int main(void)
     pthread_t threads[WRITERS];
     struct metric_view view = {0}, all = {0};
     uint64_t seen = 0;
-    trace = trace_new(points, 2);
+    trace = trace_new();
     CHECK(trace && trace_switch(trace, true) == CENOTE_OK);
+    CHECK_EQ(trace_point(trace, "work", NULL), WHOLE);
+    CHECK_EQ(trace_point(trace, "work", "stage"), STAGE);
     for (unsigned i = 0; i < WRITERS; i++)
         CHECK_EQ(pthread_create(&threads[i], NULL, count_things, &own[i]), 0);
     for (bool on = false; atomic_load(&writing) > 0; on = !on) {

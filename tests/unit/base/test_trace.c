@@ -5,17 +5,17 @@
 
 #include "transport/base/trace.h"
 
-enum { GET, GET_COPY, COMMIT };
-static const struct trace_point points[] = {
-    [GET] = {"get", NULL}, [GET_COPY] = {"get", "copy"}, [COMMIT] = {"put", "commit"}};
-
+static unsigned get, get_copy, commit;
 static struct trace *t;
 static struct textbuf out;
 
 static void begin(void)
 {
-    t = trace_new(points, 3);
+    t = trace_new();
     cr_assert_not_null(t);
+    get = trace_point(t, "get", NULL);
+    get_copy = trace_point(t, "get", "copy");
+    commit = trace_point(t, "put", "commit");
 }
 
 static void end(void)
@@ -39,14 +39,22 @@ static void span(unsigned point, uint64_t number)
     trace_end(t, point, trace_begin(t, point), number);
 }
 
+Test(trace, point__each_name_once)
+{
+    cr_assert_eq(trace_point(t, "get", "copy"), get_copy);
+    cr_assert_eq(trace_point(t, "get", NULL), get);
+    cr_assert_neq(trace_point(t, "get", "verify"), get_copy);
+    cr_assert_eq(trace_point(NULL, "get", "copy"), 0);
+}
+
 Test(trace, off__nothing_is_kept)
 {
     cr_assert_not(trace_on(t));
     cr_assert_not(trace_on(NULL));
-    cr_assert_eq(trace_begin(t, GET), 0);
-    cr_assert_eq(trace_begin(NULL, GET), 0);
-    trace_end(t, GET, 0, 1);
-    trace_end(NULL, GET, 0, 1);
+    cr_assert_eq(trace_begin(t, get), 0);
+    cr_assert_eq(trace_begin(NULL, get), 0);
+    trace_end(t, get, 0, 1);
+    trace_end(NULL, get, 0, 1);
     trace_dump(t, &out);
     cr_assert_eq(count_of("\"ph\""), 1);
     textbuf_free(&out);
@@ -58,10 +66,10 @@ Test(trace, off__nothing_is_kept)
 Test(trace, dump__spans_nest_and_overlap)
 {
     cr_assert_eq(trace_switch(t, true), CENOTE_OK);
-    uint64_t outer = trace_begin(t, GET);
-    span(GET_COPY, 4096);
-    trace_end(t, GET, outer, 1);
-    trace_end_overlapping(t, COMMIT, trace_begin(t, COMMIT), 7);
+    uint64_t outer = trace_begin(t, get);
+    span(get_copy, 4096);
+    trace_end(t, get, outer, 1);
+    trace_end_overlapping(t, commit, trace_begin(t, commit), 7);
     trace_dump(t, &out);
     cr_assert_eq(count_of("\"ph\":\"X\""), 2);
     cr_assert_eq(count_of("\"ph\":\"b\""), 1);
@@ -74,16 +82,16 @@ Test(trace, dump__spans_nest_and_overlap)
 Test(trace, switch__what_began_before_is_not_shown)
 {
     cr_assert_eq(trace_switch(t, true), CENOTE_OK);
-    span(GET, 1);
-    uint64_t begun = trace_begin(t, GET_COPY);
+    span(get, 1);
+    uint64_t begun = trace_begin(t, get_copy);
     cr_assert_eq(trace_switch(t, false), CENOTE_OK);
-    span(GET, 2);
-    trace_end(t, GET_COPY, begun, 3); /* begun means that it ends */
+    span(get, 2);
+    trace_end(t, get_copy, begun, 3); /* begun means that it ends */
     trace_dump(t, &out);
     cr_assert_eq(count_of("\"ph\":\"X\""), 2);
     textbuf_free(&out);
     cr_assert_eq(trace_switch(t, true), CENOTE_OK);
-    span(COMMIT, 4);
+    span(commit, 4);
     trace_dump(t, &out);
     cr_assert_eq(count_of("\"ph\":\"X\""), 1);
 }
@@ -92,7 +100,7 @@ Test(trace, ring__keeps_the_newest)
 {
     cr_assert_eq(trace_switch(t, true), CENOTE_OK);
     for (uint64_t i = 0; i < TRACE_RING_EVENTS + 10; i++)
-        span(GET, 100000 + i);
+        span(get, 100000 + i);
     trace_dump(t, &out);
     cr_assert_eq(count_of("\"ph\":\"X\""), TRACE_RING_EVENTS);
     cr_assert_eq(count_of("{\"n\":100009}"), 0);
@@ -103,9 +111,9 @@ Test(trace, ring__keeps_the_newest)
 Test(trace, page__counts)
 {
     cr_assert_eq(trace_switch(t, true), CENOTE_OK);
-    span(GET_COPY, 1);
-    span(GET_COPY, 1);
-    uint64_t begun = trace_begin(t, GET);
+    span(get_copy, 1);
+    span(get_copy, 1);
+    uint64_t begun = trace_begin(t, get);
     trace_page(t, &out);
     cr_assert_eq(count_of("cenote_trace_seconds_count{operation=\"get\",stage=\"copy\"} 2\n"), 1);
     cr_assert_eq(count_of("cenote_trace_in_flight{operation=\"get\",stage=\"\"} 1\n"), 1);
@@ -113,5 +121,5 @@ Test(trace, page__counts)
     cr_assert_eq(count_of("cenote_trace_shortest_seconds{operation=\"get\",stage=\"copy\"} 0."), 1);
     cr_assert_eq(count_of("cenote_trace_longest_seconds{operation=\"get\",stage=\"copy\"} 0."), 1);
     cr_assert_eq(count_of("operation=\"put\""), 0);
-    trace_end(t, GET, begun, 0);
+    trace_end(t, get, begun, 0);
 }
