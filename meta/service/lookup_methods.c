@@ -81,7 +81,7 @@ static int admit(const struct service *s, uint32_t i, uint32_t *extents)
 
 static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
 {
-    uint32_t extents = 0, misses = 0, others = 0, leading = find_all(s, count);
+    uint32_t extents = 0, refused = 0, misses = 0, leading = find_all(s, count);
     wire_put_array(b, 2);
     wire_put_uint(b, leading);
     wire_put_array(b, count);
@@ -90,7 +90,7 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
         int status = admit(s, i, &extents);
         if (status != CENOTE_OK) {
             misses += status == CENOTE_NOT_FOUND;
-            others += status != CENOTE_NOT_FOUND;
+            refused++;
             refusal_put(&s->core, b, status);
             continue;
         }
@@ -101,7 +101,7 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
         lookup_item_put(b, &item);
         located_stripes(&s->core, o, b);
     }
-    metric_add(&s->traffic.hits, count - misses - others);
+    metric_add(&s->traffic.hits, count - refused);
     metric_add(&s->traffic.misses, misses);
 }
 

@@ -110,7 +110,7 @@ void service_free(struct service *s)
 
 /* ---- what calls cost ---- */
 
-static void call_ended(struct service *s, const struct traffic_call *call, uint64_t now_ns)
+static inline void call_ended(struct service *s, const struct traffic_call *call, uint64_t now_ns)
 {
     uint64_t ns = now_ns - call->begun_ns;
     if (traffic_count(&s->traffic, call, ns))
@@ -120,11 +120,11 @@ static void call_ended(struct service *s, const struct traffic_call *call, uint6
 /* The call that was answered last has taken until now. */
 static inline void settle(struct service *s, uint64_t now_ns)
 {
-    struct traffic_call *call = &s->traffic.timing;
-    if (call->begun_ns == 0)
+    struct traffic *t = &s->traffic;
+    if (!t->goes_on)
         return;
-    call_ended(s, call, now_ns);
-    call->begun_ns = 0;
+    t->goes_on = false;
+    call_ended(s, &t->now, now_ns);
 }
 
 static void request_ended(const struct request *r)
@@ -137,7 +137,7 @@ static void request_ended(const struct request *r)
 
 void service_idle(struct service *s)
 {
-    if (s->traffic.timing.begun_ns != 0)
+    if (s->traffic.goes_on)
         settle(s, s->core.env.now_ns(s->core.env.arg));
 }
 
@@ -317,14 +317,16 @@ static int run(struct service_peer *p, const struct wire_msg *m, const struct me
 }
 
 /* The call is over, but for its time, which goes on. */
-static void answered(struct service *s, int status)
+static inline void answered(struct service *s, int status)
 {
     struct traffic *t = &s->traffic;
-    unsigned point = s->trace_first + t->now.method;
+    t->goes_on = true;
     if (status != CENOTE_OK)
         metric_add(&t->methods[t->now.method].errors, 1);
-    t->timing = t->now;
-    trace_end(s->core.env.trace, point, s->traced_ns, t->now.keys);
+    if (s->traced_ns == 0)
+        return;
+    trace_end(s->core.env.trace, s->trace_first + t->now.method, s->traced_ns, t->now.keys);
+    s->traced_ns = 0;
 }
 
 void service_peer_message(struct service_peer *p, const struct wire_msg *m)
@@ -336,8 +338,11 @@ void service_peer_message(struct service_peer *p, const struct wire_msg *m)
     const struct method *method = method_find(m->method);
     core_clock(&s->core);
     settle(s, s->core.now_ns);
-    s->traffic.now = (struct traffic_call){s->core.now_ns, method_place(method), 0};
-    s->traced_ns = trace_begin(s->core.env.trace, s->trace_first + s->traffic.now.method);
+    s->traffic.now.begun_ns = s->core.now_ns;
+    s->traffic.now.method = method_place(method);
+    s->traffic.now.keys = 0;
+    if (trace_on(s->core.env.trace))
+        s->traced_ns = trace_begin(s->core.env.trace, s->trace_first + s->traffic.now.method);
     int status = run(p, m, method, &b);
     if (m->kind == WIRE_REQUEST && status == CENOTE_OK)
         answer(p, m->msgid, &b);

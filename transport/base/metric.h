@@ -59,20 +59,30 @@ static inline unsigned metric_bucket_of(uint64_t n)
     return bucket < METRIC_BUCKETS ? (unsigned)bucket : METRIC_BUCKETS - 1;
 }
 
-static inline void metric_observe(struct metric_histogram *h, uint64_t n)
+/* Without regard to the longest, for who looks out for it himself. */
+static inline void metric_tally_ns(struct metric_histogram *h, uint64_t ns)
 {
-    metric_add(&h->buckets[metric_bucket_of(n)], 1);
-    metric_add(&h->sum, n);
+    metric_add(&h->buckets[metric_bucket_of(ns >> METRIC_NS_SHIFT)], 1);
+    metric_add(&h->sum, ns);
+}
+
+static inline void metric_peak(struct metric_histogram *h, uint64_t n)
+{
     if (n > metric_get(&h->max))
         atomic_store_explicit(&h->max, n, memory_order_relaxed);
 }
 
+static inline void metric_observe(struct metric_histogram *h, uint64_t n)
+{
+    metric_add(&h->buckets[metric_bucket_of(n)], 1);
+    metric_add(&h->sum, n);
+    metric_peak(h, n);
+}
+
 static inline void metric_observe_ns(struct metric_histogram *h, uint64_t ns)
 {
-    metric_add(&h->buckets[metric_bucket_of(ns >> METRIC_NS_SHIFT)], 1);
-    metric_add(&h->sum, ns);
-    if (ns > metric_get(&h->max))
-        atomic_store_explicit(&h->max, ns, memory_order_relaxed);
+    metric_tally_ns(h, ns);
+    metric_peak(h, ns);
 }
 
 /* A duration that stands for so many of its kind. */
