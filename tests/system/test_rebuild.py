@@ -17,7 +17,7 @@ import time
 
 import pool
 import protocol
-from pool import MIB, SHORT, check, end_of, wait_stopped, wait_until
+from pool import MIB, SHORT, UNSCRUBBED, check, end_of, wait_stopped, wait_until
 from test_fence import OVERWRITTEN, PIECE, Others, spawn_writer
 from test_kill_service import finish, hammer, remove_all
 from test_memory import Named
@@ -36,7 +36,7 @@ class Rebuilt(Named):
 
     def __init__(self, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
-        self.node_options.append("--scrub-rate=0")
+        self.node_options.append(UNSCRUBBED)
 
     def rebuild_status(self):
         client = protocol.Client(self.meta_endpoint, opens=False)

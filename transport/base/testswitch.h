@@ -27,6 +27,10 @@ enum test_switch {
     TEST_VOID,           /* a node says that a seal is void, and leaves it alive */
     TEST_WATCH,          /* nobody hears of memory that is unmapped */
     TEST_EVICT_LEASE,    /* eviction takes what is leased */
+    TEST_WAIT_ORDER,     /* puts that fit overtake those that wait, for ever */
+    TEST_QUOTA,          /* nobody looks at quotas */
+    TEST_GROUP,          /* a group's members are evicted one by one */
+    TEST_TTL,            /* leases don't end with the ttl */
     TEST_QUARANTINE,     /* what a put leaves is free at once: no fence, no void, no wait */
     TEST_SLOTS,          /* shm: a fence doesn't look at what writers have published */
     TEST_BOOT,           /* grants and greetings of a node's earlier life are as good as new ones */
