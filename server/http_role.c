@@ -8,6 +8,7 @@
 
 #include "server/http/health_route.h"
 #include "server/http/http.h"
+#include "server/observer.h"
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/log.h"
@@ -21,6 +22,8 @@ struct http_role {
     struct node_role *node;
     struct http_server *server;
     struct health health;
+    struct trace *trace;
+    struct observer *observer;
 };
 
 /* ---- health ---------------------------------------------------------------------------------- */
@@ -49,10 +52,12 @@ static const char *unready(void *arg)
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-static void add_routes(struct http_role *r)
+static int add_routes(struct http_role *r)
 {
     r->health = (struct health){.ill = ill, .unready = unready, .arg = r};
     health_route(r->server, &r->health);
+    r->observer = observer_new(r->server, r->meta, r->node, r->trace);
+    return r->observer ? CENOTE_OK : CENOTE_NO_MEMORY;
 }
 
 static int start_server(struct http_role *r)
@@ -72,7 +77,7 @@ static int start_server(struct http_role *r)
 }
 
 int http_role_start(const struct options *o, struct meta_role *meta, struct node_role *node,
-                    struct http_role **out)
+                    struct trace *trace, struct http_role **out)
 {
     *out = NULL;
     if (!options_has_http(o))
@@ -83,12 +88,13 @@ int http_role_start(const struct options *o, struct meta_role *meta, struct node
     r->options = o;
     r->meta = meta;
     r->node = node;
+    r->trace = trace;
     r->server = http_new((uint32_t)o->http_idle_ms);
     int status = CENOTE_NO_MEMORY;
-    if (r->server) {
-        add_routes(r);
+    if (r->server)
+        status = add_routes(r);
+    if (status == CENOTE_OK)
         status = start_server(r);
-    }
     if (status == CENOTE_OK) {
         *out = r;
         return CENOTE_OK;
@@ -103,6 +109,7 @@ void http_role_stop(struct http_role *r)
         return;
     http_stop(r->server);
     http_free(r->server);
+    observer_free(r->observer);
     free(r);
 }
 
