@@ -50,8 +50,9 @@ SHAPE, LENGTHS = Shape(layers=6, width=384, heads=6, hidden=1024), (256, 512, 10
 QUICK_SHAPE, QUICK_LENGTHS = Shape(layers=2, width=64, heads=2, hidden=160), (128, 256)
 QUESTIONS = (b"\nWhat is a pool made of?\n", b"\nWhen may a view be released?\n")
 WITHOUT, AGAIN_WITHOUT, FIRST, AGAIN, PROCESS, MACHINE = WAYS = (
-    "without the pool", "without the pool, 2nd question", "with it, for the first time",
-    "with it, 2nd question", "2nd question, another process", "2nd question, by TCP")
+    "without the pool, 1st question", "without the pool, 2nd question",
+    "with the pool, 1st question", "with the pool, 2nd question",
+    "2nd question, another process", "2nd question, by TCP")
 
 
 # ---- the KV cache in the pool
@@ -221,7 +222,8 @@ def print_table(shape: Shape, results: dict[int, dict[str, Answer]]) -> None:
                   f"{a.load * 1e3:>7.1f} ms{before:>9.1f}x")
     stored = results[longest][FIRST]
     print(f"Storing {shape.cache_bytes(longest) >> 20} MiB after the first token took "
-          f"{stored.store * 1e3:.1f} ms. All answers are the same with and without the pool.")
+          f"{stored.store * 1e3:.1f} ms. All answers are the same with and without the pool. "
+          f"Load {os.getloadavg()[0]:.1f}.")
 
 
 def plot(results: dict[int, dict[str, Answer]]) -> str:
