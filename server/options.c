@@ -54,6 +54,10 @@ static const struct config_option table[] = {
      "Where to keep what must be known of --memory-dir, on a tmpfs; needed when that is a "
      "hugetlbfs.",
      NULL, 0, 0},
+    {"keep-memory", CONFIG_BOOL, FIELD(keep_memory), NULL, NULL,
+     "With --memory-dir: a node that is stopped in order keeps its values too, for the next start, "
+     "as if it had been killed; else it leaves the pool and removes them.",
+     NULL, 0, 0},
     {"huge-pages", CONFIG_CHOICE, FIELD(huge_pages), "thp", "KIND",
      "Pages of the memory: thp where the kernel has them for shared memory, none, or those that "
      "the machine has set aside.",
@@ -295,6 +299,10 @@ static int check_memory(struct options *o, char *error, size_t error_size)
     }
     if (o->memory_dir[0] == '\0' && o->memory_state_dir[0] != '\0') {
         snprintf(error, error_size, "--memory-state-dir goes with --memory-dir");
+        return CENOTE_INVALID;
+    }
+    if (o->memory_dir[0] == '\0' && o->keep_memory) {
+        snprintf(error, error_size, "--keep-memory goes with --memory-dir");
         return CENOTE_INVALID;
     }
     return CENOTE_OK;
