@@ -18,6 +18,7 @@
 
 #include <cenote/status.h>
 
+#include "server/http_role.h"
 #include "server/machine.h"
 #include "server/meta_role.h"
 #include "server/node_role.h"
@@ -31,6 +32,7 @@ struct daemon {
     struct options options;
     struct meta_role *meta;
     struct node_role *node;
+    struct http_role *http;
     sigset_t signals;
     int signal_fd;
     int joined_fd; /* readable once the node has joined */
@@ -70,6 +72,8 @@ static int start_roles(struct daemon *d)
     }
     if (status == CENOTE_OK && options_has_node(o))
         status = node_role_start(o, meta, on_joined, d, &d->node);
+    if (status == CENOTE_OK)
+        status = http_role_start(o, d->meta, d->node, &d->http);
     return status;
 }
 
@@ -81,8 +85,12 @@ static void say_ready(const struct daemon *d)
         printf("%scontrol %s", separator, meta_role_endpoint(d->meta, i));
         separator = ", ";
     }
-    if (d->node)
+    if (d->node) {
         printf("%sdata %s", separator, node_role_data_endpoint(d->node));
+        separator = ", ";
+    }
+    if (http_role_endpoint(d->http))
+        printf("%shttp %s", separator, http_role_endpoint(d->http));
     printf("\n");
     fflush(stdout);
 }
@@ -114,6 +122,7 @@ static void stop_roles(struct daemon *d)
     if (poll(&pending, 1, 0) > 0 && read(d->signal_fd, &info, sizeof info) == sizeof info)
         log_info("cenoted", "signal %u: stopping", info.ssi_signo);
     pthread_sigmask(SIG_UNBLOCK, &d->signals, NULL); /* the next one kills */
+    http_role_stop(d->http);
     node_role_stop(d->node);
     meta_role_stop(d->meta);
 }

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ struct meta_role {
     struct service *service;
     pthread_t thread;
     bool started; /* of the loop's thread */
+    _Atomic uint64_t ticked_ms;
     char endpoints[OPTIONS_LISTEN_MAX][ENDPOINT_TEXT_MAX];
     size_t endpoint_count;
     pthread_mutex_t lock; /* of the two below */
@@ -163,6 +165,7 @@ static void on_turn(void *arg)
 static void on_tick(void *arg)
 {
     struct meta_role *r = arg;
+    atomic_store_explicit(&r->ticked_ms, clock_now_ms(), memory_order_relaxed);
     if (r->started)
         service_tick(r->service);
 }
@@ -308,6 +311,7 @@ int meta_role_start(const struct options *o, const sigset_t *signals, struct met
     if (!r)
         return CENOTE_NO_MEMORY;
     r->options = o;
+    r->ticked_ms = clock_now_ms();
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->ready, NULL);
     int status = killable(signals, open_store, r);
@@ -341,4 +345,9 @@ void meta_role_stop(struct meta_role *r)
 const char *meta_role_endpoint(const struct meta_role *r, size_t i)
 {
     return i < r->endpoint_count ? r->endpoints[i] : NULL;
+}
+
+uint64_t meta_role_ticked_ms(const struct meta_role *r)
+{
+    return atomic_load_explicit(&r->ticked_ms, memory_order_relaxed);
 }

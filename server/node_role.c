@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,9 @@ struct node_role {
     bool told_unresolved;
     uint64_t stop_by_ms; /* 0: not stopping */
     bool stop_wanted;    /* atomic: by another thread */
+    /* For other threads to look at. */
+    _Atomic bool has_joined;
+    _Atomic uint64_t ticked_ms;
 };
 
 /* ---- a life and its member ------------------------------------------------------------------- */
@@ -220,6 +224,7 @@ static void tick_member(struct node_role *r)
 {
     member_tick(r->member);
     enum member_state state = member_state(r->member);
+    atomic_store_explicit(&r->has_joined, state == MEMBER_JOINED, memory_order_relaxed);
     if (state == MEMBER_JOINED && !r->told_joined) {
         r->told_joined = true;
         r->joined(r->joined_arg);
@@ -240,6 +245,7 @@ static void begin_to_stop(struct node_role *r)
 static void on_tick(void *arg)
 {
     struct node_role *r = arg;
+    atomic_store_explicit(&r->ticked_ms, clock_now_ms(), memory_order_relaxed);
     if (r->stop_by_ms == 0 && __atomic_load_n(&r->stop_wanted, __ATOMIC_ACQUIRE))
         begin_to_stop(r);
     if (r->member)
@@ -316,6 +322,7 @@ int node_role_start(const struct options *o, const char *meta, void (*joined)(vo
     if (!r)
         return CENOTE_NO_MEMORY;
     r->options = o;
+    r->ticked_ms = clock_now_ms();
     r->meta = meta;
     r->joined = joined;
     r->joined_arg = arg;
@@ -352,4 +359,14 @@ void node_role_stop(struct node_role *r)
 const char *node_role_data_endpoint(const struct node_role *r)
 {
     return r->data_endpoint;
+}
+
+bool node_role_has_joined(const struct node_role *r)
+{
+    return atomic_load_explicit(&r->has_joined, memory_order_relaxed);
+}
+
+uint64_t node_role_ticked_ms(const struct node_role *r)
+{
+    return atomic_load_explicit(&r->ticked_ms, memory_order_relaxed);
 }

@@ -24,4 +24,9 @@ void node_role_stop(struct node_role *r);
 /* The data endpoint; after joined(), and as long as the node keeps its life. */
 const char *node_role_data_endpoint(const struct node_role *r);
 
+/* Has it joined the service, and not lost it? Any thread. */
+bool node_role_has_joined(const struct node_role *r);
+/* When its loop last came round, by clock_now_ms(). Any thread. */
+uint64_t node_role_ticked_ms(const struct node_role *r);
+
 #endif

@@ -138,6 +138,12 @@ static const struct config_option table[] = {
     {"shard-epoch", CONFIG_COUNT, FIELD(shard_epoch), "1", "NUMBER",
      "Number of the list of --shards: every change of it needs a higher one.", NULL, 1,
      UINT64_C(1) << 62},
+    {"http", CONFIG_STRING, FIELD(http), "", "ENDPOINT",
+     "Where health, metrics and the gateway are served over HTTP, host:port or unix:PATH, or none "
+     "(default: " OPTIONS_HTTP_DEFAULT ", as long as it is free).",
+     NULL, 0, 0},
+    {"http-idle", CONFIG_MS, FIELD(http_idle_ms), "30s", "TIME",
+     "How long an HTTP connection may be idle, and its client not go on.", NULL, 10, HOUR_MS},
     {"insecure", CONFIG_BOOL, FIELD(insecure), NULL, NULL,
      "Allow plaintext on addresses that other machines can reach.", NULL, 0, 0},
     {"log-level", CONFIG_CHOICE, FIELD(log_level), "info", "LEVEL", "What is logged to stderr.",
@@ -344,10 +350,22 @@ static int read_slots(struct options *o, char *error, size_t error_size)
     return slot_list_parse(&o->shards, &o->slots, o->shard_epoch, o->slot_list, error, error_size);
 }
 
+static int check_http(struct options *o, char *error, size_t error_size)
+{
+    o->http_given = o->http[0] != '\0';
+    if (o->http_given && !options_has_http(o))
+        return CENOTE_OK;
+    if (o->http_given)
+        return check_endpoint(o, "http", o->http, error, error_size);
+    free(o->http);
+    o->http = strdup(OPTIONS_HTTP_DEFAULT);
+    return o->http ? CENOTE_OK : no_memory(error, error_size);
+}
+
 static int check(struct options *o, char *error, size_t error_size)
 {
-    int status = CENOTE_OK;
-    if (options_has_meta(o)) {
+    int status = check_http(o, error, error_size);
+    if (status == CENOTE_OK && options_has_meta(o)) {
         status = check_times(o, error, error_size);
         if (status == CENOTE_OK)
             status = check_marks(o, error, error_size);

@@ -3,10 +3,13 @@
 #ifndef CENOTE_SERVER_OPTIONS_H
 #define CENOTE_SERVER_OPTIONS_H
 
+#include <string.h>
+
 #include "transport/base/config.h"
 
 #define OPTIONS_LISTEN_MAX   16u
 #define OPTIONS_SEGMENTS_MAX 64u
+#define OPTIONS_HTTP_DEFAULT "127.0.0.1:7480"
 
 struct slot_list;
 
@@ -27,6 +30,9 @@ struct options {
     char *node_name;
     char *zone;
     char *config;
+    char *http;      /* endpoint; empty: the default, as far as it is free; none */
+    bool http_given; /* it must be had */
+    uint64_t http_idle_ms;
     struct config_list listen;
     bool insecure, rebuild, help, version;
     int durability; /* 0 process, 1 sync */
@@ -61,6 +67,11 @@ void options_help(void);
 static inline bool options_has_meta(const struct options *o)
 {
     return o->roles != ROLES_NODE;
+}
+
+static inline bool options_has_http(const struct options *o)
+{
+    return strcmp(o->http, "none") != 0;
 }
 
 static inline bool options_has_node(const struct options *o)
