@@ -30,6 +30,7 @@ for program in dockerd docker docker-compose debootstrap; do
     command -v $program >/dev/null || skip "needs $program (deploy/packages.sh deploy)"
 done
 
+engine_pid=
 work=$(mktemp -d "${TMPDIR:-/tmp}/cenote-compose.XXXXXX")
 project=cenotetest$$
 export CENOTE_IMAGE=cenote:test CENOTE_MEMORY=/dev/shm/$project CENOTE_DRAM=128MiB
@@ -39,14 +40,12 @@ compose() { docker-compose -f deploy/compose.yaml "$@"; }
 
 clean() {
     code=$?
-    if [ "$code" != 0 ] && [ "$code" != 77 ] && [ -n "${engine_pid:-}" ]; then
+    if [ "$code" != 0 ] && [ "$code" != 77 ]; then
         compose ps || true
         compose logs --no-color --tail 40 || true
     fi
-    if [ -n "${engine_pid:-}" ]; then
-        compose down -v --remove-orphans -t 5 >/dev/null 2>&1 || true
-        engine_stop
-    fi
+    compose down -v --remove-orphans -t 5 >/dev/null 2>&1 || true
+    engine_stop
     rm -rf --one-file-system "$CENOTE_MEMORY" "$work" || true
 }
 trap clean EXIT
