@@ -33,10 +33,12 @@ struct node_role {
     struct rpc_conn *conn; /* NULL: not connected */
     uint64_t highest_reign, service_life;
     uint64_t renew_at_ms;
+    uint64_t scrub_bytes; /* a second */
     bool told_joined;
     bool told_unresolved;
-    uint64_t stop_by_ms; /* 0: not stopping */
-    bool stop_wanted;    /* atomic: by another thread */
+    uint64_t stop_by_ms;   /* 0: not stopping */
+    uint64_t scrub_wanted; /* atomic: by another thread */
+    bool stop_wanted;      /* atomic: by another thread */
     /* For other threads to look at. */
     _Atomic bool has_joined;
     _Atomic uint64_t ticked_ms;
@@ -72,7 +74,7 @@ static int begin_life(struct node_role *r)
     struct node_life_options options = {
         .memory = r->memory,
         .endpoints = {[NODE_BY_SHM] = r->shm_endpoint,
-                      [NODE_BY_RDMA] = o->rdma_wanted ? o->rdma_listen : NULL,
+                      [NODE_BY_RDMA] = o->rdma_wanted ? o->rdma_endpoint : NULL,
                       [NODE_BY_TCP] = o->data_listen},
         .needed = {[NODE_BY_SHM] = true, [NODE_BY_RDMA] = o->rdma_named, [NODE_BY_TCP] = true},
         .settings = {.rdma = o->rdma},
@@ -84,7 +86,7 @@ static int begin_life(struct node_role *r)
         .arg = r};
     if (!o->rdma_wanted)
         log_info("node", "no RDMA: only this machine reaches %s (--rdma auto serves it there, too)",
-                 o->rdma_listen);
+                 o->rdma_endpoint);
     int status = node_life_begin(&options, &r->life);
     if (status != CENOTE_OK)
         return status;
@@ -94,7 +96,9 @@ static int begin_life(struct node_role *r)
     snprintf(r->who.rdma, sizeof r->who.rdma, "%s", node_life_endpoint(r->life, NODE_BY_RDMA));
     snprintf(r->who.tcp, sizeof r->who.tcp, "%s", node_life_endpoint(r->life, NODE_BY_TCP));
     r->member = member_new(&env, &r->who, node_life_node(r->life));
-    if (!r->member) {
+    if (!r->member || member_scrub(r->member, r->scrub_bytes) != CENOTE_OK) {
+        member_free(r->member);
+        r->member = NULL;
         node_life_stop(r->life);
         node_life_free(r->life);
         r->life = NULL;
@@ -257,6 +261,21 @@ static void on_tick(void *arg)
         rpc_loop_stop(r->loop);
 }
 
+/* The round of the scrubber begins anew. */
+static void on_scrub_wanted(void *arg)
+{
+    struct node_role *r = arg;
+    r->scrub_bytes = __atomic_load_n(&r->scrub_wanted, __ATOMIC_RELAXED);
+    if (r->member && member_scrub(r->member, r->scrub_bytes) != CENOTE_OK)
+        log_error("node", "no memory to look through the values");
+}
+
+bool node_role_scrub(struct node_role *r, uint64_t bytes_per_s)
+{
+    __atomic_store_n(&r->scrub_wanted, bytes_per_s, __ATOMIC_RELAXED);
+    return rpc_loop_post(r->loop, on_scrub_wanted, r);
+}
+
 static void *run(void *arg)
 {
     struct node_role *r = arg;
@@ -326,6 +345,7 @@ int node_role_start(const struct options *o, const char *meta, void (*joined)(vo
     r->meta = meta;
     r->joined = joined;
     r->joined_arg = arg;
+    r->scrub_bytes = o->scrub_bytes;
     int status = identify(r);
     if (status == CENOTE_OK)
         status = open_memory(r);

@@ -313,6 +313,25 @@ CENOTE_API void cenote_list_free(struct cenote_list *list);
  */
 CENOTE_API int cenote_pool_status(struct cenote *client, char **json);
 
+/** What cenote_pool_fsck() does. */
+enum cenote_fsck {
+    CENOTE_FSCK_LOOK = 0,  /**< tells how far the check is that was begun last */
+    CENOTE_FSCK_BEGIN = 1, /**< begins one, unless one is under way */
+    CENOTE_FSCK_REPAIR = 2 /**< likewise, and what can be mended safely will be */
+};
+
+/**
+ * Checks the pool: do the records of the metadata services agree with their tables and allocators,
+ * and with the nodes' directories and seals? The services do it in small steps beside their work;
+ * ask again, with CENOTE_FSCK_LOOK, until "over" is true in each element of the answer. Each
+ * difference has a kind, a number, the first few, and how many were mended.
+ * @param what  one of enum cenote_fsck.
+ * @param[out] json  an array with an object for each service, NUL-terminated; the caller frees it
+ *                   with free().
+ * @return CENOTE_OK or an error.
+ */
+CENOTE_API int cenote_pool_fsck(struct cenote *client, unsigned what, char **json);
+
 /**
  * The library's version.
  * @return a static string, e.g. "0.1.0". Any thread.

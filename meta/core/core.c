@@ -48,6 +48,7 @@ void core_tick(struct core *c)
     reuse_tick(c);
     rebuild_tick(c);
     notes_tick(c);
+    fsck_tick(c);
     directory_tick(c);
     evict_tick(c);
 }
@@ -57,6 +58,7 @@ void core_free(struct core *c)
     evict_free(c);
     puts_free(c);
     reuse_free(c);
+    fsck_free(c);
     rebuild_free(c);
     members_free(c);
     sessions_free(c);

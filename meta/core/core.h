@@ -19,9 +19,11 @@
 
 #include "meta/core/change.h"
 #include "meta/core/claims.h"
+#include "meta/core/damage.h"
 #include "meta/core/directory.h"
 #include "meta/core/env.h"
 #include "meta/core/evict.h"
+#include "meta/core/fsck.h"
 #include "meta/core/ids.h"
 #include "meta/core/members.h"
 #include "meta/core/notes.h"
@@ -73,6 +75,8 @@ struct core {
     struct directory_work directory;
     struct notes notes;
     struct rebuild rebuild;
+    struct damage_counts damage;
+    struct fsck fsck;
     struct sessions sessions;
     struct spaces spaces;
     struct list puts; /* struct put, PENDING, by age */

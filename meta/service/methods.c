@@ -23,8 +23,10 @@ static const struct method methods[] = {
     {METHOD_SESSION_CLOSE, method_session_close, NEEDS_SESSION, true},
     {METHOD_SLOTS, method_slots, NEEDS_NOTHING, false},
     {METHOD_STATUS, method_status, NEEDS_NOTHING, false},
+    {METHOD_FSCK, method_fsck, NEEDS_SESSION, false},
     {METHOD_NODE_JOIN, method_node_join, NEEDS_NOTHING, false},
     {METHOD_NODE_HEARTBEAT, method_node_heartbeat, NEEDS_NODE, true},
+    {METHOD_EXTENT_DAMAGED, method_extent_damaged, NEEDS_NODE, false},
     {METHOD_NODE_LEAVE, method_node_leave, NEEDS_NODE, true},
 };
 

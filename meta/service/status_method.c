@@ -242,15 +242,25 @@ static void put_spaces(const struct core *c, struct wire_buf *b)
     }
 }
 
+static void put_damage(const struct core *c, struct wire_buf *b)
+{
+    wire_put_str(b, "damage");
+    wire_put_map(b, 3);
+    put_number(b, "extents", c->damage.reported);
+    put_number(b, "dropped_replicas", c->damage.replicas);
+    put_number(b, "lost_objects", c->damage.objects);
+}
+
 int method_status(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result)
 {
     const struct core *c = &p->service->core;
     (void)msgid;
     (void)params;
-    wire_put_map(result, 7);
+    wire_put_map(result, 8);
     put_service(c, result);
     put_rebuild(c, result);
+    put_damage(c, result);
     put_nodes(c, result);
     put_quarantine(c, result);
     put_capacity(c, result);

@@ -47,6 +47,7 @@
 #define METHOD_STAT           "stat"
 #define METHOD_LIST           "list"
 #define METHOD_STATUS         "status"
+#define METHOD_FSCK           "fsck"
 #define METHOD_NAMESPACES     "namespaces"
 #define METHOD_SPACE_SET      "namespace_set"
 #define METHOD_SPACE_REMOVE   "namespace_remove"
@@ -54,6 +55,7 @@
 #define METHOD_NODE_JOIN      "node_join"
 #define METHOD_NODE_HEARTBEAT "node_heartbeat"
 #define METHOD_NODE_LEAVE     "node_leave"
+#define METHOD_EXTENT_DAMAGED "extent_damaged"
 #define METHOD_FENCE          "fence"
 #define METHOD_VOID           "void"
 
@@ -344,6 +346,9 @@ bool space_remove_params_get(struct wire_value v, struct space_params *p);
 
 /* status [] -> a map for people and programs; its names are in doc/PROTOCOL.md. */
 
+/* fsck [what] -> a map likewise. */
+enum fsck_what { FSCK_LOOK = 0, FSCK_BEGIN = 1, FSCK_BEGIN_REPAIR = 2 };
+
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
 /* node_join [protocol, name, boot, host, zone, shm, rdma, tcp, grant key:bin16, highest reign seen,
@@ -409,6 +414,12 @@ struct node_heartbeat_params {
 };
 void node_heartbeat_params_put(struct wire_buf *b, const struct node_heartbeat_params *p);
 bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params *p);
+
+/* extent_damaged [put id, gva] -> nil. An extent of the node isn't as it was committed: the service
+ * drops that replica, or the value if it was the last. Nothing is done, with success, if it isn't
+ * known any more. CENOTE_LIMIT: not now. */
+void extent_damaged_params_put(struct wire_buf *b, uint64_t put_id, struct gva gva);
+bool extent_damaged_params_get(struct wire_value v, uint64_t *put_id, struct gva *gva);
 
 /* Service to node. fence [reign, session, horizon] -> nil, once no write of the session's puts with
  * an id up to the horizon can land on this node; until then no answer. */
