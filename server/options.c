@@ -42,8 +42,7 @@ static const char *const reloaded[] = {"log-level",   "evict-high",    "evict-lo
     "shard-epoch"
 #define OF_THE_NODE                                                                                \
     "dram,memory-dir,memory-state-dir,keep-memory,huge-pages,numa,data-listen,advertise,rdma,"     \
-    "rdma-listen,"                                                                                 \
-    "shm-dir,scrub-rate,node-name,zone"
+    "rdma-listen,shm-dir,scrub-rate,node-name,zone"
 
 #define FIELD(f) offsetof(struct options, f)
 
