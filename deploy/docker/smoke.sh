@@ -20,12 +20,13 @@ trap 'exit 130' INT TERM
 sum() { sha256sum <"$1" | cut -c 1-64; }
 
 # A pool that has just been started may still wait for its nodes.
-tries=30
-until cenote status >"$dir/status" 2>&1 && grep -q alive "$dir/status"; do
+all_there() { grep -q ': alive' "$dir/status" && ! grep -q ': suspect' "$dir/status"; }
+tries=60
+until cenote status >"$dir/status" 2>&1 && all_there; do
     tries=$((tries - 1))
     if [ "$tries" = 0 ]; then
         cat "$dir/status" >&2
-        echo "smoke: FAILED: no node is there" >&2
+        echo "smoke: FAILED: no node is there, or one is away" >&2
         exit 1
     fi
     sleep 1

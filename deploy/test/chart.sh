@@ -91,3 +91,9 @@ for helm in "${helms[@]}"; do
     echo "chart: helm $("$helm" version --short 2>/dev/null)"
     $python deploy/test/chart_cases.py "$helm" "${options[@]}"
 done
+/usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md chart >"$work/commands"
+mkdir "$work/bin"
+ln -s "${helms[0]}" "$work/bin/helm"
+PATH=$work/bin:$PATH bash -eu "$work/commands" >"$work/output" 2>&1 ||
+    { tail -n 5 "$work/output" >&2; echo "FAILED: a command of doc/OPERATIONS.md" >&2; exit 1; }
+echo "chart: $(grep -c . "$work/commands") commands of doc/OPERATIONS.md"

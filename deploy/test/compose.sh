@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs deploy/compose.yaml on a Docker engine that it starts itself, on an image built from this
 # tree: values in and out over tcp and over shared memory, a node killed, the metadata service
-# restarted, the image replaced under the values; every value is compared by its checksum.
-# Usage: deploy/test/compose.sh [--quick]    --quick: without the experiments
+# restarted, the image replaced under the values; every value is compared by its checksum. Then it
+# types what doc/OPERATIONS.md says of containers.
+# Usage: deploy/test/compose.sh [--quick]    --quick: without the document and the experiments
 #
 # Needs root, Debian's docker.io and docker-compose, debootstrap and a Debian mirror; exit status 77
 # says that it could not run here, and why.
@@ -213,3 +214,37 @@ for service in meta node1 node2 node3; do
     [ "$code" = 0 ] || fail "$service ended with $code on SIGTERM"
 done
 say "all ended in order on SIGTERM"
+compose down -v -t 5 2>/dev/null
+[ $quick = no ] || exit 0
+
+# ---- experiments: what shared memory between containers takes ---------------------------------
+
+# Without pid: host a node can't see whose process a client is; it says so, and tcp goes on.
+python3 - deploy/compose.yaml >"$work/private.yaml" <<'PY'
+import sys
+text = open(sys.argv[1]).read()
+assert text.count("pid: host\n") == 2 # once in a comment
+print(text.replace("  pid: host\n", "").replace("./compose", "deploy/compose"))
+PY
+private() { docker-compose --project-directory "$PWD" -f "$work/private.yaml" "$@"; }
+private up -d --no-build 2>"$work/up" || { cat "$work/up" >&2; fail "compose up without pid: host"; }
+wait_for "three nodes" alive 3
+if private run --rm smoke shm >"$work/smoke" 2>&1; then
+    fail "shared memory with nodes that can't see their clients"
+fi
+private logs --no-color | grep -q 'a client is refused' || fail "the node doesn't say why"
+private run --rm smoke auto tcp 2>/dev/null || fail "the way over tcp"
+private down -v -t 5 2>/dev/null
+say "without pid: host the nodes refuse shared memory, and clients go on over tcp"
+
+# ---- the document -----------------------------------------------------------------------------
+
+unset CENOTE_IMAGE CENOTE_MEMORY CENOTE_DRAM CENOTE_PORT CENOTE_HTTP_PORT COMPOSE_PROJECT_NAME
+[ ! -e /dev/shm/cenote ] || skip "somebody has a pool in /dev/shm/cenote: its commands aren't typed"
+documented() { docker-compose -f deploy/compose.yaml down -v --remove-orphans -t 5; }
+CENOTE_IMAGE=cenote:latest CENOTE_MEMORY=/dev/shm/cenote COMPOSE_PROJECT_NAME=deploy
+/usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md compose "compose last" >"$work/commands"
+bash -euo pipefail "$work/commands" >"$work/output" 2>&1 ||
+    { tail -n 30 "$work/output" >&2; documented; fail "a command of doc/OPERATIONS.md"; }
+rm -f /var/tmp/cenote-meta.tar
+say "$(grep -c . "$work/commands") lines of doc/OPERATIONS.md"

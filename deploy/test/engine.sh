@@ -14,9 +14,13 @@ engine_start() {
         engine_storage=$(docker info -f '{{.Driver}}')
         return
     fi
+    # The usual bridge, unless another engine has it.
+    engine_bridge=
+    [ -z "$(pgrep -x dockerd)" ] || engine_bridge="--bridge none"
     # Layers are copied where the kernel can't lay file systems over each other.
     for engine_storage in overlay2 vfs; do
-        dockerd --data-root "$engine_dir/data" --exec-root "$engine_dir/exec" --bridge none \
+        # shellcheck disable=SC2086 # two words or none
+        dockerd --data-root "$engine_dir/data" --exec-root "$engine_dir/exec" $engine_bridge \
             --host "$DOCKER_HOST" --pidfile "$engine_dir/pid" --group root \
             --storage-driver "$engine_storage" >"$engine_dir/log" 2>&1 &
         engine_pid=$!
