@@ -237,10 +237,12 @@ static void tick_member(struct node_role *r)
     }
 }
 
+/* Who keeps his memory goes without a word: the service waits for him as for one that was killed. */
 static void begin_to_stop(struct node_role *r)
 {
-    r->stop_by_ms = clock_now_ms() + NODE_STOP_MAX_MS;
-    if (r->member)
+    bool keep = r->options->keep_memory;
+    r->stop_by_ms = clock_now_ms() + (keep ? 0 : NODE_STOP_MAX_MS);
+    if (r->member && !keep)
         member_leave(r->member);
 }
 

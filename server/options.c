@@ -42,8 +42,8 @@ static const char *const reloaded[] = {"log-level",   "evict-high",    "evict-lo
     "session-grace,heartbeat,suspect,dead,rebuild,rebuild-nodes,rebuild-wait,slots,shards,"        \
     "shard-epoch"
 #define OF_THE_NODE                                                                                \
-    "dram,memory-dir,memory-state-dir,huge-pages,numa,data-listen,advertise,rdma,rdma-listen,"     \
-    "shm-dir,scrub-rate,node-name,zone"
+    "dram,memory-dir,memory-state-dir,keep-memory,huge-pages,numa,data-listen,advertise,rdma,"     \
+    "rdma-listen,shm-dir,scrub-rate,node-name,zone"
 
 #define FIELD(f) offsetof(struct options, f)
 
@@ -68,6 +68,10 @@ static const struct config_option table[] = {
     {"memory-state-dir", CONFIG_STRING, FIELD(memory_state_dir), "", "DIR",
      "Where to keep what must be known of --memory-dir, on a tmpfs; needed when that is a "
      "hugetlbfs.",
+     NULL, 0, 0},
+    {"keep-memory", CONFIG_BOOL, FIELD(keep_memory), NULL, NULL,
+     "With --memory-dir: a node that is stopped in order keeps its values too, for the next start, "
+     "as if it had been killed; else it leaves the pool and removes them.",
      NULL, 0, 0},
     {"huge-pages", CONFIG_CHOICE, FIELD(huge_pages), "thp", "KIND",
      "Pages of the memory: thp where the kernel has them for shared memory, none, or those that "
@@ -365,6 +369,8 @@ static int check_node(struct options *o, struct config_report *report)
                      "--memory-dir needs --node-name, by which the node finds its memory again");
     if (o->memory_dir[0] == '\0' && o->memory_state_dir[0] != '\0')
         config_fault(report, "memory-state-dir,memory-dir", "goes with --memory-dir");
+    if (o->memory_dir[0] == '\0' && o->keep_memory)
+        config_fault(report, "keep-memory,memory-dir", "goes with --memory-dir");
     check_names(o, report);
     check_endpoint(o, "data-listen", o->data_listen, report);
     return check_rdma(o, report);

@@ -48,6 +48,7 @@ struct options {
     uint32_t segment_count;
     char *memory_dir;
     char *memory_state_dir;
+    bool keep_memory;
     int huge_pages; /* enum memory_pages */
     char *numa;
     int numa_node; /* -1: any */
