@@ -21,8 +21,8 @@ void meta_role_stop(struct meta_role *r);
 /* The control endpoints that it listens at, as text; NULL beyond the last. */
 const char *meta_role_endpoint(const struct meta_role *r, size_t i);
 
-/* What the service's state is. The asker's memory until answered(arg), which comes from the service's
- * thread; then status is his to free. */
+/* What the service's state is. The asker's memory until answered(arg), which comes from the
+ * service's thread; then status is his to free. */
 struct meta_question {
     void (*answered)(void *arg);
     void *arg;
