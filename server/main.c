@@ -82,7 +82,7 @@ static int start_roles(struct daemon *d)
             meta = meta_role_endpoint(d->meta, 0);
     }
     if (status == CENOTE_OK && options_has_node(o))
-        status = node_role_start(o, meta, on_joined, d, &d->node);
+        status = node_role_start(o, d->trace, meta, on_joined, d, &d->node);
     if (status == CENOTE_OK)
         status = http_role_start(o, d->meta, d->node, d->trace, &d->http);
     return status;

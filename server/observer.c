@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/node_page.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
@@ -24,6 +25,7 @@ struct observer {
 struct question {
     struct http_task task; /* how it comes back */
     struct meta_question meta;
+    struct node_question node;
     struct observer *observer;
     struct http_request *request;
     void (*answer)(struct question *q, struct wire_value status);
@@ -60,11 +62,19 @@ static void on_answered(struct http_task *task)
     free(q);
 }
 
-/* On the service's thread. */
-static void on_meta_answered(void *arg)
+/* On a role's thread. */
+static void all_answered(void *arg)
 {
     struct question *q = arg;
     http_post(q->observer->server, &q->task);
+}
+
+/* Likewise, or on the server's. Without an answer of the node, what it counts is left out. */
+static void ask_node(void *arg)
+{
+    struct question *q = arg;
+    if (q->observer->node == NULL || !node_role_ask(q->observer->node, &q->node))
+        all_answered(q);
 }
 
 static void ask(struct observer *o, struct http_request *r,
@@ -77,16 +87,17 @@ static void ask(struct observer *o, struct http_request *r,
         return;
     }
     *q = (struct question){.task.run = on_answered,
-                           .meta = {.answered = on_meta_answered, .arg = q},
+                           .meta = {.answered = ask_node, .arg = q},
+                           .node = {.answered = all_answered, .arg = q},
                            .observer = o,
                            .request = http_request_hold(r),
                            .answer = answer};
     o->questions++;
     if (o->meta == NULL) {
-        http_post(o->server, &q->task);
+        ask_node(q);
     } else if (!meta_role_ask(o->meta, &q->meta)) {
         q->meta.status.failed = true;
-        http_post(o->server, &q->task);
+        all_answered(q);
     }
 }
 
@@ -161,6 +172,8 @@ static void answer_page(struct question *q, struct wire_value status)
     put_process(o, &page);
     if (o->meta != NULL)
         meta_role_page(o->meta, status, &page);
+    if (o->node != NULL)
+        node_page(q->node.ways, &page);
     put_http(o, &page);
     trace_page(o->trace, &page);
     reply_text(q->request, PAGE_TYPE, &page);
