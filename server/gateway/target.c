@@ -14,7 +14,7 @@
 static bool is_name(const char *text, size_t len_bytes)
 {
     for (size_t i = 0; i < len_bytes; i++) {
-        if (!isalnum((unsigned char)text[i]) && !strchr("._-", text[i]))
+        if (!isalnum((unsigned char)text[i]) && (text[i] == '\0' || !strchr("._-", text[i])))
             return false;
     }
     return len_bytes > 0;
@@ -42,15 +42,13 @@ int target_parse(const char *text, struct target *out, const char **why)
 
 /* ---- ranges ---------------------------------------------------------------------------------- */
 
+/* What is beyond all lengths is the largest number. */
 static bool read_number(const char **at, uint64_t *out)
 {
     const char *begin = *at;
     uint64_t n = 0;
-    for (; isdigit((unsigned char)**at); ++*at) {
-        if (n > UINT64_MAX / 10 - 1)
-            return false;
-        n = n * 10 + (uint64_t)(**at - '0');
-    }
+    for (; isdigit((unsigned char)**at); ++*at)
+        n = n > UINT64_MAX / 10 - 1 ? UINT64_MAX : n * 10 + (uint64_t)(**at - '0');
     *out = n;
     return *at > begin;
 }
