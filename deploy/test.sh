@@ -6,7 +6,8 @@
 set -u
 cd "$(dirname "$0")/.."
 
-known=(packages compose chart operations)
+known=(compose.sh chart.sh operations.sh)
+known=("${known[@]%.sh}")
 options=()
 parts=()
 for word; do
