@@ -71,6 +71,8 @@ setup(
     python_requires=">=3.11",
     packages=PACKAGES,
     package_data={"cenote": ["py.typed", "_cenote.pyi"]},
+    entry_points={"vllm.general_plugins": [
+        "cenote_ascend = cenote.adapters.ascend_plugin:register"]},
     cmdclass={"build_py": Build, "bdist_wheel": Wheel},
     distclass=Compiled,
     zip_safe=False,

@@ -3,12 +3,10 @@
 """Use after close, after fork, from several threads, with keys that are none, and with the service
 gone: exceptions or statuses, and the interpreter goes on."""
 import gc
-import os
 import threading
 import time
-import traceback
 
-from suite import BLOCK, PoolCase, cenote, main, pools, stopped
+from suite import BLOCK, PoolCase, cenote, in_child, main, pools, stopped
 
 Status = cenote.Status
 
@@ -28,19 +26,6 @@ def calls(client):
             lambda: client.remove_prefix("k"), client.namespaces,
             lambda: client.namespace_create("n"), lambda: client.namespace_clear("n"),
             lambda: client.namespace_remove("n"), client.status)
-
-
-def in_child(function):
-    """Runs function() in a forked child; True if it returned True there."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if function() is True else 1
-        except BaseException:
-            traceback.print_exc()
-        os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 class WrongUse(PoolCase):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import queue
 import select
 import threading
 import typing
@@ -21,10 +20,10 @@ import typing
 from .. import errors
 from ..records import BATCH_MAX, milliseconds
 from .link import LOGGER, Link
+from .questions import Questions
 
 __all__ = ["CenoteConnector"]
 
-QUESTIONS_MAX = 4096  # that wait for their thread
 DRAIN_MAX = 256
 Completion = tuple[int, bool, str, typing.Optional[list[bool]]]
 
@@ -39,30 +38,6 @@ class _Task:
         self.results = [False] * len(sizes)
         self.error = ""
         self.parts_left = parts
-
-
-class _Questions(threading.Thread):
-    """Does what waits, one after the other."""
-
-    def __init__(self, name: str):
-        super().__init__(name=name, daemon=True)
-        self._queue: queue.SimpleQueue = queue.SimpleQueue()  # half the time of a queue.Queue
-        self.start()
-
-    def run(self) -> None:
-        while (work := self._queue.get()) is not None:
-            work()
-
-    def ask(self, work: typing.Callable[[], None]) -> bool:
-        """False: too many wait already."""
-        if self._queue.qsize() >= QUESTIONS_MAX:
-            return False
-        self._queue.put(work)
-        return True
-
-    def stop(self) -> None:
-        """After what waits has been done."""
-        self._queue.put(None)
 
 
 class CenoteConnector:
@@ -83,8 +58,8 @@ class CenoteConnector:
         self._poll.register(self._event, select.EPOLLIN)
         self._watched = None
         self._closed = False
-        self._asking = _Questions("cenote-exists")
-        self._removing = _Questions("cenote-remove")
+        self._asking = Questions("cenote-exists")
+        self._removing = Questions("cenote-remove")
 
     @property
     def counters(self) -> typing.Counter[str]:
@@ -164,7 +139,7 @@ class CenoteConnector:
             return [status in (0, errors.Status.NOT_FOUND) for status in found]
         return self._question("delete", self._removing, keys, remove)
 
-    def _question(self, kind: str, thread: _Questions, keys: list[str],
+    def _question(self, kind: str, thread: Questions, keys: list[str],
                   ask: typing.Callable) -> int:
         names = [self._prefix + key for key in keys]
         task = _Task(next(self._numbers), kind, [0] * len(keys), 1)
