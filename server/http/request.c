@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/http/conn.h"
+#include "server/http/origin.h"
 #include "transport/base/log.h"
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -92,8 +93,11 @@ static void choose_route(struct http_request *r)
     const struct http_head *h = &r->head;
     const struct http_route *route = http_find_route(r->server, h->path, h->method, &allowed);
     bool writes = h->method == HTTP_PUT || h->method == HTTP_POST;
+    const char *fault = http_origin_fault(h, r->server->loopback);
 
-    if (!route)
+    if (fault)
+        http_reply_refuse(r, 403, fault);
+    else if (!route)
         refuse_method(r, allowed);
     else if (route->local_only && !r->local)
         http_reply_refuse(r, 403, "this path is for clients on the server's machine");
