@@ -32,7 +32,9 @@ struct meta_role {
     struct service *service;
     pthread_t thread;
     bool started; /* of the loop's thread */
+    /* For other threads to look at. */
     _Atomic uint64_t ticked_ms;
+    _Atomic bool rebuilding;
     char endpoints[OPTIONS_LISTEN_MAX][ENDPOINT_TEXT_MAX];
     size_t endpoint_count;
     pthread_mutex_t lock; /* of the two below */
@@ -166,8 +168,10 @@ static void on_tick(void *arg)
 {
     struct meta_role *r = arg;
     atomic_store_explicit(&r->ticked_ms, clock_now_ms(), memory_order_relaxed);
-    if (r->started)
-        service_tick(r->service);
+    if (!r->started)
+        return;
+    service_tick(r->service);
+    atomic_store_explicit(&r->rebuilding, service_is_rebuilding(r->service), memory_order_relaxed);
 }
 
 static void *run(void *arg)
@@ -312,6 +316,7 @@ int meta_role_start(const struct options *o, const sigset_t *signals, struct met
         return CENOTE_NO_MEMORY;
     r->options = o;
     r->ticked_ms = clock_now_ms();
+    r->rebuilding = o->rebuild;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->ready, NULL);
     int status = killable(signals, open_store, r);
@@ -350,4 +355,9 @@ const char *meta_role_endpoint(const struct meta_role *r, size_t i)
 uint64_t meta_role_ticked_ms(const struct meta_role *r)
 {
     return atomic_load_explicit(&r->ticked_ms, memory_order_relaxed);
+}
+
+bool meta_role_is_rebuilding(const struct meta_role *r)
+{
+    return atomic_load_explicit(&r->rebuilding, memory_order_relaxed);
 }

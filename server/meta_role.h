@@ -18,6 +18,8 @@ void meta_role_stop(struct meta_role *r);
 /* The control endpoints that it listens at, as text; NULL beyond the last. */
 const char *meta_role_endpoint(const struct meta_role *r, size_t i);
 
+/* Is the database being made again, so that nobody is served? Any thread. */
+bool meta_role_is_rebuilding(const struct meta_role *r);
 /* When its loop last came round, by clock_now_ms(). Any thread. */
 uint64_t meta_role_ticked_ms(const struct meta_role *r);
 

@@ -275,3 +275,8 @@ void service_peer_message(struct service_peer *p, const struct wire_msg *m)
         answer_error(p, m->msgid, status);
     answer_end(s, &b);
 }
+
+bool service_is_rebuilding(const struct service *s)
+{
+    return rebuild_under_way(&s->core.rebuild);
+}

@@ -29,6 +29,9 @@ void service_peer_closed(struct service_peer *p);
 #define SERVICE_TICK_MS 50u
 void service_tick(struct service *s);
 
+/* Is the database being made again? Nobody is served meanwhile. */
+bool service_is_rebuilding(const struct service *s);
+
 /* Compares store, table and allocators; 0: equal. Otherwise a line for each difference is logged
  * and their number returned. For tests, fsck and a clean stop. */
 unsigned service_check(struct service *s);

@@ -225,8 +225,10 @@ bool http_request_feed(struct http_request *r, struct evbuffer *in)
 
 const void *http_request_body(const struct http_request *r, size_t *len_bytes)
 {
-    *len_bytes = evbuffer_get_length(r->body);
-    return *len_bytes > 0 ? (const void *)evbuffer_pullup(r->body, -1) : "";
+    size_t len = evbuffer_get_length(r->body);
+    const void *body = len > 0 ? evbuffer_pullup(r->body, -1) : NULL;
+    *len_bytes = body ? len : 0;
+    return body ? body : "";
 }
 
 bool http_body_length(const struct http_request *r, uint64_t *len_bytes)

@@ -27,7 +27,7 @@ HOST = b"Host: localhost\r\n"
 SIZES = (0, 1, 65535, 65536, 65537, 131072, 1000000, 5 * MIB + 3)
 KEYS = (b"plain", b"a/b", b"../../etc/passwd", b"\x00\xff\r\n %", b"k" * 1024,
         "schl\u00fcssel".encode())
-READERS = 150
+READERS = 120
 BIG_BYTES = 5 << 30
 # Memory that isn't the pool's: what a daemon needs anyway, and what the gateway may take.
 MEMORY_MAX = 100 * MIB

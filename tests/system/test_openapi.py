@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""doc/openapi.yaml is valid, says a public validator from the Python package index, in an environment
-of its own that is thrown away. Without the index it is skipped."""
+"""doc/openapi.yaml is valid, says a public validator from the Python package index, in a virtual
+environment that is thrown away. Without the index it is skipped."""
 import os
 import pathlib
 import subprocess
