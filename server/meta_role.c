@@ -33,7 +33,9 @@ struct meta_role {
     struct service *service;
     pthread_t thread;
     bool started; /* of the loop's thread */
+    /* For other threads to look at. */
     _Atomic uint64_t ticked_ms;
+    _Atomic bool rebuilding;
     char endpoints[OPTIONS_LISTEN_MAX][ENDPOINT_TEXT_MAX];
     size_t endpoint_count;
     pthread_mutex_t lock; /* of those below */
@@ -169,8 +171,10 @@ static void on_tick(void *arg)
 {
     struct meta_role *r = arg;
     atomic_store_explicit(&r->ticked_ms, clock_now_ms(), memory_order_relaxed);
-    if (r->started)
-        service_tick(r->service);
+    if (!r->started)
+        return;
+    service_tick(r->service);
+    atomic_store_explicit(&r->rebuilding, service_is_rebuilding(r->service), memory_order_relaxed);
 }
 
 static void *run(void *arg)
@@ -346,6 +350,7 @@ int meta_role_start(const struct options *o, struct trace *trace, const sigset_t
     r->options = o;
     r->trace = trace;
     r->ticked_ms = clock_now_ms();
+    r->rebuilding = o->rebuild;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->ready, NULL);
     int status = killable(signals, open_store, r);
@@ -405,4 +410,9 @@ bool meta_role_ask(struct meta_role *r, struct meta_question *q)
 void meta_role_page(const struct meta_role *r, struct wire_value status, struct textbuf *page)
 {
     service_page(r->service, status, page);
+}
+
+bool meta_role_is_rebuilding(const struct meta_role *r)
+{
+    return atomic_load_explicit(&r->rebuilding, memory_order_relaxed);
 }

@@ -364,3 +364,8 @@ void service_peer_message(struct service_peer *p, const struct wire_msg *m)
         answered(s, status);
     answer_end(s, &b);
 }
+
+bool service_is_rebuilding(const struct service *s)
+{
+    return rebuild_under_way(&s->core.rebuild);
+}

@@ -47,6 +47,8 @@ void service_status(struct service *s, struct wire_buf *out);
 /* All that is counted, as families of a page; status: what service_status() wrote, parsed. Any
  * thread, as long as the service is there. */
 void service_page(const struct service *s, struct wire_value status, struct textbuf *page);
+/* Is the database being made again? Nobody is served meanwhile. */
+bool service_is_rebuilding(const struct service *s);
 
 /* Compares store, table and allocators; 0: equal. Otherwise a line for each difference is logged
  * and their number returned. For tests, fsck and a clean stop. */
