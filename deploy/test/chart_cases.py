@@ -143,6 +143,7 @@ def check_rdma(chart):
 
 def check_everything(chart):
     check(len(chart.all("ServiceMonitor")) == 2, "service monitors")
+    check("hostPID" not in chart.node()["spec"]["template"]["spec"], "its own processes")
     config = chart.config("meta")
     check(config["log-level"] == "info" and config["lease"] == "2s" and config["evict-high"] == "90"
           and config["shards"] == "0-8191=a:7400,8192-16383=b:7400", f"{config}")
