@@ -50,8 +50,9 @@ SHAPE, LENGTHS = Shape(layers=6, width=384, heads=6, hidden=1024), (256, 512, 10
 QUICK_SHAPE, QUICK_LENGTHS = Shape(layers=2, width=64, heads=2, hidden=160), (128, 256)
 QUESTIONS = (b"\nWhat is a pool made of?\n", b"\nWhen may a view be released?\n")
 WITHOUT, AGAIN_WITHOUT, FIRST, AGAIN, PROCESS, MACHINE = WAYS = (
-    "without the pool", "without the pool, 2nd question", "with it, for the first time",
-    "with it, 2nd question", "2nd question, another process", "2nd question, by TCP")
+    "without the pool, 1st question", "without the pool, 2nd question",
+    "with the pool, 1st question", "with the pool, 2nd question",
+    "2nd question, another process", "2nd question, by TCP")
 
 
 # ---- the KV cache in the pool
@@ -108,24 +109,24 @@ class Answer(typing.NamedTuple):
 
 
 class Engine:
-    """Answers one request after the other, and keeps nothing between them: what it needn't compute
-    it has from the pool."""
+    """Answers one request after the other, in memory for the longest, and remembers nothing of
+    them: what it needn't compute it has from the pool."""
 
-    def __init__(self, model: Model, pool: PrefixCache | None):
+    def __init__(self, model: Model, pool: PrefixCache | None, prompt_max: int):
         self._model = model
         self._pool = pool
+        self._cache = model.new_cache(prompt_max + ANSWER)
 
     def answer(self, prompt: bytes) -> Answer:
         """Prefill, then decoding: the most likely token, again and again."""
         begin = time.perf_counter()
-        tokens = numpy.frombuffer(prompt, numpy.uint8)
-        cache = self._model.new_cache(len(tokens) + ANSWER)
+        tokens, cache = numpy.frombuffer(prompt, numpy.uint8), self._cache
         names = block_names(self._model, tokens)
         # The last token is computed in any case: its scores are what the answer begins with.
         usable = names[:(len(tokens) - 1) // BLOCK]
         reused = self._pool.load(usable, cache) * BLOCK if self._pool else 0
         loaded = time.perf_counter()
-        scores = self._prefill(tokens, reused, cache)
+        scores = self._prefill(tokens, reused)
         text = [int(numpy.argmax(scores))]
         first = time.perf_counter()
         if self._pool:
@@ -136,13 +137,13 @@ class Engine:
             text.append(int(numpy.argmax(scores)))
         return Answer(bytes(text), reused, loaded - begin, first - begin, stored - first)
 
-    def _prefill(self, tokens: numpy.ndarray, begin: int, cache: numpy.ndarray) -> numpy.ndarray:
+    def _prefill(self, tokens: numpy.ndarray, begin: int) -> numpy.ndarray:
         """Block by block, as engines do it to serve others in between. It has another merit here:
         a block is computed in the same steps whether those before it were computed or fetched, so
         that not even the last bit of an answer depends on it."""
         scores = None
         for at in range(begin, len(tokens), BLOCK):
-            scores = self._model.run(tokens[at:at + BLOCK], at, cache)
+            scores = self._model.run(tokens[at:at + BLOCK], at, self._cache)
         return scores
 
 
@@ -157,7 +158,7 @@ def serve_elsewhere(endpoint: str, transport: str, shape: Shape,
     """Another engine: in a process of its own, with a client and a copy of the model of its own."""
     model = model_of(shape)
     with cenote.Client(endpoint, transport=transport) as client:
-        engine = Engine(model, PrefixCache(client, model))
+        engine = Engine(model, PrefixCache(client, model), max(map(len, prompts)))
         return [engine.answer(prompt) for prompt in prompts]
 
 
@@ -168,19 +169,19 @@ def prompts_of(length: int, number: int) -> tuple[bytes, bytes, bytes]:
     other text, to warm up."""
     text = (TREE / "include/cenote/cenote.h").read_bytes()
     document = (b"Document %d, of %d bytes.\n" % (number, length) + text)[:length]
-    return document + QUESTIONS[0], document + QUESTIONS[1], b"warm up " * BLOCK + document[:64]
+    return document + QUESTIONS[0], document + QUESTIONS[1], b"warm up " * 16 + document[:BLOCK]
 
 
 def show(endpoint: str, shape: Shape, length: int, number: int,
          others: dict[str, concurrent.futures.Executor]) -> dict[str, Answer]:
     """All ways to get an answer about one document."""
     one, two, warm = prompts_of(length, number)
-    model = model_of(shape)
-    alone = Engine(model, None)
+    model, longest = model_of(shape), max(len(one), len(two), len(warm))
+    alone = Engine(model, None, longest)
     alone.answer(warm)
     found = {WITHOUT: alone.answer(one), AGAIN_WITHOUT: alone.answer(two)}
     with cenote.Client(endpoint) as client:
-        engine = Engine(model, PrefixCache(client, model))
+        engine = Engine(model, PrefixCache(client, model), longest)
         engine.answer(warm)
         found.update({FIRST: engine.answer(one), AGAIN: engine.answer(two)})
     for way, transport in ((PROCESS, "auto"), (MACHINE, "tcp")):
@@ -221,7 +222,8 @@ def print_table(shape: Shape, results: dict[int, dict[str, Answer]]) -> None:
                   f"{a.load * 1e3:>7.1f} ms{before:>9.1f}x")
     stored = results[longest][FIRST]
     print(f"Storing {shape.cache_bytes(longest) >> 20} MiB after the first token took "
-          f"{stored.store * 1e3:.1f} ms. All answers are the same with and without the pool.")
+          f"{stored.store * 1e3:.1f} ms. All answers are the same with and without the pool. "
+          f"Load {os.getloadavg()[0]:.1f}.")
 
 
 def plot(results: dict[int, dict[str, Answer]]) -> str:

@@ -84,8 +84,10 @@ class Model:
         self.head = matrix(shape.width, VOCABULARY)
 
     def new_cache(self, tokens: int) -> numpy.ndarray:
-        """Room for keys [layer, 0] and values [layer, 1] of so many tokens."""
-        return numpy.empty((self.shape.layers, 2, tokens, self.shape.width), numpy.float32)
+        """Room for keys [layer, 0] and values [layer, 1] of so many tokens. What is used before it
+        was computed will show: it isn't a number."""
+        return numpy.full((self.shape.layers, 2, tokens, self.shape.width), numpy.nan,
+                          numpy.float32)
 
     def _rotate(self, x: numpy.ndarray, begin: int) -> numpy.ndarray:
         """Turns pairs of numbers by an angle that grows with the token's position."""

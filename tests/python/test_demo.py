@@ -39,7 +39,7 @@ class Prefixes(PoolCase):
         super().setUp()
         self.model = demo.model_of(demo.QUICK_SHAPE)
         self.cache = demo.PrefixCache(self.client, self.model)
-        self.engine = demo.Engine(self.model, self.cache)
+        self.engine = demo.Engine(self.model, self.cache, 8 * demo.BLOCK)
         self.prompt = demo.prompts_of(4 * demo.BLOCK, 0)[0]
         self.names = demo.block_names(self.model, numpy.frombuffer(self.prompt, numpy.uint8))
 
