@@ -79,12 +79,13 @@ def check_references(chart):
                 if probe in container:
                     check(container[probe]["httpGet"]["port"] in names, f"{chart.name}: {probe}")
             security = container["securityContext"]
-            check(security["readOnlyRootFilesystem"] and security["capabilities"]["drop"] == ["ALL"],
+            dropped = security["capabilities"]["drop"] == ["ALL"]
+            check(security["readOnlyRootFilesystem"] and dropped,
                   f"{chart.name}: {container['name']} may do more than it must")
         for volume in spec.get("volumes", []):
             if "configMap" in volume:
                 check(volume["configMap"]["name"] in maps, f"{chart.name}: {volume}")
-    for part in chart.all("Service") + chart.all("PodDisruptionBudget") + chart.all("NetworkPolicy"):
+    for part in sum(map(chart.all, ("Service", "PodDisruptionBudget", "NetworkPolicy")), []):
         selector = part["spec"].get("selector") or part["spec"]["podSelector"]
         selector = selector.get("matchLabels", selector).items()
         check(any(selector <= pod["metadata"]["labels"].items() for pod in pods),
