@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """What a pool says of itself: /metrics moves by what was done and nothing else, /v1/status agrees
-with the control protocol, a trace can be read and its spans nest, and looking costs next to nothing.
+with the control protocol, a trace can be read and its spans nest, and looking costs next to
+nothing.
 
 Usage: test_metrics.py [case ...]
 """
@@ -225,7 +226,8 @@ def traced():
         for name, times in ((("put_start", "put_start"), 5), (("put_commit", "put_commit"), 5),
                             (("lookup", "lookup"), 1), (("tcp", "write"), 10),
                             (("tcp", "read"), 2)):
-            check(count.get(name) == times, f"{name}: {count.get(name)} spans, not {times}: {count}")
+            check(count.get(name) == times,
+                  f"{name}: {count.get(name)} spans, not {times}: {count}")
         check(count.get(("store", "commit"), 0) >= 5, f"{count}")
         try:
             fetch(pool, "/v1/trace?on=2", "POST")
