@@ -23,8 +23,8 @@
 #define DEAD_MS          30000u
 #define STRIPE_BYTES     (UINT64_C(64) << 20)
 #define REBUILD_WAIT_MS  30000u
-#define EVICT_HIGH       95u
-#define EVICT_LOW        92u
+#define EVICT_HIGH       98u
+#define EVICT_LOW        97u
 
 static uint32_t or_default(uint32_t value, uint32_t fallback)
 {
@@ -95,6 +95,11 @@ void service_free(struct service *s)
     core_free(&s->core);
     wire_buf_free(&s->spare);
     free(s);
+}
+
+void service_turn(struct service *s)
+{
+    core_turn(&s->core);
 }
 
 void service_tick(struct service *s)

@@ -29,6 +29,10 @@ void service_peer_closed(struct service_peer *p);
 #define SERVICE_TICK_MS 50u
 void service_tick(struct service *s);
 
+/* The owner is about to wait, after messages, completions or a tick: a little of what need not be
+ * done at once. */
+void service_turn(struct service *s);
+
 /* Compares store, table and allocators; 0: equal. Otherwise a line for each difference is logged
  * and their number returned. For tests, fsck and a clean stop. */
 unsigned service_check(struct service *s);
