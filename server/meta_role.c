@@ -163,7 +163,11 @@ static void on_store(void *arg)
 static void on_turn(void *arg)
 {
     struct meta_role *r = arg;
+    store_lmdb_hand_over(r->store); /* what was asked for goes first */
+    if (!r->started)
+        return;
     service_idle(r->service);
+    service_turn(r->service);
     store_lmdb_hand_over(r->store);
 }
 

@@ -23,8 +23,8 @@
 #define DEAD_MS          30000u
 #define STRIPE_BYTES     (UINT64_C(64) << 20)
 #define REBUILD_WAIT_MS  30000u
-#define EVICT_HIGH       95u
-#define EVICT_LOW        92u
+#define EVICT_HIGH       98u
+#define EVICT_LOW        97u
 
 static uint32_t or_default(uint32_t value, uint32_t fallback)
 {
@@ -151,6 +151,11 @@ void service_idle(struct service *s)
 {
     if (s->traffic.goes_on)
         settle(s, s->core.env.now_ns(s->core.env.arg));
+}
+
+void service_turn(struct service *s)
+{
+    core_turn(&s->core);
 }
 
 void service_tick(struct service *s)

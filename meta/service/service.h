@@ -49,6 +49,9 @@ void service_status(struct service *s, struct wire_buf *out);
 void service_page(const struct service *s, struct wire_value status, struct textbuf *page);
 /* Is the database being made again? Nobody is served meanwhile. */
 bool service_is_rebuilding(const struct service *s);
+/* The owner is about to wait, after messages, completions or a tick: a little of what need not be
+ * done at once. */
+void service_turn(struct service *s);
 
 /* Compares store, table and allocators; 0: equal. Otherwise a line for each difference is logged
  * and their number returned. For tests, fsck and a clean stop. */

@@ -40,11 +40,19 @@ struct disk_change {
 
 static struct disk disk;
 
+/* The service's loop is about to wait. */
+static void take_turn(void)
+{
+    if (scene.meta.ready)
+        service_turn(scene.meta.service);
+}
+
 static void change_done(void *arg, int status)
 {
     const struct disk_change *c = arg;
     world_enter(scene.meta.process);
     c->done(c->arg, status);
+    take_turn();
     world_enter(NULL);
 }
 
@@ -170,6 +178,7 @@ static void peer_message(void *arg, const uint8_t *frame, size_t len_bytes, uint
         m.msgid = msgid;
         service_peer_message(p->peer, &m);
     }
+    take_turn();
     wire_msg_free(&m);
 }
 
@@ -230,6 +239,7 @@ static void tick(void *arg)
 {
     struct meta *m = arg;
     service_tick(m->service);
+    take_turn();
     world_after(m->process, process_delay_ns(m->process, TICK_NS), tick, m);
 }
 
