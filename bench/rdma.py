@@ -39,6 +39,7 @@ COMMAND_S = 60
 # Packets that wait for a processor. What is beyond it is lost, and sent again after 67 ms: on a
 # busy host that is all that would be measured.
 BACKLOG = 100000
+ALONE = 32 # reads of 1 MiB, one at a time
 LOST = re.compile(r"completer_retry_err|retry_exceeded_err|rcvd_seq_err|out_of_seq_request")
 PARTS = ("read", "write", "block", "latency", "memory", "library")
 
@@ -204,6 +205,8 @@ def do_library(run):
     """A pool on the node's device, and a client on the other; the raw rate at the same time."""
     for op in ("read", "write"):
         run.rate(op, "1M")
+    alone_us = float(run.perftest("ib_read_lat", 1 << 20, ALONE)[4])
+    run.note("ib_read_lat 1M", (1 << 20) / alone_us)
     with tempfile.TemporaryDirectory() as folder:
         control = f"unix:{folder}/control"
         daemon = on_cpu(NODE_CPU, BIN / "cenoted", "--data-dir", f"{folder}/meta", "--listen",
@@ -218,7 +221,7 @@ def do_library(run):
             finally:
                 process.terminate()
                 process.wait(COMMAND_S)
-    for move in ("put", "get_full"):
+    for move in ("put", "get_seal", "get_full"):
         run.note(f"library {move}", (1 << 20) / copies[move]["p50_us"])
 
 
@@ -245,6 +248,7 @@ def ratios(figures):
                  for size in ("64K", "1M", "block")]
     rows.append(("library put", "ib_write_bw 1M", 0.85, False))
     rows.append(("library get_full", "ib_read_bw 1M", 0.85, False))
+    rows += [(f"library {get}", "ib_read_lat 1M", None, False) for get in ("get_seal", "get_full")]
     return [row for row in rows if row[0] in figures and row[1] in figures]
 
 

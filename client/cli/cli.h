@@ -10,7 +10,13 @@
 
 #include <cenote/cenote.h>
 
-enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MISSING = 3 };
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_MISSING = 3,
+    EXIT_DIFFERENCES = 4
+};
 
 struct cli {
     /* options */
@@ -18,7 +24,7 @@ struct cli {
     char *ttl, *pin, *group, *prefix, *quota, *quota_objects, *pin_limit; /* NULL: not given */
     int transport, verify;                                                /* as in cenote.h */
     uint64_t timeout_ms, replicas;
-    bool json, replace, verbose;
+    bool json, replace, repair, verbose;
 
     const char *command;
     char **args; /* behind the command */
@@ -34,6 +40,7 @@ int cli_exists(struct cli *cli);
 int cli_stat(struct cli *cli);
 int cli_list(struct cli *cli);
 int cli_status(struct cli *cli);
+int cli_fsck(struct cli *cli);
 int cli_pin(struct cli *cli);
 int cli_unpin(struct cli *cli);
 int cli_ttl(struct cli *cli);

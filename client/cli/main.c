@@ -55,6 +55,8 @@ static const struct config_option options[] = {
      "ns: bytes that may be pinned hard; 0: half of the quota, or of the pool", NULL, 0, 0},
     {"range", CONFIG_STRING, offsetof(struct cli, range), NULL, "FROM:LENGTH",
      "get: that many bytes from there on, not all of the value", NULL, 0, 0},
+    {"repair", CONFIG_BOOL, offsetof(struct cli, repair), NULL, NULL,
+     "fsck: mend what can be mended safely", NULL, 0, 0},
     {"json", CONFIG_BOOL, offsetof(struct cli, json), NULL, NULL, "results as JSON", NULL, 0, 0},
     {"verbose", CONFIG_BOOL, offsetof(struct cli, verbose), NULL, NULL,
      "tell on stderr what happens", NULL, 0, 0},
@@ -83,6 +85,7 @@ static const struct command {
      cli_ttl},
     {"ns", "PART [NAME]", "namespaces: create, ls, set, clear, rm", 1, 2, cli_namespaces},
     {"status", "", "show the pool: nodes, memory, quarantine", 0, 0, cli_status},
+    {"fsck", "", "check records, tables, directories and seals against each other", 0, 0, cli_fsck},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -116,7 +119,8 @@ static void print_help(FILE *f)
     fprintf(f, "\n  --help, --version\n\nCommands:\n");
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(f, "  %-6s %-14s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
-    fprintf(f, "\nExit status: 0 done, 1 error, 2 usage, 3 no such key.\n");
+    fprintf(f,
+            "\nExit status: 0 done, 1 error, 2 usage, 3 no such key, 4 fsck found differences.\n");
 }
 
 /* These two are no options with a value that the environment could give. */

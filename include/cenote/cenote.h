@@ -300,6 +300,18 @@ CENOTE_API int cenote_places(struct cenote *client, const void *key, size_t key_
 CENOTE_API int cenote_list(struct cenote *client, const void *prefix, size_t prefix_len_bytes,
                            struct cenote_list *list);
 
+/**
+ * Begins a listing behind a key: fetches its first page; cenote_list() the others. So a listing can
+ * be gone on with that was freed, or that another process began. Keys of more than 491 bytes that
+ * agree with it in the first 491 of them are left out, all.
+ * @param after  the key, which need not be there; may be NULL with length 0: from the beginning.
+ * @param list   zero-filled.
+ * @return as cenote_list(); CENOTE_INVALID also for a listing that has begun.
+ */
+CENOTE_API int cenote_list_after(struct cenote *client, const void *prefix, size_t prefix_len_bytes,
+                                 const void *after, size_t after_len_bytes,
+                                 struct cenote_list *list);
+
 /** Frees what a listing holds; a zero-filled one is accepted. Any thread. */
 CENOTE_API void cenote_list_free(struct cenote_list *list);
 
@@ -312,6 +324,25 @@ CENOTE_API void cenote_list_free(struct cenote_list *list);
  * @return CENOTE_OK or an error.
  */
 CENOTE_API int cenote_pool_status(struct cenote *client, char **json);
+
+/** What cenote_pool_fsck() does. */
+enum cenote_fsck {
+    CENOTE_FSCK_LOOK = 0,  /**< tells how far the check is that was begun last */
+    CENOTE_FSCK_BEGIN = 1, /**< begins one, unless one is under way */
+    CENOTE_FSCK_REPAIR = 2 /**< likewise, and what can be mended safely will be */
+};
+
+/**
+ * Checks the pool: do the records of the metadata services agree with their tables and allocators,
+ * and with the nodes' directories and seals? The services do it in small steps beside their work;
+ * ask again, with CENOTE_FSCK_LOOK, until "over" is true in each element of the answer. Each
+ * difference has a kind, a number, the first few, and how many were mended.
+ * @param what  one of enum cenote_fsck.
+ * @param[out] json  an array with an object for each service, NUL-terminated; the caller frees it
+ *                   with free().
+ * @return CENOTE_OK or an error.
+ */
+CENOTE_API int cenote_pool_fsck(struct cenote *client, unsigned what, char **json);
 
 /**
  * The library's version.

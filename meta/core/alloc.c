@@ -453,6 +453,13 @@ uint64_t alloc_memory_bytes(const struct alloc *a)
     return sizeof *a + pairtree_memory_bytes(a->by_offset) + pairtree_memory_bytes(a->by_size);
 }
 
+bool alloc_any_free(const struct alloc *a, uint64_t offset, uint64_t size)
+{
+    struct around near = range_around(a, offset);
+    return (near.has_below && near.below.offset + near.below.size > offset) ||
+           (near.has_above && near.above.offset < offset + size);
+}
+
 bool alloc_next_free(const struct alloc *a, uint64_t from, struct alloc_range *range)
 {
     struct around near = range_around(a, from);

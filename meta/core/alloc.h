@@ -85,6 +85,9 @@ uint64_t alloc_memory_bytes(const struct alloc *a);
  * offset + size visits all of them in order, and changes between two calls do no harm. */
 bool alloc_next_free(const struct alloc *a, uint64_t from, struct alloc_range *range);
 
+/* Is any byte of it free? */
+bool alloc_any_free(const struct alloc *a, uint64_t offset, uint64_t size);
+
 /* ---- what placement asks for ---- */
 
 struct alloc_shape {

@@ -37,7 +37,7 @@ static bool same_pieces(struct object *o, const struct record *r)
     return true;
 }
 
-static bool same(struct object *o, const struct record *r)
+bool check_same(struct object *o, const struct record *r)
 {
     return o->state == r->state && o->session == r->session && object_len(o) == r->len_bytes &&
            o->name_space == r->name_space && o->replace == r->replace && same_pieces(o, r) &&
@@ -59,7 +59,7 @@ static bool check_record(void *arg, const void *key, uint32_t key_len, const voi
     k->committed += r.state == OBJECT_COMMITTED;
     if (o == NULL)
         FAULT(k, "put %llx is in the store only", (unsigned long long)id);
-    else if (!same(o, &r))
+    else if (!check_same(o, &r))
         FAULT(k, "put %llx differs, state %u in the store, %u in the table", (unsigned long long)id,
               (unsigned)r.state, (unsigned)o->state);
     return true;
@@ -286,6 +286,13 @@ static void check_extents(struct check *k)
     for (uint32_t i = 0; i < c->members.range_count; i++)
         at = check_range(k, c->members.ranges[i], used, count, at);
     free(used);
+}
+
+unsigned check_layout(struct core *c)
+{
+    struct check k = {.core = c};
+    check_extents(&k);
+    return k.faults;
 }
 
 /* ---- what the nodes must have in their directories ---- */

@@ -19,9 +19,11 @@
 
 #include "meta/core/change.h"
 #include "meta/core/claims.h"
+#include "meta/core/damage.h"
 #include "meta/core/directory.h"
 #include "meta/core/env.h"
 #include "meta/core/evict.h"
+#include "meta/core/fsck.h"
 #include "meta/core/ids.h"
 #include "meta/core/members.h"
 #include "meta/core/notes.h"
@@ -59,6 +61,7 @@ struct core {
     struct changes changes;
     uint64_t started_ms; /* now, at the start */
     uint64_t now_ms, patient_ms;
+    uint64_t now_ns;          /* as now_ms, for durations that are shown to people */
     uint64_t wall_ms;         /* the latest that was told, or is in the store */
     uint64_t leased_until_ms; /* until then, everything from before the start counts as leased */
     uint64_t capacity_bytes;  /* sum of all incarnations */
@@ -73,6 +76,8 @@ struct core {
     struct directory_work directory;
     struct notes notes;
     struct rebuild rebuild;
+    struct damage_counts damage;
+    struct fsck fsck;
     struct sessions sessions;
     struct spaces spaces;
     struct list puts; /* struct put, PENDING, by age */

@@ -76,6 +76,16 @@ void directory_committed(struct core *c, struct object *o)
     }
 }
 
+void directory_changed(struct core *c, struct object *o)
+{
+    for (uint32_t i = 0; i < object_extents(o); i++) {
+        struct incarnation *in = incarnation_of(c, object_piece(o, i));
+        struct node_directory *d = in != NULL ? &in->node->directory : NULL;
+        if (d != NULL && d->kept && !push(d, o->ref, i))
+            d->missed = true;
+    }
+}
+
 void directory_recovered(struct core *c, struct object *o)
 {
     for (uint32_t i = 0; i < object_extents(o); i++) {
@@ -162,7 +172,7 @@ static void compare(struct core *c, struct node *n)
 
 /* An entry is made of the table, and of the record for what isn't there. */
 static bool make_entry(const struct core *c, uint64_t put_id, const struct record *r, uint32_t at,
-                       struct directory_entry *e)
+                       uint8_t kept[KEPT_MAX], struct directory_entry *e)
 {
     const struct space *space = spaces_by_id(c, r->name_space);
     if (space == NULL || r->state != OBJECT_COMMITTED || at >= r->stripes * r->replicas)
@@ -182,7 +192,9 @@ static bool make_entry(const struct core *c, uint64_t put_id, const struct recor
                                   .stripe = at / r->replicas,
                                   .stripes = r->stripes,
                                   .replicas = r->replicas,
-                                  .root = p.root};
+                                  .root = p.root,
+                                  .kept = kept,
+                                  .kept_len = kept_encode(&r->kept, kept)};
     memcpy(e->space_name, space->name, sizeof(e->space_name));
     for (uint32_t i = 0; i < e->stripe; i++)
         e->offset += record_piece(r, i * r->replicas).payload_len;
@@ -204,7 +216,8 @@ static void walk_record(struct walk *w, uint64_t put_id, const void *value, uint
     bool good = record_decode(value, value_len, &r) == CENOTE_OK;
     for (; w->at < w->count && w->wanted[w->at].put_id == put_id; w->at++) {
         struct directory_entry e;
-        if (!good || !make_entry(w->core, put_id, &r, w->wanted[w->at].piece, &e))
+        uint8_t kept[KEPT_MAX];
+        if (!good || !make_entry(w->core, put_id, &r, w->wanted[w->at].piece, kept, &e))
             continue;
         directory_entry_put(w->out, &e);
         w->entries++;

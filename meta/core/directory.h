@@ -89,6 +89,9 @@ struct directory_work {
 void directory_committed(struct core *c, struct object *o);
 /* The same at the start: nobody is told before the sums have been compared. */
 void directory_recovered(struct core *c, struct object *o);
+/* Its record says something else now, of the same extents. The sums don't show that: what isn't
+ * told when the service dies stays untold. */
+void directory_changed(struct core *c, struct object *o);
 /* It is durably not wanted any more; voids follow. */
 void directory_retired(struct core *c, struct object *o);
 

@@ -82,13 +82,19 @@ static bool leased(const struct core *c, const struct object *o)
     return !test_off(TEST_EVICT_LEASE) && reuse_lease_end(c, o) > c->now_ms;
 }
 
+/* Does it answer? One that has been silent for a while may be back in a moment, with all it has. */
+static bool is_here(const struct node *n)
+{
+    return n->peer != NULL && n->state == NODE_ALIVE && !n->settle.wanted;
+}
+
 /* Would its space be free soon? */
 static bool nodes_are_here(const struct core *c, struct object *o)
 {
     for (uint32_t i = 0; i < object_extents(o); i++) {
         const struct piece *p = object_piece(o, i);
         const struct incarnation *in = members_find(c, p->gva, p->payload_len);
-        if (in != NULL && (in->node->peer == NULL || in->node->settle.wanted))
+        if (in != NULL && !is_here(in->node))
             return false;
     }
     return true;
@@ -127,7 +133,8 @@ static bool may_go(void *arg, struct object *o)
     struct search *search = arg;
     if (!may_go_alone(search, o))
         return false;
-    return !o->grouped || may_go_together(search, groups_of(&search->core->evict.groups, o));
+    return !o->grouped || test_off(TEST_GROUP) ||
+           may_go_together(search, groups_of(&search->core->evict.groups, o));
 }
 
 static bool exhausted(const struct space *s, unsigned queue)
@@ -344,7 +351,7 @@ static bool one_of(struct work *w, struct space *s, unsigned queue)
     }
     s->evict.looks[queue] = 0;
     w->looks--;
-    if (o->grouped)
+    if (o->grouped && !test_off(TEST_GROUP))
         go_together(w, o);
     else
         (void)go(w, o, w->reason);

@@ -11,9 +11,13 @@
  * one that holds most gives. Which: policy.c says. Objects with a soft pin are in a queue of their
  * own, asked when the others give nothing; those with a hard pin are in none.
  *
- * What may not go now: what is leased, what has something under way, what lies on a node that isn't
- * connected (its space wouldn't be free before the node is back), and the fellows of those in a
- * group. Pending puts aren't in a queue yet.
+ * What may not go now: what is leased, what has something under way, what lies on a node that is
+ * away or silent (its space wouldn't be free before the node is back), and the fellows of those in
+ * a group. Pending puts aren't in a queue yet.
+ *
+ * A node that is away is expected back until it is dead: its memory counts as room, and what lies
+ * there as used, so that the watermarks mean the same with and without it. A put that finds no room
+ * on the others doesn't wait for it: it has evicted, there, what it needs and no more.
  *
  * Each step looks at a bounded number of objects, goes on where the last one ended, and costs the
  * same however many there are.
@@ -25,6 +29,7 @@
 #include "meta/core/groups.h"
 #include "meta/core/list.h"
 #include "meta/core/policy.h"
+#include "transport/base/testswitch.h"
 
 struct core;
 struct ending;
@@ -58,9 +63,9 @@ struct space_evict {
 struct evict {
     struct groups groups;
     struct dues dues;
-    bool dues_lost;         /* no memory for an entry: it goes when it is found */
-    uint64_t room_bytes;    /* that values may have: memory of hosts, also what isn't offered yet */
-    uint64_t used_bytes;    /* by all namespaces; without what is in quarantine */
+    bool dues_lost;      /* no memory for an entry: it goes when it is found */
+    uint64_t room_bytes; /* that values may have: memory of hosts, also if not offered, or away */
+    uint64_t used_bytes; /* by all namespaces; without what is in quarantine */
     uint64_t leaving_bytes; /* of these, on their way to be REMOVED */
     uint64_t coming_bytes;  /* evicted and REMOVED, not free yet */
     uint64_t given_bytes;   /* ever given back, by anything */
@@ -142,7 +147,7 @@ static inline bool expire_over(const struct core *c, const struct object *o)
 uint64_t expire_ttl_left(const struct core *c, const struct object *o);
 static inline uint64_t expire_cap(const struct core *c, const struct object *o, uint64_t lease_ms)
 {
-    uint64_t left_ms = o->expires == 0 ? lease_ms : expire_ttl_left(c, o);
+    uint64_t left_ms = o->expires == 0 || test_off(TEST_TTL) ? lease_ms : expire_ttl_left(c, o);
     return left_ms < lease_ms ? left_ms : lease_ms;
 }
 /* A visible object has times: it is looked at when they are over. */

@@ -133,6 +133,7 @@ static void apply(struct keeping *k, struct object *o)
     evict_keep(c, o, times, pin);
     if (k->fields & KEEP_GROUP)
         regroup(c, o, keep);
+    directory_changed(c, o);
 }
 
 static void changed(struct change *ch, int status)

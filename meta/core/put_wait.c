@@ -7,6 +7,7 @@
 #include "meta/core/evict.h"
 #include "meta/core/put_phases.h"
 #include "meta/core/use.h"
+#include "transport/base/testswitch.h"
 
 /* How often what is evicted for a call doubles. */
 #define DOUBLINGS 16u
@@ -16,6 +17,7 @@ struct put_wait {
     struct start *start;
     uint64_t until_ms; /* patient time */
     uint64_t since_ms; /* likewise */
+    uint64_t asked_ms; /* likewise: since then it relies on what is on its way */
     uint64_t enough;   /* evict.given_bytes when it is worth another try */
     uint32_t size;     /* of this struct */
     int status;        /* CENOTE_NO_SPACE or CENOTE_QUOTA */
@@ -37,6 +39,8 @@ static struct put_wait *first(const struct core *c)
 bool put_wait_first(const struct core *c)
 {
     const struct put_wait *w = c->evict.waiting_count > 0 ? first(c) : NULL;
+    if (test_off(TEST_WAIT_ORDER))
+        return false;
     return w != NULL && c->patient_ms - w->since_ms >= PUT_OVERTAKE_MS;
 }
 
@@ -76,7 +80,7 @@ static int line_up(struct start *s, int status)
     w->start = s;
     w->status = status;
     w->size = (uint32_t)size;
-    w->since_ms = c->patient_ms;
+    w->since_ms = w->asked_ms = c->patient_ms;
     w->enough = c->evict.given_bytes + s->missing_bytes;
     w->until_ms = c->patient_ms + PUT_WAIT_MS;
     list_append(&c->evict.waiting, &w->link);
@@ -91,6 +95,15 @@ static uint64_t short_by(const struct core *c, uint64_t wanted)
 {
     uint64_t coming = c->evict.coming_bytes + c->evict.leaving_bytes;
     return wanted > coming ? wanted - coming : 0;
+}
+
+/* Has it relied on that in vain? */
+static bool stuck(const struct core *c, struct put_wait *w)
+{
+    if (c->patient_ms - w->asked_ms < PUT_STUCK_MS)
+        return false;
+    w->asked_ms = c->patient_ms;
+    return true;
 }
 
 /* Is there memory that will be offered soon? A node that has joined populates it; after a start of
@@ -181,7 +194,7 @@ static bool ask_for_more(struct core *c, struct put_wait *w, uint64_t *wanted)
     if (c->evict.coming_bytes + c->evict.leaving_bytes == 0 && w->doublings < DOUBLINGS)
         w->doublings++;
     *wanted += s->missing_bytes << w->doublings;
-    uint64_t more = short_by(c, *wanted);
+    uint64_t more = stuck(c, w) ? s->missing_bytes << w->doublings : short_by(c, *wanted);
     if (more > 0)
         (void)evict_for_space(c, s->session->space, more, EVICT_LOOKS_CALL);
     return hopeless(c, s, w->status);

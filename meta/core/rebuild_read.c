@@ -7,6 +7,7 @@
  *   state        COMMITTED: all stripes are there, and no newer object of the key
  *                REMOVED: a stripe is missing, or ...
  *   lease_stamp  ... 1: there is a newer object of the key
+ *   uses         1: its record says how it is kept
  *
  * The records in the store say the same but for the session, so that each entry costs one write,
  * and those of one call are one change.
@@ -14,6 +15,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "meta/core/keep.h"
 #include "meta/core/objects.h"
 #include "meta/core/rebuild_nodes.h"
 #include "meta/core/recover.h"
@@ -31,8 +33,14 @@ static bool is_newer(const struct object *a, const struct object *b)
 static void write_record(struct core *c, struct object *o, const struct directory_entry *e)
 {
     uint64_t created_ms = o->session;
+    struct kept kept;
     o->session = 0;
-    objects_draft(c, o, (uint8_t)o->state, false, created_ms, e->key, (uint32_t)e->key_len);
+    (void)kept_decode(e->kept, e->kept_len, &kept); /* it is sound */
+    o->uses = e->kept_len > 0;
+    if (o->state == OBJECT_COMMITTED)
+        keep_draft(c, o, OBJECT_COMMITTED, &kept, created_ms, e->key, (uint32_t)e->key_len);
+    else
+        objects_draft(c, o, OBJECT_REMOVED, false, created_ms, e->key, (uint32_t)e->key_len);
     o->session = created_ms;
 }
 
@@ -91,6 +99,7 @@ static struct object *add_object(struct core *c, const struct directory_entry *e
     if (e->created_ms > c->wall_ms)
         c->wall_ms = e->created_ms;
     o->name_space = e->name_space;
+    spaces_by_id(c, e->name_space)->extant++;
     o->state = OBJECT_REMOVED;
     o->sum_kind = e->sum_kind & OBJECT_SUM_KIND;
     o->replace = (e->flags & DIRECTORY_REPLACE) != 0;
@@ -136,8 +145,10 @@ static bool is_sound(const struct core *c, const struct node *n, const struct di
     if (space == NULL || strcmp(space->name, e->space_name) != 0 || in == NULL || in->node != n ||
         e->put_id >> IDS_COUNT_BITS >= c->ids.reign)
         return false;
+    struct kept kept;
     struct hash128 hash = space_hash(space, e->key, e->key_len);
-    return memcmp(&hash, &e->key_hash, sizeof(hash)) == 0;
+    return kept_decode(e->kept, e->kept_len, &kept) &&
+           memcmp(&hash, &e->key_hash, sizeof(hash)) == 0;
 }
 
 /* CENOTE_OK, or what ends the rebuild. */
@@ -157,8 +168,10 @@ static int take_entry(struct core *c, const struct node *n, const struct directo
     int status = p == NULL ? CENOTE_IO : recover_reserve(c, e->gva, e->payload_len);
     if (status != CENOTE_OK) {
         counts->strange++;
-        if (fresh)
+        if (fresh) {
+            spaces_by_id(c, o->name_space)->extant--;
             table_delete(&c->table, o);
+        }
         return status == CENOTE_NO_MEMORY ? status : CENOTE_OK;
     }
     put_piece(o, p, e);
@@ -300,9 +313,22 @@ static int retire(struct core *c, struct object *o)
     else
         c->rebuild.counts.incomplete++;
     o->lease_stamp = 0;
+    o->uses = 0;
     o->session = 0;
     reuse_begin(e);
     return CENOTE_OK;
+}
+
+/* False: not now. */
+static bool resume(struct core *c, struct object *o)
+{
+    struct record record;
+    if (o->uses == 0)
+        return true;
+    if (objects_record(c, o, &record) != CENOTE_OK || keep_resume(c, o, &record.kept) != CENOTE_OK)
+        return false;
+    o->uses = 0;
+    return true;
 }
 
 bool rebuild_end_step(struct core *c)
@@ -313,6 +339,8 @@ bool rebuild_end_step(struct core *c)
             return true;
         struct object *o = table_at(&c->table, r->at);
         if (o != NULL && o->state == OBJECT_COMMITTED) {
+            if (!resume(c, o))
+                return false;
             o->session = 0;
             r->counts.objects++;
             r->counts.bytes += object_len(o);

@@ -46,6 +46,26 @@ static void get_kept(struct bytes *b, struct kept *kept)
         bytes_get(b, k->group, k->group_len);
 }
 
+uint32_t kept_encode(const struct kept *kept, uint8_t out[KEPT_MAX])
+{
+    struct bytes b = bytes_over(out, KEPT_MAX);
+    if (!keep_asks(&kept->keep))
+        return 0;
+    put_kept(&b, kept);
+    assert(bytes_ok(&b));
+    return (uint32_t)(b.at - out);
+}
+
+bool kept_decode(const void *data, size_t len, struct kept *out)
+{
+    struct bytes b = bytes_over_const(data, len);
+    *out = (struct kept){0};
+    if (len == 0)
+        return true;
+    get_kept(&b, out);
+    return bytes_ok(&b) && bytes_left(&b) == 0 && keep_check(&out->keep) == CENOTE_OK;
+}
+
 static uint32_t encode(const struct object *o, uint8_t state, uint8_t flags, uint64_t created_ms,
                        const void *key, uint32_t key_len, const struct kept *kept, uint8_t *out)
 {

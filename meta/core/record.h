@@ -24,6 +24,13 @@ struct kept {
     uint64_t ttl_from_ms, pin_from_ms;
 };
 
+/* The same, encoded, as it lies in records and in entries of directories; 0 bytes: nothing was
+ * asked for. */
+#define KEPT_MAX (34u + KEEP_GROUP_MAX)
+uint32_t kept_encode(const struct kept *kept, uint8_t out[KEPT_MAX]);
+/* False: these bytes don't say how to keep anything. */
+bool kept_decode(const void *data, size_t len, struct kept *out);
+
 struct record {
     uint8_t state; /* enum object_state */
     uint8_t sum_kind;

@@ -23,15 +23,36 @@ static const struct method methods[] = {
     {METHOD_SESSION_CLOSE, method_session_close, NEEDS_SESSION, true},
     {METHOD_SLOTS, method_slots, NEEDS_NOTHING, false},
     {METHOD_STATUS, method_status, NEEDS_NOTHING, false},
+    {METHOD_FSCK, method_fsck, NEEDS_SESSION, false},
     {METHOD_NODE_JOIN, method_node_join, NEEDS_NOTHING, false},
     {METHOD_NODE_HEARTBEAT, method_node_heartbeat, NEEDS_NODE, true},
+    {METHOD_EXTENT_DAMAGED, method_extent_damaged, NEEDS_NODE, false},
     {METHOD_NODE_LEAVE, method_node_leave, NEEDS_NODE, true},
 };
 
+#define METHODS ((unsigned)(sizeof(methods) / sizeof(*methods)))
+
+_Static_assert(METHODS < TRAFFIC_METHODS_MAX, "each has a place, and those that aren't known");
+
 const struct method *method_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
+    for (unsigned i = 0; i < METHODS; i++)
         if (strcmp(methods[i].name, name) == 0)
             return &methods[i];
     return NULL;
+}
+
+unsigned method_place(const struct method *m)
+{
+    return m != NULL ? (unsigned)(m - methods) : METHODS;
+}
+
+const char *method_name(unsigned place)
+{
+    return place < METHODS ? methods[place].name : "unknown";
+}
+
+unsigned method_count(void)
+{
+    return METHODS + 1;
 }

@@ -71,3 +71,19 @@ int method_node_leave(struct service_peer *p, uint32_t msgid, struct wire_value 
     wire_put_nil(result);
     return CENOTE_OK;
 }
+
+int method_extent_damaged(struct service_peer *p, uint32_t msgid, struct wire_value params,
+                          struct wire_buf *result)
+{
+    struct core *c = &p->service->core;
+    uint64_t put_id;
+    struct gva gva;
+    (void)msgid;
+    if (!extent_damaged_params_get(params, &put_id, &gva))
+        return CENOTE_MALFORMED;
+    if (rebuild_under_way(&c->rebuild))
+        return CENOTE_LIMIT;
+    int status = damage_found(c, members_of_peer(c, p), put_id, gva);
+    wire_put_nil(result);
+    return status;
+}

@@ -81,10 +81,14 @@ static int boot_id_read(struct dir *d, const char *given)
         return given || errno == ENOENT || errno == EACCES ? CENOTE_OK
                                                            : fail(d, BOOT_ID_FILE, errno);
     char word[DIR_BOOT_ID_MAX + 1];
+    int rc = CENOTE_OK;
+    errno = EIO;
     if (fscanf(f, "%63s", word) == 1)
         memcpy(d->boot_id, word, sizeof(word));
+    else
+        rc = fail(d, BOOT_ID_FILE, errno);
     fclose(f);
-    return CENOTE_OK;
+    return rc;
 }
 
 /* ---- the directory and its lock ------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 
 void directory_entry_put(struct wire_buf *b, const struct directory_entry *e)
 {
-    wire_put_array(b, 11);
+    wire_put_array(b, 12);
     wire_put_uint(b, e->gva.v);
     wire_put_uint(b, e->payload_len);
     wire_put_uint(b, e->put_id);
@@ -25,6 +25,7 @@ void directory_entry_put(struct wire_buf *b, const struct directory_entry *e)
     wire_put_uint(b, e->replicas);
     wire_put_uint(b, e->offset);
     wire_put_uint(b, e->root);
+    wire_put_bin(b, e->kept, e->kept_len);
 }
 
 static bool get_space(struct wire_value v, struct directory_entry *e)
@@ -69,6 +70,7 @@ bool directory_entry_get(struct wire_value v, struct directory_entry *e)
     e->created_ms = fields_uint(&f);
     e->flags = fields_u32(&f);
     struct wire_value stripe = fields_list(&f, UINT32_MAX, &count);
+    fields_bin(&f, 0, DIRECTORY_KEPT_MAX, &e->kept, &e->kept_len);
     return fields_ok(&f) && get_space(space, e) && get_stripe(stripe, e) && is_sane(e);
 }
 

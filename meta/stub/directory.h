@@ -23,7 +23,7 @@
 enum directory_flags { DIRECTORY_REPLACE = 1 /* the put took the place of an older value */ };
 
 /* entry: [gva, payload length, put id, [namespace id, namespace], key:bin, key hash:bin16, length,
- *         sum kind, created ms, flags, [stripe, stripes, replicas, offset, root]] */
+ *         sum kind, created ms, flags, [stripe, stripes, replicas, offset, root], kept:bin] */
 struct directory_entry {
     struct gva gva;
     uint64_t payload_len;
@@ -38,10 +38,13 @@ struct directory_entry {
     uint64_t created_ms; /* wall clock, at the commit */
     uint32_t flags;      /* enum directory_flags */
     uint32_t stripe, stripes;
-    uint32_t replicas; /* that were asked for; fewer may have been written */
-    uint64_t offset;   /* of the stripe in the value */
-    uint64_t root;     /* of the stripe's sums */
+    uint32_t replicas;   /* that were asked for; fewer may have been written */
+    uint64_t offset;     /* of the stripe in the value */
+    uint64_t root;       /* of the stripe's sums */
+    const uint8_t *kept; /* how it is kept, as in the service's records; not copied */
+    size_t kept_len;
 };
+#define DIRECTORY_KEPT_MAX 128u
 void directory_entry_put(struct wire_buf *b, const struct directory_entry *e);
 bool directory_entry_get(struct wire_value v, struct directory_entry *e);
 

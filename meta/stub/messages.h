@@ -47,6 +47,7 @@
 #define METHOD_STAT           "stat"
 #define METHOD_LIST           "list"
 #define METHOD_STATUS         "status"
+#define METHOD_FSCK           "fsck"
 #define METHOD_NAMESPACES     "namespaces"
 #define METHOD_SPACE_SET      "namespace_set"
 #define METHOD_SPACE_REMOVE   "namespace_remove"
@@ -54,6 +55,7 @@
 #define METHOD_NODE_JOIN      "node_join"
 #define METHOD_NODE_HEARTBEAT "node_heartbeat"
 #define METHOD_NODE_LEAVE     "node_leave"
+#define METHOD_EXTENT_DAMAGED "extent_damaged"
 #define METHOD_FENCE          "fence"
 #define METHOD_VOID           "void"
 
@@ -283,9 +285,12 @@ bool located_stripe_get(struct wire_value v, struct stripe *s);
 void status_item_put(struct wire_buf *b, int status);
 
 /* list [prefix:bin, cursor:bin | nil, limit] -> [[[key:bin, length, put id], ...], cursor:bin |
- * nil] limit 1 to LIST_LIMIT_MAX; the cursor is opaque; nil: from the beginning, or: that was all.
- */
-#define LIST_LIMIT_MAX 1000u
+ * nil] limit 1 to LIST_LIMIT_MAX; nil: from the beginning, or: that was all. A cursor says behind
+ * what to go on: a key, or the first LIST_PLAIN_MAX bytes of a longer one and 16 more, which only
+ * the service knows; all of them 0xff are behind all keys that begin so. */
+#define LIST_LIMIT_MAX  1000u
+#define LIST_PLAIN_MAX  491u
+#define LIST_CURSOR_MAX 507u
 struct list_params {
     const uint8_t *prefix, *cursor; /* cursor NULL: nil */
     size_t prefix_len, cursor_len;
@@ -343,6 +348,9 @@ bool space_remove_params_get(struct wire_value v, struct space_params *p);
 /* ---- the state of the pool ------------------------------------------------------------------- */
 
 /* status [] -> a map for people and programs; its names are in doc/PROTOCOL.md. */
+
+/* fsck [what] -> a map likewise. */
+enum fsck_what { FSCK_LOOK = 0, FSCK_BEGIN = 1, FSCK_BEGIN_REPAIR = 2 };
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
@@ -409,6 +417,12 @@ struct node_heartbeat_params {
 };
 void node_heartbeat_params_put(struct wire_buf *b, const struct node_heartbeat_params *p);
 bool node_heartbeat_params_get(struct wire_value v, struct node_heartbeat_params *p);
+
+/* extent_damaged [put id, gva] -> nil. An extent of the node isn't as it was committed: the service
+ * drops that replica, or the value if it was the last. Nothing is done, with success, if it isn't
+ * known any more. CENOTE_LIMIT: not now. */
+void extent_damaged_params_put(struct wire_buf *b, uint64_t put_id, struct gva gva);
+bool extent_damaged_params_get(struct wire_value v, uint64_t *put_id, struct gva *gva);
 
 /* Service to node. fence [reign, session, horizon] -> nil, once no write of the session's puts with
  * an id up to the horizon can land on this node; until then no answer. */

@@ -250,3 +250,18 @@ bool void_result_get(struct wire_value v, bool *held, uint32_t count)
     }
     return true;
 }
+
+void extent_damaged_params_put(struct wire_buf *b, uint64_t put_id, struct gva gva)
+{
+    wire_put_array(b, 2);
+    wire_put_uint(b, put_id);
+    wire_put_uint(b, gva.v);
+}
+
+bool extent_damaged_params_get(struct wire_value v, uint64_t *put_id, struct gva *gva)
+{
+    struct fields f = fields_of(v);
+    *put_id = fields_uint(&f);
+    *gva = fields_gva(&f);
+    return fields_ok(&f);
+}

@@ -7,9 +7,9 @@
 #include "meta/stub/messages.h"
 #include "transport/base/bytes.h"
 
-static const uint16_t sizes[SLOT_CLASSES] = {128, 192, 256, 320, 448, 640, 960, 1216};
+static const uint16_t sizes[SLOT_CLASSES] = {128, 192, 256, 320, 448, 640, 960, 1344};
 
-static_assert(SLOT_MAX <= 1216, "the largest entry has a slot");
+static_assert(SLOT_MAX <= 1344, "the largest entry has a slot");
 
 uint32_t slot_class(uint32_t len_bytes)
 {
@@ -28,7 +28,8 @@ uint32_t slot_size(uint32_t class)
 
 uint32_t slot_len(const struct directory_entry *e)
 {
-    return SLOT_FIXED + (uint32_t)strlen(e->space_name) + (uint32_t)e->key_len;
+    return SLOT_FIXED + (uint32_t)strlen(e->space_name) + (uint32_t)e->key_len +
+           (uint32_t)e->kept_len;
 }
 
 void slot_encode(const struct directory_entry *e, uint8_t *slot)
@@ -40,7 +41,7 @@ void slot_encode(const struct directory_entry *e, uint8_t *slot)
     bytes_put_u8(&b, (uint8_t)e->sum_kind);
     bytes_put_u8(&b, (uint8_t)e->replicas);
     bytes_put_u8(&b, (uint8_t)e->flags);
-    bytes_put_u16(&b, 0);
+    bytes_put_u16(&b, (uint16_t)e->kept_len);
     bytes_put_u64(&b, e->gva.v);
     bytes_put_u64(&b, e->payload_len);
     bytes_put_u64(&b, e->put_id);
@@ -54,19 +55,20 @@ void slot_encode(const struct directory_entry *e, uint8_t *slot)
     bytes_put_u64(&b, e->root);
     bytes_put(&b, e->space_name, name_len);
     bytes_put(&b, e->key, e->key_len);
+    bytes_put(&b, e->kept, e->kept_len);
     assert(bytes_ok(&b) && bytes_left(&b) == 0);
 }
 
 bool slot_decode(const uint8_t *slot, struct directory_entry *e)
 {
     struct bytes b = bytes_over_const(slot + SLOT_SUMMED, SLOT_MAX - SLOT_SUMMED);
-    uint8_t *key = NULL;
+    uint8_t *key = NULL, *kept = NULL;
     e->key_len = bytes_get_u16(&b);
     size_t name_len = bytes_get_u8(&b);
     e->sum_kind = bytes_get_u8(&b);
     e->replicas = bytes_get_u8(&b);
     e->flags = bytes_get_u8(&b);
-    (void)bytes_get_u16(&b);
+    e->kept_len = bytes_get_u16(&b);
     e->gva = gva_make(bytes_get_u64(&b));
     e->payload_len = bytes_get_u64(&b);
     e->put_id = bytes_get_u64(&b);
@@ -84,14 +86,20 @@ bool slot_decode(const uint8_t *slot, struct directory_entry *e)
     e->space_name[name_len] = '\0';
     bytes_take(&b, e->key_len, &key);
     e->key = key;
+    bytes_take(&b, e->kept_len, &kept);
+    e->kept = kept;
     return bytes_ok(&b) && e->key_len > 0 && e->key_len <= CENOTE_KEY_MAX && gva_valid(e->gva);
 }
 
 uint64_t slot_check(const uint8_t *slot, uint32_t size, uint64_t name, uint64_t place)
 {
-    struct bytes b = bytes_over_const(slot + SLOT_SUMMED, 4);
+    struct bytes b = bytes_over_const(slot + SLOT_SUMMED, 8);
     uint32_t len = SLOT_FIXED + bytes_get_u16(&b);
     len += bytes_get_u8(&b);
+    (void)bytes_get_u8(&b);
+    (void)bytes_get_u8(&b);
+    (void)bytes_get_u8(&b);
+    len += bytes_get_u16(&b);
     if (len > size)
         return 0;
     uint64_t check =

@@ -6,7 +6,7 @@
 #include "meta/stub/directory.h"
 
 #define DIRECTORY_MAGIC       UINT32_C(0x52444e43) /* "CNDR" in memory */
-#define DIRECTORY_FORMAT      1u
+#define DIRECTORY_FORMAT      2u
 #define DIRECTORY_HEAD_BYTES  4096u
 #define DIRECTORY_CHUNK_BYTES 65536u
 #define DIRECTORY_CHUNK_HEAD  64u
@@ -20,7 +20,7 @@
  *     19     1  sum kind
  *     20     1  replicas
  *     21     1  flags
- *     22     2  0
+ *     22     2  length of what says how it is kept
  *     24     8  GVA
  *     32     8  payload length
  *     40     8  put id
@@ -32,7 +32,7 @@
  *     80     8  created, ms
  *     88     8  offset of the stripe
  *     96     8  root
- *    104        the namespace's name, then the key */
+ *    104        the namespace's name, the key, and how it is kept */
 #define SLOT_CHECK   0u
 #define SLOT_ROUND   8u
 #define SLOT_FREE    12u
@@ -40,7 +40,7 @@
 #define SLOT_GVA     24u
 #define SLOT_PUT_ID  40u
 #define SLOT_FIXED   104u
-#define SLOT_MAX     (SLOT_FIXED + CENOTE_NAMESPACE_MAX + CENOTE_KEY_MAX)
+#define SLOT_MAX     (SLOT_FIXED + CENOTE_NAMESPACE_MAX + CENOTE_KEY_MAX + DIRECTORY_KEPT_MAX)
 #define SLOT_CLASSES 8u /* sizes of slots */
 
 /* The smallest class that has room for so many bytes. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "meta/stub/rebuild.h"
+#include "server/node/scrub.h"
 #include "transport/base/log.h"
 
 struct member {
@@ -21,7 +22,9 @@ struct member {
     uint64_t heartbeat_sent_ms;
     uint64_t populated_sent; /* bytes, as the last heartbeat told */
     unsigned heartbeats_in_flight;
-    bool ended; /* the contents, as the service says */
+    bool ended;          /* the contents, as the service says */
+    struct scrub *scrub; /* NULL: none */
+    bool told_damage;    /* the answer is on its way */
 };
 
 struct member *member_new(const struct member_env *env, const struct member_identity *who,
@@ -40,6 +43,8 @@ struct member *member_new(const struct member_env *env, const struct member_iden
 void member_free(struct member *m)
 {
     assert(!m || !m->linked);
+    if (m)
+        scrub_free(m->scrub);
     free(m);
 }
 
@@ -183,6 +188,37 @@ static void send_heartbeat(struct member *m)
     call(m, &b, MEMBER_CALL_TIMEOUT_MS, on_heartbeat);
 }
 
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+int member_scrub(struct member *m, uint64_t bytes_per_s)
+{
+    scrub_free(m->scrub);
+    m->scrub = bytes_per_s > 0 ? scrub_new(m->node, bytes_per_s) : NULL;
+    return m->scrub || bytes_per_s == 0 ? CENOTE_OK : CENOTE_NO_MEMORY;
+}
+
+/* Whatever the answer is: damage that stays is found again in the next round. */
+static void on_damage(void *arg, int status, struct wire_value result)
+{
+    struct member *m = arg;
+    (void)result;
+    m->told_damage = false;
+    if (status != CENOTE_OK && status != CENOTE_UNAVAILABLE)
+        log_warn("node", "damage isn't taken notice of for now: %s", cenote_status_text(status));
+}
+
+static void scrub(struct member *m, uint64_t now_ms)
+{
+    struct scrub_bad bad;
+    struct wire_buf b = {0};
+    if (!m->scrub || m->told_damage || !scrub_step(m->scrub, now_ms, &bad))
+        return;
+    wire_put_request(&b, 0, METHOD_EXTENT_DAMAGED);
+    extent_damaged_params_put(&b, bad.put_id, bad.gva);
+    m->told_damage = true;
+    call(m, &b, MEMBER_CALL_TIMEOUT_MS, on_damage);
+}
+
 void member_tick(struct member *m)
 {
     uint64_t now = m->env.now_ms(m->env.arg);
@@ -196,6 +232,8 @@ void member_tick(struct member *m)
                 node_populated(m->node) != m->populated_sent)) {
         send_heartbeat(m);
     }
+    if (m->state == MEMBER_JOINED)
+        scrub(m, now);
 }
 
 /* ---- leaving --------------------------------------------------------------------------------- */

@@ -67,6 +67,9 @@ enum member_state {
 /* node must outlive it. NULL: no memory. */
 struct member *member_new(const struct member_env *env, const struct member_identity *who,
                           struct node *node);
+/* From now on the node looks through its memory, so many bytes a second; 0: it doesn't. CENOTE_OK
+ * or CENOTE_NO_MEMORY. */
+int member_scrub(struct member *m, uint64_t bytes_per_s);
 /* Disconnected, that is with no call in flight. */
 void member_free(struct member *m);
 

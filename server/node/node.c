@@ -533,12 +533,16 @@ uint32_t node_hold_count(const struct node *n)
 
 /* ---- for the rebuild of a lost database ------------------------------------------------------ */
 
-bool node_seal_is_live(const struct node *n, const struct directory_entry *e)
+const uint8_t *node_extent_at(const struct node *n, struct gva gva, uint64_t payload_len)
+{
+    const struct segment *s = segment_of_extent(n, gva, payload_len);
+    return s ? (const uint8_t *)s->x.memory.base + (gva.v - s->x.gva.v) : NULL;
+}
+
+bool node_seal_matches(const struct node *n, const struct directory_entry *e)
 {
     struct seal seal;
     const struct segment *s = segment_of_extent(n, e->gva, e->payload_len);
-    if (test_off(TEST_REBUILD_SEALS))
-        return true;
     if (!s)
         return false;
     struct seal_want want = {.put_id = e->put_id,
@@ -546,12 +550,17 @@ bool node_seal_is_live(const struct node *n, const struct directory_entry *e)
                              .incarnation = s->x.incarnation,
                              .payload_len = e->payload_len,
                              .stripe = (uint16_t)e->stripe};
-    const uint8_t *at = (const uint8_t *)s->x.memory.base + (e->gva.v - s->x.gva.v) +
-                        extent_seal_offset(e->payload_len);
+    const uint8_t *at =
+        node_extent_at(n, e->gva, e->payload_len) + extent_seal_offset(e->payload_len);
     return seal_check(at, &want, &seal) == CENOTE_OK && seal.stripes == e->stripes &&
            seal.name_space == e->name_space && seal.stripe_offset == e->offset &&
            seal.total_len == e->len_bytes && seal.sum_kind == e->sum_kind && seal.root == e->root &&
            memcmp(&seal.key_hash, &e->key_hash, sizeof seal.key_hash) == 0;
+}
+
+bool node_seal_is_live(const struct node *n, const struct directory_entry *e)
+{
+    return test_off(TEST_REBUILD_SEALS) || node_seal_matches(n, e);
 }
 
 int node_notes(struct node *n, struct wire_value params)

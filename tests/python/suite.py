@@ -47,9 +47,10 @@ class PoolCase(unittest.TestCase):
         self.addCleanup(self.client.close)
 
     def open(self, kind=None, **options):
-        """Another client of the case's namespace."""
-        return (kind or cenote.Client)(self.pool.meta_endpoint, namespace=self._testMethodName[:64],
-                                       **{**self.client_options, **options})
+        """Another client, of the case's namespace unless it says another."""
+        return (kind or cenote.Client)(self.pool.meta_endpoint,
+                                       **{"namespace": self._testMethodName[:64],
+                                          **self.client_options, **options})
 
 
 @contextlib.contextmanager

@@ -22,7 +22,10 @@ def calls(client):
             lambda: client.get_ranges(["k"], [0], [memory]), lambda: client.exists_batch(["k"]),
             lambda: client.remove_batch(["k2"]), lambda: list(client.keys()),
             lambda: client.writer("k3", 5), lambda: client.register(bytearray(5)),
-            client.status)
+            lambda: client.set_policy("k", ttl=5), lambda: client.get_policy("k"),
+            lambda: client.remove_prefix("k"), client.namespaces,
+            lambda: client.namespace_create("n"), lambda: client.namespace_clear("n"),
+            lambda: client.namespace_remove("n"), client.status)
 
 
 class WrongUse(PoolCase):
@@ -192,7 +195,9 @@ class ServiceGone(PoolCase):
         for call in (lambda: client.get("k"), lambda: client.put("x", b"1"),
                      lambda: client.exists("k"), lambda: client.prefix(["k"]),
                      lambda: client.view("k"), lambda: client.remove("k"), client.status,
-                     lambda: list(client.keys()), lambda: client.writer("y", 3)):
+                     lambda: list(client.keys()), lambda: client.writer("y", 3),
+                     lambda: client.get_policy("k"), lambda: client.set_policy("k", ttl=5),
+                     lambda: client.remove_prefix("k"), client.namespaces):
             self.assertRaises(lost, call)
         codes = {Status.UNAVAILABLE, Status.TIMED_OUT, Status.NODE_DOWN}
         memory = bytearray(len(BLOCK))

@@ -42,6 +42,8 @@ NOISE = (r"module=(rpc|session|drive|client|put|get|tcp|shm|rdma|node|fabric|mem
 REPORTS = ("Sanitizer", "runtime error:", "Assertion `")
 # Times so short that a test sees leases, puts and sessions end. Nodes are given longer: the machine
 # may be busy.
+# For tests that damage memory and want to find it so: the node would find it, and drop the value.
+UNSCRUBBED = "--scrub-rate=0"
 SHORT = ("--lease=400ms", "--put-timeout=1500ms", "--session-grace=600ms", "--heartbeat=100ms",
          "--suspect=3s", "--dead=20s")
 
@@ -134,6 +136,8 @@ class Daemon:
         self.name = name
         self.log_path = directory / f"{name}.log"
         self.options = [str(o) for o in options]
+        if not any(o.startswith("--http=") or o == "--http" for o in self.options):
+            self.options.append("--http=none")  # many pools on one machine
         self.launcher = []  # words before the command
         self.endpoints = {}  # "control": [...], "data": [...]
         self.process = None

@@ -11,8 +11,8 @@ import os
 import random
 import signal
 
-from pool import (IN_GUEST, NOISE, SHORT, TRANSPORTS, Pool, check, end_of, named, run_cases,
-                  wait_stopped, wait_until)
+from pool import (IN_GUEST, NOISE, SHORT, TRANSPORTS, UNSCRUBBED, Pool, check, end_of, named,
+                  run_cases, wait_stopped, wait_until)
 
 KIB = 1024
 CHUNK = 64 * KIB
@@ -149,7 +149,7 @@ def main():
 
     # Each death costs a node; two are needed at the end.
     with Pool(nodes=2 + 2 * len(TRANSPORTS) * options.times, split=True, dram=24 * MIB,
-              options=[*QUICK, "--put-timeout=30s"]) as pool:
+              options=[*QUICK, UNSCRUBBED, "--put-timeout=30s"]) as pool:
         pool.allow(*NOISE)
         run_cases([each(pool, around), each(pool, damage), each(pool, service_dies),
                    each(pool, node_dies, 2), each(pool, node_dies, 1)], options.only or ())

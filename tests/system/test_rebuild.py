@@ -17,7 +17,7 @@ import time
 
 import pool
 import protocol
-from pool import MIB, SHORT, check, end_of, wait_stopped, wait_until
+from pool import MIB, SHORT, UNSCRUBBED, check, end_of, wait_stopped, wait_until
 from test_fence import OVERWRITTEN, PIECE, Others, spawn_writer
 from test_kill_service import finish, hammer, remove_all
 from test_memory import Named
@@ -32,7 +32,11 @@ GIVEN_AWAY = "space was used while somebody of before could still write to it or
 
 
 class Rebuilt(Named):
-    """A pool that loses its database."""
+    """A pool that loses its database. What a test does to memory isn't to be mended meanwhile."""
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.node_options.append(UNSCRUBBED)
 
     def rebuild_status(self):
         client = protocol.Client(self.meta_endpoint, opens=False)

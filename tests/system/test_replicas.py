@@ -14,8 +14,8 @@ import re
 import signal
 import time
 
-from pool import (IN_GUEST, MIB, NOISE, SANITIZED, SHORT, TRANSPORTS, Pool, check, end_of, named,
-                  run_cases, wait_until)
+from pool import (IN_GUEST, MIB, NOISE, SANITIZED, SHORT, TRANSPORTS, UNSCRUBBED, Pool, check,
+                  end_of, named, run_cases, wait_until)
 
 SIZES = (70000, 300000, 2 * MIB + 5) if IN_GUEST else (1, 4096, 70000, 300000, 2 * MIB + 5)
 ROUNDS = 1 if IN_GUEST else 3 # of values of these sizes
@@ -150,7 +150,7 @@ def scribble(node, data):
 
 def damage(_options, transport):
     """A replica whose bytes are wrong is passed over; with both wrong there are no bytes at all."""
-    with Pool(nodes=3, split=True, options=SHORT) as pool:
+    with Pool(nodes=3, split=True, options=[*SHORT, UNSCRUBBED]) as pool:
         pool.allow(*NOISE)
         values = Values(pool, transport, 10)
         for data in values.values.values():

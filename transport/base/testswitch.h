@@ -27,6 +27,10 @@ enum test_switch {
     TEST_VOID,           /* a node says that a seal is void, and leaves it alive */
     TEST_WATCH,          /* nobody hears of memory that is unmapped */
     TEST_EVICT_LEASE,    /* eviction takes what is leased */
+    TEST_WAIT_ORDER,     /* puts that fit overtake those that wait, for ever */
+    TEST_QUOTA,          /* nobody looks at quotas */
+    TEST_GROUP,          /* a group's members are evicted one by one */
+    TEST_TTL,            /* leases don't end with the ttl */
     TEST_QUARANTINE,     /* what a put leaves is free at once: no fence, no void, no wait */
     TEST_SLOTS,          /* shm: a fence doesn't look at what writers have published */
     TEST_BOOT,           /* grants and greetings of a node's earlier life are as good as new ones */
@@ -35,6 +39,7 @@ enum test_switch {
     TEST_EPOCH,          /* nobody waits for readers of what has been replaced */
     TEST_REBUILD_SEALS,  /* a node says of every seal that it is live, when a rebuild asks */
     TEST_REBUILD_SETTLE, /* a rebuild uses free space at once, whoever writes to it */
+    TEST_SCRUB,          /* a node finds no damage in what it looks through */
     TEST_SYNC,           /* the store's commits aren't synced */
     TEST_TRUST,          /* the store believes its files after a crash of the system */
     TEST_RECORDS,        /* the store believes damaged records */

@@ -328,6 +328,75 @@ Test(evict, node_away__its_values_stay)
     cr_assert_geq(away, 13);
 }
 
+/* Values that lie on this node. */
+static unsigned on_node(const struct end *e)
+{
+    unsigned count = 0;
+    for (uint32_t ref = 0; ref < table_refs(&core()->table); ref++) {
+        struct object *o = table_at(&core()->table, ref);
+        if (o != NULL && o->visible)
+            count += gva_covers(e->joined.segments[0].gva, RIG_SEGMENT, o->one.gva, 1);
+    }
+    return count;
+}
+
+/* It stands still; its connection doesn't know. */
+static struct end *silent_node(unsigned values)
+{
+    struct end *other = node_up(world, "n2", 9, 1, RIG_SEGMENT);
+    fill(0, values);
+    other->holds_calls = true;
+    pass(RIG_SUSPECT_MS + 500);
+    cr_assert_eq(members_of_peer(core(), other->peer)->state, NODE_SUSPECT);
+    return other;
+}
+
+Test(evict, node_silent__its_values_stay)
+{
+    no_background();
+    struct end *other = silent_node(28);
+    unsigned before = on_node(other);
+    cr_assert_geq(before, 13);
+    for (unsigned i = 100; i < 140; i++) /* none waits for it */
+        cr_assert_eq(client_put(alice, name_of(i), MIB, 0), CENOTE_OK);
+    cr_assert_eq(on_node(other), before);
+    other->holds_calls = false;
+    cr_assert_eq(node_heartbeat(other, 1, RIG_SEGMENT), CENOTE_OK);
+    pass(200);
+    cr_assert_eq(on_node(other), before);
+}
+
+Test(evict, node_silent__its_memory_is_room)
+{
+    struct end *other = silent_node(22);
+    pass(RIG_DEAD_MS - RIG_SUSPECT_MS - 1000);
+    cr_assert_eq(there(0, 22), 22);
+    fill(100, 4); /* into what the other one has free */
+    cr_assert_eq(there(0, 22), 22);
+    pass(1500); /* it is dead */
+    cr_assert_eq(core()->members.node_count, 1);
+    cr_assert_eq(core()->evict.room_bytes, RIG_SEGMENT);
+    end_close(other);
+}
+
+/* What was evicted first is being looked at, and isn't free before that is over. */
+Test(evict, waiting__not_for_what_is_stuck)
+{
+    struct put_start_item item;
+    no_background();
+    fill(0, 15);
+    for (unsigned i = 0; i < 4; i++)
+        world_hold(world, object_of(alice, name_of(i))->one.gva);
+    uint32_t msgid = client_put_start_send(alice, "new", 4 * MIB, 0);
+    pass(100);
+    cr_assert_eq(client_put_start_status(alice, msgid, &item), 1);
+    pass(3 * PUT_STUCK_MS);
+    cr_assert_eq(client_put_start_status(alice, msgid, &item), CENOTE_OK);
+    cr_assert_eq(there(8, 7), 7);
+    world->held_count = 0;
+    pass(2000);
+}
+
 static void join_group(const char *key, const char *group)
 {
     struct space *s = spaces_by_id(core(), alice->session.name_space);

@@ -185,6 +185,27 @@ Test(rebuild, all_values__are_back)
     cr_assert_eq(client_remove(alice, "striped"), CENOTE_OK);
 }
 
+Test(rebuild, how_it_is_kept__comes_back)
+{
+    struct keep keep = {.ttl_ms = 60000, .pin = KEEP_PIN_HARD, .group = "g", .group_len = 1}, told;
+    struct keep later = {.pin = KEEP_PIN_SOFT, .pin_ms = 50000};
+    cr_assert_eq(client_put_kept(alice, "kept", 1000, 0, &keep), CENOTE_OK);
+    cr_assert_eq(client_put_kept(alice, "changed", 1000, 0, &keep), CENOTE_OK);
+    keep.ttl_ms = 2000;
+    cr_assert_eq(client_put_kept(alice, "over", 1000, 0, &keep), CENOTE_OK);
+    pass(300);
+    cr_assert_eq(client_keep(alice, "changed", &later, KEEP_PIN), CENOTE_OK);
+    pass(300);
+    lose_store();
+    rebuild();
+    cr_assert_eq(client_kept(alice, "kept", &told), CENOTE_OK);
+    cr_assert(told.ttl_ms > 50000 && told.ttl_ms < 60000);
+    cr_assert(told.pin == KEEP_PIN_HARD && told.group_len == 1 && told.group[0] == 'g');
+    cr_assert_eq(client_kept(alice, "changed", &told), CENOTE_OK);
+    cr_assert_eq(told.pin, KEEP_PIN_SOFT);
+    cr_assert_eq(put_id_of("over"), 0);
+}
+
 Test(rebuild, reign_and_addresses__above_all)
 {
     cr_assert_eq(client_put(alice, "key", 1000, 0), CENOTE_OK);

@@ -560,7 +560,9 @@ static const struct directory_entry directory_entry_value = {.gva = GVA(7),
                                                              .stripes = 2,
                                                              .replicas = 3,
                                                              .offset = 7,
-                                                             .root = UINT64_MAX};
+                                                             .root = UINT64_MAX,
+                                                             .kept = (const uint8_t *)"kept",
+                                                             .kept_len = 4};
 static bool directory_entry_equal(const struct directory_entry *a, const struct directory_entry *b)
 {
     return SAME(*a, *b, gva.v) && SAME(*a, *b, payload_len) && SAME(*a, *b, put_id) &&
@@ -569,7 +571,8 @@ static bool directory_entry_equal(const struct directory_entry *a, const struct 
            memcmp(&a->key_hash, &b->key_hash, sizeof(a->key_hash)) == 0 &&
            SAME(*a, *b, len_bytes) && SAME(*a, *b, sum_kind) && SAME(*a, *b, created_ms) &&
            SAME(*a, *b, flags) && SAME(*a, *b, stripe) && SAME(*a, *b, stripes) &&
-           SAME(*a, *b, replicas) && SAME(*a, *b, offset) && SAME(*a, *b, root);
+           SAME(*a, *b, replicas) && SAME(*a, *b, offset) && SAME(*a, *b, root) &&
+           SAME(*a, *b, kept_len) && memcmp(a->kept, b->kept, a->kept_len) == 0;
 }
 STRUCT_SAMPLE(directory_entry)
 
@@ -685,6 +688,24 @@ static bool fence_params_equal(const struct fence_params *a, const struct fence_
 }
 STRUCT_SAMPLE(fence_params)
 
+static void damaged_put(struct wire_buf *b)
+{
+    extent_damaged_params_put(b, 8, stripe_value.gva[1]);
+}
+static bool damaged_get(struct wire_value v)
+{
+    uint64_t put_id;
+    struct gva gva;
+    return extent_damaged_params_get(v, &put_id, &gva);
+}
+static bool damaged_same(struct wire_value v)
+{
+    uint64_t put_id;
+    struct gva gva;
+    return extent_damaged_params_get(v, &put_id, &gva) && put_id == 8 &&
+           gva.v == stripe_value.gva[1].v;
+}
+
 static void void_put(struct wire_buf *b)
 {
     void_params_put(b, 6, 1);
@@ -744,6 +765,7 @@ const struct sample samples[] = {
     STRUCT_ROW(node_heartbeat_params),
     STRUCT_ROW(fence_params),
     ROW(void),
+    ROW(damaged),
     STRUCT_ROW(directory_sum),
     STRUCT_ROW(directory_entry),
     STRUCT_ROW(directory_read_params),

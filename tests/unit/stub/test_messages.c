@@ -334,9 +334,9 @@ Test(messages, vectors__directory)
     wire_put_request(&b, 5, METHOD_DIRECTORY);
     directory_params_put(&b, 2, DIRECTORY_NEWS, 1);
     directory_entry_put(&b, &e);
-    check_hex(&b, "9400ce00000005a96469726563746f7279930200919bcf100000000000100006cf000000"
+    check_hex(&b, "9400ce00000005a96469726563746f7279930200919ccf100000000000100006cf000000"
                   "02000000079203a764656661756c74c40161c410101112131415161718191a1b1c1d1e1f"
-                  "0601cf0000018bcfe56800009500010100cf6960f7d8c3c80d0b");
+                  "0601cf0000018bcfe56800009500010100cf6960f7d8c3c80d0bc400");
 }
 
 /* ---- what is held ---------------------------------------------------------------------------- */
