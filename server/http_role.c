@@ -9,6 +9,7 @@
 #include "server/gateway/gateway.h"
 #include "server/http/health_route.h"
 #include "server/http/http.h"
+#include "server/observer.h"
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/log.h"
@@ -23,6 +24,8 @@ struct http_role {
     struct http_server *server;
     struct health health;
     struct gateway *gateway; /* NULL: off */
+    struct trace *trace;
+    struct observer *observer;
 };
 
 /* ---- health ---------------------------------------------------------------------------------- */
@@ -58,6 +61,9 @@ static int add_routes(struct http_role *r)
     const char *meta = r->meta ? meta_role_endpoint(r->meta, 0) : r->options->meta;
     r->health = (struct health){.ill = ill, .unready = unready, .arg = r};
     health_route(r->server, &r->health);
+    r->observer = observer_new(r->server, r->meta, r->node, r->trace);
+    if (!r->observer)
+        return CENOTE_NO_MEMORY;
     if (r->options->gateway == GATEWAY_ON)
         return gateway_new(r->server, meta, &r->gateway);
     gateway_refuse(r->server);
@@ -81,7 +87,7 @@ static int start_server(struct http_role *r)
 }
 
 int http_role_start(const struct options *o, struct meta_role *meta, struct node_role *node,
-                    struct http_role **out)
+                    struct trace *trace, struct http_role **out)
 {
     *out = NULL;
     if (!options_has_http(o))
@@ -92,6 +98,7 @@ int http_role_start(const struct options *o, struct meta_role *meta, struct node
     r->options = o;
     r->meta = meta;
     r->node = node;
+    r->trace = trace;
     r->server = http_new((uint32_t)o->http_idle_ms);
     int status = r->server ? add_routes(r) : CENOTE_NO_MEMORY;
     if (status == CENOTE_OK)
@@ -111,6 +118,7 @@ void http_role_stop(struct http_role *r)
     http_stop(r->server);
     gateway_free(r->gateway);
     http_free(r->server);
+    observer_free(r->observer);
     free(r);
 }
 
