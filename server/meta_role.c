@@ -391,11 +391,6 @@ uint64_t meta_role_ticked_ms(const struct meta_role *r)
     return atomic_load_explicit(&r->ticked_ms, memory_order_relaxed);
 }
 
-bool meta_role_is_rebuilding(const struct meta_role *r)
-{
-    return atomic_load_explicit(&r->rebuilding, memory_order_relaxed);
-}
-
 /* ---- questions ------------------------------------------------------------------------------- */
 
 static void on_question(void *arg)
@@ -415,4 +410,9 @@ bool meta_role_ask(struct meta_role *r, struct meta_question *q)
 void meta_role_page(const struct meta_role *r, struct wire_value status, struct textbuf *page)
 {
     service_page(r->service, status, page);
+}
+
+bool meta_role_is_rebuilding(const struct meta_role *r)
+{
+    return atomic_load_explicit(&r->rebuilding, memory_order_relaxed);
 }

@@ -24,8 +24,6 @@ bool meta_role_retune(struct meta_role *r, const struct options *o);
 /* The control endpoints that it listens at, as text; NULL beyond the last. */
 const char *meta_role_endpoint(const struct meta_role *r, size_t i);
 
-/* Is the database being made again, so that nobody is served? Any thread. */
-bool meta_role_is_rebuilding(const struct meta_role *r);
 /* What the service's state is. The asker's memory until answered(arg), which comes from the
  * service's thread; then status is his to free. */
 struct meta_question {
@@ -39,6 +37,8 @@ bool meta_role_ask(struct meta_role *r, struct meta_question *q);
 /* What it counts, as families of a page; status: of an answer, parsed. Any thread. */
 void meta_role_page(const struct meta_role *r, struct wire_value status, struct textbuf *page);
 
+/* Is the database being made again, so that nobody is served? Any thread. */
+bool meta_role_is_rebuilding(const struct meta_role *r);
 /* When its loop last came round, by clock_now_ms(). Any thread. */
 uint64_t meta_role_ticked_ms(const struct meta_role *r);
 

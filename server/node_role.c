@@ -238,8 +238,7 @@ static void tick_member(struct node_role *r)
     }
 }
 
-/* Who keeps his memory goes without a word: the service waits for him as for one that was
- * killed. */
+/* Who keeps his memory goes without a word: the service waits for him as if he had been killed. */
 static void begin_to_stop(struct node_role *r)
 {
     bool keep = r->options->keep_memory;

@@ -79,14 +79,13 @@ def check_references(chart):
                 if probe in container:
                     check(container[probe]["httpGet"]["port"] in names, f"{chart.name}: {probe}")
             security = container["securityContext"]
-            check(security["readOnlyRootFilesystem"] and
-                  security["capabilities"]["drop"] == ["ALL"],
+            dropped = security["capabilities"]["drop"] == ["ALL"]
+            check(security["readOnlyRootFilesystem"] and dropped,
                   f"{chart.name}: {container['name']} may do more than it must")
         for volume in spec.get("volumes", []):
             if "configMap" in volume:
                 check(volume["configMap"]["name"] in maps, f"{chart.name}: {volume}")
-    for part in (chart.all("Service") + chart.all("PodDisruptionBudget") +
-                 chart.all("NetworkPolicy")):
+    for part in sum(map(chart.all, ("Service", "PodDisruptionBudget", "NetworkPolicy")), []):
         selector = part["spec"].get("selector") or part["spec"]["podSelector"]
         selector = selector.get("matchLabels", selector).items()
         check(any(selector <= pod["metadata"]["labels"].items() for pod in pods),
@@ -145,6 +144,7 @@ def check_rdma(chart):
 
 def check_everything(chart):
     check(len(chart.all("ServiceMonitor")) == 2, "service monitors")
+    check("hostPID" not in chart.node()["spec"]["template"]["spec"], "its own processes")
     config = chart.config("meta")
     check(config["log-level"] == "info" and config["lease"] == "2s" and config["evict-high"] == "90"
           and config["shards"] == "0-8191=a:7400,8192-16383=b:7400", f"{config}")

@@ -39,9 +39,6 @@ void service_peer_closed(struct service_peer *p);
 #define SERVICE_TICK_MS 50u
 void service_tick(struct service *s);
 
-/* Is the database being made again? Nobody is served meanwhile. */
-bool service_is_rebuilding(const struct service *s);
-
 /* Whoever calls is about to wait: what takes time from now on isn't the service's. */
 void service_idle(struct service *s);
 
@@ -50,6 +47,8 @@ void service_status(struct service *s, struct wire_buf *out);
 /* All that is counted, as families of a page; status: what service_status() wrote, parsed. Any
  * thread, as long as the service is there. */
 void service_page(const struct service *s, struct wire_value status, struct textbuf *page);
+/* Is the database being made again? Nobody is served meanwhile. */
+bool service_is_rebuilding(const struct service *s);
 
 /* Compares store, table and allocators; 0: equal. Otherwise a line for each difference is logged
  * and their number returned. For tests, fsck and a clean stop. */
