@@ -120,7 +120,9 @@ static void put_process(const struct observer *o, struct textbuf *page)
     metric_page_family(page, &start_time);
     metric_page_ns(page, &start_time, NULL, o->started_ms * NS_PER_MS);
     metric_page_family(page, &ready);
-    metric_page_number(page, &ready, NULL, o->node == NULL || node_role_has_joined(o->node));
+    bool serves = !o->meta || !meta_role_is_rebuilding(o->meta);
+    metric_page_number(page, &ready, NULL,
+                       serves && (o->node == NULL || node_role_has_joined(o->node)));
 }
 
 static const struct metric http_connections = {
