@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/gateway/gateway.h"
 #include "server/http/health_route.h"
 #include "server/http/http.h"
 #include "server/observer.h"
@@ -22,6 +23,7 @@ struct http_role {
     struct node_role *node;
     struct http_server *server;
     struct health health;
+    struct gateway *gateway; /* NULL: off */
     struct trace *trace;
     struct observer *observer;
 };
@@ -54,10 +56,16 @@ static const char *unready(void *arg)
 
 static int add_routes(struct http_role *r)
 {
+    const char *meta = r->meta ? meta_role_endpoint(r->meta, 0) : r->options->meta;
     r->health = (struct health){.ill = ill, .unready = unready, .arg = r};
     health_route(r->server, &r->health);
     r->observer = observer_new(r->server, r->meta, r->node, r->trace);
-    return r->observer ? CENOTE_OK : CENOTE_NO_MEMORY;
+    if (!r->observer)
+        return CENOTE_NO_MEMORY;
+    if (r->options->gateway == GATEWAY_ON)
+        return gateway_new(r->server, meta, &r->gateway);
+    gateway_refuse(r->server);
+    return CENOTE_OK;
 }
 
 static int start_server(struct http_role *r)
@@ -90,9 +98,7 @@ int http_role_start(const struct options *o, struct meta_role *meta, struct node
     r->node = node;
     r->trace = trace;
     r->server = http_new((uint32_t)o->http_idle_ms);
-    int status = CENOTE_NO_MEMORY;
-    if (r->server)
-        status = add_routes(r);
+    int status = r->server ? add_routes(r) : CENOTE_NO_MEMORY;
     if (status == CENOTE_OK)
         status = start_server(r);
     if (status == CENOTE_OK) {
@@ -108,6 +114,7 @@ void http_role_stop(struct http_role *r)
     if (!r)
         return;
     http_stop(r->server);
+    gateway_free(r->gateway);
     http_free(r->server);
     observer_free(r->observer);
     free(r);

@@ -36,10 +36,11 @@ struct meta_role {
     _Atomic uint64_t ticked_ms;
     char endpoints[OPTIONS_LISTEN_MAX][ENDPOINT_TEXT_MAX];
     size_t endpoint_count;
-    pthread_mutex_t lock; /* of the two below */
+    pthread_mutex_t lock; /* of those below */
     pthread_cond_t ready;
     bool answered;
-    int status; /* of the start */
+    int status;                   /* of the start */
+    struct service_tuning tuning; /* that the service is to take */
 };
 
 /* ---- connections ----------------------------------------------------------------------------- */
@@ -179,6 +180,34 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* ---- new limits ------------------------------------------------------------------------------ */
+
+static uint64_t whole_chunks(uint64_t bytes)
+{
+    return bytes - bytes % SUMS_CHUNK_BYTES;
+}
+
+static void on_retuned(void *arg)
+{
+    struct meta_role *r = arg;
+    pthread_mutex_lock(&r->lock);
+    struct service_tuning tuning = r->tuning;
+    pthread_mutex_unlock(&r->lock);
+    service_retune(r->service, &tuning);
+}
+
+bool meta_role_retune(struct meta_role *r, const struct options *o)
+{
+    pthread_mutex_lock(&r->lock);
+    r->tuning = (struct service_tuning){.put_timeout_ms = (uint32_t)o->put_timeout_ms,
+                                        .session_grace_ms = (uint32_t)o->session_grace_ms,
+                                        .evict_high = (uint32_t)o->evict_high,
+                                        .evict_low = (uint32_t)o->evict_low,
+                                        .stripe_bytes = whole_chunks(o->stripe_bytes)};
+    pthread_mutex_unlock(&r->lock);
+    return rpc_loop_post(r->loop, on_retuned, r);
+}
+
 /* ---- start and stop -------------------------------------------------------------------------- */
 
 static uint64_t env_now_ns(void *arg)
@@ -209,7 +238,7 @@ static int open_store(struct meta_role *r)
                                        .trace = r->trace,
                                        .durability =
                                            o->durability == 0 ? STORE_PROCESS : STORE_SYNC};
-    if (o->data_dir)
+    if (o->data_dir && o->data_dir[0] != '\0')
         snprintf(dir, sizeof dir, "%s", o->data_dir);
     else
         machine_data_dir(dir, sizeof dir);
@@ -233,8 +262,7 @@ static int make_service(struct meta_role *r)
                                       .rebuild_wait_ms = (uint32_t)o->rebuild_wait_ms,
                                       .evict_high = (uint32_t)o->evict_high,
                                       .evict_low = (uint32_t)o->evict_low,
-                                      .stripe_bytes =
-                                          o->stripe_bytes - o->stripe_bytes % SUMS_CHUNK_BYTES};
+                                      .stripe_bytes = whole_chunks(o->stripe_bytes)};
     struct service_env env = {.store = r->store,
                               .now_ns = env_now_ns,
                               .wall_ms = env_wall_ms,

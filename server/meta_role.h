@@ -18,6 +18,9 @@ int meta_role_start(const struct options *o, struct trace *trace, const sigset_t
 /* Closes all connections, finishes what is under way and closes the store cleanly. */
 void meta_role_stop(struct meta_role *r);
 
+/* Hands the service those of its limits that may change while it runs. false: no memory. */
+bool meta_role_retune(struct meta_role *r, const struct options *o);
+
 /* The control endpoints that it listens at, as text; NULL beyond the last. */
 const char *meta_role_endpoint(const struct meta_role *r, size_t i);
 

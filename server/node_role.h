@@ -22,6 +22,9 @@ int node_role_start(const struct options *o, struct trace *trace, const char *me
 /* Leaves the pool and ends. */
 void node_role_stop(struct node_role *r);
 
+/* Changes how much of its values the node looks through in a second. false: no memory. */
+bool node_role_scrub(struct node_role *r, uint64_t bytes_per_s);
+
 /* The data endpoint; after joined(), and as long as the node keeps its life. */
 const char *node_role_data_endpoint(const struct node_role *r);
 

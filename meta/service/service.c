@@ -93,6 +93,18 @@ int service_new(const struct service_options *options, const struct service_env 
     return CENOTE_OK;
 }
 
+void service_retune(struct service *s, const struct service_tuning *t)
+{
+    struct service_options *o = &s->core.options;
+    assert(t->evict_low > 0 && t->evict_low <= t->evict_high && t->stripe_bytes > 0);
+    assert(t->put_timeout_ms > 0 && t->session_grace_ms > 0);
+    o->put_timeout_ms = t->put_timeout_ms;
+    o->session_grace_ms = t->session_grace_ms;
+    o->evict_high = t->evict_high;
+    o->evict_low = t->evict_low;
+    o->stripe_bytes = t->stripe_bytes;
+}
+
 void service_free(struct service *s)
 {
     assert(list_empty(&s->peers));

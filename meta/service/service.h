@@ -20,6 +20,15 @@ int service_new(const struct service_options *options, const struct service_env 
 /* After all peers are closed and the store has no change in flight. */
 void service_free(struct service *s);
 
+/* The limits that may change meanwhile; what they mean says struct service_options. They hold for
+ * what begins from now on: a put keeps its time. No 0 here. */
+struct service_tuning {
+    uint32_t put_timeout_ms, session_grace_ms;
+    uint32_t evict_high, evict_low;
+    uint64_t stripe_bytes;
+};
+void service_retune(struct service *s, const struct service_tuning *t);
+
 /* NULL: no memory, close the connection. link is copied. */
 struct service_peer *service_peer_open(struct service *s, const struct service_link *link);
 /* One request or notification. Answers may come from inside, or later. */

@@ -107,7 +107,7 @@ struct http_request {
     size_t extra_len;
     bool begun, ended, broken;
     bool no_body, chunked, closes;
-    bool was_full;
+    bool was_full, wants_sent; /* what its watcher waits for */
     uint64_t reply_left_bytes;
 };
 

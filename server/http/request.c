@@ -330,6 +330,21 @@ static int query_value(const char *at, size_t item_len, char *out, size_t size, 
     return CENOTE_OK;
 }
 
+const char *http_request_query_beyond(const struct http_request *r, const char *const *names)
+{
+    const char *at = r->head.query;
+    while (at && *at != '\0') {
+        size_t item = strcspn(at, "&"), len = strcspn(at, "=&");
+        bool known = item == 0;
+        for (size_t i = 0; names[i] && !known; i++)
+            known = strlen(names[i]) == len && strncmp(at, names[i], len) == 0;
+        if (!known)
+            return at;
+        at += item + (at[item] == '&');
+    }
+    return NULL;
+}
+
 int http_request_query(const struct http_request *r, const char *name, char *out, size_t size,
                        size_t *len_bytes)
 {
