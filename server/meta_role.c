@@ -34,6 +34,7 @@ struct meta_role {
     pthread_t thread;
     bool started; /* of the loop's thread */
     _Atomic uint64_t ticked_ms;
+    bool quiet; /* the loop's thread: it ticks less often */
     char endpoints[OPTIONS_LISTEN_MAX][ENDPOINT_TEXT_MAX];
     size_t endpoint_count;
     pthread_mutex_t lock; /* of those below */
@@ -169,8 +170,13 @@ static void on_tick(void *arg)
 {
     struct meta_role *r = arg;
     atomic_store_explicit(&r->ticked_ms, clock_now_ms(), memory_order_relaxed);
-    if (r->started)
-        service_tick(r->service);
+    if (!r->started)
+        return;
+    service_tick(r->service);
+    if (service_is_quiet(r->service) == r->quiet)
+        return;
+    r->quiet = !r->quiet;
+    rpc_loop_pace(r->loop, on_tick, r->quiet ? SERVICE_QUIET_TICK_MS : SERVICE_TICK_MS);
 }
 
 static void *run(void *arg)
