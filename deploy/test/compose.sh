@@ -261,7 +261,7 @@ python3 - deploy/compose.yaml >"$work/private.yaml" <<'PY'
 import sys
 text = open(sys.argv[1]).read()
 assert text.count("  pid: host\n") == 1
-print(text.replace("  pid: host\n", "").replace("./compose", "deploy/compose"))
+print(text.replace("  pid: host\n", "").replace("./compose", "./deploy/compose"))
 PY
 private() { docker-compose --project-directory "$PWD" -f "$work/private.yaml" "$@"; }
 private up -d --no-build 2>"$work/up" || { cat "$work/up" >&2; fail "compose up without pid: host"; }
