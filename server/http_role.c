@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/gateway/gateway.h"
 #include "server/http/health_route.h"
 #include "server/http/http.h"
+#include "server/observer.h"
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/log.h"
@@ -21,6 +23,9 @@ struct http_role {
     struct node_role *node;
     struct http_server *server;
     struct health health;
+    struct gateway *gateway; /* NULL: off */
+    struct trace *trace;
+    struct observer *observer;
 };
 
 /* ---- health ---------------------------------------------------------------------------------- */
@@ -44,15 +49,25 @@ static const char *ill(void *arg)
 static const char *unready(void *arg)
 {
     const struct http_role *r = arg;
+    if (r->meta && meta_role_is_rebuilding(r->meta))
+        return "the database is being made again";
     return r->node && !node_role_has_joined(r->node) ? "the node has not joined the service" : NULL;
 }
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-static void add_routes(struct http_role *r)
+static int add_routes(struct http_role *r)
 {
+    const char *meta = r->meta ? meta_role_endpoint(r->meta, 0) : r->options->meta;
     r->health = (struct health){.ill = ill, .unready = unready, .arg = r};
     health_route(r->server, &r->health);
+    r->observer = observer_new(r->server, r->meta, r->node, r->trace);
+    if (!r->observer)
+        return CENOTE_NO_MEMORY;
+    if (r->options->gateway == GATEWAY_ON)
+        return gateway_new(r->server, meta, &r->gateway);
+    gateway_refuse(r->server);
+    return CENOTE_OK;
 }
 
 static int start_server(struct http_role *r)
@@ -72,7 +87,7 @@ static int start_server(struct http_role *r)
 }
 
 int http_role_start(const struct options *o, struct meta_role *meta, struct node_role *node,
-                    struct http_role **out)
+                    struct trace *trace, struct http_role **out)
 {
     *out = NULL;
     if (!options_has_http(o))
@@ -83,12 +98,11 @@ int http_role_start(const struct options *o, struct meta_role *meta, struct node
     r->options = o;
     r->meta = meta;
     r->node = node;
+    r->trace = trace;
     r->server = http_new((uint32_t)o->http_idle_ms);
-    int status = CENOTE_NO_MEMORY;
-    if (r->server) {
-        add_routes(r);
+    int status = r->server ? add_routes(r) : CENOTE_NO_MEMORY;
+    if (status == CENOTE_OK)
         status = start_server(r);
-    }
     if (status == CENOTE_OK) {
         *out = r;
         return CENOTE_OK;
@@ -102,7 +116,9 @@ void http_role_stop(struct http_role *r)
     if (!r)
         return;
     http_stop(r->server);
+    gateway_free(r->gateway);
     http_free(r->server);
+    observer_free(r->observer);
     free(r);
 }
 

@@ -13,7 +13,7 @@ struct http_role;
  * logged. Each role may be NULL, and stays until http_role_stop(). CENOTE_OK, or the status of what
  * failed, logged. */
 int http_role_start(const struct options *o, struct meta_role *meta, struct node_role *node,
-                    struct http_role **out);
+                    struct trace *trace, struct http_role **out);
 /* Ends what is under way. NULL is accepted. */
 void http_role_stop(struct http_role *r);
 

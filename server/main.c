@@ -35,6 +35,7 @@ struct daemon {
     struct meta_role *meta;
     struct node_role *node;
     struct http_role *http;
+    struct trace *trace;
     int argc;
     char **argv;
     sigset_t signals; /* that stop it */
@@ -76,14 +77,14 @@ static int start_roles(struct daemon *d)
     const char *meta = o->meta;
     int status = CENOTE_OK;
     if (options_has_meta(o)) {
-        status = meta_role_start(o, &d->signals, &d->meta);
+        status = meta_role_start(o, d->trace, &d->signals, &d->meta);
         if (status == CENOTE_OK)
             meta = meta_role_endpoint(d->meta, 0);
     }
     if (status == CENOTE_OK && options_has_node(o))
-        status = node_role_start(o, meta, on_joined, d, &d->node);
+        status = node_role_start(o, d->trace, meta, on_joined, d, &d->node);
     if (status == CENOTE_OK)
-        status = http_role_start(o, d->meta, d->node, &d->http);
+        status = http_role_start(o, d->meta, d->node, d->trace, &d->http);
     return status;
 }
 
@@ -146,11 +147,15 @@ static void stop_roles(struct daemon *d)
     http_role_stop(d->http);
     node_role_stop(d->node);
     meta_role_stop(d->meta);
+    trace_free(d->trace);
 }
 
 static int run(struct daemon *d)
 {
     int status = take_signals(d);
+    d->trace = trace_new();
+    if (status == CENOTE_OK && !d->trace)
+        status = CENOTE_NO_MEMORY;
     if (status == CENOTE_OK)
         status = start_roles(d);
     if (status == CENOTE_OK) {

@@ -18,6 +18,7 @@
 
 struct node_role {
     const struct options *options;
+    struct trace *trace;
     const char *meta;
     void (*joined)(void *arg);
     void *joined_arg;
@@ -77,7 +78,7 @@ static int begin_life(struct node_role *r)
                       [NODE_BY_RDMA] = o->rdma_wanted ? o->rdma_endpoint : NULL,
                       [NODE_BY_TCP] = o->data_listen},
         .needed = {[NODE_BY_SHM] = true, [NODE_BY_RDMA] = o->rdma_named, [NODE_BY_TCP] = true},
-        .settings = {.rdma = o->rdma},
+        .settings = {.rdma = o->rdma, .trace = r->trace},
         .advertise = o->advertise,
         .highest_reign = r->highest_reign,
         .service_life = r->service_life,
@@ -237,10 +238,12 @@ static void tick_member(struct node_role *r)
     }
 }
 
+/* Who keeps his memory goes without a word: the service waits for him as if he had been killed. */
 static void begin_to_stop(struct node_role *r)
 {
-    r->stop_by_ms = clock_now_ms() + NODE_STOP_MAX_MS;
-    if (r->member)
+    bool keep = r->options->keep_memory;
+    r->stop_by_ms = clock_now_ms() + (keep ? 0 : NODE_STOP_MAX_MS);
+    if (r->member && !keep)
         member_leave(r->member);
 }
 
@@ -332,14 +335,15 @@ static void tear_down(struct node_role *r)
     free(r);
 }
 
-int node_role_start(const struct options *o, const char *meta, void (*joined)(void *arg), void *arg,
-                    struct node_role **out)
+int node_role_start(const struct options *o, struct trace *trace, const char *meta,
+                    void (*joined)(void *arg), void *arg, struct node_role **out)
 {
     struct node_role *r = calloc(1, sizeof *r);
     if (!r)
         return CENOTE_NO_MEMORY;
     r->options = o;
     r->ticked_ms = clock_now_ms();
+    r->trace = trace;
     r->meta = meta;
     r->joined = joined;
     r->joined_arg = arg;
@@ -387,4 +391,18 @@ bool node_role_has_joined(const struct node_role *r)
 uint64_t node_role_ticked_ms(const struct node_role *r)
 {
     return atomic_load_explicit(&r->ticked_ms, memory_order_relaxed);
+}
+
+static void on_question(void *arg)
+{
+    struct node_question *q = arg;
+    if (q->role->life)
+        node_life_traffic(q->role->life, q->ways);
+    q->answered(q->arg);
+}
+
+bool node_role_ask(struct node_role *r, struct node_question *q)
+{
+    q->role = r;
+    return rpc_loop_post(r->loop, on_question, q);
 }

@@ -32,6 +32,7 @@ static_assert(MEMORY_PAGES_THP == 0 && MEMORY_PAGES_1G == 3, "--huge-pages gives
 static const char *const roles[] = {"meta,node", "meta", "node", NULL};
 static const char *const durabilities[] = {"process", "sync", NULL};
 static const char *const huge_pages[] = {"thp", "none", "2M", "1G", NULL};
+static const char *const gateways[] = {"auto", "on", "off", NULL};
 /* What may change while the daemon runs; server/reload.c does it. */
 static const char *const reloaded[] = {"log-level",   "evict-high",    "evict-low",  "stripe",
                                        "put-timeout", "session-grace", "scrub-rate", NULL};
@@ -41,8 +42,8 @@ static const char *const reloaded[] = {"log-level",   "evict-high",    "evict-lo
     "session-grace,heartbeat,suspect,dead,rebuild,rebuild-nodes,rebuild-wait,slots,shards,"        \
     "shard-epoch"
 #define OF_THE_NODE                                                                                \
-    "dram,memory-dir,memory-state-dir,huge-pages,numa,data-listen,advertise,rdma,rdma-listen,"     \
-    "shm-dir,scrub-rate,node-name,zone"
+    "dram,memory-dir,memory-state-dir,keep-memory,huge-pages,numa,data-listen,advertise,rdma,"     \
+    "rdma-listen,shm-dir,scrub-rate,node-name,zone"
 
 #define FIELD(f) offsetof(struct options, f)
 
@@ -67,6 +68,10 @@ static const struct config_option table[] = {
     {"memory-state-dir", CONFIG_STRING, FIELD(memory_state_dir), "", "DIR",
      "Where to keep what must be known of --memory-dir, on a tmpfs; needed when that is a "
      "hugetlbfs.",
+     NULL, 0, 0},
+    {"keep-memory", CONFIG_BOOL, FIELD(keep_memory), NULL, NULL,
+     "With --memory-dir: a node that is stopped in order keeps its values too, for the next start, "
+     "as if it had been killed; else it leaves the pool and removes them.",
      NULL, 0, 0},
     {"huge-pages", CONFIG_CHOICE, FIELD(huge_pages), "thp", "KIND",
      "Pages of the memory: thp where the kernel has them for shared memory, none, or those that "
@@ -157,6 +162,9 @@ static const struct config_option table[] = {
      NULL, 0, 0},
     {"http-idle", CONFIG_MS, FIELD(http_idle_ms), "30s", "TIME",
      "How long an HTTP connection may be idle, and its client not go on.", NULL, 10, HOUR_MS},
+    {"gateway", CONFIG_CHOICE, FIELD(gateway), "auto", "WHEN",
+     "Whether values are served over HTTP, too; auto: where other machines can't reach --http.",
+     gateways, 0, 0},
     {"insecure", CONFIG_BOOL, FIELD(insecure), NULL, NULL,
      "Allow plaintext on addresses that other machines can reach.", NULL, 0, 0},
     {"log-level", CONFIG_LIST, FIELD(log_level), "info", "LEVEL",
@@ -361,6 +369,8 @@ static int check_node(struct options *o, struct config_report *report)
                      "--memory-dir needs --node-name, by which the node finds its memory again");
     if (o->memory_dir[0] == '\0' && o->memory_state_dir[0] != '\0')
         config_fault(report, "memory-state-dir,memory-dir", "goes with --memory-dir");
+    if (o->memory_dir[0] == '\0' && o->keep_memory)
+        config_fault(report, "keep-memory,memory-dir", "goes with --memory-dir");
     check_names(o, report);
     check_endpoint(o, "data-listen", o->data_listen, report);
     return check_rdma(o, report);
@@ -370,6 +380,7 @@ static int check_node(struct options *o, struct config_report *report)
 
 static int check_http(struct options *o, struct config_report *report)
 {
+    struct endpoint at;
     o->http_given = o->http[0] != '\0';
     if (o->http_given && !options_has_http(o))
         return CENOTE_OK;
@@ -378,11 +389,17 @@ static int check_http(struct options *o, struct config_report *report)
         for (size_t i = 0; i < o->listen.count && options_has_meta(o); i++)
             if (is_same_place(o->listen.items[i], o->http))
                 config_fault(report, "http,listen", "%s can't be both", o->http);
-        return CENOTE_OK;
+    } else {
+        free(o->http);
+        o->http = strdup(OPTIONS_HTTP_DEFAULT);
+        if (!o->http)
+            return CENOTE_NO_MEMORY;
     }
-    free(o->http);
-    o->http = strdup(OPTIONS_HTTP_DEFAULT);
-    return o->http ? CENOTE_OK : CENOTE_NO_MEMORY;
+    if (o->gateway == GATEWAY_AUTO)
+        o->gateway = endpoint_parse(o->http, &at) == CENOTE_OK && endpoint_is_local(&at)
+                         ? GATEWAY_ON
+                         : GATEWAY_OFF;
+    return CENOTE_OK;
 }
 
 static int check(struct options *o, struct config_report *report)

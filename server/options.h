@@ -16,6 +16,9 @@ struct slot_list;
 /* Index of the choices of --roles. */
 enum roles { ROLES_BOTH, ROLES_META, ROLES_NODE };
 
+/* Of --gateway; not auto once options are parsed. */
+enum gateway_choice { GATEWAY_AUTO, GATEWAY_ON, GATEWAY_OFF };
+
 struct options {
     int roles;
     char *meta;
@@ -34,6 +37,7 @@ struct options {
     char *http;      /* endpoint; empty: the default, as far as it is free; none */
     bool http_given; /* it must be had */
     uint64_t http_idle_ms;
+    int gateway; /* enum gateway_choice */
     struct config_list listen;
     struct config_list log_level;
     bool insecure, rebuild;
@@ -44,6 +48,7 @@ struct options {
     uint32_t segment_count;
     char *memory_dir;
     char *memory_state_dir;
+    bool keep_memory;
     int huge_pages; /* enum memory_pages */
     char *numa;
     int numa_node; /* -1: any */

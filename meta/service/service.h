@@ -8,6 +8,7 @@
 #define CENOTE_META_SERVICE_H
 
 #include "meta/core/env.h"
+#include "transport/base/textbuf.h"
 
 struct service;
 struct service_peer; /* one control connection, as the service sees it */
@@ -37,6 +38,17 @@ void service_peer_closed(struct service_peer *p);
 /* Time: call about every SERVICE_TICK_MS. */
 #define SERVICE_TICK_MS 50u
 void service_tick(struct service *s);
+
+/* Whoever calls is about to wait: what takes time from now on isn't the service's. */
+void service_idle(struct service *s);
+
+/* What the method "status" answers, as one value. */
+void service_status(struct service *s, struct wire_buf *out);
+/* All that is counted, as families of a page; status: what service_status() wrote, parsed. Any
+ * thread, as long as the service is there. */
+void service_page(const struct service *s, struct wire_value status, struct textbuf *page);
+/* Is the database being made again? Nobody is served meanwhile. */
+bool service_is_rebuilding(const struct service *s);
 
 /* Compares store, table and allocators; 0: equal. Otherwise a line for each difference is logged
  * and their number returned. For tests, fsck and a clean stop. */

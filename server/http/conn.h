@@ -34,6 +34,7 @@ struct http_server {
     uint32_t idle_ms;
     int listen_fd;
     struct endpoint bound;
+    bool loopback; /* that is TCP, and nobody else reaches it */
     char endpoint[160];
     struct event accept_event, resume_event;
     int wake_fd;
@@ -107,7 +108,7 @@ struct http_request {
     size_t extra_len;
     bool begun, ended, broken;
     bool no_body, chunked, closes;
-    bool was_full;
+    bool was_full, wants_sent; /* what its watcher waits for */
     uint64_t reply_left_bytes;
 };
 

@@ -206,6 +206,7 @@ static void end_request(struct http_conn *c)
     TAILQ_REMOVE(&c->server->conns, c, entry);
     TAILQ_INSERT_TAIL(&c->server->conns, c, entry);
     c->phase = PHASE_HEAD;
+    c->wait = WAIT_NOBODY; /* time begins anew */
     if (broken || (closes && c->at_end)) {
         c->dead = true;
     } else if (closes) {
@@ -230,8 +231,10 @@ static void tell_watcher(struct http_conn *c)
         r->news = false;
         r->watch->readable(r->watch_arg);
     }
-    if (r->was_full && r->begun && !r->ended && http_reply_room(r) > 0) {
-        r->was_full = false;
+    if (!r->begun || r->ended || r->broken)
+        return;
+    if ((r->was_full && http_reply_room(r) > 0) || (r->wants_sent && http_reply_is_sent(r))) {
+        r->was_full = r->wants_sent = false;
         if (r->watch && r->watch->writable)
             r->watch->writable(r->watch_arg);
     }
@@ -287,12 +290,16 @@ static void set_event(struct event *e, bool wanted)
         event_del(e);
 }
 
-/* Half-closed is fine as long as the request was whole. */
+/* Half-closed is fine as long as the request was whole. One that is not may still be told so. */
 static void mind_the_end(struct http_conn *c)
 {
-    if (!c->at_end || c->dead)
+    if (!c->at_end || c->dead || (c->phase == PHASE_REQUEST && c->request->body_over))
         return;
-    if (c->phase != PHASE_REQUEST || !c->request->body_over)
+    bool in_head = c->phase == PHASE_HEAD && evbuffer_get_length(c->in) > 0;
+    bool in_body = c->phase == PHASE_REQUEST && !c->request->begun;
+    if (in_head || in_body)
+        refuse(c, 400, "the request ended too early");
+    else
         c->dead = true;
 }
 
@@ -302,11 +309,11 @@ static void conn_work(struct http_conn *c)
     size_t left;
     do {
         work_once(c);
+        mind_the_end(c);
         left = evbuffer_get_length(c->out);
         if (!c->dead)
             send_some(c);
     } while (!c->dead && left > 0 && evbuffer_get_length(c->out) == 0);
-    mind_the_end(c);
     c->working = false;
     if (c->dead) {
         http_conn_drop(c);
@@ -334,7 +341,6 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         c->dead = true;
     }
     conn_work(c);
-    http_check_stopped(c->server);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)

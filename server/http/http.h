@@ -107,6 +107,9 @@ const char *http_request_header(const struct http_request *r, const char *name);
  * CENOTE_LIMIT: longer than size - 1. len_bytes may be NULL: then a NUL in it is CENOTE_INVALID. */
 int http_request_query(const struct http_request *r, const char *name, char *out, size_t size,
                        size_t *len_bytes);
+/* The first parameter of the query that has none of these names, which NULL ends; NULL: there is no
+ * such. */
+const char *http_request_query_beyond(const struct http_request *r, const char *const *names);
 /* On this machine: by loopback or a UNIX socket. */
 bool http_request_is_local(const struct http_request *r);
 /* Has its client gone? */
@@ -135,10 +138,10 @@ bool http_body_is_over(const struct http_request *r);
 /* Called from the server's loop, never from inside a function of this header; each may be NULL. */
 struct http_watch {
     void (*readable)(void *arg); /* more of the body has arrived, or its end */
-    void (*writable)(void *arg); /* there is room again: http_reply_room() */
+    void (*writable)(void *arg); /* there is room again, or as http_reply_tell_sent() says */
     void (*gone)(void *arg);     /* the client has gone; nothing else is called any more */
 };
-/* Before the handler returns; until the answer is complete. */
+/* Before the handler returns. Nothing is called any more once the answer has ended. */
 void http_request_watch(struct http_request *r, const struct http_watch *watch, void *arg);
 
 /* ---- the answer ------------------------------------------------------------------------------ */
@@ -168,6 +171,10 @@ void http_reply_write(struct http_request *r, const void *data, size_t len_bytes
 void http_reply_lend(struct http_request *r, const void *data, size_t len_bytes,
                      void (*done)(void *arg), void *arg);
 void http_reply_end(struct http_request *r);
+/* Has all been sent that was written? */
+bool http_reply_is_sent(const struct http_request *r);
+/* writable() is to be called when it has. */
+void http_reply_tell_sent(struct http_request *r);
 /* The rest can't be had: ends the connection, so that the client sees that something lacks. */
 void http_reply_break(struct http_request *r);
 

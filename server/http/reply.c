@@ -217,7 +217,18 @@ void http_reply_end(struct http_request *r)
     if (r->chunked)
         evbuffer_add(r->conn->out, "0\r\n\r\n", 5);
     r->ended = true;
+    r->watch = NULL;
     http_conn_turn(r->conn);
+}
+
+bool http_reply_is_sent(const struct http_request *r)
+{
+    return !r->conn || evbuffer_get_length(r->conn->out) == 0;
+}
+
+void http_reply_tell_sent(struct http_request *r)
+{
+    r->wants_sent = true;
 }
 
 void http_reply_break(struct http_request *r)
@@ -225,6 +236,7 @@ void http_reply_break(struct http_request *r)
     if (is_deaf(r))
         return;
     r->begun = r->broken = true;
+    r->watch = NULL;
     http_conn_turn(r->conn);
 }
 
