@@ -33,6 +33,7 @@ struct seen_put {
     uint8_t state;
     bool leaving; /* it is being evicted */
     bool gone;
+    bool lost;     /* it was committed when the database was lost: it may come back */
     uint64_t look; /* at which it was seen last */
 };
 
@@ -43,6 +44,7 @@ struct seen_extent {
     uint32_t stripe;
     bool there; /* in the table now */
     bool reused;
+    bool lost; /* there, when the database was lost: whose it is isn't known, until it is reused */
     uint64_t look;
 };
 
@@ -221,6 +223,8 @@ static void see_put(struct object *o)
         p = first_seen(o);
     if (p == NULL)
         return;
+    if (p->gone && p->lost)
+        p->gone = p->lost = false;
     if (p->gone || memcmp(&p->key_hash, &o->key_hash, sizeof p->key_hash) != 0)
         violation("put id %llu is given a second time", (unsigned long long)o->put_id);
     if (!may_become(p->state, o->state))
@@ -248,7 +252,8 @@ static void see_puts(const struct core *c)
         see_put(o);
         left--;
     }
-    for (unsigned i = 0; i < rules.put_count; i++)
+    /* What a rebuild hasn't come to yet isn't gone. */
+    for (unsigned i = 0; i < rules.put_count && !rebuild_under_way(&c->rebuild); i++)
         rules.puts[i].gone |= rules.puts[i].look != rules.look;
     for (unsigned i = 0; i < rules.extent_count; i++)
         rules.extents[i].there = rules.extents[i].look == rules.look;
@@ -329,7 +334,7 @@ static void see_incarnations(const struct core *c)
         see_incarnation(c->members.ranges[i]);
     for (unsigned i = 0; i < rules.incarnation_count; i++) {
         struct seen_incarnation *s = &rules.incarnations[i];
-        if (s->look == rules.look || s->ended)
+        if (s->look == rules.look || s->ended || rebuild_under_way(&c->rebuild))
             continue;
         s->ended = true;
         rules_memory_died(s->id);
@@ -351,7 +356,8 @@ void rules_step(void)
         return;
     rules.look++;
     rules.highest_before = rules.highest_put;
-    see_reign(m->service->core.ids.reign);
+    if (m->service->core.ids.reign != 0) /* a rebuild asks the nodes for the highest one first */
+        see_reign(m->service->core.ids.reign);
     see_incarnations(&m->service->core);
     see_puts(&m->service->core);
 }
@@ -440,6 +446,25 @@ static bool incarnation_lives(uint64_t id)
     return false;
 }
 
+/* Its writer knows of no loss; nobody else may have the place before he is gone. */
+static bool was_lost(struct gva gva, uint64_t len_bytes, uint64_t put_id)
+{
+    for (unsigned i = 0; i < rules.extent_count; i++) {
+        const struct seen_extent *e = &rules.extents[i];
+        if (e->lost && !e->reused && same_put(e->put_id, put_id) && overlap(e, gva, len_bytes))
+            return true;
+    }
+    return false;
+}
+
+void rules_lost(void)
+{
+    for (unsigned i = 0; i < rules.put_count; i++)
+        rules.puts[i].lost = !rules.puts[i].gone && rules.puts[i].state == OBJECT_COMMITTED;
+    for (unsigned i = 0; i < rules.extent_count; i++)
+        rules.extents[i].lost |= rules.extents[i].there;
+}
+
 void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_bytes, uint64_t put_id,
                    const struct process *writer)
 {
@@ -456,7 +481,7 @@ void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_byt
             violation("%s writes for put %llu into the extent of put %llu", writer->name,
                       (unsigned long long)put_id, (unsigned long long)e->put_id);
     }
-    if (!own)
+    if (!own && !was_lost(gva, len_bytes, put_id))
         violation("%s writes for put %llu, whose extent has been given back", writer->name,
                   (unsigned long long)put_id);
 }

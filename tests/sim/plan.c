@@ -15,7 +15,7 @@ static const char *const op_names[OP_KINDS] = {"put",    "replace", "remove", "g
                                                "ranges", "writer",  "rewrite"};
 static const char *const fault_names[FAULT_KINDS] = {
     "kill-meta", "stop-meta", "kill-node", "stop-node", "kill-client", "stop-client", "break",
-    "cut",       "slow",      "disk",      "memory",    "flip",        "machine"};
+    "cut",       "slow",      "disk",      "memory",    "flip",        "machine",     "lose-meta"};
 
 static const char *const moments[MOMENTS] = {"",      "writing", "reading", "viewing", "lookup",
                                              "start", "commit",  "remove",  "fence",   "void"};
@@ -107,7 +107,7 @@ static void make_faults(struct plan *p, struct chance *c)
     p->fault_count = (unsigned)chance_below(c, chance_in(c, 3) ? PLAN_FAULTS_MAX : 5);
     for (unsigned i = 0; i < p->fault_count; i++) {
         struct plan_fault *f = &p->faults[i];
-        enum plan_fault_kind kind = (enum plan_fault_kind)chance_below(c, FAULT_KINDS);
+        enum plan_fault_kind kind = (enum plan_fault_kind)chance_below(c, FAULT_KINDS_DRAWN);
         if ((kind == FAULT_MACHINE || kind == FAULT_FLIP) && !chance_in(c, 3))
             kind = FAULT_BREAK;
         *f = (struct plan_fault){.kind = (uint8_t)kind,

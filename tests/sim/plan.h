@@ -58,6 +58,9 @@ enum plan_fault_kind {
     FAULT_MEMORY,  /* a request of a process for it fails */
     FAULT_FLIP,    /* a bit of a value, where it lies */
     FAULT_MACHINE, /* a host restarts: nodes and clients on it, named memory too */
+    FAULT_KINDS_DRAWN,
+    /* in schedules only */
+    FAULT_LOSE_META = FAULT_KINDS_DRAWN, /* the service is killed, its database gone: a rebuild */
     FAULT_KINDS
 };
 
