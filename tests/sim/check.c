@@ -32,6 +32,7 @@ struct seen_put {
     unsigned key; /* its number in the plan */
     uint8_t state;
     bool leaving; /* it is being evicted */
+    bool expired;
     bool gone;
     bool lost;     /* it was committed when the database was lost: it may come back */
     uint64_t look; /* at which it was seen last */
@@ -76,6 +77,8 @@ static struct {
     struct open_view views[VIEWS_MAX];
     unsigned put_count, extent_count, incarnation_count, lease_count, view_count;
     uint64_t look, highest_put, reign;
+    uint64_t objects;        /* of the namespace, without those that leave ... */
+    bool stays;              /* one that was leaving stays after all */
     uint64_t highest_before; /* this look: a batch comes in any order */
 } rules;
 
@@ -84,6 +87,8 @@ void rules_reset(void)
     memset(rules.buckets, 0, sizeof rules.buckets);
     rules.put_count = rules.extent_count = rules.incarnation_count = 0;
     rules.lease_count = rules.view_count = 0;
+    rules.objects = 0;
+    rules.stays = false;
     rules.look = rules.highest_put = rules.highest_before = rules.reign = 0;
 }
 
@@ -216,6 +221,50 @@ static void see_eviction(const struct seen_put *p)
     }
 }
 
+/* Pins hold, and a group goes as a whole. What has expired goes by itself. */
+static void see_kept(struct object *o)
+{
+    struct core *c = &scene.meta.service->core;
+    const struct group *group = groups_of(&c->evict.groups, o);
+    if (expire_over(c, o))
+        return;
+    if (o->pin == KEEP_PIN_HARD)
+        violation("put %llu is evicted although it is pinned", (unsigned long long)o->put_id);
+    for (uint32_t i = 0; group != NULL && i < group->count; i++) {
+        const struct object *fellow = table_at(&c->table, group->members[i]);
+        if (fellow->visible && !fellow->leaving)
+            violation("put %llu is evicted, and put %llu of its group is not",
+                      (unsigned long long)o->put_id, (unsigned long long)fellow->put_id);
+    }
+}
+
+/* From then on it may be missed. */
+static void see_expiry(struct seen_put *p, const struct object *o)
+{
+    if (p->expired || !expire_over(&scene.meta.service->core, o))
+        return;
+    p->expired = true;
+    history_loss(p->key, world.now_ns);
+}
+
+/* Nothing is put beyond a quota; what was there before it was set goes bit by bit. */
+static void see_quota(const struct core *c)
+{
+    list_each(&c->spaces.list, l)
+    {
+        const struct space *s = container_of(l, struct space, link);
+        uint64_t objects = s->use.objects - s->evict.leaving_objects;
+        if (strcmp(s->name, "default") != 0)
+            continue;
+        if (s->settings.quota_objects != 0 && objects > s->settings.quota_objects &&
+            objects > rules.objects && !rules.stays)
+            violation("%llu objects are there, the quota is %llu", (unsigned long long)objects,
+                      (unsigned long long)s->settings.quota_objects);
+        rules.objects = objects;
+    }
+    rules.stays = false;
+}
+
 static void see_put(struct object *o)
 {
     struct seen_put *p = find_put(o->put_id);
@@ -230,8 +279,12 @@ static void see_put(struct object *o)
     if (!may_become(p->state, o->state))
         violation("put %llu goes from state %u to %u", (unsigned long long)o->put_id, p->state,
                   (unsigned)o->state);
-    if (o->leaving && !p->leaving)
+    if (o->leaving && !p->leaving) {
         see_eviction(p);
+        see_kept(o);
+    }
+    see_expiry(p, o);
+    rules.stays |= p->leaving && !o->leaving;
     p->leaving = o->leaving;
     p->state = (uint8_t)o->state;
     p->look = rules.look;
@@ -360,6 +413,7 @@ void rules_step(void)
         see_reign(m->service->core.ids.reign);
     see_incarnations(&m->service->core);
     see_puts(&m->service->core);
+    see_quota(&m->service->core);
 }
 
 /* ---- what others were told ------------------------------------------------------------------- */

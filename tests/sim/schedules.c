@@ -296,6 +296,16 @@ static void draw_full(struct plan *p, uint64_t seed)
     fault_in(p, &c, FAULT_KILL_META, 0, 1500, 50);
 }
 
+/* A full pool of values that are kept in all ways. */
+static void draw_kept(struct plan *p, uint64_t seed)
+{
+    draw_full(p, seed);
+    struct chance c = chance_of(seed, 11);
+    for (unsigned i = 0; i < p->op_count; i++)
+        plan_keep(&p->ops[i], &c);
+    p->quota_objects = chance_in(&c, 2) ? (uint32_t)chance_between(&c, 2, 4) : 0;
+}
+
 static void draw_late(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 1, 2, ANY);
@@ -362,6 +372,7 @@ static const struct schedule schedules[] = {
     {"answers", "10. answers that are lost", draw_answers},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
     {"full", "a pool that is full all the time", draw_full},
+    {"kept", "a full pool of values with ttls, pins and groups, and a quota", draw_kept},
     {"late", "commits of puts that have been aborted", draw_late},
     {"directory", "what nodes write down of what lies there", draw_directory},
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
