@@ -147,8 +147,8 @@ def measure(size, puts, functions):
         putter.close()
     roomy_total = (sum(roomy.values()) - a_second * roomy_s) / puts
     full_total = (sum(full.values()) - a_second * full_s) / puts
-    print(f"{size} bytes, batches of {putter.batch}, {puts} puts: {roomy_total:.0f} instructions a put "
-          f"with room, {full_total:.0f} when full ({gone / puts:.2f} evicted a put): "
+    print(f"{size} bytes, batches of {putter.batch}, {puts} puts: {roomy_total:.0f} instructions a "
+          f"put with room, {full_total:.0f} when full ({gone / puts:.2f} evicted a put): "
           f"{full_total - roomy_total:+.0f}", flush=True)
     print("  threads with room:", {t: n // puts for t, n in sorted(roomy.items()) if n > puts})
     print("  threads when full:", {t: n // puts for t, n in sorted(full.items()) if n > puts})

@@ -61,7 +61,7 @@ static const struct config_spec spec = {
     "               the service's part alone, beside what LMDB needs for the same records\n"
     "  copy [SIZE]  get and put of a KV-cache block (122 buffers, 8784 KiB), or of one buffer,\n"
     "               beside memcpy, bare sockets (with --transport tcp) and Redis",
-    options, sizeof options / sizeof *options};
+    options, sizeof options / sizeof *options, NULL};
 
 static const struct {
     const char *name;

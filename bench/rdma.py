@@ -248,7 +248,7 @@ def ratios(figures):
                  for size in ("64K", "1M", "block")]
     rows.append(("library put", "ib_write_bw 1M", 0.85, False))
     rows.append(("library get_full", "ib_read_bw 1M", 0.85, False))
-    rows += [(f"library {move}", "ib_read_lat 1M", None, False) for move in ("get_seal", "get_full")]
+    rows += [(f"library {get}", "ib_read_lat 1M", None, False) for get in ("get_seal", "get_full")]
     return [row for row in rows if row[0] in figures and row[1] in figures]
 
 

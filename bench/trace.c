@@ -20,7 +20,7 @@
 
 struct counts {
     uint64_t blocks, hits, puts, exists, no_space, get_misses, errors, wrong;
-    uint64_t get_ns, put_ns;
+    uint64_t lookup_ns, get_ns, put_ns;
 };
 
 struct replay {
@@ -60,8 +60,7 @@ static bool sample(struct samples *s, uint64_t start_ns, uint64_t *total_ns)
 {
     uint64_t ns = clock_now_ns() - start_ns;
 
-    if (total_ns)
-        *total_ns += ns;
+    *total_ns += ns;
     return samples_add(s, ns) != 0;
 }
 
@@ -143,7 +142,7 @@ static bool serve(struct worker *w, const struct trace_request *request)
         return false;
     }
     w->counts.blocks += request->count;
-    return sample(&w->lookups, start_ns, NULL) && get_blocks(w, ids, prefix) &&
+    return sample(&w->lookups, start_ns, &w->counts.lookup_ns) && get_blocks(w, ids, prefix) &&
            put_blocks(w, ids, prefix, request->count);
 }
 
@@ -195,6 +194,7 @@ static void add_counts(struct counts *sum, const struct counts *c)
     sum->get_misses += c->get_misses;
     sum->errors += c->errors;
     sum->wrong += c->wrong;
+    sum->lookup_ns += c->lookup_ns;
     sum->get_ns += c->get_ns;
     sum->put_ns += c->put_ns;
 }
@@ -202,6 +202,11 @@ static void add_counts(struct counts *sum, const struct counts *c)
 static double rate(uint64_t blocks, uint64_t block_bytes, uint64_t ns)
 {
     return ns == 0 ? 0 : (double)(blocks * block_bytes) / (double)ns;
+}
+
+static json_t *seconds_of(uint64_t ns)
+{
+    return json_real((double)ns / 1e9);
 }
 
 /* get_gbps and put_gbps: bytes of one worker by the time it spent in the calls. */
@@ -224,6 +229,10 @@ static void report(const struct replay *r, const struct counts *c, struct worker
     json_object_set_new(result, "wrong_bytes", json_integer((json_int_t)c->wrong));
     json_object_set_new(result, "seconds", json_real(seconds));
     json_object_set_new(result, "keys_per_s", json_real((double)c->blocks / seconds));
+    json_object_set_new(result, "call_seconds", seconds_of(c->lookup_ns + c->get_ns + c->put_ns));
+    json_object_set_new(result, "lookup_seconds", seconds_of(c->lookup_ns));
+    json_object_set_new(result, "get_seconds", seconds_of(c->get_ns));
+    json_object_set_new(result, "put_seconds", seconds_of(c->put_ns));
     json_object_set_new(result, "get_gbps", json_real(rate(c->hits, block, c->get_ns)));
     json_object_set_new(result, "put_gbps", json_real(rate(c->puts, block, c->put_ns)));
     json_object_set_new(result, "lookup", bench_latencies(&all->lookups));
@@ -295,6 +304,6 @@ int bench_trace(const struct bench_options *o, int argc, char **argv)
     if (bench_open(o, &client) == CENOTE_OK)
         exit_status = replay(o, &trace, client);
     cenote_close(&client);
-    trace_free(&trace);
+    trace_file_free(&trace);
     return exit_status;
 }

@@ -114,7 +114,7 @@ static const struct config_spec spec = {
     "xcopy_bench [OPTION]... OP:SIZE[:plain]...\n\n"
     "  OP is read, write or ping; SIZE also block (122 buffers, 8784 KiB) or flat (the same in\n"
     "  one); plain: local memory that wasn't registered",
-    option_list, sizeof option_list / sizeof *option_list};
+    option_list, sizeof option_list / sizeof *option_list, NULL};
 
 static int complain(const char *what, int status)
 {

@@ -31,6 +31,9 @@ struct listing {
     struct stream *streams[STREAMS_MAX];
     uint32_t stream_count;
     struct cenote_list_entry merged[LIST_LIMIT_MAX];
+    bool past_all;                  /* nothing has the prefix and comes behind it */
+    size_t after_len;               /* 0: from the beginning */
+    uint8_t after[LIST_CURSOR_MAX]; /* cursor of a service that has just named that key */
 };
 
 /* ---- one stream ------------------------------------------------------------------------------ */
@@ -111,6 +114,19 @@ static int next_page(struct drive *d, const struct cenote_key *prefix, struct st
     return status;
 }
 
+/* Its first page begins behind the key that the listing was given. */
+static bool begin_behind(struct stream *t, const struct listing *l)
+{
+    if (l->after_len == 0)
+        return true;
+    t->cursor = malloc(l->after_len);
+    if (!t->cursor)
+        return false;
+    memcpy(t->cursor, l->after, l->after_len);
+    t->cursor_len = l->after_len;
+    return true;
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static bool has_stream(const struct listing *l, const struct shard *shard)
@@ -139,6 +155,10 @@ static int add_streams(struct shards *s, struct listing *l)
         if (!t)
             return CENOTE_NO_MEMORY;
         t->shard = services[i].shard;
+        if (!begin_behind(t, l)) {
+            free(t);
+            return CENOTE_NO_MEMORY;
+        }
         l->streams[l->stream_count++] = t;
     }
     return CENOTE_OK;
@@ -212,6 +232,46 @@ static void merge(struct cenote_list *list, struct listing *l)
     }
 }
 
+/* A name in the service's tree is a key, or the beginning of a long one and its hash: behind all
+ * that begin so. */
+static void set_after(struct listing *l, const struct cenote_key *prefix,
+                      const struct cenote_key *after)
+{
+    size_t plain = after->len_bytes < LIST_PLAIN_MAX ? after->len_bytes : LIST_PLAIN_MAX;
+    size_t shorter = plain < prefix->len_bytes ? plain : prefix->len_bytes;
+    int order = shorter > 0 ? memcmp(after->data, prefix->data, shorter) : 0;
+
+    l->past_all = order > 0;
+    bool is_long = after->len_bytes > LIST_PLAIN_MAX;
+    if (order != 0 || (plain < prefix->len_bytes && !is_long))
+        return;
+    memcpy(l->after, after->data, plain);
+    l->after_len = plain;
+    if (!is_long)
+        return;
+    memset(l->after + plain, 0xff, LIST_CURSOR_MAX - plain);
+    l->after_len = LIST_CURSOR_MAX;
+}
+
+int cenote_list_after(struct cenote *client, const void *prefix, size_t prefix_len_bytes,
+                      const void *after, size_t after_len_bytes, struct cenote_list *list)
+{
+    const struct cenote_key begin = {prefix, prefix_len_bytes}, behind = {after, after_len_bytes};
+
+    if (!list || list->private_ || (prefix_len_bytes > 0 && !prefix) ||
+        (after_len_bytes > 0 && !after))
+        return CENOTE_INVALID;
+    if (prefix_len_bytes > CENOTE_KEY_MAX || after_len_bytes > CENOTE_KEY_MAX)
+        return CENOTE_KEY_SIZE;
+    struct listing *l = calloc(1, sizeof *l);
+    if (!l)
+        return CENOTE_NO_MEMORY;
+    list->private_ = l;
+    if (after_len_bytes > 0)
+        set_after(l, &begin, &behind);
+    return cenote_list(client, prefix, prefix_len_bytes, list);
+}
+
 int cenote_list(struct cenote *client, const void *prefix, size_t prefix_len_bytes,
                 struct cenote_list *list)
 {
@@ -233,6 +293,8 @@ int cenote_list(struct cenote *client, const void *prefix, size_t prefix_len_byt
     list->entries = NULL;
     list->count = 0;
     list->more = false;
+    if (l->past_all)
+        return CENOTE_OK;
     status = fill_streams(s, &begin, l);
     if (status == CENOTE_OK)
         merge(list, l);

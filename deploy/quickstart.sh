@@ -6,6 +6,7 @@
 # Usage: deploy/quickstart.sh [--keep] [FILE...]
 #   --keep   leaves the pool running, and says how to use and to stop it
 #   FILE     what to put; by default the largest shared libraries of this machine, about 300 MB
+# CENOTE_BIN=folder: the programs are there already; nothing is installed or built.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,11 +17,15 @@ if [ "${1:-}" = --keep ]; then
     shift
 fi
 
-deploy/packages.sh build
-echo "building ..."
-[ -f build/CMakeCache.txt ] || cmake -S . -B build -G Ninja -DCENOTE_TESTS=OFF >/dev/null
-cmake --build build --target cenoted cenote_cli >/dev/null
-bin=$PWD/build/bin
+if [ -n "${CENOTE_BIN:-}" ]; then
+    bin=$CENOTE_BIN
+else
+    deploy/packages.sh build
+    echo "building ..."
+    [ -f build/CMakeCache.txt ] || cmake -S . -B build -G Ninja -DCENOTE_TESTS=OFF >/dev/null
+    cmake --build build --target cenoted cenote_cli >/dev/null
+    bin=$PWD/build/bin
+fi
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/cenote.XXXXXX")
 pids=

@@ -54,6 +54,10 @@ void machine_memory(struct machine_memory *out)
     read_meminfo(out);
     uint64_t limit = read_cgroup(CGROUP_DIR "memory.max");
     uint64_t used = read_cgroup(CGROUP_DIR "memory.current");
+    if (limit == UINT64_MAX) { /* version 1, as a container sees it */
+        limit = read_cgroup(CGROUP_DIR "memory/memory.limit_in_bytes");
+        used = read_cgroup(CGROUP_DIR "memory/memory.usage_in_bytes");
+    }
     if (limit == UINT64_MAX || used == UINT64_MAX)
         return;
     uint64_t left = used < limit ? limit - used : 0;

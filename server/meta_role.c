@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,17 +27,22 @@
 
 struct meta_role {
     const struct options *options;
+    struct trace *trace;
     struct store *store;
     struct rpc_loop *loop;
     struct service *service;
     pthread_t thread;
     bool started; /* of the loop's thread */
+    /* For other threads to look at. */
+    _Atomic uint64_t ticked_ms;
+    _Atomic bool rebuilding;
     char endpoints[OPTIONS_LISTEN_MAX][ENDPOINT_TEXT_MAX];
     size_t endpoint_count;
-    pthread_mutex_t lock; /* of the two below */
+    pthread_mutex_t lock; /* of those below */
     pthread_cond_t ready;
     bool answered;
-    int status; /* of the start */
+    int status;                   /* of the start */
+    struct service_tuning tuning; /* that the service is to take */
 };
 
 /* ---- connections ----------------------------------------------------------------------------- */
@@ -160,6 +166,7 @@ static void on_turn(void *arg)
     store_lmdb_hand_over(r->store); /* what was asked for goes first */
     if (!r->started)
         return;
+    service_idle(r->service);
     service_turn(r->service);
     store_lmdb_hand_over(r->store);
 }
@@ -167,8 +174,11 @@ static void on_turn(void *arg)
 static void on_tick(void *arg)
 {
     struct meta_role *r = arg;
-    if (r->started)
-        service_tick(r->service);
+    atomic_store_explicit(&r->ticked_ms, clock_now_ms(), memory_order_relaxed);
+    if (!r->started)
+        return;
+    service_tick(r->service);
+    atomic_store_explicit(&r->rebuilding, service_is_rebuilding(r->service), memory_order_relaxed);
 }
 
 static void *run(void *arg)
@@ -178,12 +188,40 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* ---- new limits ------------------------------------------------------------------------------ */
+
+static uint64_t whole_chunks(uint64_t bytes)
+{
+    return bytes - bytes % SUMS_CHUNK_BYTES;
+}
+
+static void on_retuned(void *arg)
+{
+    struct meta_role *r = arg;
+    pthread_mutex_lock(&r->lock);
+    struct service_tuning tuning = r->tuning;
+    pthread_mutex_unlock(&r->lock);
+    service_retune(r->service, &tuning);
+}
+
+bool meta_role_retune(struct meta_role *r, const struct options *o)
+{
+    pthread_mutex_lock(&r->lock);
+    r->tuning = (struct service_tuning){.put_timeout_ms = (uint32_t)o->put_timeout_ms,
+                                        .session_grace_ms = (uint32_t)o->session_grace_ms,
+                                        .evict_high = (uint32_t)o->evict_high,
+                                        .evict_low = (uint32_t)o->evict_low,
+                                        .stripe_bytes = whole_chunks(o->stripe_bytes)};
+    pthread_mutex_unlock(&r->lock);
+    return rpc_loop_post(r->loop, on_retuned, r);
+}
+
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-static uint64_t env_now_ms(void *arg)
+static uint64_t env_now_ns(void *arg)
 {
     (void)arg;
-    return clock_now_ms();
+    return clock_now_ns();
 }
 
 static uint64_t env_wall_ms(void *arg)
@@ -205,9 +243,10 @@ static int open_store(struct meta_role *r)
     struct store_lmdb_options store = {.map_size_bytes = o->meta_map_bytes,
                                        .gathers = true,
                                        .anew = o->rebuild,
+                                       .trace = r->trace,
                                        .durability =
                                            o->durability == 0 ? STORE_PROCESS : STORE_SYNC};
-    if (o->data_dir)
+    if (o->data_dir && o->data_dir[0] != '\0')
         snprintf(dir, sizeof dir, "%s", o->data_dir);
     else
         machine_data_dir(dir, sizeof dir);
@@ -231,13 +270,13 @@ static int make_service(struct meta_role *r)
                                       .rebuild_wait_ms = (uint32_t)o->rebuild_wait_ms,
                                       .evict_high = (uint32_t)o->evict_high,
                                       .evict_low = (uint32_t)o->evict_low,
-                                      .stripe_bytes =
-                                          o->stripe_bytes - o->stripe_bytes % SUMS_CHUNK_BYTES};
+                                      .stripe_bytes = whole_chunks(o->stripe_bytes)};
     struct service_env env = {.store = r->store,
-                              .now_ms = env_now_ms,
+                              .now_ns = env_now_ns,
                               .wall_ms = env_wall_ms,
                               .random = env_random,
-                              .arg = r};
+                              .arg = r,
+                              .trace = r->trace};
     return service_new(&options, &env, on_started, r, &r->service);
 }
 
@@ -306,12 +345,16 @@ static int killable(const sigset_t *signals, int (*step)(struct meta_role *r), s
     return status;
 }
 
-int meta_role_start(const struct options *o, const sigset_t *signals, struct meta_role **out)
+int meta_role_start(const struct options *o, struct trace *trace, const sigset_t *signals,
+                    struct meta_role **out)
 {
     struct meta_role *r = calloc(1, sizeof *r);
     if (!r)
         return CENOTE_NO_MEMORY;
     r->options = o;
+    r->trace = trace;
+    r->ticked_ms = clock_now_ms();
+    r->rebuilding = o->rebuild;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->ready, NULL);
     int status = killable(signals, open_store, r);
@@ -345,4 +388,35 @@ void meta_role_stop(struct meta_role *r)
 const char *meta_role_endpoint(const struct meta_role *r, size_t i)
 {
     return i < r->endpoint_count ? r->endpoints[i] : NULL;
+}
+
+uint64_t meta_role_ticked_ms(const struct meta_role *r)
+{
+    return atomic_load_explicit(&r->ticked_ms, memory_order_relaxed);
+}
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+static void on_question(void *arg)
+{
+    struct meta_question *q = arg;
+    service_status(q->role->service, &q->status);
+    q->answered(q->arg);
+}
+
+bool meta_role_ask(struct meta_role *r, struct meta_question *q)
+{
+    q->role = r;
+    q->status = (struct wire_buf){0};
+    return rpc_loop_post(r->loop, on_question, q);
+}
+
+void meta_role_page(const struct meta_role *r, struct wire_value status, struct textbuf *page)
+{
+    service_page(r->service, status, page);
+}
+
+bool meta_role_is_rebuilding(const struct meta_role *r)
+{
+    return atomic_load_explicit(&r->rebuilding, memory_order_relaxed);
 }

@@ -188,6 +188,20 @@ void node_life_free(struct node_life *l)
     free(l);
 }
 
+void node_life_traffic(const struct node_life *l, struct node_way_traffic out[NODE_WAYS])
+{
+    for (unsigned i = 0; i < NODE_WAYS; i++) {
+        struct xcopy_exporter *e = l->ways[i].exporter;
+        out[i] = (struct node_way_traffic){.name = e ? e->ops->name : NULL};
+        out[i].has_moved = e && e->ops->traffic;
+        out[i].has_report = e && e->ops->report;
+        if (out[i].has_moved)
+            e->ops->traffic(e, &out[i].moved);
+        if (out[i].has_report)
+            e->ops->report(e, &out[i].report);
+    }
+}
+
 struct node *node_life_node(const struct node_life *l)
 {
     return l->node;

@@ -42,6 +42,15 @@ void node_life_stop(struct node_life *l);
 void node_life_discard(struct node_life *l);
 void node_life_free(struct node_life *l);
 
+/* What a way has moved, and what it uses. */
+struct node_way_traffic {
+    const char *name;           /* NULL: the node isn't reached in this way */
+    bool has_moved, has_report; /* what of the next two is known */
+    struct xcopy_traffic moved;
+    struct xcopy_report report;
+};
+void node_life_traffic(const struct node_life *l, struct node_way_traffic out[NODE_WAYS]);
+
 struct node *node_life_node(const struct node_life *l);
 /* As clients must use it; empty: not in this way. */
 const char *node_life_endpoint(const struct node_life *l, enum node_way way);

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 
 struct node_role {
     const struct options *options;
+    struct trace *trace;
     const char *meta;
     void (*joined)(void *arg);
     void *joined_arg;
@@ -32,10 +34,15 @@ struct node_role {
     struct rpc_conn *conn; /* NULL: not connected */
     uint64_t highest_reign, service_life;
     uint64_t renew_at_ms;
+    uint64_t scrub_bytes; /* a second */
     bool told_joined;
     bool told_unresolved;
-    uint64_t stop_by_ms; /* 0: not stopping */
-    bool stop_wanted;    /* atomic: by another thread */
+    uint64_t stop_by_ms;   /* 0: not stopping */
+    uint64_t scrub_wanted; /* atomic: by another thread */
+    bool stop_wanted;      /* atomic: by another thread */
+    /* For other threads to look at. */
+    _Atomic bool has_joined;
+    _Atomic uint64_t ticked_ms;
 };
 
 /* ---- a life and its member ------------------------------------------------------------------- */
@@ -68,10 +75,10 @@ static int begin_life(struct node_role *r)
     struct node_life_options options = {
         .memory = r->memory,
         .endpoints = {[NODE_BY_SHM] = r->shm_endpoint,
-                      [NODE_BY_RDMA] = o->rdma_wanted ? o->rdma_listen : NULL,
+                      [NODE_BY_RDMA] = o->rdma_wanted ? o->rdma_endpoint : NULL,
                       [NODE_BY_TCP] = o->data_listen},
         .needed = {[NODE_BY_SHM] = true, [NODE_BY_RDMA] = o->rdma_named, [NODE_BY_TCP] = true},
-        .settings = {.rdma = o->rdma},
+        .settings = {.rdma = o->rdma, .trace = r->trace},
         .advertise = o->advertise,
         .highest_reign = r->highest_reign,
         .service_life = r->service_life,
@@ -80,7 +87,7 @@ static int begin_life(struct node_role *r)
         .arg = r};
     if (!o->rdma_wanted)
         log_info("node", "no RDMA: only this machine reaches %s (--rdma auto serves it there, too)",
-                 o->rdma_listen);
+                 o->rdma_endpoint);
     int status = node_life_begin(&options, &r->life);
     if (status != CENOTE_OK)
         return status;
@@ -90,7 +97,7 @@ static int begin_life(struct node_role *r)
     snprintf(r->who.rdma, sizeof r->who.rdma, "%s", node_life_endpoint(r->life, NODE_BY_RDMA));
     snprintf(r->who.tcp, sizeof r->who.tcp, "%s", node_life_endpoint(r->life, NODE_BY_TCP));
     r->member = member_new(&env, &r->who, node_life_node(r->life));
-    if (!r->member || member_scrub(r->member, o->scrub_bytes) != CENOTE_OK) {
+    if (!r->member || member_scrub(r->member, r->scrub_bytes) != CENOTE_OK) {
         member_free(r->member);
         r->member = NULL;
         node_life_stop(r->life);
@@ -222,6 +229,7 @@ static void tick_member(struct node_role *r)
 {
     member_tick(r->member);
     enum member_state state = member_state(r->member);
+    atomic_store_explicit(&r->has_joined, state == MEMBER_JOINED, memory_order_relaxed);
     if (state == MEMBER_JOINED && !r->told_joined) {
         r->told_joined = true;
         r->joined(r->joined_arg);
@@ -230,16 +238,19 @@ static void tick_member(struct node_role *r)
     }
 }
 
+/* Who keeps his memory goes without a word: the service waits for him as if he had been killed. */
 static void begin_to_stop(struct node_role *r)
 {
-    r->stop_by_ms = clock_now_ms() + NODE_STOP_MAX_MS;
-    if (r->member)
+    bool keep = r->options->keep_memory;
+    r->stop_by_ms = clock_now_ms() + (keep ? 0 : NODE_STOP_MAX_MS);
+    if (r->member && !keep)
         member_leave(r->member);
 }
 
 static void on_tick(void *arg)
 {
     struct node_role *r = arg;
+    atomic_store_explicit(&r->ticked_ms, clock_now_ms(), memory_order_relaxed);
     if (r->stop_by_ms == 0 && __atomic_load_n(&r->stop_wanted, __ATOMIC_ACQUIRE))
         begin_to_stop(r);
     if (r->member)
@@ -249,6 +260,21 @@ static void on_tick(void *arg)
     if (r->stop_by_ms != 0 &&
         (!r->member || member_state(r->member) == MEMBER_LEFT || clock_now_ms() >= r->stop_by_ms))
         rpc_loop_stop(r->loop);
+}
+
+/* The round of the scrubber begins anew. */
+static void on_scrub_wanted(void *arg)
+{
+    struct node_role *r = arg;
+    r->scrub_bytes = __atomic_load_n(&r->scrub_wanted, __ATOMIC_RELAXED);
+    if (r->member && member_scrub(r->member, r->scrub_bytes) != CENOTE_OK)
+        log_error("node", "no memory to look through the values");
+}
+
+bool node_role_scrub(struct node_role *r, uint64_t bytes_per_s)
+{
+    __atomic_store_n(&r->scrub_wanted, bytes_per_s, __ATOMIC_RELAXED);
+    return rpc_loop_post(r->loop, on_scrub_wanted, r);
 }
 
 static void *run(void *arg)
@@ -309,16 +335,19 @@ static void tear_down(struct node_role *r)
     free(r);
 }
 
-int node_role_start(const struct options *o, const char *meta, void (*joined)(void *arg), void *arg,
-                    struct node_role **out)
+int node_role_start(const struct options *o, struct trace *trace, const char *meta,
+                    void (*joined)(void *arg), void *arg, struct node_role **out)
 {
     struct node_role *r = calloc(1, sizeof *r);
     if (!r)
         return CENOTE_NO_MEMORY;
     r->options = o;
+    r->ticked_ms = clock_now_ms();
+    r->trace = trace;
     r->meta = meta;
     r->joined = joined;
     r->joined_arg = arg;
+    r->scrub_bytes = o->scrub_bytes;
     int status = identify(r);
     if (status == CENOTE_OK)
         status = open_memory(r);
@@ -352,4 +381,28 @@ void node_role_stop(struct node_role *r)
 const char *node_role_data_endpoint(const struct node_role *r)
 {
     return r->data_endpoint;
+}
+
+bool node_role_has_joined(const struct node_role *r)
+{
+    return atomic_load_explicit(&r->has_joined, memory_order_relaxed);
+}
+
+uint64_t node_role_ticked_ms(const struct node_role *r)
+{
+    return atomic_load_explicit(&r->ticked_ms, memory_order_relaxed);
+}
+
+static void on_question(void *arg)
+{
+    struct node_question *q = arg;
+    if (q->role->life)
+        node_life_traffic(q->role->life, q->ways);
+    q->answered(q->arg);
+}
+
+bool node_role_ask(struct node_role *r, struct node_question *q)
+{
+    q->role = r;
+    return rpc_loop_post(r->loop, on_question, q);
 }

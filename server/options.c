@@ -10,6 +10,7 @@
 #include <cenote/status.h>
 
 #include "meta/stub/messages.h"
+#include "server/log_levels.h"
 #include "server/slot_list.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/sums.h"
@@ -20,7 +21,10 @@
 #define SEGMENT_MIN     (UINT64_C(1) << 20)
 #define SEGMENT_MAX     (UINT64_C(1) << 46) /* 64 TiB */
 #define NUMA_NODE_LIMIT 1024
-#define RDMA_ERROR_MAX  256
+#define REASON_MAX      256
+#define NAME_LEN_MAX    32
+#define SLOTS_REASON    "--slots: "
+#define SHARDS_REASON   "--shards: "
 
 static_assert(OPTIONS_SEGMENTS_MAX <= SEGMENTS_MAX, "a node joins with all its segments");
 static_assert(MEMORY_PAGES_THP == 0 && MEMORY_PAGES_1G == 3, "--huge-pages gives memory_pages");
@@ -28,7 +32,18 @@ static_assert(MEMORY_PAGES_THP == 0 && MEMORY_PAGES_1G == 3, "--huge-pages gives
 static const char *const roles[] = {"meta,node", "meta", "node", NULL};
 static const char *const durabilities[] = {"process", "sync", NULL};
 static const char *const huge_pages[] = {"thp", "none", "2M", "1G", NULL};
-static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const gateways[] = {"auto", "on", "off", NULL};
+/* What may change while the daemon runs; server/reload.c does it. */
+static const char *const reloaded[] = {"log-level",   "evict-high",    "evict-low",  "stripe",
+                                       "put-timeout", "session-grace", "scrub-rate", NULL};
+/* What says nothing to a process without the role. */
+#define OF_THE_SERVICE                                                                             \
+    "listen,data-dir,durability,meta-map-size,lease,stripe,put-timeout,evict-high,evict-low,"      \
+    "session-grace,heartbeat,suspect,dead,rebuild,rebuild-nodes,rebuild-wait,slots,shards,"        \
+    "shard-epoch"
+#define OF_THE_NODE                                                                                \
+    "dram,memory-dir,memory-state-dir,keep-memory,huge-pages,numa,data-listen,advertise,rdma,"     \
+    "rdma-listen,shm-dir,scrub-rate,node-name,zone"
 
 #define FIELD(f) offsetof(struct options, f)
 
@@ -53,6 +68,10 @@ static const struct config_option table[] = {
     {"memory-state-dir", CONFIG_STRING, FIELD(memory_state_dir), "", "DIR",
      "Where to keep what must be known of --memory-dir, on a tmpfs; needed when that is a "
      "hugetlbfs.",
+     NULL, 0, 0},
+    {"keep-memory", CONFIG_BOOL, FIELD(keep_memory), NULL, NULL,
+     "With --memory-dir: a node that is stopped in order keeps its values too, for the next start, "
+     "as if it had been killed; else it leaves the pool and removes them.",
      NULL, 0, 0},
     {"huge-pages", CONFIG_CHOICE, FIELD(huge_pages), "thp", "KIND",
      "Pages of the memory: thp where the kernel has them for shared memory, none, or those that "
@@ -137,13 +156,30 @@ static const struct config_option table[] = {
     {"shard-epoch", CONFIG_COUNT, FIELD(shard_epoch), "1", "NUMBER",
      "Number of the list of --shards: every change of it needs a higher one.", NULL, 1,
      UINT64_C(1) << 62},
+    {"http", CONFIG_STRING, FIELD(http), "", "ENDPOINT",
+     "Where health, metrics and the gateway are served over HTTP, host:port or unix:PATH, or none "
+     "(default: " OPTIONS_HTTP_DEFAULT ", as long as it is free).",
+     NULL, 0, 0},
+    {"http-idle", CONFIG_MS, FIELD(http_idle_ms), "30s", "TIME",
+     "How long an HTTP connection may be idle, and its client not go on.", NULL, 10, HOUR_MS},
+    {"gateway", CONFIG_CHOICE, FIELD(gateway), "auto", "WHEN",
+     "Whether values are served over HTTP, too; auto: where other machines can't reach --http.",
+     gateways, 0, 0},
     {"insecure", CONFIG_BOOL, FIELD(insecure), NULL, NULL,
      "Allow plaintext on addresses that other machines can reach.", NULL, 0, 0},
-    {"log-level", CONFIG_CHOICE, FIELD(log_level), "info", "LEVEL", "What is logged to stderr.",
-     log_levels, 0, 0},
+    {"log-level", CONFIG_LIST, FIELD(log_level), "info", "LEVEL",
+     "What is logged to stderr: error, warn, info or debug; then levels of single modules, if any: "
+     "info,rpc=debug,store=warn.",
+     NULL, 0, 0},
     {"config", CONFIG_STRING, FIELD(config), NULL, "FILE", "Read options from a file.", NULL, 0, 0},
-    {"help", CONFIG_BOOL, FIELD(help), NULL, NULL, "Show this text.", NULL, 0, 0},
-    {"version", CONFIG_BOOL, FIELD(version), NULL, NULL, "Show the version.", NULL, 0, 0},
+    {"check-config", CONFIG_ACTION, FIELD(check), NULL, NULL,
+     "Say what is wrong with the file and the other options, and start nothing: exit status 0 or "
+     "2.",
+     NULL, 0, 0},
+    {"print-config", CONFIG_ACTION, FIELD(print), NULL, NULL,
+     "Print all options as a file, with comments, and start nothing.", NULL, 0, 0},
+    {"help", CONFIG_ACTION, FIELD(help), NULL, NULL, "Show this text.", NULL, 0, 0},
+    {"version", CONFIG_ACTION, FIELD(version), NULL, NULL, "Show the version.", NULL, 0, 0},
 };
 
 static const struct config_spec spec = {
@@ -151,107 +187,137 @@ static const struct config_spec spec = {
     .usage = "cenoted [OPTION...]",
     .options = table,
     .count = sizeof table / sizeof table[0],
+    .reloaded = reloaded,
 };
 
-static int check_endpoint(const struct options *o, const char *name, const char *text, char *error,
-                          size_t error_size)
+/* ---- the service ----------------------------------------------------------------------------- */
+
+static void check_endpoint(const struct options *o, const char *name, const char *text,
+                           struct config_report *report)
 {
     struct endpoint e;
-    if (endpoint_parse(text, &e) != CENOTE_OK) {
-        snprintf(error, error_size, "--%s: '%s' is no endpoint (host:port or unix:PATH)", name,
-                 text);
-        return CENOTE_INVALID;
+    if (endpoint_parse(text, &e) != CENOTE_OK)
+        config_fault(report, name, "'%s' is no endpoint (host:port or unix:PATH)", text);
+    else if (!endpoint_is_local(&e) && !o->insecure)
+        config_fault(report, name,
+                     "other machines can reach %s, and the traffic is not encrypted: add "
+                     "--insecure if that is meant",
+                     text);
+}
+
+/* Not if the kernel chooses. */
+static bool is_same_place(const char *a, const char *b)
+{
+    size_t len = strlen(a);
+    return strcmp(a, b) == 0 && (len < 2 || strcmp(a + len - 2, ":0") != 0);
+}
+
+static void check_listen(const struct options *o, struct config_report *report)
+{
+    if (o->listen.count == 0)
+        config_fault(report, "listen", "clients need an endpoint");
+    if (o->listen.count > OPTIONS_LISTEN_MAX) {
+        config_fault(report, "listen", "at most %u endpoints", OPTIONS_LISTEN_MAX);
+        return;
     }
-    if (!endpoint_is_local(&e) && !o->insecure) {
-        snprintf(error, error_size,
-                 "--%s: other machines can reach %s, and the traffic is not encrypted: "
-                 "add --insecure if that is meant",
-                 name, text);
-        return CENOTE_INVALID;
+    for (size_t i = 0; i < o->listen.count; i++) {
+        const char *text = o->listen.items[i];
+        check_endpoint(o, "listen", text, report);
+        for (size_t j = 0; j < i; j++)
+            if (is_same_place(o->listen.items[j], text))
+                config_fault(report, "listen", "%s stands there twice", text);
+        if (options_has_node(o) && is_same_place(o->data_listen, text))
+            config_fault(report, "listen,data-listen", "%s can't be both", text);
+        if (options_has_node(o) && is_same_place(o->rdma_listen, text))
+            config_fault(report, "listen,rdma-listen", "%s can't be both", text);
     }
+}
+
+static int read_slots(struct options *o, struct config_report *report)
+{
+    char why[REASON_MAX];
+    bool slots = o->slots.count > 0, shards = o->shards.count > 0;
+    if (slots != shards)
+        config_fault(report, "slots,shards", "slots and shards go together");
+    if (!slots || !shards)
+        return CENOTE_OK;
+    o->slot_list = calloc(1, sizeof *o->slot_list);
+    if (!o->slot_list)
+        return CENOTE_NO_MEMORY;
+    if (slot_list_parse(&o->shards, &o->slots, o->shard_epoch, o->slot_list, why, sizeof why) ==
+        CENOTE_OK)
+        return CENOTE_OK;
+    bool of_slots = strncmp(why, SLOTS_REASON, strlen(SLOTS_REASON)) == 0;
+    config_fault(report, of_slots ? "slots" : "shards", "%s",
+                 why + strlen(of_slots ? SLOTS_REASON : SHARDS_REASON));
     return CENOTE_OK;
 }
 
-static int check_times(const struct options *o, char *error, size_t error_size)
+static int check_service(struct options *o, struct config_report *report)
 {
-    if (o->heartbeat_ms < o->suspect_ms && o->suspect_ms < o->dead_ms)
-        return CENOTE_OK;
-    snprintf(error, error_size, "--heartbeat, --suspect and --dead must ascend");
-    return CENOTE_INVALID;
+    if (o->heartbeat_ms >= o->suspect_ms || o->suspect_ms >= o->dead_ms)
+        config_fault(report, "heartbeat,suspect,dead", "heartbeat, suspect and dead must ascend");
+    if (o->evict_low > o->evict_high)
+        config_fault(report, "evict-low,evict-high", "evict-low must not be above evict-high");
+    check_listen(o, report);
+    return read_slots(o, report);
 }
 
-static int check_marks(const struct options *o, char *error, size_t error_size)
-{
-    if (o->evict_low <= o->evict_high)
-        return CENOTE_OK;
-    snprintf(error, error_size, "--evict-low must not be above --evict-high");
-    return CENOTE_INVALID;
-}
+/* ---- the node -------------------------------------------------------------------------------- */
 
-static int read_segments(struct options *o, char *error, size_t error_size)
+static void read_segment(struct options *o, uint32_t i, struct config_report *report)
 {
     uint64_t page = memory_page_bytes((enum memory_pages)o->huge_pages);
-    if (o->dram.count == 0 || o->dram.count > OPTIONS_SEGMENTS_MAX) {
-        snprintf(error, error_size, "--dram: from 1 to %u segments", OPTIONS_SEGMENTS_MAX);
-        return CENOTE_INVALID;
-    }
-    o->segment_count = (uint32_t)o->dram.count;
-    for (uint32_t i = 0; i < o->segment_count; i++) {
-        const char *text = o->dram.items[i];
-        uint64_t len = 0;
-        if (!config_parse_size(text, &len)) {
-            snprintf(error, error_size, "--dram: '%s' is no size", text);
-            return CENOTE_INVALID;
-        }
-        if (len < SEGMENT_MIN || len > SEGMENT_MAX) {
-            snprintf(error, error_size,
-                     "--dram: '%s' is out of range: a segment has from 1 MiB to "
-                     "64 TiB",
+    const char *text = o->dram.items[i];
+    uint64_t len = 0;
+    if (!config_parse_size(text, &len))
+        config_fault(report, "dram", "'%s' is no size", text);
+    else if (len < SEGMENT_MIN || len > SEGMENT_MAX)
+        config_fault(report, "dram", "'%s' is out of range: a segment has from 1 MiB to 64 TiB",
                      text);
-            return CENOTE_INVALID;
-        }
-        if (o->huge_pages > MEMORY_PAGES_SMALL && len % page != 0) {
-            snprintf(error, error_size, "--dram: '%s' is no multiple of its pages of %llu KiB",
+    else if (o->huge_pages > MEMORY_PAGES_SMALL && len % page != 0)
+        config_fault(report, "dram,huge-pages", "'%s' is no multiple of its pages of %llu KiB",
                      text, (unsigned long long)(page >> 10));
-            return CENOTE_INVALID;
-        }
-        o->segment_bytes[i] = len;
-    }
-    return CENOTE_OK;
+    o->segment_bytes[i] = len;
 }
 
-static int read_numa(struct options *o, char *error, size_t error_size)
+static void read_segments(struct options *o, struct config_report *report)
+{
+    if (o->dram.count == 0 || o->dram.count > OPTIONS_SEGMENTS_MAX) {
+        config_fault(report, "dram", "from 1 to %u segments", OPTIONS_SEGMENTS_MAX);
+        return;
+    }
+    o->segment_count = (uint32_t)o->dram.count;
+    for (uint32_t i = 0; i < o->segment_count; i++)
+        read_segment(o, i, report);
+}
+
+static void read_numa(struct options *o, struct config_report *report)
 {
     char *end;
     o->numa_node = -1;
-    if (strcmp(o->numa, "any") == 0)
-        return CENOTE_OK;
+    if (strcmp(o->numa, "any") == 0 || o->numa[0] == '\0')
+        return;
     unsigned long node = strtoul(o->numa, &end, 10);
-    if (o->numa[0] < '0' || o->numa[0] > '9' || *end != '\0' || node >= NUMA_NODE_LIMIT) {
-        snprintf(error, error_size, "--numa: '%s' is no number of a NUMA node", o->numa);
-        return CENOTE_INVALID;
-    }
-    o->numa_node = (int)node;
-    return CENOTE_OK;
+    if (o->numa[0] < '0' || o->numa[0] > '9' || *end != '\0' || node >= NUMA_NODE_LIMIT)
+        config_fault(report, "numa", "'%s' is no number of a NUMA node", o->numa);
+    else
+        o->numa_node = (int)node;
 }
 
-static int no_memory(char *error, size_t error_size)
-{
-    snprintf(error, error_size, "out of memory");
-    return CENOTE_NO_MEMORY;
-}
-
-/* Port 0 at the host of --data-listen. */
-static int default_rdma_listen(struct options *o)
+/* What is said, or port 0 at the host of --data-listen. */
+static int choose_rdma_endpoint(struct options *o)
 {
     const char *data = o->data_listen, *colon = strrchr(data, ':');
     bool has_host = strncmp(data, "unix:", 5) != 0 && colon;
     char *text;
-    if (asprintf(&text, "%.*s:0", has_host ? (int)(colon - data) : 9,
-                 has_host ? data : "127.0.0.1") < 0)
+    int len = o->rdma_listen[0] != '\0'
+                  ? asprintf(&text, "%s", o->rdma_listen)
+                  : asprintf(&text, "%.*s:0", has_host ? (int)(colon - data) : 9,
+                             has_host ? data : "127.0.0.1");
+    if (len < 0)
         return CENOTE_NO_MEMORY;
-    free(o->rdma_listen);
-    o->rdma_listen = text;
+    o->rdma_endpoint = text;
     return CENOTE_OK;
 }
 
@@ -260,127 +326,152 @@ static int default_rdma_listen(struct options *o)
 static bool wants_rdma(const struct options *o)
 {
     struct endpoint e;
-    return o->rdma[0] != '\0' || endpoint_parse(o->rdma_listen, &e) != CENOTE_OK ||
+    return o->rdma[0] != '\0' || endpoint_parse(o->rdma_endpoint, &e) != CENOTE_OK ||
            !endpoint_is_local(&e);
 }
 
-static int check_rdma(struct options *o, char *error, size_t error_size)
+static int check_rdma(struct options *o, struct config_report *report)
 {
     struct rdma_settings settings;
-    char why[RDMA_ERROR_MAX];
-    if (rdma_settings_parse(o->rdma, &settings, why, sizeof why) != CENOTE_OK) {
-        snprintf(error, error_size, "--rdma: %s", why);
-        return CENOTE_INVALID;
-    }
-    o->rdma_named = settings.named_count > 0;
-    if (strncmp(o->rdma_listen, "unix:", 5) == 0) {
-        snprintf(error, error_size, "--rdma-listen: '%s' has no host and port", o->rdma_listen);
-        return CENOTE_INVALID;
-    }
-    if (o->rdma_listen[0] == '\0' && default_rdma_listen(o) != CENOTE_OK)
-        return no_memory(error, error_size);
+    char why[REASON_MAX];
+    if (rdma_settings_parse(o->rdma, &settings, why, sizeof why) == CENOTE_OK)
+        o->rdma_named = settings.named_count > 0;
+    else
+        config_fault(report, "rdma", "%s", why);
+    if (strncmp(o->rdma_listen, "unix:", 5) == 0)
+        config_fault(report, "rdma-listen", "'%s' has no host and port", o->rdma_listen);
+    if (choose_rdma_endpoint(o) != CENOTE_OK)
+        return CENOTE_NO_MEMORY;
     o->rdma_wanted = wants_rdma(o);
-    return check_endpoint(o, "rdma-listen", o->rdma_listen, error, error_size);
-}
-
-/* What belongs to the memory. */
-static int check_memory(struct options *o, char *error, size_t error_size)
-{
-    int status = read_segments(o, error, error_size);
-    if (status == CENOTE_OK)
-        status = read_numa(o, error, error_size);
-    if (status != CENOTE_OK)
-        return status;
-    if (o->memory_dir[0] != '\0' && o->node_name[0] == '\0') {
-        snprintf(error, error_size,
-                 "--memory-dir needs --node-name, by which the node finds its memory again");
-        return CENOTE_INVALID;
-    }
-    if (o->memory_dir[0] == '\0' && o->memory_state_dir[0] != '\0') {
-        snprintf(error, error_size, "--memory-state-dir goes with --memory-dir");
-        return CENOTE_INVALID;
-    }
+    /* Where nothing is said its host is that of data-listen, about which enough is said then. */
+    if (o->rdma_listen[0] != '\0')
+        check_endpoint(o, "rdma-listen", o->rdma_listen, report);
     return CENOTE_OK;
 }
 
-static int check_node(struct options *o, char *error, size_t error_size)
+static void check_names(const struct options *o, struct config_report *report)
 {
-    int status = check_memory(o, error, error_size);
-    if (status != CENOTE_OK)
-        return status;
-    if (strchr(o->node_name, '/')) {
-        snprintf(error, error_size, "--node-name: '/' can't stand in the name of a node");
-        return CENOTE_INVALID;
-    }
     const char *const texts[][2] = {
         {"node-name", o->node_name}, {"zone", o->zone}, {"advertise", o->advertise}};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        if (strlen(texts[i][1]) <= NODE_NAME_MAX)
-            continue;
-        snprintf(error, error_size, "--%s has more than %u bytes", texts[i][0], NODE_NAME_MAX);
-        return CENOTE_INVALID;
-    }
-    status = check_endpoint(o, "data-listen", o->data_listen, error, error_size);
-    return status == CENOTE_OK ? check_rdma(o, error, error_size) : status;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (strlen(texts[i][1]) > NODE_NAME_MAX)
+            config_fault(report, texts[i][0], "has more than %u bytes", NODE_NAME_MAX);
+    if (strchr(o->node_name, '/'))
+        config_fault(report, "node-name", "'/' can't stand in the name of a node");
 }
 
-static int read_slots(struct options *o, char *error, size_t error_size)
+static int check_node(struct options *o, struct config_report *report)
 {
-    bool slots = o->slots.count > 0, shards = o->shards.count > 0;
-    if (slots != shards) {
-        snprintf(error, error_size, "--slots and --shards go together");
-        return CENOTE_INVALID;
-    }
-    if (!shards)
+    read_segments(o, report);
+    read_numa(o, report);
+    if (o->memory_dir[0] != '\0' && o->node_name[0] == '\0')
+        config_fault(report, "memory-dir,node-name",
+                     "--memory-dir needs --node-name, by which the node finds its memory again");
+    if (o->memory_dir[0] == '\0' && o->memory_state_dir[0] != '\0')
+        config_fault(report, "memory-state-dir,memory-dir", "goes with --memory-dir");
+    if (o->memory_dir[0] == '\0' && o->keep_memory)
+        config_fault(report, "keep-memory,memory-dir", "goes with --memory-dir");
+    check_names(o, report);
+    check_endpoint(o, "data-listen", o->data_listen, report);
+    return check_rdma(o, report);
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+static int check_http(struct options *o, struct config_report *report)
+{
+    struct endpoint at;
+    o->http_given = o->http[0] != '\0';
+    if (o->http_given && !options_has_http(o))
         return CENOTE_OK;
-    o->slot_list = calloc(1, sizeof *o->slot_list);
-    if (!o->slot_list)
-        return no_memory(error, error_size);
-    return slot_list_parse(&o->shards, &o->slots, o->shard_epoch, o->slot_list, error, error_size);
+    if (o->http_given) {
+        check_endpoint(o, "http", o->http, report);
+        for (size_t i = 0; i < o->listen.count && options_has_meta(o); i++)
+            if (is_same_place(o->listen.items[i], o->http))
+                config_fault(report, "http,listen", "%s can't be both", o->http);
+    } else {
+        free(o->http);
+        o->http = strdup(OPTIONS_HTTP_DEFAULT);
+        if (!o->http)
+            return CENOTE_NO_MEMORY;
+    }
+    if (o->gateway == GATEWAY_AUTO)
+        o->gateway = endpoint_parse(o->http, &at) == CENOTE_OK && endpoint_is_local(&at)
+                         ? GATEWAY_ON
+                         : GATEWAY_OFF;
+    return CENOTE_OK;
 }
 
-static int check(struct options *o, char *error, size_t error_size)
+static int check(struct options *o, struct config_report *report)
 {
-    int status = CENOTE_OK;
-    if (options_has_meta(o)) {
-        status = check_times(o, error, error_size);
-        if (status == CENOTE_OK)
-            status = check_marks(o, error, error_size);
-        if (status == CENOTE_OK)
-            status = read_slots(o, error, error_size);
-        if (status == CENOTE_OK && o->listen.count > OPTIONS_LISTEN_MAX) {
-            snprintf(error, error_size, "--listen: at most %u endpoints", OPTIONS_LISTEN_MAX);
-            status = CENOTE_INVALID;
-        }
-        for (size_t i = 0; i < o->listen.count && status == CENOTE_OK; i++)
-            status = check_endpoint(o, "listen", o->listen.items[i], error, error_size);
-    }
+    log_levels_check(&o->log_level, report);
+    int status = check_http(o, report);
+    if (!options_has_meta(o) && o->meta[0] == '\0')
+        config_fault(report, "meta", "a node needs the endpoint of its service");
+    if (status == CENOTE_OK && options_has_meta(o))
+        status = check_service(o, report);
     if (status == CENOTE_OK && options_has_node(o))
-        status = check_node(o, error, error_size);
-    return status;
+        status = check_node(o, report);
+    if (status != CENOTE_OK)
+        config_fault(report, "", "%s", cenote_status_text(status));
+    return report->faults == 0 ? CENOTE_OK : CENOTE_INVALID;
 }
 
-int options_parse(struct options *o, int argc, char **argv, char *error, size_t error_size)
+int options_parse(struct options *o, int argc, char **argv, struct config_report *report)
 {
-    int positionals = 0;
-    int status = config_parse(&spec, argc, argv, o, &positionals, error, error_size);
-    if (status != CENOTE_OK || o->help || o->version)
-        return status;
-    if (positionals > 0) {
-        snprintf(error, error_size, "unexpected argument '%s'", argv[1]);
-        return CENOTE_INVALID;
+    int positionals;
+    int status = config_read(&spec, argc, argv, o, &positionals, report);
+    if (o->help || o->version || (o->print && status == CENOTE_OK))
+        return CENOTE_OK;
+    if (positionals > 0)
+        config_fault(report, "", "unexpected argument '%s'", argv[1]);
+    return check(o, report);
+}
+
+static void remark(const struct config_report *report, const char *names, const char *why)
+{
+    char name[NAME_LEN_MAX];
+    while (*names) {
+        size_t len = strcspn(names, ",");
+        assert(len < sizeof name);
+        memcpy(name, names, len);
+        name[len] = '\0';
+        if (config_was_said(report, name))
+            printf("%s says nothing here: %s\n", name, why);
+        names += len + (names[len] == ',');
     }
-    return check(o, error, error_size);
+}
+
+void options_remarks(const struct options *o, const struct config_report *report)
+{
+    if (!options_has_meta(o))
+        remark(report, OF_THE_SERVICE, "this process is only a node");
+    if (!options_has_node(o))
+        remark(report, OF_THE_NODE, "this process is only the metadata service");
+    if (options_has_meta(o) && !o->rebuild)
+        remark(report, "rebuild-nodes,rebuild-wait", "they go with rebuild");
 }
 
 void options_free(struct options *o)
 {
     free(o->slot_list);
     o->slot_list = NULL;
+    free(o->rdma_endpoint);
+    o->rdma_endpoint = NULL;
     config_free(&spec, o);
 }
 
 void options_help(void)
 {
     config_help(&spec, stdout);
+}
+
+void options_print(const struct options *o, const struct config_report *report)
+{
+    config_print(report, o, stdout);
+}
+
+const struct config_spec *options_spec(void)
+{
+    return &spec;
 }

@@ -30,6 +30,7 @@
 #include "transport/base/grant.h"
 #include "transport/base/gva.h"
 #include "transport/base/sums.h"
+#include "transport/base/trace.h"
 #include "transport/memory.h"
 
 enum xcopy_op { XCOPY_READ, XCOPY_WRITE };
@@ -120,7 +121,8 @@ struct xcopy_channel {
 
 /* What a process may say about transports; the text stays the caller's. */
 struct xcopy_settings {
-    const char *rdma; /* as cenoted's --rdma (rdma/settings.h); NULL: "auto" */
+    const char *rdma;    /* as cenoted's --rdma (rdma/settings.h); NULL: "auto" */
+    struct trace *trace; /* an exporter's; NULL: nobody traces */
 };
 
 /* What one end uses of its devices, for status and metrics. */
@@ -245,6 +247,13 @@ struct xcopy_gate {
     const char *slots_dir;
 };
 
+/* What a node's transport has moved, as far as the node's CPU sees it. */
+struct xcopy_traffic {
+    uint64_t read_bytes, written_bytes; /* of extents, seals included */
+    uint64_t refused_reads, refused_writes;
+    struct metric_view reads, writes; /* from a request to the end of its answer, or of its bytes */
+};
+
 /* One segment in its present incarnation. */
 struct xcopy_segment {
     struct gva gva;
@@ -292,6 +301,8 @@ struct xcopy_exporter_ops {
                       void *arg);
     /* What it uses, for status and metrics; NULL: nothing worth telling. Any thread. */
     void (*report)(struct xcopy_exporter *e, struct xcopy_report *out);
+    /* Adds to a zero-filled *out; NULL: the node's CPU sees nothing of a copy. Any thread. */
+    void (*traffic)(struct xcopy_exporter *e, struct xcopy_traffic *out);
     /* Stops serving, joins the threads, frees. The memory isn't touched any more, but by those who
      * hold a part of it. */
     void (*stop)(struct xcopy_exporter *e);

@@ -10,7 +10,11 @@ import subprocess
 
 from setuptools import Distribution, setup
 from setuptools.command.build_py import build_py
-from wheel.bdist_wheel import bdist_wheel
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError: # before setuptools 70.1
+    from wheel.bdist_wheel import bdist_wheel
 
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
@@ -66,8 +70,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=PACKAGES,
-
     package_data={"cenote": ["py.typed", "_cenote.pyi"]},
+    entry_points={"vllm.general_plugins": [
+        "cenote_ascend = cenote.adapters.ascend_plugin:register"]},
     cmdclass={"build_py": Build, "bdist_wheel": Wheel},
     distclass=Compiled,
     zip_safe=False,

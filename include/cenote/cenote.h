@@ -300,6 +300,18 @@ CENOTE_API int cenote_places(struct cenote *client, const void *key, size_t key_
 CENOTE_API int cenote_list(struct cenote *client, const void *prefix, size_t prefix_len_bytes,
                            struct cenote_list *list);
 
+/**
+ * Begins a listing behind a key: fetches its first page; cenote_list() the others. So a listing can
+ * be gone on with that was freed, or that another process began. Keys of more than 491 bytes that
+ * agree with it in the first 491 of them are left out, all.
+ * @param after  the key, which need not be there; may be NULL with length 0: from the beginning.
+ * @param list   zero-filled.
+ * @return as cenote_list(); CENOTE_INVALID also for a listing that has begun.
+ */
+CENOTE_API int cenote_list_after(struct cenote *client, const void *prefix, size_t prefix_len_bytes,
+                                 const void *after, size_t after_len_bytes,
+                                 struct cenote_list *list);
+
 /** Frees what a listing holds; a zero-filled one is accepted. Any thread. */
 CENOTE_API void cenote_list_free(struct cenote_list *list);
 

@@ -6,9 +6,12 @@
 #include "meta/core/rebuild.h"
 #include "meta/core/reuse.h"
 
+#define NS_PER_MS UINT64_C(1000000)
+
 void core_clock(struct core *c)
 {
-    uint64_t now = c->env.now_ms(c->env.arg);
+    c->now_ns = c->env.now_ns(c->env.arg);
+    uint64_t now = c->now_ns / NS_PER_MS;
     uint64_t gap = now > c->now_ms ? now - c->now_ms : 0;
     c->now_ms += gap;
     c->patient_ms += gap < CORE_GAP_MAX_MS ? gap : CORE_GAP_MAX_MS;

@@ -62,6 +62,7 @@ struct core {
     struct changes changes;
     uint64_t started_ms; /* now, at the start */
     uint64_t now_ms, patient_ms;
+    uint64_t now_ns;          /* as now_ms, for durations that are shown to people */
     uint64_t wall_ms;         /* the latest that was told, or is in the store */
     uint64_t leased_until_ms; /* until then, everything from before the start counts as leased */
     uint64_t capacity_bytes;  /* sum of all incarnations */

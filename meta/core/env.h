@@ -8,6 +8,7 @@
 
 #include "meta/core/store.h"
 #include "meta/stub/slots.h"
+#include "transport/base/trace.h"
 #include "transport/wire/wire.h"
 
 /* A connection, as seen by the service. */
@@ -45,10 +46,11 @@ struct service_options {
 
 struct service_env {
     struct store *store;
-    uint64_t (*now_ms)(void *arg); /* monotonic */
+    uint64_t (*now_ns)(void *arg); /* monotonic */
     uint64_t (*wall_ms)(void *arg);
     void (*random)(void *arg, void *out, size_t len_bytes);
     void *arg;
+    struct trace *trace; /* NULL: nobody traces */
 };
 
 #endif

@@ -417,8 +417,9 @@ void evict_owe(struct core *c, uint64_t bytes)
     c->evict.owed_bytes += 2 * bytes;
 }
 
-/* A change of the store, and a call at the node, cost much the same for one object and for many:
- * little by little is dear. But much less than what lies between the marks, where that is little. */
+/* A change of the store, and a call at the node, cost much the same for one object and for
+ * many: little by little is dear. But much less than what lies between the marks, where that is
+ * little. */
 static uint64_t worthwhile(const struct core *c)
 {
     uint64_t between = mark(c, c->options.evict_high) - mark(c, c->options.evict_low);

@@ -106,6 +106,7 @@ static void fenced(void *arg, int status, struct wire_value result)
         fence_due(f); /* sent again by a tick */
         return;
     }
+    c->sessions.fenced++;
     list_each_safe(&f->waiting, l, after)
     {
         struct extent_work *x = container_of(l, struct extent_work, link);

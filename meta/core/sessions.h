@@ -64,6 +64,7 @@ struct session {
 struct sessions {
     struct session *buckets[SESSION_BUCKETS];
     uint32_t count;       /* not ended */
+    uint64_t fenced;      /* fences that nodes have confirmed, ever */
     struct list gone;     /* struct session without a connection, longest first */
     struct list leftover; /* struct session, ended: records have to be removed */
 };

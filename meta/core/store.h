@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "transport/base/metric.h"
+
 enum store_tree {
     STORE_META,       /* named values: format, reign, GVA high-water mark, longest lease, keys */
     STORE_OBJECTS,    /* put id (8 bytes, big-endian: appending) -> record */
@@ -47,6 +49,9 @@ struct store_change {
 struct store_usage {
     uint64_t used_bytes, limit_bytes;
     uint64_t commits, changes; /* group-commit factor = changes / commits */
+    /* Changes of each commit, and how long it took; NULL: not counted. They may be read by any
+     * thread. */
+    const struct metric_histogram *group_sizes, *durations;
 };
 
 struct store {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,9 @@
 
 /* Names looked at for one page: what isn't to be listed makes a page shorter, not slower. */
 #define LIST_NAMES_MAX (4 * LIST_LIMIT_MAX)
+
+static_assert(LIST_PLAIN_MAX == NAMES_PLAIN_MAX && LIST_CURSOR_MAX == STORE_KEY_MAX - 4,
+              "as clients know it");
 
 /* The cursor is the last name that was looked at, without its namespace. */
 struct page {

@@ -26,6 +26,7 @@ static bool hash_keys(struct service_peer *p, struct wire_value params, uint32_t
         table_prefetch(&s->core.table, &s->hashes[i]);
     }
     *count = keys.count;
+    s->traffic.now.keys = keys.count;
     return true;
 }
 
@@ -80,7 +81,7 @@ static int admit(const struct service *s, uint32_t i, uint32_t *extents)
 
 static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
 {
-    uint32_t extents = 0, leading = find_all(s, count);
+    uint32_t extents = 0, refused = 0, misses = 0, leading = find_all(s, count);
     wire_put_array(b, 2);
     wire_put_uint(b, leading);
     wire_put_array(b, count);
@@ -88,6 +89,8 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
         struct object *o = s->found[i];
         int status = admit(s, i, &extents);
         if (status != CENOTE_OK) {
+            misses += status == CENOTE_NOT_FOUND;
+            refused++;
             refusal_put(&s->core, b, status);
             continue;
         }
@@ -98,6 +101,8 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
         lookup_item_put(b, &item);
         located_stripes(&s->core, o, b);
     }
+    metric_add(&s->traffic.hits, count - refused);
+    metric_add(&s->traffic.misses, misses);
 }
 
 static uint64_t left_of(const struct core *c, uint32_t stamp, uint64_t span_ms)

@@ -30,10 +30,29 @@ static const struct method methods[] = {
     {METHOD_NODE_LEAVE, method_node_leave, NEEDS_NODE, true},
 };
 
+#define METHODS ((unsigned)(sizeof(methods) / sizeof(*methods)))
+
+_Static_assert(METHODS < TRAFFIC_METHODS_MAX, "each has a place, and those that aren't known");
+
 const struct method *method_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
+    for (unsigned i = 0; i < METHODS; i++)
         if (strcmp(methods[i].name, name) == 0)
             return &methods[i];
     return NULL;
+}
+
+unsigned method_place(const struct method *m)
+{
+    return m != NULL ? (unsigned)(m - methods) : METHODS;
+}
+
+const char *method_name(unsigned place)
+{
+    return place < METHODS ? methods[place].name : "unknown";
+}
+
+unsigned method_count(void)
+{
+    return METHODS + 1;
 }

@@ -104,6 +104,7 @@ int numbered_begin(struct service_peer *p, uint32_t msgid, const struct numbered
                    struct wire_buf *result, struct numbered **out)
 {
     struct session *s = p->session;
+    p->service->traffic.now.keys = params->count;
     if (s->window == NULL && (s->window = window_new(&p->service->core.small)) == NULL)
         return CENOTE_NO_MEMORY;
     int found = window_enter(s->window, params->seq, params->kind, params->count, out);

@@ -6,6 +6,7 @@
 #include "meta/core/core.h"
 #include "meta/core/recover.h"
 #include "meta/service/service.h"
+#include "meta/service/traffic.h"
 
 /* Extents in one answer, so that it fits a frame; an object that has no room with the others in
  * its batch answers CENOTE_LIMIT. */
@@ -23,6 +24,9 @@ struct service {
     struct hash128 hashes[CENOTE_BATCH_MAX];
     uint16_t slots[CENOTE_BATCH_MAX];
     struct object *found[CENOTE_BATCH_MAX];
+    struct traffic traffic;
+    unsigned trace_first; /* the point of the first method; the others follow */
+    uint64_t traced_ns;   /* of the message that is being handled */
 };
 
 struct service_peer {
@@ -40,6 +44,8 @@ struct request {
     struct service_peer *peer;
     uint32_t msgid;
     uint32_t size; /* of it all */
+    struct traffic_call call;
+    uint64_t traced_ns;
 };
 
 /* Zero-filled, of this size; NULL: no memory. free() is for those that haven't begun. */
@@ -83,6 +89,10 @@ struct method {
 
 /* NULL: there is none. */
 const struct method *method_find(const char *name);
+/* Methods by their places in the table; beyond it there is one for all that aren't known. */
+unsigned method_place(const struct method *m);
+const char *method_name(unsigned place);
+unsigned method_count(void);
 
 /* ---- numbered calls (numbered.c); see meta/core/window.h ---- */
 

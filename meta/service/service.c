@@ -59,6 +59,16 @@ static void recovered(struct recover *r, int status)
     s->started(s->started_arg, status);
 }
 
+static unsigned add_trace_points(struct trace *t)
+{
+    unsigned first = trace_point(t, method_name(0), NULL);
+    for (unsigned i = 1; i < method_count(); i++) {
+        unsigned point = trace_point(t, method_name(i), NULL);
+        assert(t == NULL || point == first + i);
+    }
+    return first;
+}
+
 int service_new(const struct service_options *options, const struct service_env *env,
                 void (*started)(void *arg, int status), void *arg, struct service **out)
 {
@@ -73,6 +83,7 @@ int service_new(const struct service_options *options, const struct service_env 
     s->recover.done = recovered;
     s->started = started;
     s->started_arg = arg;
+    s->trace_first = add_trace_points(env->trace);
     int status = recover_start(&s->recover);
     if (status != CENOTE_OK) {
         service_free(s);
@@ -80,6 +91,18 @@ int service_new(const struct service_options *options, const struct service_env 
     }
     *out = s;
     return CENOTE_OK;
+}
+
+void service_retune(struct service *s, const struct service_tuning *t)
+{
+    struct service_options *o = &s->core.options;
+    assert(t->evict_low > 0 && t->evict_low <= t->evict_high && t->stripe_bytes > 0);
+    assert(t->put_timeout_ms > 0 && t->session_grace_ms > 0);
+    o->put_timeout_ms = t->put_timeout_ms;
+    o->session_grace_ms = t->session_grace_ms;
+    o->evict_high = t->evict_high;
+    o->evict_low = t->evict_low;
+    o->stripe_bytes = t->stripe_bytes;
 }
 
 void service_free(struct service *s)
@@ -97,6 +120,39 @@ void service_free(struct service *s)
     free(s);
 }
 
+/* ---- what calls cost ---- */
+
+static inline void call_ended(struct service *s, const struct traffic_call *call, uint64_t now_ns)
+{
+    uint64_t ns = now_ns - call->begun_ns;
+    if (traffic_count(&s->traffic, call, ns))
+        traffic_note_slow(&s->traffic, call, ns, s->core.env.wall_ms(s->core.env.arg));
+}
+
+/* The call that was answered last has taken until now. */
+static inline void settle(struct service *s, uint64_t now_ns)
+{
+    struct traffic *t = &s->traffic;
+    if (!t->goes_on)
+        return;
+    t->goes_on = false;
+    call_ended(s, &t->now, now_ns);
+}
+
+static void request_ended(const struct request *r)
+{
+    struct service *s = r->peer->service;
+    const struct service_env *env = &s->core.env;
+    call_ended(s, &r->call, env->now_ns(env->arg));
+    trace_end_overlapping(env->trace, s->trace_first + r->call.method, r->traced_ns, r->call.keys);
+}
+
+void service_idle(struct service *s)
+{
+    if (s->traffic.goes_on)
+        settle(s, s->core.env.now_ns(s->core.env.arg));
+}
+
 void service_turn(struct service *s)
 {
     core_turn(&s->core);
@@ -105,7 +161,9 @@ void service_turn(struct service *s)
 void service_tick(struct service *s)
 {
     core_clock(&s->core);
+    settle(s, s->core.now_ns);
     core_tick(&s->core);
+    traffic_tick(&s->traffic, s->core.now_ms);
 }
 
 unsigned service_check(struct service *s)
@@ -174,10 +232,14 @@ void *request_new(struct service *s, size_t size)
 
 void request_begin(struct request *r, struct service_peer *p, uint32_t msgid)
 {
+    struct service *s = p->service;
     r->peer = p;
     r->msgid = msgid;
+    r->call = s->traffic.now;
+    r->traced_ns = s->traced_ns;
+    s->traced_ns = 0;
     p->requests++;
-    list_append(&p->service->requests, &r->link);
+    list_append(&s->requests, &r->link);
 }
 
 void request_result(const struct request *r, struct wire_buf *b)
@@ -220,6 +282,7 @@ void request_end(struct request *r, struct wire_buf *b)
     struct service *s = p->service;
     if (!p->closed)
         answer(p, r->msgid, b);
+    request_ended(r);
     request_free(r);
     answer_end(s, b);
 }
@@ -234,6 +297,7 @@ void request_end_done(struct request *r, struct wire_buf *b)
         p->line.send(p->line.arg, b->data, b->len, 1);
     }
     struct service *s = p->service;
+    request_ended(r);
     request_free(r);
     answer_end(s, b);
 }
@@ -241,6 +305,7 @@ void request_end_done(struct request *r, struct wire_buf *b)
 void request_drop(struct request *r)
 {
     assert(r->peer->closed);
+    request_ended(r);
     request_free(r);
 }
 
@@ -248,14 +313,16 @@ void request_fail(struct request *r, int status)
 {
     if (!r->peer->closed)
         answer_error(r->peer, r->msgid, status);
+    metric_add(&r->peer->service->traffic.methods[r->call.method].errors, 1);
+    request_ended(r);
     request_free(r);
 }
 
 /* ---- messages ---- */
 
-static int run(struct service_peer *p, const struct wire_msg *m, struct wire_buf *b)
+static int run(struct service_peer *p, const struct wire_msg *m, const struct method *method,
+               struct wire_buf *b)
 {
-    const struct method *method = method_find(m->method);
     if (method == NULL || (m->kind == WIRE_NOTIFICATION && !method->notify))
         return CENOTE_NO_METHOD;
     if (method->needs == NEEDS_SESSION && p->session == NULL)
@@ -266,17 +333,44 @@ static int run(struct service_peer *p, const struct wire_msg *m, struct wire_buf
     return method->run(p, m->msgid, m->params, b);
 }
 
+/* The call is over, but for its time, which goes on. */
+static inline void answered(struct service *s, int status)
+{
+    struct traffic *t = &s->traffic;
+    t->goes_on = true;
+    if (status != CENOTE_OK)
+        metric_add(&t->methods[t->now.method].errors, 1);
+    if (s->traced_ns == 0)
+        return;
+    trace_end(s->core.env.trace, s->trace_first + t->now.method, s->traced_ns, t->now.keys);
+    s->traced_ns = 0;
+}
+
 void service_peer_message(struct service_peer *p, const struct wire_msg *m)
 {
     struct service *s = p->service;
     if (m->kind == WIRE_RESPONSE)
         return;
     struct wire_buf b = answer_begin(s);
-    core_clock(&p->service->core);
-    int status = run(p, m, &b);
+    const struct method *method = method_find(m->method);
+    core_clock(&s->core);
+    settle(s, s->core.now_ns);
+    s->traffic.now.begun_ns = s->core.now_ns;
+    s->traffic.now.method = method_place(method);
+    s->traffic.now.keys = 0;
+    if (trace_on(s->core.env.trace))
+        s->traced_ns = trace_begin(s->core.env.trace, s->trace_first + s->traffic.now.method);
+    int status = run(p, m, method, &b);
     if (m->kind == WIRE_REQUEST && status == CENOTE_OK)
         answer(p, m->msgid, &b);
     else if (m->kind == WIRE_REQUEST && status != METHOD_LATER)
         answer_error(p, m->msgid, status);
+    if (status != METHOD_LATER)
+        answered(s, status);
     answer_end(s, &b);
+}
+
+bool service_is_rebuilding(const struct service *s)
+{
+    return rebuild_under_way(&s->core.rebuild);
 }

@@ -8,6 +8,7 @@
 #define CENOTE_META_SERVICE_H
 
 #include "meta/core/env.h"
+#include "transport/base/textbuf.h"
 
 struct service;
 struct service_peer; /* one control connection, as the service sees it */
@@ -19,6 +20,15 @@ int service_new(const struct service_options *options, const struct service_env 
 /* After all peers are closed and the store has no change in flight. */
 void service_free(struct service *s);
 
+/* The limits that may change meanwhile; what they mean says struct service_options. They hold for
+ * what begins from now on: a put keeps its time. No 0 here. */
+struct service_tuning {
+    uint32_t put_timeout_ms, session_grace_ms;
+    uint32_t evict_high, evict_low;
+    uint64_t stripe_bytes;
+};
+void service_retune(struct service *s, const struct service_tuning *t);
+
 /* NULL: no memory, close the connection. link is copied. */
 struct service_peer *service_peer_open(struct service *s, const struct service_link *link);
 /* One request or notification. Answers may come from inside, or later. */
@@ -29,6 +39,16 @@ void service_peer_closed(struct service_peer *p);
 #define SERVICE_TICK_MS 50u
 void service_tick(struct service *s);
 
+/* Whoever calls is about to wait: what takes time from now on isn't the service's. */
+void service_idle(struct service *s);
+
+/* What the method "status" answers, as one value. */
+void service_status(struct service *s, struct wire_buf *out);
+/* All that is counted, as families of a page; status: what service_status() wrote, parsed. Any
+ * thread, as long as the service is there. */
+void service_page(const struct service *s, struct wire_value status, struct textbuf *page);
+/* Is the database being made again? Nobody is served meanwhile. */
+bool service_is_rebuilding(const struct service *s);
 /* The owner is about to wait, after messages, completions or a tick: a little of what need not be
  * done at once. */
 void service_turn(struct service *s);

@@ -3,6 +3,8 @@
 #include "meta/service/peer.h"
 #include "meta/stub/messages.h"
 
+#define NS_PER_US 1000u
+
 static void put_number(struct wire_buf *b, const char *name, uint64_t value)
 {
     wire_put_str(b, name);
@@ -251,20 +253,72 @@ static void put_damage(const struct core *c, struct wire_buf *b)
     put_number(b, "lost_objects", c->damage.objects);
 }
 
+static void put_method(const struct service *s, unsigned place, struct wire_buf *b)
+{
+    const struct method_traffic *t = &s->traffic.methods[place];
+    struct metric_view view = {0};
+    metric_view_add(&view, &t->durations);
+    wire_put_map(b, 6);
+    put_text(b, "name", method_name(place));
+    put_number(b, "count", view.count);
+    put_number(b, "errors", metric_get(&t->errors));
+    put_number(b, "p50_us", metric_view_quantile_ns(&view, 500) / NS_PER_US);
+    put_number(b, "p99_us", metric_view_quantile_ns(&view, 990) / NS_PER_US);
+    put_number(b, "max_us", view.max / NS_PER_US);
+}
+
+static void put_slowest(const struct service *s, struct wire_buf *b)
+{
+    struct slow_call calls[2 * TRAFFIC_SLOW];
+    uint32_t count = traffic_slowest(&s->traffic, calls);
+    wire_put_str(b, "slowest");
+    wire_put_array(b, count);
+    for (uint32_t i = 0; i < count; i++) {
+        wire_put_map(b, 4);
+        put_number(b, "at_ms", calls[i].ended_ms);
+        put_text(b, "method", method_name(calls[i].method));
+        put_number(b, "us", calls[i].ns / NS_PER_US);
+        put_number(b, "key_count", calls[i].keys);
+    }
+}
+
+/* What goes on, for those who look again and again. */
+static void put_live(const struct service *s, struct wire_buf *b)
+{
+    const struct core *c = &s->core;
+    wire_put_str(b, "live");
+    wire_put_map(b, 6);
+    put_number(b, "uptime_ms", c->now_ms - c->started_ms);
+    put_number(b, "hits", metric_get(&s->traffic.hits));
+    put_number(b, "misses", metric_get(&s->traffic.misses));
+    put_number(b, "fences", c->sessions.fenced);
+    put_slowest(s, b);
+    wire_put_str(b, "methods");
+    wire_put_array(b, method_count());
+    for (unsigned i = 0; i < method_count(); i++)
+        put_method(s, i, b);
+}
+
+void service_status(struct service *s, struct wire_buf *out)
+{
+    const struct core *c = &s->core;
+    wire_put_map(out, 9);
+    put_service(c, out);
+    put_rebuild(c, out);
+    put_damage(c, out);
+    put_nodes(c, out);
+    put_quarantine(c, out);
+    put_capacity(c, out);
+    put_eviction(c, out);
+    put_spaces(c, out);
+    put_live(s, out);
+}
+
 int method_status(struct service_peer *p, uint32_t msgid, struct wire_value params,
                   struct wire_buf *result)
 {
-    const struct core *c = &p->service->core;
     (void)msgid;
     (void)params;
-    wire_put_map(result, 8);
-    put_service(c, result);
-    put_rebuild(c, result);
-    put_damage(c, result);
-    put_nodes(c, result);
-    put_quarantine(c, result);
-    put_capacity(c, result);
-    put_eviction(c, result);
-    put_spaces(c, result);
+    service_status(p->service, result);
     return CENOTE_OK;
 }

@@ -18,6 +18,7 @@
 #define CENOTE_META_STORE_LMDB_H
 
 #include "meta/core/store.h"
+#include "transport/base/trace.h"
 
 #define STORE_MAP_DEFAULT_BYTES (UINT64_C(64) << 30)
 #define STORE_MAP_MIN_BYTES     (UINT64_C(1) << 20)
@@ -41,6 +42,7 @@ struct store_lmdb_options {
     /* Begins with an empty store: LMDB's file that is there, whatever it is, is set aside beside
      * the new one, in place of one that was set aside before. */
     bool anew;
+    struct trace *trace; /* NULL: nobody traces */
 };
 
 /* Opens or creates the store in dir (made with mode 0700 if missing, not its parents). *out is only

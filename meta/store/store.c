@@ -30,6 +30,7 @@
 
 #include "meta/store/db.h"
 #include "meta/store/dir.h"
+#include "transport/base/clock.h"
 #include "transport/base/log.h"
 
 /* Of one transaction: bounds the latency of those that come next, and what a retry repeats. */
@@ -55,13 +56,17 @@ struct store_lmdb {
     uint32_t spare_count;
 
     _Atomic uint64_t used_bytes, commits, changes;
+    struct metric_histogram group_sizes, durations; /* the writer's */
+    struct trace *trace;
+    unsigned trace_queue, trace_commit;
     atomic_bool broken;
 
     pthread_t writer, flusher;
     pthread_cond_t work, unsynced; /* wake the writer, the flusher */
     pthread_mutex_t lock;          /* of what follows */
     struct change_list queue, finished;
-    bool dirty; /* committed, and no sync begun since */
+    uint64_t queued_ns; /* traced: since when something is in the queue */
+    bool dirty;         /* committed, and no sync begun since */
     bool stop;
 };
 
@@ -113,7 +118,11 @@ static void group_commit(struct store_lmdb *s, struct change *first)
         group_break(first);
         return;
     }
+    uint64_t begun_ns = clock_now_ns(), traced_ns = trace_begin(s->trace, s->trace_commit);
     db_commit(s->db, first, synced, &counts);
+    trace_end(s->trace, s->trace_commit, traced_ns, counts.changes);
+    metric_observe_ns(&s->durations, clock_now_ns() - begun_ns);
+    metric_observe(&s->group_sizes, counts.changes);
     if (db_broken(s->db))
         store_break(s);
     atomic_store(&s->used_bytes, db_used_bytes(s->db));
@@ -139,6 +148,8 @@ static void *writer_run(void *arg)
         change_splice(&taken, &s->queue);
         if (!taken.first)
             break;
+        trace_end_overlapping(s->trace, s->trace_queue, s->queued_ns, 0);
+        s->queued_ns = 0;
         pthread_mutex_unlock(&s->lock);
         struct change_list group = group_cut(&taken);
         group_commit(s, group.first);
@@ -230,6 +241,8 @@ static void hand_over(struct store_lmdb *s)
         return;
     pthread_mutex_lock(&s->lock);
     bool idle = !s->queue.first;
+    if (idle)
+        s->queued_ns = trace_begin(s->trace, s->trace_queue);
     change_splice(&s->queue, &s->gathered);
     pthread_mutex_unlock(&s->lock);
     s->gathered_count = 0;
@@ -285,6 +298,8 @@ static void store_usage_get(struct store *base, struct store_usage *out)
         .limit_bytes = db_limit_bytes(s->db),
         .commits = atomic_load(&s->commits),
         .changes = atomic_load(&s->changes),
+        .group_sizes = &s->group_sizes,
+        .durations = &s->durations,
     };
 }
 
@@ -426,6 +441,9 @@ int store_lmdb_open(const char *path, const struct store_lmdb_options *options, 
     s->base.ops = &ops;
     s->durability = options->durability;
     s->gathers = options->gathers;
+    s->trace = options->trace;
+    s->trace_queue = trace_point(s->trace, "store", "queue");
+    s->trace_commit = trace_point(s->trace, "store", "commit");
     s->flush_ms = options->flush_ms ? options->flush_ms : STORE_FLUSH_DEFAULT_MS;
     int rc = sync_init(s);
     if (rc == CENOTE_OK && !spares_fill(s))

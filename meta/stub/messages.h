@@ -285,9 +285,12 @@ bool located_stripe_get(struct wire_value v, struct stripe *s);
 void status_item_put(struct wire_buf *b, int status);
 
 /* list [prefix:bin, cursor:bin | nil, limit] -> [[[key:bin, length, put id], ...], cursor:bin |
- * nil] limit 1 to LIST_LIMIT_MAX; the cursor is opaque; nil: from the beginning, or: that was all.
- */
-#define LIST_LIMIT_MAX 1000u
+ * nil] limit 1 to LIST_LIMIT_MAX; nil: from the beginning, or: that was all. A cursor says behind
+ * what to go on: a key, or the first LIST_PLAIN_MAX bytes of a longer one and 16 more, which only
+ * the service knows; all of them 0xff are behind all keys that begin so. */
+#define LIST_LIMIT_MAX  1000u
+#define LIST_PLAIN_MAX  491u
+#define LIST_CURSOR_MAX 507u
 struct list_params {
     const uint8_t *prefix, *cursor; /* cursor NULL: nil */
     size_t prefix_len, cursor_len;

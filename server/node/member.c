@@ -192,7 +192,7 @@ static void send_heartbeat(struct member *m)
 
 int member_scrub(struct member *m, uint64_t bytes_per_s)
 {
-    assert(!m->scrub);
+    scrub_free(m->scrub);
     m->scrub = bytes_per_s > 0 ? scrub_new(m->node, bytes_per_s) : NULL;
     return m->scrub || bytes_per_s == 0 ? CENOTE_OK : CENOTE_NO_MEMORY;
 }

@@ -84,12 +84,10 @@ static void try_slots(char *text)
         assert(slot_map_whole(&list.map, &slot));
 }
 
-static int set_nothing(void *arg, const char *name, const char *value, struct config_error *error)
+static void set_nothing(void *arg, unsigned line, const char *name, const char *value)
 {
     (void)arg;
-    (void)error;
-    assert(name != NULL && value != NULL && strchr(name, '\n') == NULL);
-    return CENOTE_OK;
+    assert(line > 0 && name != NULL && value != NULL && strchr(name, '\n') == NULL);
 }
 
 /* The text as a file: the name by which it can be opened. */
@@ -106,17 +104,48 @@ static const char *as_file(const char *text, size_t len)
     return path;
 }
 
+static struct config_report report;
+
+/* Whatever is wrong, there is a line about it, of which a terminal shows what it says. */
+static void check_report(int status)
+{
+    assert((status != CENOTE_OK) == (report.faults > 0));
+    assert(strlen(report.text) == report.len_bytes && report.len_bytes < sizeof report.text);
+    unsigned lines = 0;
+    for (const char *c = report.text; *c != '\0'; c++) {
+        assert(*c == '\n' || ((unsigned char)*c >= ' ' && *c != 0x7f));
+        lines += *c == '\n';
+    }
+    assert(lines <= report.faults);
+}
+
 static void try_file(const char *text, size_t len)
 {
-    char reason[256];
-    struct config_error error = {reason, sizeof reason};
-    (void)config_file_read(as_file(text, len), set_nothing, NULL, &error);
+    report = (struct config_report){.file = "f"};
+    config_file_read(as_file(text, len), set_nothing, NULL, &report);
+    check_report(report.faults == 0 ? CENOTE_OK : CENOTE_INVALID);
+}
+
+/* What was read comes back from its own text. */
+static void check_values(const struct options *o)
+{
+    static char text[CONFIG_VALUE_MAX];
+    const struct config_spec *spec = options_spec();
+    struct options copy = {0};
+    char why[256];
+    struct config_error error = {why, sizeof why};
+    for (size_t i = 0; i < spec->count; i++) {
+        config_value_text(&spec->options[i], o, text);
+        int status = config_value_set(&spec->options[i], &copy, text, &error);
+        assert(status == CENOTE_OK && config_value_equal(&spec->options[i], o, &copy));
+    }
+    options_free(&copy);
 }
 
 static void try_options(char *text, size_t len)
 {
     struct options o = {0};
-    char *argv[WORDS_MAX + 3] = {"cenoted"}, error[256];
+    char *argv[WORDS_MAX + 3] = {"cenoted"};
     char config[80];
     char *split = strstr(text, "\n\n"); /* behind an empty line: a file */
     int argc = 1;
@@ -127,8 +156,14 @@ static void try_options(char *text, size_t len)
         *split = '\0';
     }
     argc += (int)words(text, argv + argc);
-    if (options_parse(&o, argc, argv, error, sizeof error) == CENOTE_OK)
+    int status = options_parse(&o, argc, argv, &report);
+    bool only_asks = o.help || o.version;
+    if (!only_asks)
+        check_report(status);
+    if (status == CENOTE_OK && !only_asks) {
         assert(o.segment_count <= OPTIONS_SEGMENTS_MAX && o.listen.count <= OPTIONS_LISTEN_MAX);
+        check_values(&o);
+    }
     options_free(&o);
 }
 

@@ -59,7 +59,7 @@ static const struct config_option options[] = {
     {"room", CONFIG_COUNT, AT(room), "65536", "N", "operations of a thread", NULL, 1, 1u << 24},
 };
 static const struct config_spec spec = {"history run", "history run [OPTION]...", options,
-                                        sizeof options / sizeof *options};
+                                        sizeof options / sizeof *options, NULL};
 
 struct worker {
     const struct options *options;

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import sys
+import traceback
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -46,9 +47,10 @@ class PoolCase(unittest.TestCase):
         self.addCleanup(self.client.close)
 
     def open(self, kind=None, **options):
-        """Another client of the case's namespace."""
-        return (kind or cenote.Client)(self.pool.meta_endpoint, namespace=self._testMethodName[:64],
-                                       **{**self.client_options, **options})
+        """Another client, of the case's namespace unless it says another."""
+        return (kind or cenote.Client)(self.pool.meta_endpoint,
+                                       **{"namespace": self._testMethodName[:64],
+                                          **self.client_options, **options})
 
 
 @contextlib.contextmanager
@@ -60,6 +62,19 @@ def stopped(daemon):
         yield
     finally:
         daemon.resume()
+
+
+def in_child(function):
+    """Runs function() in a forked child; True if it returned True there."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if function() is True else 1
+        except BaseException:
+            traceback.print_exc()
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def main():

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""cenote.local(), the wheel in an empty environment, and what the package's README promises."""
+"""cenote.local(), the wheel in an empty environment, and what the READMEs promise."""
+import contextlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +35,22 @@ def code_of(name, document="client/python/README.md"):
     """The program under a heading of a document."""
     text = (SOURCE / document).read_text()
     return re.search(rf"{name}.*?```python\n(.*?)```", text, re.S).group(1)
+
+
+@contextlib.contextmanager
+def quickstart():
+    """A pool of deploy/quickstart.sh, stopped in the end as it says; the endpoint."""
+    done = subprocess.run([SOURCE / "deploy/quickstart.sh", "--keep", SOURCE / "LICENSE"],
+                          env={**os.environ, "CENOTE_BIN": str(BIN)}, capture_output=True,
+                          text=True, timeout=60 * pools.SLOWNESS, check=False)
+    stop = re.search(r"Stop it: +(kill [\d ]+; rm -rf (\S+))\n", done.stdout)
+    try:
+        if done.returncode != 0:
+            raise AssertionError(f"quickstart.sh: {done.stdout}{done.stderr}")
+        yield re.search(r"export CENOTE_META=(\S+)", done.stdout).group(1)
+    finally:
+        if stop:
+            subprocess.run(stop.group(1), shell=True, check=True)
 
 
 class Local(unittest.TestCase):
@@ -76,24 +94,32 @@ class Local(unittest.TestCase):
 
 @unittest.skipIf(pools.SANITIZED, "SKIPPED: an instrumented module isn't packed")
 class Wheel(unittest.TestCase):
-    """`pip install` of the wheel in an empty environment, with nothing else of the tree."""
+    """`pip wheel` of a checkout, and `pip install` of that in an empty environment, with nothing
+    else of the tree. What is compiled is there already."""
 
     @classmethod
     def setUpClass(cls):
         temporary = tempfile.TemporaryDirectory(prefix="cenote-wheel-")
         cls.addClassCleanup(temporary.cleanup)
         cls.directory = pathlib.Path(temporary.name)
-        environment = {**os.environ, "CENOTE_BUILD": str(BIN.parent), "PYTHONWARNINGS": "ignore"}
-        for command in (
-                [PYTHON, "setup.py", "-q", "egg_info", "--egg-base", temporary.name, "build",
-                 "--build-base", f"{temporary.name}/b", "bdist_wheel", "-d", temporary.name],
-                [PYTHON, "-m", "venv", "--without-pip", f"{temporary.name}/venv"]):
-            subprocess.run(command, cwd=SOURCE / "client/python", env=environment, check=True,
-                           capture_output=True)
+        checkout = cls.directory / "checkout"
+        shutil.copytree(SOURCE / "client/python", checkout / "client/python",
+                        ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+        shutil.copy(SOURCE / "CMakeLists.txt", checkout)
+        pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-q"]
+        venv = cls.directory / "venv"
+        cls.run_tool([*pip, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "-w",
+                      cls.directory, checkout / "client/python"])
         wheel, = cls.directory.glob("cenote-*-cp311-abi3-linux_*.whl")
-        subprocess.run([PYTHON, "-m", "pip", "--python", f"{temporary.name}/venv/bin/python",
-                        "--disable-pip-version-check", "-q", "install", "--no-index", wheel],
-                       check=True)
+        cls.run_tool([PYTHON, "-m", "venv", "--without-pip", venv])
+        cls.run_tool([*pip, "--python", venv / "bin/python", "install", "--no-index", wheel])
+
+    @staticmethod
+    def run_tool(command):
+        environment = {**os.environ, "CENOTE_BUILD": str(BIN.parent), "PYTHONWARNINGS": "ignore"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"{command}: {done.stdout}{done.stderr}")
 
     def run_program(self, text, **environment):
         done = subprocess.run([self.directory / "venv/bin/python", "-I", "-W", "error", "-c", text],
@@ -102,11 +128,16 @@ class Wheel(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         return done.stdout
 
-    def test_ten_lines_against_a_pool(self):
-        with pools.Pool() as pool:
-            self.assertEqual(self.run_program(code_of("Ten lines"), CENOTE_META=pool.meta_endpoint),
+    def test_ten_lines_against_a_quickstart_pool(self):
+        """What both READMEs promise."""
+        with quickstart() as endpoint:
+            self.assertEqual(self.run_program(code_of("Ten lines"), CENOTE_META=endpoint),
                              "hello, pool\nTrue 1\n")
-            self.assertEqual(pool.cenote("get", "greeting", "-").stdout, b"hello, pool")
+            self.assertEqual(self.run_program(code_of("From Python", "README.md"),
+                                              CENOTE_META=endpoint), "b'hello, pool'\n")
+            found = subprocess.run([BIN / "cenote", "get", "greeting", "-"], check=True,
+                                   env={"CENOTE_META": endpoint}, capture_output=True).stdout
+            self.assertEqual(found, b"hello, pool")
 
     def test_a_pool_of_its_own(self):
         self.assertEqual(self.run_program(code_of("A pool of one's own")), "hello, pool\n")

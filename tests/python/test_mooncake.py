@@ -186,6 +186,38 @@ class Calls(StoreCase):
         config.replica_num = 0
         self.assertEqual(self.store.batch_put_from(["k2"], [0], [0], config), [INVALID])
 
+    def test_pins(self):
+        """What a configuration says of eviction is what Cenote keeps."""
+        action = mooncake.SoftPinAction
+        for options, pin in (({}, "none"), ({"with_soft_pin": True}, "soft"),
+                             ({"with_hard_pin": True, "with_soft_pin": True}, "hard"),
+                             ({"soft_pin_action": action.ENABLE, "soft_pin_ttl_ms": 5000}, "soft"),
+                             ({"soft_pin_action": action.ENABLE, "soft_pin_ttl_ms": 0}, "none"),
+                             ({"soft_pin_action": action.DISABLE, "with_soft_pin": True}, "none")):
+            config = mooncake.ReplicateConfig()
+            for name, value in options.items():
+                setattr(config, name, value)
+            self.assertEqual(self.store.upsert("k", b"1", config), 0)
+            kept = self.client.get_policy("k")
+            self.assertEqual(kept.pin, pin, options)
+            if pin == "soft":
+                self.assertLessEqual(kept.pin_left, config.soft_pin_ttl_ms or 1800)
+
+    def test_groups(self):
+        config, keys = mooncake.ReplicateConfig(), ["0", "1", "2", "3"]
+        config.group_ids = ["a", "", "b" * 100, "a"]
+        self.assertEqual(self.store.put_batch(keys, [b"1"] * 4, config), 0)
+        groups = [self.client.get_policy(key).group for key in keys]
+        self.assertEqual((groups[0], groups[1], len(groups[2]), groups[3]), (b"a", b"", 32, b"a"))
+        for wrong in (["a"], [5] * 4, 5):
+            config.group_ids = wrong
+            self.assertEqual(self.store.put_batch(keys, [b"1"] * 4, config), INVALID)
+            self.assertEqual(self.store.batch_put_session_start(keys, [1] * 4, config),
+                             [INVALID] * 4)
+        config.group_ids = ["s"]
+        self.assertEqual(self.store.batch_put_session_start(["session"], [1], config), [0])
+        self.assertEqual(self.store.batch_put_session_revoke(["session"]), [0])
+
     def test_tenants(self):
         other = mooncake.MooncakeDistributedStore()
         self.addCleanup(other.close)

@@ -3,12 +3,10 @@
 """Use after close, after fork, from several threads, with keys that are none, and with the service
 gone: exceptions or statuses, and the interpreter goes on."""
 import gc
-import os
 import threading
 import time
-import traceback
 
-from suite import BLOCK, PoolCase, cenote, main, pools, stopped
+from suite import BLOCK, PoolCase, cenote, in_child, main, pools, stopped
 
 Status = cenote.Status
 
@@ -24,20 +22,10 @@ def calls(client):
             lambda: client.get_ranges(["k"], [0], [memory]), lambda: client.exists_batch(["k"]),
             lambda: client.remove_batch(["k2"]), lambda: list(client.keys()),
             lambda: client.writer("k3", 5), lambda: client.register(bytearray(5)),
-            client.status)
-
-
-def in_child(function):
-    """Runs function() in a forked child; True if it returned True there."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if function() is True else 1
-        except BaseException:
-            traceback.print_exc()
-        os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            lambda: client.set_policy("k", ttl=5), lambda: client.get_policy("k"),
+            lambda: client.remove_prefix("k"), client.namespaces,
+            lambda: client.namespace_create("n"), lambda: client.namespace_clear("n"),
+            lambda: client.namespace_remove("n"), client.status)
 
 
 class WrongUse(PoolCase):
@@ -207,7 +195,9 @@ class ServiceGone(PoolCase):
         for call in (lambda: client.get("k"), lambda: client.put("x", b"1"),
                      lambda: client.exists("k"), lambda: client.prefix(["k"]),
                      lambda: client.view("k"), lambda: client.remove("k"), client.status,
-                     lambda: list(client.keys()), lambda: client.writer("y", 3)):
+                     lambda: list(client.keys()), lambda: client.writer("y", 3),
+                     lambda: client.get_policy("k"), lambda: client.set_policy("k", ttl=5),
+                     lambda: client.remove_prefix("k"), client.namespaces):
             self.assertRaises(lost, call)
         codes = {Status.UNAVAILABLE, Status.TIMED_OUT, Status.NODE_DOWN}
         memory = bytearray(len(BLOCK))

@@ -218,9 +218,9 @@ struct net_end *meta_connect(const struct net_handler *handler, void *arg)
 
 /* ---- a life ---------------------------------------------------------------------------------- */
 
-static uint64_t now_ms(void *arg)
+static uint64_t now_ns(void *arg)
 {
-    return process_ns(((struct meta *)arg)->process) / NS_PER_MS;
+    return process_ns(((struct meta *)arg)->process);
 }
 
 static uint64_t wall_ms(void *arg)
@@ -270,7 +270,7 @@ static void begin(void *arg)
 {
     struct meta *m = arg;
     struct service_env env = {.store = &disk.store,
-                              .now_ms = now_ms,
+                              .now_ns = now_ns,
                               .wall_ms = wall_ms,
                               .random = random_bytes,
                               .arg = m};

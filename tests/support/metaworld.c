@@ -13,9 +13,9 @@
 
 /* ---- what the service is given ---- */
 
-static uint64_t now_ms(void *arg)
+static uint64_t now_ns(void *arg)
 {
-    return ((struct world *)arg)->now_ms;
+    return ((struct world *)arg)->now_ms * 1000000;
 }
 
 static uint64_t wall_ms(void *arg)
@@ -131,7 +131,7 @@ int world_start(struct world *w)
     if (status != CENOTE_OK)
         return status;
     struct service_env env = {.store = world_store(w),
-                              .now_ms = now_ms,
+                              .now_ns = now_ns,
                               .wall_ms = wall_ms,
                               .random = random_bytes,
                               .arg = w};

@@ -130,6 +130,7 @@ class Scene:
         command = [os.path.join(BIN, "sweep_cenoted"), "--data-dir", self.path("m"),
                    "--listen", f"unix:{self.path('c')}", "--shm-dir", self.path("s"),
                    "--memory-dir", self.path("mem"), "--dram", "24MiB", "--lease", "100ms",
+                   "--http", "none",
                    "--heartbeat", "50ms", "--suspect", "1s", "--dead", "8s", "--stripe", "1MiB",
                    "--meta-map-size", "16MiB", "--session-grace", "1s", "--rdma", "none",
                    "--huge-pages", "none", "--node-name", "n"]

@@ -53,7 +53,7 @@ static const struct config_option options[] = {
     {"lossy", CONFIG_BOOL, AT(lossy), NULL, NULL, "values may vanish (nodes die)", NULL, 0, 0},
 };
 static const struct config_spec spec = {"hammer", "hammer [OPTION]...", options,
-                                        sizeof options / sizeof *options};
+                                        sizeof options / sizeof *options, NULL};
 
 enum known { ABSENT, PRESENT, RETIRED };
 

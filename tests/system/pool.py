@@ -136,6 +136,8 @@ class Daemon:
         self.name = name
         self.log_path = directory / f"{name}.log"
         self.options = [str(o) for o in options]
+        if not any(o.startswith("--http=") or o == "--http" for o in self.options):
+            self.options.append("--http=none")  # many pools on one machine
         self.launcher = []  # words before the command
         self.endpoints = {}  # "control": [...], "data": [...]
         self.process = None

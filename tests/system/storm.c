@@ -56,7 +56,7 @@ static const struct config_option option_table[] = {
     {"remove", CONFIG_BOOL, AT(remove), "false", NULL, "writers make room themselves", NULL, 0, 0},
 };
 static const struct config_spec spec = {"storm", "storm [OPTION]...", option_table,
-                                        sizeof option_table / sizeof *option_table};
+                                        sizeof option_table / sizeof *option_table, NULL};
 
 struct version {
     _Atomic uint32_t begun, acknowledged;

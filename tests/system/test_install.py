@@ -99,7 +99,7 @@ class Installed(unittest.TestCase):
 
     def test_cmake_shared(self):
         folder = self.build_with_cmake("cenote::cenote")
-        self.assertIn("libcenote.so.0", run("readelf", "-d", folder / "list"))
+        self.assertIn("libcenote.so.1", run("readelf", "-d", folder / "list"))
         self.check_examples(folder)
 
     def test_cmake_static(self):
@@ -125,9 +125,11 @@ class Installed(unittest.TestCase):
         found = {path.name for path in self.prefix.rglob("*") if not path.is_dir()}
         version = self.pkg_config("--modversion")[0]
         found -= set(generate.pages(headers.read_tree(SOURCE))) | set(options.PAGES.values())
+        found.remove(options.FILE_PAGE)
         found -= {name for name in found if name.startswith("cenote-") and name.endswith(".cmake")}
         self.assertEqual(found, {"cenoted", "cenote", "cenote-bench", "libcenote.a", "libcenote.so",
-                                 "libcenote.so.0", f"libcenote.so.{version}", "cenote.pc",
+                                 "libcenote.so.1", f"libcenote.so.1.{version}", "cenote.pc",
+                                 options.EXAMPLE.name,
                                  *(path.name for path in SOURCE.glob("include/cenote/*.h"))})
 
     def test_pages(self):

@@ -231,6 +231,25 @@ def stops(_options, chance):
         p.nodes[0].start()
 
 
+def kept(_options, chance):
+    """Stopped in order with --keep-memory: it doesn't leave, and the next one goes on with all."""
+    with Named() as p:
+        node = p.nodes[0]
+        node.stop()
+        node.options.append("--keep-memory")
+        node.start()
+        values = put_values(p, chance.random())
+        for _ in range(2):
+            before = p.wait_there()
+            node.stop()
+            check(p.segments() and p.status()["nodes"], "a node that keeps its memory left")
+            node.start()
+            after = p.wait_changed(before)
+            check(after[1] == before[1], f"the segments are others: {before[1]}, {after[1]}")
+            check_values(p, values)
+        remove_all(p)
+
+
 def writer(chance, kill):
     """Stopped in its memcpy while its node is killed and takes its memory over."""
     with Named(dram=WRITER_DRAM,
@@ -362,6 +381,7 @@ def bad_options(_options, _chance):
     refuse(["--numa", "0x"], "no number of a NUMA node")
     refuse(["--numa", "1023", "--dram", "2MiB"], "cannot bind a segment to NUMA node 1023")
     refuse(["--memory-state-dir", "/dev/shm"], "goes with --memory-dir")
+    refuse(["--keep-memory"], "goes with --memory-dir")
     refuse(["--node-name=", "--memory-dir", "/dev/shm/x"], "needs --node-name")
     refuse(["--memory-dir", "/dev/shm", "--dram", "2MiB"], "isn't a directory of this user alone")
     with tempfile.TemporaryDirectory(prefix="cenote-test-", dir="/var/tmp") as disk:
@@ -371,8 +391,8 @@ def bad_options(_options, _chance):
     refuse(["--dram", "1GiB", "--huge-pages", "1G"], "huge page|cannot make a file")
 
 
-CASES = [survives, old_grants, after_death, locked, damaged, stops, writer_woken, writer_killed,
-         hammered, hammered_with_service, segments, bad_options]
+CASES = [survives, old_grants, after_death, locked, damaged, stops, kept, writer_woken,
+         writer_killed, hammered, hammered_with_service, segments, bad_options]
 
 
 def main(cases=CASES):

@@ -29,7 +29,7 @@ def check_pages(tree):
 
 def check_layout(tree):
     """groff has nothing to say against a page (where it is installed)."""
-    names = [name for name in tree.names if re.fullmatch(r"doc/man/[\w-]+\.[1-8]", name)]
+    names = [name for name in tree.names if re.fullmatch(r"doc/man/[\w.-]+\.[1-8]", name)]
     if not shutil.which("groff"):
         return
     for name in names:

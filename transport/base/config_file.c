@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The configuration file: lines of "name = value"; '#' begins a comment line. */
+/* The configuration file: lines of "name = value", with comments. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -7,7 +7,9 @@
 
 #include "transport/base/config_value.h"
 
-#define LINE_BYTES_MAX 4096
+#define LINE_BYTES_MAX 4096u
+#define FILE_BYTES_MAX (1u << 20)
+#define BOM            "\xef\xbb\xbf"
 
 static char *trim(char *text)
 {
@@ -19,65 +21,86 @@ static char *trim(char *text)
     return text;
 }
 
-struct line_target {
-    int (*set)(void *arg, const char *name, const char *value, struct config_error *error);
-    void *arg;
+static void cut_comment(char *text)
+{
+    for (char *c = text; *c != '\0'; c++) {
+        if (*c == '#' && (c == text || isspace((unsigned char)c[-1]))) {
+            *c = '\0';
+            return;
+        }
+    }
+}
+
+struct reader {
+    FILE *file;
+    size_t read_bytes; /* so far */
+    unsigned line;     /* number of the present one */
+    bool too_long, has_nul;
+    char text[LINE_BYTES_MAX];
 };
 
-static int read_line(char *line, const struct line_target *target, struct config_error *error)
+/* false: there is no line any more, or the file is too long. */
+static bool next_line(struct reader *r)
 {
-    char *text = trim(line);
+    size_t len = 0;
+    int c = EOF;
 
-    if (*text == '\0' || *text == '#')
-        return CENOTE_OK;
+    r->line++;
+    r->too_long = r->has_nul = false;
+    while (r->read_bytes < FILE_BYTES_MAX && (c = getc_unlocked(r->file)) != EOF && c != '\n') {
+        r->read_bytes++;
+        r->has_nul = r->has_nul || c == '\0';
+        if (len + 1 < sizeof r->text)
+            r->text[len++] = (char)c;
+        else
+            r->too_long = true;
+    }
+    r->read_bytes += c == '\n';
+    r->text[len] = '\0';
+    return c == '\n' || (c == EOF && len > 0 && r->read_bytes < FILE_BYTES_MAX);
+}
+
+static void read_line(struct reader *r, config_set_fn set, void *arg, struct config_report *report)
+{
+    if (r->too_long || r->has_nul) {
+        config_file_fault(report, r->line, "the line %s",
+                          r->has_nul ? "has a byte 0" : "is too long");
+        return;
+    }
+    bool marked = r->line == 1 && strncmp(r->text, BOM, strlen(BOM)) == 0;
+    char *text = r->text + (marked ? strlen(BOM) : 0);
+    cut_comment(text);
+    text = trim(text);
+    if (*text == '\0')
+        return;
     char *equals = strchr(text, '=');
     if (!equals) {
-        snprintf(error->text, error->size, "'name = value' is expected");
-        return CENOTE_INVALID;
+        config_file_fault(report, r->line, "'name = value' is expected");
+        return;
     }
     *equals = '\0';
-    return target->set(target->arg, trim(text), trim(equals + 1), error);
+    char *name = trim(text), *value = trim(equals + 1);
+    if (*name == '\0')
+        config_file_fault(report, r->line, "'name = value' is expected");
+    else if (*value == '"' || *value == '\'')
+        config_file_fault(report, r->line, "%s: values stand there without quotes", name);
+    else
+        set(arg, r->line, name, value);
 }
 
-/* Puts "path:line: " before the reason. */
-static void locate(const char *path, unsigned line, struct config_error *error)
+void config_file_read(const char *path, config_set_fn set, void *arg, struct config_report *report)
 {
-    char reason[256];
+    struct reader r = {.file = fopen(path, "re")};
 
-    snprintf(reason, sizeof reason, "%s", error->text);
-    snprintf(error->text, error->size, "%s:%u: %s", path, line, reason);
-}
-
-int config_file_read(const char *path,
-                     int (*set)(void *arg, const char *name, const char *value,
-                                struct config_error *error),
-                     void *arg, struct config_error *error)
-{
-    struct line_target target = {.set = set, .arg = arg};
-    char line[LINE_BYTES_MAX];
-    int status = CENOTE_OK;
-    unsigned number = 0;
-    FILE *f = fopen(path, "re");
-
-    if (!f) {
-        snprintf(error->text, error->size, "%s: %s", path, strerror(errno));
-        return CENOTE_INVALID;
+    if (!r.file) {
+        config_file_fault(report, 0, "%s", strerror(errno));
+        return;
     }
-    while (status == CENOTE_OK && fgets(line, sizeof line, f)) {
-        number++;
-        if (!strchr(line, '\n') && !feof(f)) {
-            snprintf(error->text, error->size, "the line is too long");
-            status = CENOTE_INVALID;
-        } else {
-            status = read_line(line, &target, error);
-        }
-        if (status != CENOTE_OK)
-            locate(path, number, error);
-    }
-    if (status == CENOTE_OK && ferror(f)) {
-        snprintf(error->text, error->size, "%s: %s", path, strerror(errno));
-        status = CENOTE_IO;
-    }
-    fclose(f);
-    return status;
+    while (next_line(&r))
+        read_line(&r, set, arg, report);
+    if (ferror(r.file))
+        config_file_fault(report, 0, "%s", strerror(errno));
+    else if (r.read_bytes >= FILE_BYTES_MAX)
+        config_file_fault(report, r.line, "the file is longer than %u bytes", FILE_BYTES_MAX);
+    fclose(r.file);
 }

@@ -14,6 +14,19 @@ struct unit {
     uint64_t factor;
 };
 
+/* Ascending; where several names mean the same, the last is the one that is written. */
+static const struct unit size_units[] = {
+    {"", 1},           {"B", 1},
+    {"K", 1ull << 10}, {"KiB", 1ull << 10},
+    {"M", 1ull << 20}, {"MiB", 1ull << 20},
+    {"G", 1ull << 30}, {"GiB", 1ull << 30},
+    {"T", 1ull << 40}, {"TiB", 1ull << 40},
+};
+static const struct unit time_units[] = {
+    {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000},
+};
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
 /* A decimal number with one of the units (the first is the one meant without a name). */
 static bool parse_scaled(const char *text, const struct unit *units, size_t count, uint64_t *out)
 {
@@ -35,16 +48,9 @@ static bool parse_scaled(const char *text, const struct unit *units, size_t coun
 
 bool config_parse_size(const char *text, uint64_t *out)
 {
-    static const struct unit units[] = {
-        {"", 1},           {"B", 1},
-        {"K", 1ull << 10}, {"KiB", 1ull << 10},
-        {"M", 1ull << 20}, {"MiB", 1ull << 20},
-        {"G", 1ull << 30}, {"GiB", 1ull << 30},
-        {"T", 1ull << 40}, {"TiB", 1ull << 40},
-    };
     uint64_t v;
 
-    if (!parse_scaled(text, units, sizeof units / sizeof *units, &v))
+    if (!parse_scaled(text, size_units, COUNT_OF(size_units), &v))
         return false;
     *out = v;
     return true;
@@ -52,12 +58,9 @@ bool config_parse_size(const char *text, uint64_t *out)
 
 bool config_parse_ms(const char *text, uint64_t *out)
 {
-    static const struct unit units[] = {
-        {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000},
-    };
     uint64_t v;
 
-    if (!parse_scaled(text, units, sizeof units / sizeof *units, &v))
+    if (!parse_scaled(text, time_units, COUNT_OF(time_units), &v))
         return false;
     *out = v;
     return true;
@@ -93,10 +96,48 @@ static bool parse_choice(const char *text, const char *const *choices, int *out)
     return false;
 }
 
+/* "'loud' is not valid (error, warn ...)" */
+static void say_choices(const struct config_option *o, const char *text, struct config_error *error)
+{
+    int at = snprintf(error->text, error->size, "'%s' is not valid (", text);
+
+    for (int i = 0; o->choices[i] && at >= 0 && (size_t)at < error->size; i++)
+        at += snprintf(error->text + at, error->size - (size_t)at, "%s%s", o->choices[i],
+                       o->choices[i + 1] ? ", " : ")");
+}
+
+#define UNIT_TEXT_MAX 32
+
+/* In the largest unit that gives a whole number. */
+static void format_scaled(const struct unit *units, size_t count, uint64_t v,
+                          char text[UNIT_TEXT_MAX])
+{
+    const struct unit *best = &units[0];
+
+    for (size_t i = 0; i < count && v > 0; i++)
+        if (v % units[i].factor == 0)
+            best = &units[i];
+    snprintf(text, UNIT_TEXT_MAX, "%llu%s", (unsigned long long)(v / best->factor), best->name);
+}
+
+static void format_number(const struct config_option *o, uint64_t v, char text[UNIT_TEXT_MAX])
+{
+    if (o->type == CONFIG_SIZE)
+        format_scaled(size_units, COUNT_OF(size_units), v, text);
+    else if (o->type == CONFIG_MS)
+        format_scaled(time_units, COUNT_OF(time_units), v, text);
+    else
+        snprintf(text, UNIT_TEXT_MAX, "%llu", (unsigned long long)v);
+}
+
 static int fail(const struct config_option *o, const char *text, struct config_error *error)
 {
     const char *want = "";
 
+    if (o->type == CONFIG_CHOICE) {
+        say_choices(o, text, error);
+        return CENOTE_INVALID;
+    }
     switch (o->type) {
     case CONFIG_SIZE:
         want = " (a size such as 4096, 64K or 16GiB)";
@@ -108,6 +149,7 @@ static int fail(const struct config_option *o, const char *text, struct config_e
         want = " (a number)";
         break;
     case CONFIG_BOOL:
+    case CONFIG_ACTION:
         want = " (true or false)";
         break;
     case CONFIG_STRING:
@@ -115,8 +157,20 @@ static int fail(const struct config_option *o, const char *text, struct config_e
     case CONFIG_CHOICE:
         break;
     }
-    snprintf(error->text, error->size, "%s: '%s' is not valid%s", o->name, text, want);
+    snprintf(error->text, error->size, "'%s' is not valid%s", text, want);
     return CENOTE_INVALID;
+}
+
+static void say_range(const struct config_option *o, const char *text, struct config_error *error)
+{
+    char min[UNIT_TEXT_MAX], max[UNIT_TEXT_MAX];
+
+    format_number(o, o->min, min);
+    format_number(o, o->max, max);
+    if (o->max == 0)
+        snprintf(error->text, error->size, "'%s' is out of range: at least %s", text, min);
+    else
+        snprintf(error->text, error->size, "'%s' is out of range: from %s to %s", text, min, max);
 }
 
 static int set_number(const struct config_option *o, void *field, const char *text,
@@ -130,7 +184,7 @@ static int set_number(const struct config_option *o, void *field, const char *te
     if (!good)
         return fail(o, text, error);
     if (v < o->min || (o->max != 0 && v > o->max)) {
-        snprintf(error->text, error->size, "%s: '%s' is out of range", o->name, text);
+        say_range(o, text, error);
         return CENOTE_INVALID;
     }
     memcpy(field, &v, sizeof v);
@@ -171,11 +225,23 @@ static int list_append(struct config_list *list, const char *text, size_t len)
     return status;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 static int list_append_all(struct config_list *list, const char *text)
 {
     while (*text) {
-        size_t len = strcspn(text, ",");
-        int status = len > 0 ? list_append(list, text, len) : CENOTE_OK;
+        size_t len = strcspn(text, ","), item = len;
+        const char *from = text;
+        while (item > 0 && is_blank(*from)) {
+            from++;
+            item--;
+        }
+        while (item > 0 && is_blank(from[item - 1]))
+            item--;
+        int status = item > 0 ? list_append(list, from, item) : CENOTE_OK;
         if (status != CENOTE_OK)
             return status;
         text += len;
@@ -197,11 +263,12 @@ int config_value_set(const struct config_option *o, void *out, const char *text,
     case CONFIG_LIST:
         status = list_append_all(field, text);
         if (status == CENOTE_LIMIT) {
-            snprintf(error->text, error->size, "%s: at most %u values", o->name, LIST_ITEMS_MAX);
+            snprintf(error->text, error->size, "at most %u values", LIST_ITEMS_MAX);
             return status;
         }
         break;
     case CONFIG_BOOL:
+    case CONFIG_ACTION:
         return parse_bool(text, field) ? CENOTE_OK : fail(o, text, error);
     case CONFIG_CHOICE:
         return parse_choice(text, o->choices, field) ? CENOTE_OK : fail(o, text, error);
@@ -211,6 +278,108 @@ int config_value_set(const struct config_option *o, void *out, const char *text,
         return set_number(o, field, text, error);
     }
     if (status != CENOTE_OK)
-        snprintf(error->text, error->size, "%s: %s", o->name, cenote_status_text(status));
+        snprintf(error->text, error->size, "%s", cenote_status_text(status));
     return status;
+}
+
+/* ---- back to text, and to another struct ----------------------------------------------------- */
+
+static const char *string_at(const void *field)
+{
+    const char *text = *(char *const *)field;
+    return text ? text : "";
+}
+
+static void list_text(const struct config_list *list, char text[CONFIG_VALUE_MAX])
+{
+    size_t at = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < list->count && at < CONFIG_VALUE_MAX; i++)
+        at += (size_t)snprintf(text + at, CONFIG_VALUE_MAX - at, "%s%s", i == 0 ? "" : ",",
+                               list->items[i]);
+}
+
+void config_value_text(const struct config_option *o, const void *from, char text[CONFIG_VALUE_MAX])
+{
+    const void *field = (const char *)from + o->offset;
+    const char *word = "";
+
+    switch (o->type) {
+    case CONFIG_LIST:
+        list_text(field, text);
+        return;
+    case CONFIG_SIZE:
+    case CONFIG_COUNT:
+    case CONFIG_MS:
+        format_number(o, *(const uint64_t *)field, text);
+        return;
+    case CONFIG_STRING:
+        word = string_at(field);
+        break;
+    case CONFIG_BOOL:
+    case CONFIG_ACTION:
+        word = *(const bool *)field ? "true" : "false";
+        break;
+    case CONFIG_CHOICE:
+        word = o->choices[*(const int *)field];
+        break;
+    }
+    snprintf(text, CONFIG_VALUE_MAX, "%s", word);
+}
+
+static bool equal_lists(const struct config_list *a, const struct config_list *b)
+{
+    bool equal = a->count == b->count;
+
+    for (size_t i = 0; equal && i < a->count; i++)
+        equal = strcmp(a->items[i], b->items[i]) == 0;
+    return equal;
+}
+
+static size_t plain_size(enum config_type type)
+{
+    if (type == CONFIG_BOOL || type == CONFIG_ACTION)
+        return sizeof(bool);
+    return type == CONFIG_CHOICE ? sizeof(int) : sizeof(uint64_t);
+}
+
+bool config_value_equal(const struct config_option *o, const void *a, const void *b)
+{
+    const void *x = (const char *)a + o->offset, *y = (const char *)b + o->offset;
+
+    if (o->type == CONFIG_LIST)
+        return equal_lists(x, y);
+    if (o->type == CONFIG_STRING)
+        return strcmp(string_at(x), string_at(y)) == 0;
+    return memcmp(x, y, plain_size(o->type)) == 0;
+}
+
+static int copy_list(const struct config_list *from, struct config_list *to)
+{
+    struct config_list copy = {0};
+
+    for (size_t i = 0; i < from->count; i++) {
+        int status = list_append(&copy, from->items[i], strlen(from->items[i]));
+        if (status != CENOTE_OK) {
+            config_list_clear(&copy);
+            return status;
+        }
+    }
+    config_list_clear(to);
+    *to = copy;
+    return CENOTE_OK;
+}
+
+int config_value_copy(const struct config_option *o, const void *from, void *to)
+{
+    const void *source = (const char *)from + o->offset;
+    void *target = (char *)to + o->offset;
+
+    if (o->type == CONFIG_LIST)
+        return copy_list(source, target);
+    if (o->type == CONFIG_STRING)
+        return set_string(target, string_at(source), strlen(string_at(source)));
+    memcpy(target, source, plain_size(o->type));
+    return CENOTE_OK;
 }

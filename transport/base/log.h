@@ -3,9 +3,17 @@
  * Log lines (logfmt: ts level module msg). Whoever detects an error logs it, once, with what and
  * where; callers pass the code on. The macros keep errno and check their format. The library starts
  * silent (no sink); daemons and tools install one before they start threads.
+ *
+ * A module may have a level of its own. What a line costs that nobody wants stays one relaxed load:
+ * it is compared with the most talkative level of all, and only what passes is looked up by module.
  */
 #ifndef CENOTE_BASE_LOG_H
 #define CENOTE_BASE_LOG_H
+
+#include <stdbool.h>
+
+#define LOG_MODULES_MAX     64u /* that may have a level of their own */
+#define LOG_MODULE_NAME_MAX 24u /* with its end */
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
@@ -14,11 +22,22 @@ typedef void (*log_sink_fn)(void *arg, enum log_level level, const char *module,
 
 /* Not thread-safe: call before threads start. NULL silences. */
 void log_set_sink(log_sink_fn sink, void *arg);
+/* Of all modules without a level of their own. Any thread, like the next two. */
 void log_set_level(enum log_level level);
+/* Of one module from now on. false: the name is empty or too long, or LOG_MODULES_MAX others have
+ * had one. */
+bool log_set_module_level(const char *module, enum log_level level);
+/* No module has a level of its own any more. */
+void log_clear_module_levels(void);
+/* "warn"; and back: true and *out on success. */
+const char *log_level_name(enum log_level level);
+bool log_level_parse(const char *name, enum log_level *out);
 /* A ready-made sink: "2026-01-31T12:00:00.000Z level=warn module=rpc msg" on stderr. */
 void log_to_stderr(void *arg, enum log_level level, const char *module, const char *text);
 
+/* The most talkative level of any module. */
 enum log_level log_level_now(void);
+/* What the macros call; drops what the module's own level leaves out. */
 void log_write(enum log_level level, const char *module, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -11,6 +11,8 @@
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 
+#define NS_PER_MS UINT64_C(1000000) /* of clock_now_ms() and clock_now_ns() */
+
 /* Waits for the next event: to write while an answer is under way, to read otherwise. A turn that
  * ended before the work did asks for another one: what has been read already, be it ahead or the
  * last byte of a write that is still to be answered, raises no event of its own. */
@@ -35,14 +37,16 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     enum step step = STEP_ON;
     (void)fd;
     (void)what;
+    tcp_turn_begin(c->loop);
     for (unsigned i = 0; step == STEP_ON && i < TCP_TURN_REQUESTS && moved < TCP_TURN_BYTES; i++)
         step = tcp_connection_step(c, &moved);
     if (step == STEP_CLOSE) {
         tcp_connection_close(c);
         return;
     }
+    uint64_t now_ns = tcp_turn_end(c->loop);
     if (moved > 0 && c->state != STATE_LINGER)
-        c->active_ms = clock_now_ms();
+        c->active_ms = now_ns / NS_PER_MS;
     await(c, step);
 }
 
@@ -71,6 +75,7 @@ void tcp_connection_close(struct tcp_connection *c)
         c->loop->connections = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
+    tcp_connection_give_up(c);
     free_event(c->readable);
     free_event(c->writable);
     free_event(c->again);

@@ -39,7 +39,9 @@ struct tcp_connection {
     uint64_t active_ms;
     struct xcopy_credentials who;
     struct tcp_request req;
-    uint8_t *body; /* STATE_BODY: where the next byte goes */
+    uint64_t begun_ns;  /* of req, on its way; 0: there is none */
+    uint64_t traced_ns; /* the same, if somebody traces */
+    uint8_t *body;      /* STATE_BODY: where the next byte goes */
     uint64_t body_left;
     int body_status;     /* what the answer will say */
     const uint8_t *data; /* STATE_ANSWER: behind the header */
@@ -55,5 +57,7 @@ _Static_assert(HELLO_ANSWER_BYTES == TCP_RESPONSE_BYTES, "one buffer for both");
 
 /* serve.c: does the next bit of work; *moved counts the bytes. */
 enum step tcp_connection_step(struct tcp_connection *c, uint64_t *moved);
+/* Nobody waits any more for what is being done. */
+void tcp_connection_give_up(struct tcp_connection *c);
 
 #endif

@@ -65,8 +65,27 @@ static bool more_answers_wait(const struct tcp_connection *c)
     return buffered(c) >= TCP_REQUEST_BYTES && c->in[c->in_at + TCP_OP_OFFSET] == TCP_READ;
 }
 
+void tcp_connection_give_up(struct tcp_connection *c)
+{
+    const struct tcp_server *server = c->loop->server;
+    unsigned point = c->req.op == TCP_WRITE ? server->trace_write : server->trace_read;
+    trace_end_overlapping(server->trace, point, c->traced_ns, c->req.len_bytes);
+    c->traced_ns = 0;
+    c->begun_ns = 0;
+}
+
+/* A request is over, be it refused. What is no request has none. */
+static void request_over(struct tcp_connection *c)
+{
+    if (c->begun_ns == 0)
+        return;
+    tcp_turn_answered(c->loop, c->begun_ns, c->req.op == TCP_WRITE);
+    tcp_connection_give_up(c);
+}
+
 static void answered(struct tcp_connection *c)
 {
+    request_over(c);
     if (!c->last_answer) {
         c->state = STATE_REQUEST;
         return;
@@ -104,8 +123,10 @@ static enum step step_answer(struct tcp_connection *c, uint64_t *moved)
     *moved += (uint64_t)n;
     size_t of_out = (size_t)n < iov[0].iov_len ? (size_t)n : iov[0].iov_len;
     c->out_at += of_out;
-    if (c->data_left > 0)
+    if (c->data_left > 0) {
         c->data += (size_t)n - of_out;
+        metric_add(&c->loop->traffic.read_bytes, (size_t)n - of_out);
+    }
     c->data_left -= (size_t)n - of_out;
     if (c->out_at == c->out_have && c->data_left == 0)
         answered(c);
@@ -146,6 +167,7 @@ static void begin_read(struct tcp_connection *c)
                                         r->put_id, r->gva, r->payload_len, &extent)
                      : CENOTE_BAD_RANGE;
     if (status != CENOTE_OK) {
+        metric_add(&c->loop->traffic.refused_reads, 1);
         answer(c, status, NULL, 0);
         return;
     }
@@ -173,7 +195,10 @@ static void begin_write(struct tcp_connection *c)
     if (c->body_status == CENOTE_OK) {
         c->body = extent + r->offset;
         c->state = STATE_BODY;
-    } else if (extent != NULL || r->len_bytes <= TCP_SWALLOW_MAX_BYTES) {
+        return;
+    }
+    metric_add(&c->loop->traffic.refused_writes, 1);
+    if (extent != NULL || r->len_bytes <= TCP_SWALLOW_MAX_BYTES) {
         c->state = STATE_SWALLOW;
     } else {
         answer_and_close(c, c->body_status);
@@ -191,11 +216,16 @@ static enum step step_request(struct tcp_connection *c, uint64_t *moved)
         log_warn("tcp", "session %llu sends something that is no request",
                  (unsigned long long)c->who.session);
         answer_and_close(c, status);
-    } else if (c->req.op == TCP_READ) {
-        begin_read(c);
-    } else {
-        begin_write(c);
+        return STEP_ON;
     }
+    const struct tcp_server *server = c->loop->server;
+    bool is_write = c->req.op == TCP_WRITE;
+    c->begun_ns = c->loop->turn.begun_ns;
+    c->traced_ns = trace_begin(server->trace, is_write ? server->trace_write : server->trace_read);
+    if (is_write)
+        begin_write(c);
+    else
+        begin_read(c);
     return STEP_ON;
 }
 
@@ -223,6 +253,7 @@ static enum step step_body(struct tcp_connection *c, uint64_t *moved)
     }
     c->body += n;
     c->body_left -= n;
+    metric_add(&c->loop->traffic.written_bytes, n);
     return STEP_ON;
 }
 

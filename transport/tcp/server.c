@@ -134,6 +134,9 @@ static int tcp_start(const char *endpoint, const struct xcopy_gate *gate,
         return CENOTE_NO_MEMORY;
     s->base.ops = &xcopy_tcp_exporter;
     s->gate = *gate;
+    s->trace = settings != NULL ? settings->trace : NULL;
+    s->trace_read = trace_point(s->trace, "tcp", "read");
+    s->trace_write = trace_point(s->trace, "tcp", "write");
     pthread_mutex_init(&s->segments_lock, NULL);
     int status = listen_at(s, endpoint, bound);
     if (status != CENOTE_OK)
@@ -175,5 +178,6 @@ const struct xcopy_exporter_ops xcopy_tcp_exporter = {
     .start = tcp_start,
     .add_segment = tcp_add_segment,
     .fence = tcp_server_fence,
+    .traffic = tcp_server_traffic,
     .stop = tcp_stop,
 };

@@ -42,8 +42,28 @@ struct tcp_task {
     struct tcp_fence *fence; /* TASK_FENCE */
 };
 
+/* What a loop has done; its thread writes. */
+struct tcp_traffic {
+    metric_counter read_bytes, written_bytes, refused_reads, refused_writes;
+    struct metric_histogram reads, writes;
+};
+
+/*
+ * Requests are timed without looking at the clock for each: it is read when a connection's turn
+ * begins and when it ends. What was begun and answered in one turn counts with the turn's time; a
+ * request that was begun earlier, one at most, with its own.
+ */
+struct tcp_turn {
+    uint64_t begun_ns;
+    unsigned reads, writes;    /* answered, and begun in this turn */
+    uint64_t earlier_begun_ns; /* of the one that was begun earlier and is answered; 0: none */
+    bool earlier_is_write;
+};
+
 struct tcp_loop {
     struct tcp_server *server;
+    struct tcp_traffic traffic;
+    struct tcp_turn turn; /* of the connection that is being served */
     struct event_base *base;
     struct event *wake_event;
     struct event *tick; /* looks for what is overdue */
@@ -67,6 +87,8 @@ struct tcp_server {
     struct event *accept_again;
     unsigned next_loop;
     _Atomic unsigned connection_count;
+    struct trace *trace;
+    unsigned trace_read, trace_write;
     struct tcp_loop loops[TCP_LOOPS];
 };
 
@@ -85,6 +107,13 @@ void tcp_fence_run(struct tcp_loop *l, struct tcp_fence *f);
 void tcp_fence_drop(struct tcp_fence *f);
 void tcp_server_fence(struct xcopy_exporter *exporter, uint64_t session, uint64_t horizon,
                       void (*done)(void *arg), void *arg);
+
+/* traffic.c; the loop's thread only: a turn of a connection begins, a request of it has been
+ * answered, the turn ends, at a time that is returned. */
+void tcp_turn_begin(struct tcp_loop *l);
+void tcp_turn_answered(struct tcp_loop *l, uint64_t begun_ns, bool is_write);
+uint64_t tcp_turn_end(struct tcp_loop *l);
+void tcp_server_traffic(struct xcopy_exporter *exporter, struct xcopy_traffic *out);
 
 /* connection.c; the loop's thread only. */
 void tcp_connection_open(struct tcp_loop *l, int fd);

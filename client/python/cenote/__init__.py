@@ -17,8 +17,10 @@ from .client import Client, Region, Writer
 from .errors import *
 from .errors import __all__ as _errors
 from .local import LocalPool, local
+from .policies import Kept, Namespace, NamespaceSettings, Pin
 from .records import BATCH_MAX, Buffer, Entry, Key, Place, Range, Stat
 from .version import __version__
 
-__all__ = ["AsyncClient", "BATCH_MAX", "Buffer", "Client", "Entry", "Key", "LocalPool", "Place",
-           "Range", "Region", "Stat", "View", "Writer", "__version__", "local", *_errors]
+__all__ = ["AsyncClient", "BATCH_MAX", "Buffer", "Client", "Entry", "Kept", "Key", "LocalPool",
+           "Namespace", "NamespaceSettings", "Pin", "Place", "Range", "Region", "Stat", "View",
+           "Writer", "__version__", "local", *_errors]

@@ -6,8 +6,9 @@ import asyncio
 import functools
 import typing
 
-from . import errors
+from . import errors, policies
 from .client import Client, open_handle
+from .policies import Kept, Namespace, NamespaceSettings, Pin, Unchanged, policy_of
 from .records import Buffer, Key, Stat, milliseconds, put_flags
 
 DRAIN = 256  # completions that are fetched at a time
@@ -34,8 +35,8 @@ class AsyncClient:
     written to, until libcenote has let go of them. `deadline` is in seconds from now; then an
     operation ends with TimedOutError (of a batch: those of its values that hadn't ended).
 
-    exists(), prefix(), remove() and stat() are short questions that libcenote asks by calls that
-    wait; they run in the loop's executor.
+    All but puts and gets are questions and changes that libcenote makes by calls that wait; they
+    run in the loop's executor.
     """
 
     def __init__(self, meta: str | None = None, *, namespace: str | None = None,
@@ -124,10 +125,11 @@ class AsyncClient:
     # ---- puts and gets
 
     async def put(self, key: Key, value: Buffer, *, replace: bool = False, replicas: int = 0,
+                  ttl: float | None = None, pin: Pin | None = None, group: Key | None = None,
                   deadline: float | None = None) -> bool:
         """As Client.put()."""
-        status = (await self.put_batch([key], [value], replace=replace, replicas=replicas,
-                                       deadline=deadline))[0]
+        status = (await self.put_batch([key], [value], replace=replace, replicas=replicas, ttl=ttl,
+                                       pin=pin, group=group, deadline=deadline))[0]
         if status != errors.Status.EXISTS:
             errors.check(status, key)
         return status == 0
@@ -151,14 +153,16 @@ class AsyncClient:
         return results[0]
 
     async def put_batch(self, keys: typing.Sequence[Key], values: typing.Sequence[Buffer], *,
-                        replace: bool = False, replicas: int = 0,
+                        replace: bool = False, replicas: int = 0, ttl: float | None = None,
+                        pin: Pin | None = None, group: Key | None = None,
                         deadline: float | None = None) -> list[int]:
         """As Client.put_batch(), of at most BATCH_MAX values."""
-        flags = put_flags(replace, replicas)
+        flags, policy = put_flags(replace, replicas), policy_of(ttl, pin, group)
         if not keys:
             return []
         _, results, _ = await self._flight(
-            lambda ms, future: self._handle.submit_put(keys, values, flags, ms, future), deadline)
+            lambda ms, future: self._handle.submit_put(keys, values, flags, ms, future, policy),
+            deadline)
         return results
 
     async def get_batch(self, keys: typing.Sequence[Key], buffers: typing.Sequence[Buffer], *,
@@ -167,7 +171,7 @@ class AsyncClient:
         _, results, _ = await self._get(keys, buffers, deadline)
         return results
 
-    # ---- questions
+    # ---- questions and changes
 
     async def _ask(self, function: typing.Callable, *arguments):
         loop = asyncio.get_running_loop()
@@ -199,3 +203,47 @@ class AsyncClient:
     async def remove_batch(self, keys: typing.Sequence[Key]) -> list[int]:
         """As Client.remove_batch()."""
         return await self._ask(self._handle.remove, keys)
+
+    async def remove_prefix(self, prefix: Key) -> int:
+        """As Client.remove_prefix()."""
+        return await self._ask(policies.remove_prefix, self._handle, prefix)
+
+    async def set_policy(self, key: Key, *, ttl: float | None | Unchanged = ...,
+                         pin: Pin | None | Unchanged = ...,
+                         group: Key | None | Unchanged = ...) -> None:
+        """As Client.set_policy()."""
+        await self._ask(policies.set_policy, self._handle, key, ttl, pin, group)
+
+    async def set_policy_batch(self, keys: typing.Sequence[Key], *,
+                               ttl: float | None | Unchanged = ...,
+                               pin: Pin | None | Unchanged = ...,
+                               group: Key | None | Unchanged = ...) -> list[int]:
+        """As Client.set_policy_batch()."""
+        return await self._ask(policies.set_policies, self._handle, keys, ttl, pin, group)
+
+    async def get_policy(self, key: Key) -> Kept:
+        """As Client.get_policy()."""
+        return await self._ask(policies.get_policy, self._handle, key)
+
+    # ---- namespaces
+
+    async def namespaces(self) -> list[Namespace]:
+        """As Client.namespaces()."""
+        return await self._ask(policies.namespaces, self._handle)
+
+    async def namespace_create(self, name: str,
+                               settings: NamespaceSettings = NamespaceSettings()) -> bool:
+        """As Client.namespace_create()."""
+        return await self._ask(policies.namespace_create, self._handle, name, settings)
+
+    async def namespace_set(self, name: str, settings: NamespaceSettings) -> None:
+        """As Client.namespace_set()."""
+        await self._ask(policies.namespace_set, self._handle, name, settings)
+
+    async def namespace_clear(self, name: str) -> int:
+        """As Client.namespace_clear()."""
+        return await self._ask(policies.namespace_clear, self._handle, name)
+
+    async def namespace_remove(self, name: str) -> bool:
+        """As Client.namespace_remove()."""
+        return await self._ask(policies.namespace_remove, self._handle, name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import typing
 
-from . import _cenote, errors
+from . import _cenote, errors, policies
+from .policies import Kept, Namespace, NamespaceSettings, Pin, Unchanged, policy_of
 from .records import (TRANSPORTS, VERIFY, Buffer, Entry, Key, Place, Range, Stat, choice,
                       milliseconds, put_flags)
 
@@ -65,10 +66,16 @@ class Client:
 
     # ---- one value
 
-    def put(self, key: Key, value: Buffer, *, replace: bool = False, replicas: int = 0) -> bool:
+    def put(self, key: Key, value: Buffer, *, replace: bool = False, replicas: int = 0,
+            ttl: float | None = None, pin: Pin | None = None, group: Key | None = None) -> bool:
         """Stores a value. True: stored, and visible to all; False: the key was there, and nothing
-        has changed (only without `replace`)."""
-        return self._handle.put(key, value, put_flags(replace, replicas))
+        has changed (only without `replace`).
+
+        ttl: seconds until it is gone, used or not; by default as its namespace says.
+        pin: when a full pool may give it up: see `cenote.Pin`.
+        group: values of one group are evicted together, at most 1,024 of them."""
+        return self._handle.put(key, value, put_flags(replace, replicas),
+                                policy_of(ttl, pin, group))
 
     def get(self, key: Key) -> bytes:
         """The value. Raises NotFoundError, which is a KeyError."""
@@ -116,10 +123,12 @@ class Client:
     # ---- many
 
     def put_batch(self, keys: typing.Sequence[Key], values: typing.Sequence[Buffer], *,
-                  replace: bool = False, replicas: int = 0) -> list[int]:
-        """Stores many values. A status for each: 0, Status.EXISTS (the key was there), or another
-        negative Status."""
-        return self._handle.put_batch(keys, values, put_flags(replace, replicas))
+                  replace: bool = False, replicas: int = 0, ttl: float | None = None,
+                  pin: Pin | None = None, group: Key | None = None) -> list[int]:
+        """Stores many values, kept in the same way: see put(). A status for each: 0, Status.EXISTS
+        (the key was there), or another negative Status."""
+        return self._handle.put_batch(keys, values, put_flags(replace, replicas),
+                                      policy_of(ttl, pin, group))
 
     def get_batch(self, keys: typing.Sequence[Key],
                   buffers: typing.Sequence[Buffer]) -> list[int]:
@@ -154,11 +163,64 @@ class Client:
             if listing is None:
                 return
 
+    def remove_prefix(self, prefix: Key) -> int:
+        """Removes all keys that begin with a prefix, b"" being that of all; how many. It goes from
+        the first to the last: what is put meanwhile may stay."""
+        return policies.remove_prefix(self._handle, prefix)
+
+    # ---- how values are kept
+
+    def set_policy(self, key: Key, *, ttl: float | None | Unchanged = ...,
+                   pin: Pin | None | Unchanged = ..., group: Key | None | Unchanged = ...) -> None:
+        """Changes what is given of how a value is kept, see put(), and nothing else; None takes it
+        away. Times count from now on. Raises NotFoundError, and LimitError: the namespace has
+        pinned as much as it may, or the group is full."""
+        policies.set_policy(self._handle, key, ttl, pin, group)
+
+    def set_policy_batch(self, keys: typing.Sequence[Key], *, ttl: float | None | Unchanged = ...,
+                         pin: Pin | None | Unchanged = ...,
+                         group: Key | None | Unchanged = ...) -> list[int]:
+        """The same of many. A status for each: 0, Status.NOT_FOUND, Status.LIMIT, or another."""
+        return policies.set_policies(self._handle, keys, ttl, pin, group)
+
+    def get_policy(self, key: Key) -> Kept:
+        """How a value is kept at present."""
+        return policies.get_policy(self._handle, key)
+
+    # ---- namespaces, whatever namespace the client itself is in
+
+    def namespaces(self) -> list[Namespace]:
+        """All of the pool, in the order of their names."""
+        return policies.namespaces(self._handle)
+
+    def namespace_create(self, name: str,
+                         settings: NamespaceSettings = NamespaceSettings()) -> bool:
+        """Makes a namespace. False: there was one, and nothing has changed."""
+        return policies.namespace_create(self._handle, name, settings)
+
+    def namespace_set(self, name: str, settings: NamespaceSettings) -> None:
+        """Sets all settings of a namespace; begin with those of namespaces() to change some. A
+        quota below what is there evicts. Raises NotFoundError."""
+        policies.namespace_set(self._handle, name, settings)
+
+    def namespace_clear(self, name: str) -> int:
+        """Removes all values of a namespace, as remove_prefix() does; how many."""
+        return policies.namespace_clear(self._handle, name)
+
+    def namespace_remove(self, name: str) -> bool:
+        """Removes a namespace of which nothing is left. False: there is none. Raises InUseError
+        while it has values, clients, or memory that was theirs a moment ago."""
+        return policies.namespace_remove(self._handle, name)
+
     # ---- parts of a put, memory, the pool
 
-    def writer(self, key: Key, length: int, *, replace: bool = False, replicas: int = 0) -> Writer:
-        """Begins to put a value of known length part by part. Raises ExistsError if it is there."""
-        return Writer(self._handle.writer(key, length, put_flags(replace, replicas)))
+    def writer(self, key: Key, length: int, *, replace: bool = False, replicas: int = 0,
+               ttl: float | None = None, pin: Pin | None = None,
+               group: Key | None = None) -> Writer:
+        """Begins to put a value of known length part by part; options as put()'s. Raises
+        ExistsError if it is there."""
+        return Writer(self._handle.writer(key, length, put_flags(replace, replicas),
+                                          policy_of(ttl, pin, group)))
 
     def register(self, buffer: Buffer) -> Region:
         """Tells the client of memory that values will travel to and from again and again: RDMA

@@ -117,6 +117,10 @@ class CancelledError(CenoteError):
     """The operation was cancelled."""
 
 
+class InUseError(CenoteError):
+    """The namespace still has values, clients, or memory in quarantine."""
+
+
 class UnavailableError(CenoteError, ConnectionError):
     """The metadata service can't be reached."""
 
@@ -148,6 +152,7 @@ CLASSES = {
     Status.NOT_SUPPORTED: NotSupportedError,
     Status.LIMIT: LimitError,
     Status.CANCELLED: CancelledError,
+    Status.IN_USE: InUseError,
     Status.UNAVAILABLE: UnavailableError,
     Status.NODE_DOWN: NodeDownError,
 }

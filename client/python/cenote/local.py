@@ -43,7 +43,7 @@ class LocalPool:
         self.endpoint = f"unix:{self._directory}/control"  #: for Client(meta)
         command = [find_daemon(), "--data-dir", f"{self._directory}/meta", "--listen",
                    self.endpoint, "--shm-dir", f"{self._directory}/shm", "--dram", str(dram),
-                   "--log-level", "warn", *map(str, options)]
+                   "--log-level", "warn", "--http", "none", *map(str, options)]
         try:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-I", str(_HERE / "keeper.py"), self._directory, *command],

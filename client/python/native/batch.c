@@ -92,7 +92,7 @@ void batch_free(struct batch *b)
     keys_free(&b->keys);
 }
 
-void batch_run(struct batch *b, struct cenote *client, unsigned flags)
+void batch_run(struct batch *b, struct cenote *client, unsigned flags, const struct policy *policy)
 {
     for (size_t at = 0; at < b->keys.count; at += CENOTE_BATCH_MAX) {
         size_t left = b->keys.count - at;
@@ -100,7 +100,7 @@ void batch_run(struct batch *b, struct cenote *client, unsigned flags)
         if (b->gets != NULL)
             cenote_get_batch(client, b->gets + at, count);
         else
-            cenote_put_batch(client, b->puts + at, count, flags);
+            cenote_put_with(client, b->puts + at, count, flags, policy_or_null(policy));
     }
 }
 

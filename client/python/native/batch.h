@@ -5,6 +5,7 @@
 
 #include "client/python/native/keys.h"
 #include "client/python/native/pieces.h"
+#include "client/python/native/policy.h"
 
 /* Everything that the items point at is kept until batch_free(). */
 struct batch {
@@ -19,8 +20,10 @@ int batch_make(struct batch *batch, const struct handle *h, enum pieces_use use,
                PyObject *values);
 void batch_free(struct batch *batch);
 
-/* Runs it, in parts if it is longer than libcenote takes. Without the interpreter's lock. */
-void batch_run(struct batch *batch, struct cenote *client, unsigned flags);
+/* Runs it, in parts if it is longer than libcenote takes. Without the interpreter's lock. Flags and
+ * policy are of puts. */
+void batch_run(struct batch *batch, struct cenote *client, unsigned flags,
+               const struct policy *policy);
 
 /* A list with a number for each value: its status, or of a get that succeeded the length. */
 PyObject *batch_results(const struct batch *batch);

@@ -47,6 +47,7 @@ struct order {
     enum pieces_use use;
     PyObject *keys, *values, *token;
     uint32_t flags, deadline_ms;
+    struct policy policy; /* of puts */
 };
 
 static struct flight *flight_new(struct handle *h, const struct order *order)
@@ -69,7 +70,9 @@ static struct flight *flight_new(struct handle *h, const struct order *order)
 /* When it has succeeded the flight may have landed, and be gone. */
 static int submit(struct cenote *client, struct flight *f, const struct order *order, uint64_t *id)
 {
-    const struct cenote_submit how = {.deadline_ms = order->deadline_ms, .user_data = (uintptr_t)f};
+    const struct cenote_submit how = {.deadline_ms = order->deadline_ms,
+                                      .user_data = (uintptr_t)f,
+                                      .policy = policy_or_null(&order->policy)};
     size_t count = f->batch.keys.count;
 
     if (order->use == PIECES_WRITE)
@@ -117,8 +120,9 @@ PyObject *flights_submit_put(PyObject *self, PyObject *const *args, Py_ssize_t c
 {
     struct order order = {.use = PIECES_READ};
 
-    if (native_arity("submit_put", count, 5) != 0 || native_u32(args[2], &order.flags) != 0 ||
-        native_u32(args[3], &order.deadline_ms) != 0)
+    if (native_arity_or_less("submit_put", count, 6) != 0 ||
+        native_u32(args[2], &order.flags) != 0 || native_u32(args[3], &order.deadline_ms) != 0 ||
+        policy_parse_last(args, count, 6, &order.policy) != 0)
         return NULL;
     order.keys = args[0];
     order.values = args[1];
@@ -131,13 +135,8 @@ PyObject *flights_submit_put(PyObject *self, PyObject *const *args, Py_ssize_t c
 PyObject *flights_cancel(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     struct handle *h = (struct handle *)self;
-
-    if (native_arity("cancel", count, 1) != 0)
-        return NULL;
-    uint64_t id = PyLong_AsUnsignedLongLong(args[0]);
-    if (PyErr_Occurred())
-        return NULL;
-    struct cenote *client = handle_enter(h);
+    uint64_t id = 0;
+    struct cenote *client = handle_enter_id(h, "cancel", args, count, &id);
     if (client == NULL)
         return NULL;
     int status = cenote_cancel(client, id);

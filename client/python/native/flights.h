@@ -9,7 +9,7 @@
 void flights_forget(struct handle *h);
 
 /* submit_get(keys, buffers, deadline_ms, token) -> id
- * submit_put(keys, values, flags, deadline_ms, token) -> id
+ * submit_put(keys, values, flags, deadline_ms, token[, policy]) -> id
  * Everything they are given is kept until the completion has been fetched. */
 PyObject *flights_submit_get(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *flights_submit_put(PyObject *self, PyObject *const *args, Py_ssize_t count);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/python/native/handle.h"
 
-#include <string.h>
-
 #include "client/python/native/flights.h"
 #include "client/python/native/names.h"
+#include "client/python/native/policy.h"
 #include "client/python/native/ranges.h"
 #include "client/python/native/regions.h"
+#include "client/python/native/spaces.h"
 #include "client/python/native/values.h"
 #include "client/python/native/view.h"
 #include "client/python/native/writer.h"
@@ -35,6 +35,15 @@ struct cenote *handle_enter(struct handle *h)
         return NULL;
     }
     return h->client;
+}
+
+struct cenote *handle_enter_id(struct handle *h, const char *name, PyObject *const *args,
+                               Py_ssize_t count, uint64_t *id)
+{
+    if (native_arity(name, count, 1) != 0)
+        return NULL;
+    *id = PyLong_AsUnsignedLongLong(args[0]);
+    return PyErr_Occurred() == NULL ? handle_enter(h) : NULL;
 }
 
 /* Takes the client out when nobody uses it any more. Under the lock. */
@@ -138,17 +147,7 @@ static void handle_dealloc(PyObject *self)
 static int text_or_none(PyObject *value, const char **out)
 {
     *out = NULL;
-    if (value == Py_None)
-        return 0;
-    Py_ssize_t len = 0;
-    const char *text = PyUnicode_Check(value) ? PyUnicode_AsUTF8AndSize(value, &len) : NULL;
-    if (text != NULL && strlen(text) == (size_t)len) {
-        *out = text;
-        return 0;
-    }
-    if (!PyErr_Occurred())
-        PyErr_Format(PyExc_TypeError, "a str without NUL is wanted, not %R", value);
-    return -1;
+    return value == Py_None ? 0 : native_text(value, out);
 }
 
 /* (meta, namespace, transport, verify, timeout_ms, replicas, cache_bytes, rdma) */
@@ -213,6 +212,13 @@ static PyMethodDef methods[] = {
     {"stat", NATIVE_FAST(names_stat), NULL},
     {"places", NATIVE_FAST(names_places), NULL},
     {"list", NATIVE_FAST(names_list), NULL},
+    {"remove_prefix", NATIVE_FAST(spaces_remove_prefix), NULL},
+    {"set_policy", NATIVE_FAST(policy_set), NULL},
+    {"get_policy", NATIVE_FAST(policy_get), NULL},
+    {"namespaces", NATIVE_NONE(spaces_list), NULL},
+    {"namespace_set", NATIVE_FAST(spaces_set), NULL},
+    {"namespace_clear", NATIVE_FAST(spaces_clear), NULL},
+    {"namespace_remove", NATIVE_FAST(spaces_remove), NULL},
     {"status", NATIVE_NONE(names_status), NULL},
     {"register", NATIVE_FAST(regions_register), NULL},
     {"unregister", NATIVE_FAST(regions_unregister), NULL},

@@ -38,6 +38,9 @@ struct handle {
 
 /* Begins a call: the client, or NULL with an exception when it is closed or another process's. */
 struct cenote *handle_enter(struct handle *h);
+/* The same of a method that takes a number by which libcenote knows something of the client's. */
+struct cenote *handle_enter_id(struct handle *h, const char *name, PyObject *const *args,
+                               Py_ssize_t count, uint64_t *id);
 /* Ends a call. */
 void handle_leave(struct handle *h);
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
+
+#include <cenote/policy.h>
 
 #include "client/python/native/handle.h"
 #include "client/python/native/native.h"
@@ -55,6 +58,11 @@ int native_arity(const char *name, Py_ssize_t given, Py_ssize_t wanted)
     return -1;
 }
 
+int native_arity_or_less(const char *name, Py_ssize_t given, Py_ssize_t most)
+{
+    return given == most - 1 ? 0 : native_arity(name, given, most);
+}
+
 int native_u32(PyObject *value, uint32_t *out)
 {
     unsigned long long number = PyLong_AsUnsignedLongLong(value);
@@ -67,6 +75,20 @@ int native_u32(PyObject *value, uint32_t *out)
     }
     *out = (uint32_t)number;
     return 0;
+}
+
+int native_text(PyObject *value, const char **out)
+{
+    Py_ssize_t len = 0;
+    const char *text = PyUnicode_Check(value) ? PyUnicode_AsUTF8AndSize(value, &len) : NULL;
+
+    if (text != NULL && strlen(text) == (size_t)len) {
+        *out = text;
+        return 0;
+    }
+    if (!PyErr_Occurred())
+        PyErr_Format(PyExc_TypeError, "a str without NUL is wanted, not %R", value);
+    return -1;
 }
 
 void native_free(PyObject *self)
@@ -131,7 +153,9 @@ static int add_limits(PyObject *module)
 {
     return PyModule_AddIntConstant(module, "BATCH_MAX", CENOTE_BATCH_MAX) != 0 ||
                    PyModule_AddIntConstant(module, "KEY_MAX", CENOTE_KEY_MAX) != 0 ||
-                   PyModule_AddIntConstant(module, "REPLICAS_MAX", CENOTE_REPLICAS_MAX) != 0
+                   PyModule_AddIntConstant(module, "REPLICAS_MAX", CENOTE_REPLICAS_MAX) != 0 ||
+                   PyModule_AddIntConstant(module, "GROUP_MAX", CENOTE_GROUP_MAX) != 0 ||
+                   PyModule_AddIntConstant(module, "TTL_MAX_MS", CENOTE_TTL_MAX_MS) != 0
                ? -1
                : 0;
 }

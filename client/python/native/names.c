@@ -98,32 +98,55 @@ static PyObject *int_list(const int *values, size_t count)
     return list;
 }
 
-PyObject *names_remove(PyObject *self, PyObject *const *args, Py_ssize_t count)
+/* Of a part of the keys at a time. False with an exception: it wasn't begun. */
+static bool run_change(struct handle *h, const struct keys *keys, names_change_fn *change,
+                       const void *arg, int *statuses)
 {
-    struct handle *h = (struct handle *)self;
+    struct cenote *client = handle_enter(h);
+
+    if (client == NULL)
+        return false;
+    Py_BEGIN_ALLOW_THREADS;
+    for (size_t at = 0; at < keys->count; at += CENOTE_BATCH_MAX) {
+        size_t left = keys->count - at;
+        change(client, keys->items + at, left < CENOTE_BATCH_MAX ? left : CENOTE_BATCH_MAX,
+               statuses + at, arg);
+    }
+    Py_END_ALLOW_THREADS;
+    handle_leave(h);
+    return true;
+}
+
+PyObject *names_change(struct handle *h, PyObject *sequence, names_change_fn *change,
+                       const void *arg)
+{
     struct keys keys;
     PyObject *list = NULL;
 
-    if (native_arity("remove", count, 1) != 0 || keys_parse(args[0], &keys) != 0)
+    if (keys_parse(sequence, &keys) != 0)
         return NULL;
     int *statuses = PyMem_Calloc(keys.count + 1, sizeof *statuses);
-    struct cenote *client = statuses != NULL ? handle_enter(h) : NULL;
-    if (client != NULL) {
-        Py_BEGIN_ALLOW_THREADS;
-        for (size_t at = 0; at < keys.count; at += CENOTE_BATCH_MAX) {
-            size_t left = keys.count - at;
-            cenote_remove(client, keys.items + at,
-                          left < CENOTE_BATCH_MAX ? left : CENOTE_BATCH_MAX, statuses + at);
-        }
-        Py_END_ALLOW_THREADS;
-        handle_leave(h);
-        list = int_list(statuses, keys.count);
-    } else if (statuses == NULL) {
+    if (statuses == NULL)
         PyErr_NoMemory();
-    }
+    else if (run_change(h, &keys, change, arg, statuses))
+        list = int_list(statuses, keys.count);
     PyMem_Free(statuses);
     keys_free(&keys);
     return list;
+}
+
+static void remove_keys(struct cenote *client, const struct cenote_key *keys, size_t count,
+                        int *statuses, const void *arg)
+{
+    (void)arg;
+    cenote_remove(client, keys, count, statuses);
+}
+
+PyObject *names_remove(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (native_arity("remove", count, 1) != 0)
+        return NULL;
+    return names_change((struct handle *)self, args[0], remove_keys, NULL);
 }
 
 /* ---- one key --------------------------------------------------------------------------------- */

@@ -8,6 +8,12 @@
 /* exists(keys) -> list of bool; prefix(keys) -> how many leading ones are there */
 PyObject *names_exists(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *names_prefix(PyObject *self, PyObject *const *args, Py_ssize_t count);
+/* A call that changes something about keys, at most CENOTE_BATCH_MAX, each with its status. */
+typedef void names_change_fn(struct cenote *client, const struct cenote_key *keys, size_t count,
+                             int *statuses, const void *arg);
+/* Makes it for a sequence of any length, without the interpreter's lock: a list of statuses. */
+PyObject *names_change(struct handle *h, PyObject *sequence, names_change_fn *change,
+                       const void *arg);
 /* remove(keys) -> statuses */
 PyObject *names_remove(PyObject *self, PyObject *const *args, Py_ssize_t count);
 /* stat(key) -> (length, put id, created_ms, stripes, replicas, has_sums) */

@@ -29,9 +29,14 @@ PyObject *native_raise_key(int status, PyObject *key);
 
 /* Raises TypeError unless a call has so many arguments. 0, or -1. */
 int native_arity(const char *name, Py_ssize_t given, Py_ssize_t wanted);
+/* The same of a call whose last argument may be left out. */
+int native_arity_or_less(const char *name, Py_ssize_t given, Py_ssize_t most);
 
 /* An argument as an unsigned number of 32 bits. 0, or -1 with an exception. */
 int native_u32(PyObject *value, uint32_t *out);
+
+/* An argument as text without NUL, which belongs to it. 0, or -1 with an exception. */
+int native_text(PyObject *value, const char **out);
 
 /* Frees an object of one of our types, and its reference to its type. */
 void native_free(PyObject *self);

@@ -139,13 +139,9 @@ PyObject *regions_unregister(PyObject *self, PyObject *const *args, Py_ssize_t c
 {
     struct handle *h = (struct handle *)self;
     struct region region;
+    uint64_t id = 0;
+    struct cenote *client = handle_enter_id(h, "unregister", args, count, &id);
 
-    if (native_arity("unregister", count, 1) != 0)
-        return NULL;
-    uint64_t id = PyLong_AsUnsignedLongLong(args[0]);
-    if (PyErr_Occurred())
-        return NULL;
-    struct cenote *client = handle_enter(h);
     if (client == NULL)
         return NULL;
     bool found = regions_take(h, id, &region);

@@ -2,6 +2,7 @@
 #include "client/python/native/values.h"
 
 #include "client/python/native/batch.h"
+#include "client/python/native/policy.h"
 
 #define GUESS_MAX_BYTES 1048576 /* what is taken without knowing */
 #define GET_TRIES       8       /* of a value that others replace by longer ones */
@@ -9,14 +10,15 @@
 /* ---- one value ------------------------------------------------------------------------------- */
 
 /* Runs a batch of one. The status, or a positive number with an exception. */
-static int run_put(struct handle *h, struct cenote_put_item *item, unsigned flags)
+static int run_put(struct handle *h, struct cenote_put_item *item, unsigned flags,
+                   const struct policy *policy)
 {
     struct cenote *client = handle_enter(h);
 
     if (client == NULL)
         return 1;
     Py_BEGIN_ALLOW_THREADS;
-    cenote_put_batch(client, item, 1, flags);
+    cenote_put_with(client, item, 1, flags, policy_or_null(policy));
     Py_END_ALLOW_THREADS;
     handle_leave(h);
     return item->status;
@@ -27,16 +29,17 @@ PyObject *values_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
     struct handle *h = (struct handle *)self;
     struct pieces pieces = {.handle = h, .use = PIECES_READ};
     struct cenote_put_item item = {0};
+    struct policy policy;
     uint32_t flags = 0;
 
-    if (native_arity("put", count, 3) != 0 || key_parse(args[0], &item.key) != 0 ||
-        native_u32(args[2], &flags) != 0)
+    if (native_arity_or_less("put", count, 4) != 0 || key_parse(args[0], &item.key) != 0 ||
+        native_u32(args[2], &flags) != 0 || policy_parse_last(args, count, 4, &policy) != 0)
         return NULL;
     int status = pieces_add(&pieces, args[1]) == 0 ? CENOTE_OK : 1;
     if (status == CENOTE_OK) {
         item.buffers = pieces.buffers;
         item.buffer_count = pieces.count;
-        status = run_put(h, &item, flags);
+        status = run_put(h, &item, flags, &policy);
     }
     pieces_free(&pieces);
     if (status > 0)
@@ -130,7 +133,7 @@ PyObject *values_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
 /* ---- many ------------------------------------------------------------------------------------ */
 
 static PyObject *run_batch(struct handle *h, enum pieces_use use, PyObject *keys, PyObject *values,
-                           unsigned flags)
+                           unsigned flags, const struct policy *policy)
 {
     struct batch batch;
     PyObject *results = NULL;
@@ -140,7 +143,7 @@ static PyObject *run_batch(struct handle *h, enum pieces_use use, PyObject *keys
     struct cenote *client = handle_enter(h);
     if (client != NULL) {
         Py_BEGIN_ALLOW_THREADS;
-        batch_run(&batch, client, flags);
+        batch_run(&batch, client, flags, policy);
         Py_END_ALLOW_THREADS;
         handle_leave(h);
         results = batch_results(&batch);
@@ -151,16 +154,18 @@ static PyObject *run_batch(struct handle *h, enum pieces_use use, PyObject *keys
 
 PyObject *values_put_batch(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
+    struct policy policy;
     uint32_t flags = 0;
 
-    if (native_arity("put_batch", count, 3) != 0 || native_u32(args[2], &flags) != 0)
+    if (native_arity_or_less("put_batch", count, 4) != 0 || native_u32(args[2], &flags) != 0 ||
+        policy_parse_last(args, count, 4, &policy) != 0)
         return NULL;
-    return run_batch((struct handle *)self, PIECES_READ, args[0], args[1], flags);
+    return run_batch((struct handle *)self, PIECES_READ, args[0], args[1], flags, &policy);
 }
 
 PyObject *values_get_batch(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     if (native_arity("get_batch", count, 2) != 0)
         return NULL;
-    return run_batch((struct handle *)self, PIECES_WRITE, args[0], args[1], 0);
+    return run_batch((struct handle *)self, PIECES_WRITE, args[0], args[1], 0, NULL);
 }

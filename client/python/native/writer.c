@@ -5,6 +5,7 @@
 
 #include "client/python/native/keys.h"
 #include "client/python/native/pieces.h"
+#include "client/python/native/policy.h"
 
 /*
  * Any threads may write at once; a commit and the end need the writer for themselves. `writes`
@@ -38,11 +39,12 @@ PyObject *writer_open(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     struct handle *h = (struct handle *)self;
     struct cenote_key key;
+    struct policy policy;
     uint32_t flags = 0;
     int status = CENOTE_OK;
 
-    if (native_arity("writer", count, 3) != 0 || key_parse(args[0], &key) != 0 ||
-        native_u32(args[2], &flags) != 0)
+    if (native_arity_or_less("writer", count, 4) != 0 || key_parse(args[0], &key) != 0 ||
+        native_u32(args[2], &flags) != 0 || policy_parse_last(args, count, 4, &policy) != 0)
         return NULL;
     uint64_t len = PyLong_AsUnsignedLongLong(args[1]);
     if (PyErr_Occurred())
@@ -54,7 +56,8 @@ PyObject *writer_open(PyObject *self, PyObject *const *args, Py_ssize_t count)
     if (client == NULL)
         goto release;
     Py_BEGIN_ALLOW_THREADS;
-    status = cenote_writer_open(client, key.data, key.len_bytes, len, flags, &w->writer);
+    status = cenote_writer_open_with(client, key.data, key.len_bytes, len, flags,
+                                     policy_or_null(&policy), &w->writer);
     Py_END_ALLOW_THREADS;
     if (status == CENOTE_OK) {
         w->owner = h;

@@ -5,7 +5,8 @@
 
 #include "client/python/native/handle.h"
 
-/* Handle.writer(key, length, flags) -> Writer with write(offset, data), commit(), close(). */
+/* Handle.writer(key, length, flags[, policy]) -> Writer with write(offset, data), commit(),
+ * close(). */
 PyObject *writer_open(PyObject *self, PyObject *const *args, Py_ssize_t count);
 
 /* Makes the type. 0, or -1 with an exception. */

@@ -51,6 +51,61 @@ Test(log, level__filters)
     cr_assert_eq(h.lines, 1);
 }
 
+Test(log, module_level__is_its_own)
+{
+    struct heard h = {0};
+    log_set_sink(hear, &h);
+    cr_assert(log_set_module_level("rpc", LOG_DEBUG));
+    cr_assert_eq(log_level_now(), LOG_DEBUG);
+    log_debug("meta", "not its own");
+    cr_assert_eq(h.lines, 0);
+    log_debug("rpc", "its own");
+    cr_assert_eq(h.lines, 1);
+    cr_assert(log_set_module_level("meta", LOG_ERROR));
+    log_warn("meta", "less than the others");
+    cr_assert_eq(h.lines, 1);
+    log_set_level(LOG_DEBUG);
+    log_debug("node", "as all");
+    cr_assert_eq(h.lines, 2);
+    log_warn("meta", "still");
+    cr_assert_eq(h.lines, 2);
+    log_clear_module_levels();
+    log_set_level(LOG_WARN);
+    cr_assert_eq(log_level_now(), LOG_WARN);
+    log_warn("meta", "as all again");
+    log_info("rpc", "as all again");
+    cr_assert_eq(h.lines, 3);
+}
+
+Test(log, module_level__limits)
+{
+    char name[LOG_MODULE_NAME_MAX + 1];
+    memset(name, 'm', LOG_MODULE_NAME_MAX);
+    name[LOG_MODULE_NAME_MAX] = '\0';
+    cr_assert(!log_set_module_level(name, LOG_DEBUG));
+    cr_assert(!log_set_module_level("", LOG_DEBUG));
+    cr_assert_eq(log_level_now(), LOG_INFO);
+    for (unsigned i = 0; i < LOG_MODULES_MAX; i++) {
+        snprintf(name, sizeof name, "m%u", i);
+        cr_assert(log_set_module_level(name, LOG_WARN), "%s", name);
+    }
+    cr_assert(!log_set_module_level("one_more", LOG_DEBUG));
+    log_clear_module_levels();
+    cr_assert(!log_set_module_level("one_more", LOG_DEBUG));
+    cr_assert(log_set_module_level("m7", LOG_DEBUG));
+}
+
+Test(log, level__names)
+{
+    enum log_level level = LOG_INFO;
+    for (int i = LOG_ERROR; i <= LOG_DEBUG; i++) {
+        cr_assert(log_level_parse(log_level_name((enum log_level)i), &level));
+        cr_assert_eq((int)level, i);
+    }
+    cr_assert(!log_level_parse("Warn", &level) && !log_level_parse("", &level));
+    cr_assert_eq(level, LOG_DEBUG);
+}
+
 Test(log, write__without_sink_is_silent)
 {
     log_set_sink(NULL, NULL);

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import collections
 import logging
+import os
 import threading
 import time
 import typing
+import weakref
 
 from .. import errors
 from ..client import open_handle
 
 LOGGER = logging.getLogger("cenote")
 RETRY_SECONDS = 1.0
+COMPLAIN_SECONDS = 10.0
 # What says that the pool can't be had, rather than one value.
 OUTAGE = frozenset({errors.Status.UNAVAILABLE, errors.Status.TIMED_OUT, errors.Status.NODE_DOWN,
                     errors.Status.NO_SESSION, errors.Status.PROTOCOL, errors.Status.CLOSED})
@@ -25,8 +28,8 @@ class Link:
     """Gives the handle of a client, or None: never waits, never raises for an outage.
 
     After an operation that ended with a status of OUTAGE there is no handle for RETRY_SECONDS, so
-    that an engine doesn't queue work that can only time out. `counters` counts what adapters want
-    counted; names that were never counted are 0."""
+    that an engine doesn't queue work that can only time out; nor after close(), nor in a forked
+    child. `counters` counts what adapters want counted; names that were never counted are 0."""
 
     def __init__(self, **options):
         unknown = options.keys() - OPTIONS.keys()
@@ -39,6 +42,9 @@ class Link:
         self._lock = threading.Lock()
         self._out_until = 0.0
         self._waiting: list[typing.Callable] = []
+        self._complained: dict[str, float] = {}
+        self._forked = False
+        _LINKS.add(self)
         try:
             self._handle = open_handle(**self._options)
         except (errors.UnavailableError, errors.TimedOutError) as error:
@@ -77,7 +83,8 @@ class Link:
 
     def handle(self):
         """The client's handle, if the pool can be had."""
-        if self._handle is None or time.monotonic() < self._out_until:
+        if self._handle is None or self._closed.is_set() or self._forked or \
+                time.monotonic() < self._out_until:
             self.count("refused_in_outage")
             return None
         return self._handle
@@ -98,8 +105,36 @@ class Link:
         """Looks at what an operation raised."""
         self.note([error.code])
 
+    def fail(self, what: str, error: Exception) -> None:
+        """Counts what an operation raised, and tells of it once in a while: an outage, or arguments
+        that make no sense."""
+        if isinstance(error, errors.CenoteError) and error.code in OUTAGE:
+            self.note_error(error)
+            return
+        self.count("failed_calls")
+        now = time.monotonic()
+        if now >= self._complained.get(what, now):
+            self._complained[what] = now + COMPLAIN_SECONDS
+            LOGGER.warning("%s: %s", what, str(error) or repr(error))
+
+    def _in_child(self) -> None:
+        """After a fork: the session is the parent's, and a lock may have been held."""
+        self._forked = True
+        self._lock = threading.Lock()
+
     def close(self) -> None:
         """Ends the session."""
         self._closed.set()
         if self._handle is not None:
             self._handle.close()
+
+
+_LINKS: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    for link in list(_LINKS):
+        link._in_child()
+
+
+os.register_at_fork(after_in_child=_in_child)

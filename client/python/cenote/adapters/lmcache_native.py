@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import queue
 import select
 import threading
 import typing
@@ -21,10 +20,10 @@ import typing
 from .. import errors
 from ..records import BATCH_MAX, milliseconds
 from .link import LOGGER, Link
+from .questions import Questions
 
 __all__ = ["CenoteConnector"]
 
-QUESTIONS_MAX = 4096  # that wait for their thread
 DRAIN_MAX = 256
 Completion = tuple[int, bool, str, typing.Optional[list[bool]]]
 
@@ -39,31 +38,6 @@ class _Task:
         self.results = [False] * len(sizes)
         self.error = ""
         self.parts_left = parts
-
-
-class _Questions(threading.Thread):
-    """Does what waits, one after the other."""
-
-    def __init__(self, name: str):
-        super().__init__(name=name, daemon=True)
-        self._queue: queue.Queue = queue.Queue(QUESTIONS_MAX)
-        self.start()
-
-    def run(self) -> None:
-        while (work := self._queue.get()) is not None:
-            work()
-
-    def ask(self, work: typing.Callable[[], None]) -> bool:
-        """False: too many wait already."""
-        try:
-            self._queue.put_nowait(work)
-        except queue.Full:
-            return False
-        return True
-
-    def stop(self) -> None:
-        """After what waits has been done."""
-        self._queue.put(None)
 
 
 class CenoteConnector:
@@ -84,8 +58,8 @@ class CenoteConnector:
         self._poll.register(self._event, select.EPOLLIN)
         self._watched = None
         self._closed = False
-        self._asking = _Questions("cenote-exists")
-        self._removing = _Questions("cenote-remove")
+        self._asking = Questions("cenote-exists")
+        self._removing = Questions("cenote-remove")
 
     @property
     def counters(self) -> typing.Counter[str]:
@@ -129,7 +103,7 @@ class CenoteConnector:
             task.error = "" if not keys else "the pool can't be reached"
             self._finish(task)
             return task.number
-        names = [self._prefix + key for key in keys]
+        names = [self._prefix + key for key in keys] if self._prefix else keys
         for at in starts:
             part = slice(at, at + BATCH_MAX)
             try:
@@ -165,7 +139,7 @@ class CenoteConnector:
             return [status in (0, errors.Status.NOT_FOUND) for status in found]
         return self._question("delete", self._removing, keys, remove)
 
-    def _question(self, kind: str, thread: _Questions, keys: list[str],
+    def _question(self, kind: str, thread: Questions, keys: list[str],
                   ask: typing.Callable) -> int:
         names = [self._prefix + key for key in keys]
         task = _Task(next(self._numbers), kind, [0] * len(keys), 1)
@@ -195,13 +169,14 @@ class CenoteConnector:
     def _end_part(self, task: _Task, at: int, results: list[int]) -> None:
         """Results of one of libcenote's submissions: lengths of gets, or statuses."""
         if task.kind == "get":
-            good = [r == task.sizes[at + i] for i, r in enumerate(results)]
+            good = [r == size for r, size in zip(results, task.sizes[at:])]
         else:
             good = [r in (0, errors.Status.EXISTS) for r in results]
         task.results[at:at + len(good)] = good
-        bad = next((r for r, ok in zip(results, good) if not ok and r < 0), None)
-        if bad is not None and bad != errors.Status.NOT_FOUND:
-            task.error = str(errors.make(bad))
+        if not all(good):
+            bad = next((r for r, ok in zip(results, good) if not ok and r < 0), None)
+            if bad is not None and bad != errors.Status.NOT_FOUND:
+                task.error = str(errors.make(bad))
         with self._lock:
             task.parts_left -= 1
             last = task.parts_left == 0
@@ -234,7 +209,7 @@ class CenoteConnector:
             except errors.CenoteError:
                 landed = []
             for _, (task, at), _, results, _ in landed:
-                self._link.note(r for r in results if r < 0)
+                self._link.note([r for r in results if r < 0])
                 self._end_part(task, at, results)
         with self._lock:
             done, self._done = self._done, []

@@ -58,6 +58,11 @@ def _guarded(function: typing.Callable, *arguments, **options):
         return None, INVALID_PARAMS
 
 
+def _how(config: ReplicateConfig | None) -> dict[str, typing.Any]:
+    """Options of a put."""
+    return {"replicas": config.replica_num, "pin": config.pin()} if config else {}
+
+
 class MooncakeDistributedStore:
     """A store, after setup(). Any thread may use it."""
 
@@ -168,8 +173,29 @@ class MooncakeDistributedStore:
             return _refused(len(keys))
         if len(keys) != len(values):
             return _refused(len(keys))
+        if config is None or config.group_ids is None:
+            return self._put_group(keys, values, config, None, replace)
+        return self._put_groups(keys, values, config, replace)
+
+    def _put_groups(self, keys: Keys, values: typing.Sequence, config: ReplicateConfig,
+                    replace: bool) -> list[int]:
+        """The same of values that don't all belong to one group: a batch for each."""
+        groups, code = _guarded(config.groups, len(keys))
+        if groups is None:
+            return [code] * len(keys)
+        codes = [0] * len(keys)
+        for group in dict.fromkeys(groups):
+            those = [i for i, name in enumerate(groups) if name == group]
+            found = self._put_group([keys[i] for i in those], [values[i] for i in those], config,
+                                    group, replace)
+            for i, code in zip(those, found, strict=True):
+                codes[i] = code
+        return codes
+
+    def _put_group(self, keys: Keys, values: typing.Sequence, config: ReplicateConfig | None,
+                   group: bytes | None, replace: bool) -> list[int]:
         results, code = _guarded(self._client.put_batch, keys, values, replace=replace,
-                                 replicas=config.replica_num if config else 0)
+                                 **_how(config), group=group)
         if results is None:
             return [code] * len(keys)
         return [0 if r == errors.Status.EXISTS else code_of(r) for r in results]
@@ -368,15 +394,17 @@ class MooncakeDistributedStore:
     def batch_put_session_start(self, keys: Keys, sizes: Numbers,
                                 config: ReplicateConfig | None = None) -> list[int]:
         """Begins to put objects range by range: finds place for them."""
-        if len(keys) != len(sizes):
+        groups, _ = _guarded(config.groups, len(keys)) if config else ([None] * len(keys), 0)
+        if len(keys) != len(sizes) or groups is None:
             return _refused(len(keys))
-        return [self._session_put(key, size, config) for key, size in zip(keys, sizes)]
+        return [self._session_put(key, size, config, group)
+                for key, size, group in zip(keys, sizes, groups)]
 
-    def _session_put(self, key: str, size: int, config: ReplicateConfig | None) -> int:
+    def _session_put(self, key: str, size: int, config: ReplicateConfig | None,
+                     group: bytes | None) -> int:
         if self._client is None or key in self._writers or (config and not config.is_valid()):
             return INVALID_PARAMS
-        writer, code = _guarded(self._client.writer, key, size,
-                                replicas=config.replica_num if config else 0)
+        writer, code = _guarded(self._client.writer, key, size, **_how(config), group=group)
         if writer is not None:
             with self._lock:
                 self._writers[key] = writer
@@ -451,7 +479,10 @@ class MooncakeDistributedStore:
 
     def remove_all(self, force: bool = False) -> int:
         """Removes all objects of the tenant; how many, or a code."""
-        return self._remove_matching(lambda key: True)
+        if self._client is None:
+            return INVALID_PARAMS
+        removed, code = _guarded(self._client.remove_prefix, b"")
+        return code if removed is None else removed
 
     def remove_by_regex(self, regex_pattern: str, force: bool = False) -> int:
         """Removes objects in whose names the expression is found; how many, or a code."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import hashlib
 import re
 
+from .._cenote import GROUP_MAX, TTL_MAX_MS
 from ..errors import Status
 
 INVALID_PARAMS = -600
@@ -61,9 +63,13 @@ ObjectDataType = enum.Enum("ObjectDataType", "UNKNOWN KVCACHE TENSOR WEIGHT SAMP
                            "GRADIENT OPTIMIZER_STATE METADATA GENERAL", module=__name__, start=0)
 
 
+# For how long a soft pin lasts that doesn't say: Mooncake's default.
+SOFT_PIN_SECONDS = 1800.0
+
+
 class ReplicateConfig:
-    """How an object is stored. Of all this Cenote looks at `replica_num`; pins and preferences are
-    taken, and have no effect."""
+    """How an object is stored. Of all this Cenote looks at `replica_num`, pins and `group_ids`;
+    preferences are taken, and have no effect."""
 
     def __init__(self):
         self.replica_num = 1
@@ -97,9 +103,36 @@ class ReplicateConfig:
                 and (self.soft_pin_ttl_ms is None
                      or self.soft_pin_action is SoftPinAction.ENABLE))
 
+    def pin(self):
+        """How firmly it is kept, as cenote.Client.put() takes it."""
+        if self.with_hard_pin:
+            return "hard"
+        if self.soft_pin_action is SoftPinAction.DISABLE:
+            return None
+        if self.with_soft_pin or self.soft_pin_action is SoftPinAction.ENABLE:
+            ms = self._soft_pin_ttl_ms
+            seconds = SOFT_PIN_SECONDS if ms is None else min(ms, TTL_MAX_MS) / 1000
+            return ("soft", seconds) if seconds else None
+        return None
+
+    def groups(self, count: int) -> list:
+        """The group of each of so many objects; None: of none. Raises ValueError unless there is
+        a name for each, or none at all."""
+        names = [""] * count if self.group_ids is None else self.group_ids
+        if not isinstance(names, (list, tuple)) or len(names) != count or not all(
+                isinstance(name, str) for name in names):
+            raise ValueError(f"group_ids: {count} of str, not {names!r}")
+        return [_group_of(name) for name in names]
+
     def __str__(self):
         fields = ", ".join(f"{name.lstrip('_')}: {value}" for name, value in vars(self).items())
         return f"ReplicateConfig: {{ {fields} }}"
+
+
+def _group_of(name: str) -> bytes | None:
+    """A group as Cenote names it: its names are shorter."""
+    text = name.encode()
+    return (text if len(text) <= GROUP_MAX else hashlib.sha256(text).digest()) or None
 
 
 class BufferHandle(bytearray):

@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Tests what is deployed, in parts. One that can't run on this machine says why, and is counted as
+# skipped:
+#   packages     deploy/test/packages.sh    Debian packages in a bare system
+#   compose      deploy/test/compose.sh     the image and deploy/compose.yaml on an engine
+#   chart        deploy/test/chart.sh       deploy/helm/cenote
+#   operations   deploy/test/operations.sh  commands of doc/OPERATIONS.md that need none of these
+# Usage: deploy/test.sh [--quick] [PART...]    default: all parts; --quick: under four minutes in all
+set -u
+cd "$(dirname "$0")/.."
+
+known=(packages compose chart operations)
+options=()
+parts=()
+for word; do
+    case $word in
+    --quick) options+=("$word") ;;
+    -*) echo "usage: $0 [--quick] [PART...], of ${known[*]}" >&2; exit 2 ;;
+    *)
+        [[ " ${known[*]} " == *" $word "* ]] || { echo "$0: there is no part $word" >&2; exit 2; }
+        parts+=("$word")
+        ;;
+    esac
+done
+[ ${#parts[@]} -gt 0 ] || parts=("${known[@]}")
+
+part_pid=
+stop() {
+    [ -z "$part_pid" ] || { kill "$part_pid" 2>/dev/null; wait "$part_pid"; }
+    exit 130
+}
+trap stop INT TERM
+
+summary=()
+failed=0
+for part in "${parts[@]}"; do
+    script=deploy/test/$part.sh
+    echo "==== $part"
+    if [ ! -x "$script" ]; then
+        echo "SKIPPED: there is no $script" >&2
+        summary+=("$(printf '%-10s SKIPPED' "$part")")
+        continue
+    fi
+    begin=$SECONDS
+    "$script" "${options[@]}" &
+    part_pid=$!
+    wait "$part_pid"
+    code=$?
+    part_pid=
+    case $code in
+    0) word=passed ;;
+    77) word=SKIPPED ;;
+    *) word=FAILED failed=1 ;;
+    esac
+    summary+=("$(printf '%-10s %-8s %4d s' "$part" "$word" $((SECONDS - begin)))")
+done
+echo
+printf '%s\n' "${summary[@]}"
+exit $failed

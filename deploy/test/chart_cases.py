@@ -1,0 +1,212 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Renders deploy/helm/cenote with several sets of values, and checks what comes out.
+
+Usage: chart_cases.py HELM [--validate KUBERNETES_VALIDATE VERSION...] [--cenoted CENOTED]
+
+Each file deploy/test/chart/*.yaml is a set of values, apart from refused.yaml: those that helm must
+refuse. What is checked: helm lint, the Kubernetes API's schemas, that cenoted takes the
+configuration files, and that the parts refer to each other.
+"""
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import yaml
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+CHART = TOP / "deploy/helm/cenote"
+SETS = TOP / "deploy/test/chart"
+CUSTOM = ("ServiceMonitor",)  # kinds that aren't Kubernetes' own
+
+
+def check(condition, text):
+    if not condition:
+        print(f"FAILED: chart: {text}")
+        sys.exit(1)
+
+
+def run(*command, **more):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False,
+                          **more)
+
+
+class Chart:
+    def __init__(self, helm, name, values):
+        files = [] if values is None else ["--values", values]
+        self.name = name
+        self.lint = run(helm, "lint", "--strict", CHART, *files)
+        self.rendered = run(helm, "template", "rel", CHART, "--namespace", "pool", *files)
+        check(self.lint.returncode == 0, f"{name}: lint: {self.lint.stdout}{self.lint.stderr}")
+        check(self.rendered.returncode == 0, f"{name}: {self.rendered.stderr}")
+        self.parts = [p for p in yaml.safe_load_all(self.rendered.stdout) if p]
+
+    def all(self, kind):
+        return [p for p in self.parts if p["kind"] == kind]
+
+    def one(self, kind, ending):
+        found = [p for p in self.all(kind) if p["metadata"]["name"].endswith(ending)]
+        check(len(found) == 1, f"{self.name}: {len(found)} {kind} {ending}")
+        return found[0]
+
+    def node(self):
+        kinds = [k for k in ("StatefulSet", "DaemonSet") for p in self.all(k)
+                 if p["metadata"]["name"].endswith("-node")]
+        check(len(kinds) == 1, f"{self.name}: {kinds}")
+        return self.one(kinds[0], "-node")
+
+    def config(self, role):
+        text = self.all("ConfigMap")[0]["data"][f"{role}.conf"]
+        return dict(line.split(" = ", 1) for line in text.strip().splitlines())
+
+
+def check_references(chart):
+    """Mounts have volumes, selectors find pods, ports have names that exist."""
+    pods = [p["spec"]["template"] for k in ("StatefulSet", "DaemonSet") for p in chart.all(k)]
+    pods += chart.all("Pod")
+    maps = {p["metadata"]["name"] for p in chart.all("ConfigMap")}
+    for pod in pods:
+        spec = pod["spec"]
+        volumes = {v["name"] for v in spec.get("volumes", [])} | {"data"}
+        names = {p["name"] for c in spec["containers"] for p in c.get("ports", [])}
+        for container in spec["containers"] + spec.get("initContainers", []):
+            for mount in container["volumeMounts"]:
+                check(mount["name"] in volumes, f"{chart.name}: no volume {mount['name']}")
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                if probe in container:
+                    check(container[probe]["httpGet"]["port"] in names, f"{chart.name}: {probe}")
+            security = container["securityContext"]
+            dropped = security["capabilities"]["drop"] == ["ALL"]
+            check(security["readOnlyRootFilesystem"] and dropped,
+                  f"{chart.name}: {container['name']} may do more than it must")
+        for volume in spec.get("volumes", []):
+            if "configMap" in volume:
+                check(volume["configMap"]["name"] in maps, f"{chart.name}: {volume}")
+    for part in sum(map(chart.all, ("Service", "PodDisruptionBudget", "NetworkPolicy")), []):
+        selector = part["spec"].get("selector") or part["spec"]["podSelector"]
+        selector = selector.get("matchLabels", selector).items()
+        check(any(selector <= pod["metadata"]["labels"].items() for pod in pods),
+              f"{chart.name}: {part['kind']} {part['metadata']['name']} finds no pod")
+
+
+def check_config(chart, cenoted):
+    """cenoted takes the files: their names and values."""
+    for role in ("meta", "node"):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
+            f.write(chart.all("ConfigMap")[0]["data"][f"{role}.conf"])
+            f.flush()
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("CENOTE_")}
+            if role == "node": # what the pod has in its environment
+                environment |= {"CENOTE_NODE_NAME": "n", "CENOTE_MEMORY_DIR": "/memory/n"}
+            done = run(cenoted, "--check-config", "--config", f.name, env=environment)
+            said = done.stdout + done.stderr
+            check(done.returncode == 0 and "says nothing" not in said,
+                  f"{chart.name}: {role}.conf: {said}")
+
+
+def check_default(chart):
+    node = chart.node()
+    check(node["kind"] == "StatefulSet" and node["spec"]["replicas"] == 3, "three nodes")
+    container = node["spec"]["template"]["spec"]["containers"][0]
+    check(container["resources"]["limits"]["memory"] == str((4 << 30) + (512 << 20)), "its memory")
+    check(chart.config("node")["keep-memory"] == "true", "a crash keeps the memory")
+    check(chart.config("node")["meta"] == "rel-cenote.pool.svc.cluster.local:7400", "its service")
+    check("hostPID" not in node["spec"]["template"]["spec"], "hostPID only where it is asked for")
+    claim = chart.one("StatefulSet", "-meta")["spec"]["volumeClaimTemplates"][0]
+    check(claim["spec"]["resources"]["requests"]["storage"] == "80Gi", "the claim")
+
+
+def check_daemonset(chart):
+    spec = chart.node()["spec"]["template"]["spec"]
+    check(chart.node()["kind"] == "DaemonSet" and spec["hostPID"], "a DaemonSet that sees clients")
+    paths = {v["hostPath"]["path"] for v in spec["volumes"] if "hostPath" in v}
+    check(paths == {"/run/cenote-pool", "/dev/shm/pools/pool-rel-cenote"}, f"{paths}")
+    check(spec["initContainers"][0]["command"][-2:] == ["/memory", "/run/cenote-pool"], "prepare")
+    names = {e["name"]: e for e in spec["containers"][0]["env"]}
+    check(names["CENOTE_NODE_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName",
+          "a node of a DaemonSet has its machine's name")
+    check(chart.config("node")["dram"] == "2GiB,512MiB", "two segments")
+
+
+def check_rdma(chart):
+    spec = chart.node()["spec"]["template"]["spec"]
+    limits = spec["containers"][0]["resources"]["limits"]
+    check(spec["hostNetwork"] and spec["dnsPolicy"] == "ClusterFirstWithHostNet", "host network")
+    check(limits["hugepages-1Gi"] == str(128 << 30) and limits["memory"] == "2Gi", f"{limits}")
+    check(limits["rdma/hca_shared_devices_b"] == 2 and limits["nvidia.com/gpu"] == 1, f"{limits}")
+    check(spec["containers"][0]["securityContext"]["capabilities"]["add"] == ["IPC_LOCK"], "lock")
+    config = chart.config("node")
+    check(config["huge-pages"] == "1G" and config["rdma"] == "mlx5_0,tc=106", f"{config}")
+
+
+def check_everything(chart):
+    check(len(chart.all("ServiceMonitor")) == 2, "service monitors")
+    check("hostPID" not in chart.node()["spec"]["template"]["spec"], "its own processes")
+    config = chart.config("meta")
+    check(config["log-level"] == "info" and config["lease"] == "2s" and config["evict-high"] == "90"
+          and config["shards"] == "0-8191=a:7400,8192-16383=b:7400", f"{config}")
+    check(chart.config("node")["meta"].endswith(":17400"), "the service's port")
+    for pod in [p["spec"]["template"] for p in chart.all("StatefulSet")] + chart.all("Pod"):
+        check(any(v.get("secret", {}).get("secretName") == "pool-keys"
+                  for v in pod["spec"]["volumes"]), "the secret is mounted everywhere")
+        check(pod["spec"]["securityContext"]["runAsUser"] == 1000, "the user")
+
+
+def validate(charts, validator, versions):
+    """Against the Kubernetes API's schemas, unknown fields included."""
+    with tempfile.TemporaryDirectory() as where:
+        for chart in charts:
+            path = pathlib.Path(where) / f"{chart.name}.yaml"
+            parts = [p for p in chart.parts if p["kind"] not in CUSTOM]
+            path.write_text(yaml.safe_dump_all(parts))
+            for version in versions:
+                done = run(validator, "--strict", "-k", version, path)
+                check(done.returncode == 0, f"{chart.name}, {version}: {done.stdout}{done.stderr}")
+        # The validator itself: a field that doesn't exist.
+        parts[0]["spec"] = {"noSuchField": 1}
+        path.write_text(yaml.safe_dump_all(parts))
+        check(run(validator, "--strict", "-k", versions[0], path).returncode != 0,
+              "the validator takes everything")
+
+
+def check_refused(helm):
+    cases = yaml.safe_load((SETS / "refused.yaml").read_text())
+    for case in cases:
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+            yaml.safe_dump(case["values"], f)
+            done = run(helm, "template", "rel", CHART, "--values", f.name)
+        check(done.returncode != 0, f"{case['values']} is taken")
+        check(case["says"] in done.stderr, f"{case['values']}: {done.stderr}")
+    return len(cases)
+
+
+CHECKS = {"default": check_default, "daemonset": check_daemonset, "rdma": check_rdma,
+          "everything": check_everything}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("helm")
+    parser.add_argument("--validate", nargs="+", metavar="WORD", default=[])
+    parser.add_argument("--cenoted")
+    options = parser.parse_args()
+    charts = [Chart(options.helm, "default", None)]
+    charts += [Chart(options.helm, p.stem, p) for p in sorted(SETS.glob("*.yaml"))
+               if p.stem != "refused"]
+    for chart in charts:
+        check_references(chart)
+        CHECKS[chart.name](chart)
+        if options.cenoted:
+            check_config(chart, options.cenoted)
+    print(f"chart: {len(charts)} sets of values, {sum(len(c.parts) for c in charts)} manifests")
+    if options.validate:
+        validate(charts, options.validate[0], options.validate[1:])
+        print(f"chart: valid for Kubernetes {', '.join(options.validate[1:])}")
+    print(f"chart: {check_refused(options.helm)} sets of values refused")
+
+
+if __name__ == "__main__":
+    main()

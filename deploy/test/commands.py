@@ -1,0 +1,28 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Prints the commands of a document, as they are written, for a shell.
+
+Usage: commands.py FILE TAG...
+
+A block of commands, indented by four, belongs to a tag when `<!-- run: TAG -->` stands before it.
+The blocks of the first tag come first.
+"""
+import re
+import sys
+
+BLOCK = re.compile(r"<!-- run: ([\w ]+) -->\n\n((?:    .*\n|\n(?=    ))+)")
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as f:
+        blocks = BLOCK.findall(f.read())
+    for tag in sys.argv[2:]:
+        found = [block for name, block in blocks if name == tag]
+        if not found:
+            sys.exit(f"{sys.argv[1]}: no commands for {tag}")
+        for block in found:
+            print("\n".join(line[4:] for line in block.splitlines()))
+
+
+if __name__ == "__main__":
+    main()

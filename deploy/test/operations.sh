@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Types the commands of doc/OPERATIONS.md that need no container: those that ask a daemon and look at
+# a machine, and those that set it, which are undone afterwards.
+# Usage: deploy/test/operations.sh [--quick]    --quick: without those that set the machine
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+bin=$(realpath "${CENOTE_BIN:-build/bin}")
+if [ ! -x "$bin/cenoted" ] || [ ! -x "$bin/cenote" ]; then
+    echo "SKIPPED: deploy/test/operations.sh: there is no $bin/cenoted" >&2
+    exit 77
+fi
+work=$(mktemp -d "${TMPDIR:-/tmp}/cenote-operations.XXXXXX")
+daemon=
+undo=()
+clean() {
+    for command in "${undo[@]}"; do eval "$command" || true; done
+    [ -z "$daemon" ] || { kill "$daemon" && wait "$daemon"; } || true
+    rm -rf "$work"
+}
+trap clean EXIT
+trap 'exit 130' INT TERM
+
+# typed TAG: its commands, one after the other.
+typed() {
+    /usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md "$1" >"$work/$1"
+    PATH=$bin:$PATH bash -euo pipefail "$work/$1" >"$work/output" 2>&1 ||
+        { cat "$work/output" >&2; echo "FAILED: a command of doc/OPERATIONS.md ($1)" >&2; exit 1; }
+    echo "operations: $(wc -l <"$work/$1") lines typed ($1)"
+}
+
+export CENOTE_META="unix:$work/control"
+"$bin/cenoted" --http none --data-dir "$work/meta" --listen "$CENOTE_META" --shm-dir "$work/shm" \
+    --dram 32MiB >"$work/ready" 2>"$work/log" &
+daemon=$!
+for _ in $(seq 200); do
+    ! grep -q ready "$work/ready" || break
+    kill -0 "$daemon" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
+    sleep 0.05
+done
+typed daemon
+[ "${1:-}" != --quick ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+    echo "SKIPPED: deploy/test/operations.sh: the commands that set the machine need root" >&2
+    exit 0
+fi
+for name in vm.nr_hugepages net.core.somaxconn net.core.rmem_max net.core.wmem_max \
+    vm.max_map_count vm.swappiness; do
+    undo+=("sysctl -qw $name=$(sysctl -n $name)")
+done
+huge=/sys/kernel/mm/transparent_hugepage/shmem_enabled
+undo+=("echo $(sed 's/.*\[\(.*\)\].*/\1/' $huge) >$huge")
+undo+=("umount /run/cenote-memory && rmdir /run/cenote-memory")
+typed machine
+grep -qF '[advise]' $huge
+# What was set serves: a node's memory on that tmpfs, and in pages that were set aside.
+"$bin/cenoted" --http none --data-dir "$work/second" --listen "unix:$work/second.sock" \
+    --shm-dir "$work/shm2" --node-name n --memory-dir /run/cenote-memory/n --dram 64MiB \
+    >"$work/ready2" 2>"$work/log2" &
+second=$!
+for _ in $(seq 200); do
+    ! grep -q ready "$work/ready2" || break
+    sleep 0.05
+done
+kill "$second" && wait "$second"
+echo "operations: a node's memory on the tmpfs of the document"

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/observer.h"
+
+#include <cenote/status.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/node_page.h"
+#include "transport/base/clock.h"
+#include "transport/base/log.h"
+
+#define PAGE_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define NS_PER_MS UINT64_C(1000000)
+
+struct observer {
+    struct http_server *server;
+    struct meta_role *meta;
+    struct node_role *node;
+    struct trace *trace;
+    uint64_t started_ms; /* wall clock */
+    unsigned questions;  /* under way; the server's thread's */
+};
+
+/* One request, on its way round the roles. */
+struct question {
+    struct http_task task; /* how it comes back */
+    struct meta_question meta;
+    struct node_question node;
+    struct observer *observer;
+    struct http_request *request;
+    void (*answer)(struct question *q, struct wire_value status);
+};
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+static void answer_with_status(struct question *q)
+{
+    struct wire_msg holder;
+    struct wire_value status;
+    int parsed = q->meta.status.failed
+                     ? CENOTE_NO_MEMORY
+                     : wire_parse_value(q->meta.status.data, q->meta.status.len, &holder, &status);
+    if (parsed != CENOTE_OK) {
+        http_reply_error(q->request, 503, parsed, "no memory for the state of the service");
+        return;
+    }
+    q->answer(q, status);
+    wire_msg_free(&holder);
+}
+
+/* On the server's thread again. */
+static void on_answered(struct http_task *task)
+{
+    struct question *q = (struct question *)task;
+    if (q->observer->meta != NULL)
+        answer_with_status(q);
+    else
+        q->answer(q, (struct wire_value){NULL});
+    wire_buf_free(&q->meta.status);
+    http_request_release(q->request);
+    q->observer->questions--;
+    free(q);
+}
+
+/* On a role's thread. */
+static void all_answered(void *arg)
+{
+    struct question *q = arg;
+    http_post(q->observer->server, &q->task);
+}
+
+/* Likewise, or on the server's. Without an answer of the node, what it counts is left out. */
+static void ask_node(void *arg)
+{
+    struct question *q = arg;
+    if (q->observer->node == NULL || !node_role_ask(q->observer->node, &q->node))
+        all_answered(q);
+}
+
+static void ask(struct observer *o, struct http_request *r,
+                void (*answer)(struct question *q, struct wire_value status))
+{
+    struct question *q = o->questions < OBSERVER_QUESTIONS_MAX ? calloc(1, sizeof *q) : NULL;
+    http_reply_header(r, "Cache-Control", "no-store");
+    if (q == NULL) {
+        http_reply_error(r, 503, CENOTE_LIMIT, "too many ask at once");
+        return;
+    }
+    *q = (struct question){.task.run = on_answered,
+                           .meta = {.answered = ask_node, .arg = q},
+                           .node = {.answered = all_answered, .arg = q},
+                           .observer = o,
+                           .request = http_request_hold(r),
+                           .answer = answer};
+    o->questions++;
+    if (o->meta == NULL) {
+        ask_node(q);
+    } else if (!meta_role_ask(o->meta, &q->meta)) {
+        q->meta.status.failed = true;
+        all_answered(q);
+    }
+}
+
+/* ---- /metrics -------------------------------------------------------------------------------- */
+
+static const struct metric build_info = {
+    "cenote_build_info", "1; its label says which version this is.", METRIC_GAUGE, {"version"}};
+static const struct metric start_time = {"cenote_start_time_seconds",
+                                         "When this process was started, since 1970.",
+                                         METRIC_GAUGE,
+                                         {NULL}};
+static const struct metric ready = {
+    "cenote_ready", "Can this process be used? As /readyz says.", METRIC_GAUGE, {NULL}};
+
+static void put_process(const struct observer *o, struct textbuf *page)
+{
+    static const char *const version = CENOTE_VERSION_TEXT;
+    metric_page_family(page, &build_info);
+    metric_page_number(page, &build_info, &version, 1);
+    metric_page_family(page, &start_time);
+    metric_page_ns(page, &start_time, NULL, o->started_ms * NS_PER_MS);
+    metric_page_family(page, &ready);
+    metric_page_number(page, &ready, NULL, o->node == NULL || node_role_has_joined(o->node));
+}
+
+static const struct metric http_connections = {
+    "cenote_http_connections", "Connections to the HTTP server.", METRIC_GAUGE, {NULL}};
+static const struct metric http_requests = {
+    "cenote_http_requests_total", "Requests of HTTP.", METRIC_COUNTER, {NULL}};
+static const struct metric http_answers = {"cenote_http_answers_total",
+                                           "Answers by the first digit of their status code.",
+                                           METRIC_COUNTER,
+                                           {"class"}};
+static const struct metric http_faults = {
+    "cenote_http_faults_total",
+    "Connections that were turned away, sent what is no HTTP, were too slow, or went in the midst.",
+    METRIC_COUNTER,
+    {"what"}};
+
+static void put_http(const struct observer *o, struct textbuf *page)
+{
+    static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
+    static const char *const faults[] = {"turned_away", "malformed", "slow", "broken"};
+    struct http_counts c;
+    http_counted(o->server, &c);
+    metric_page_family(page, &http_connections);
+    metric_page_number(page, &http_connections, NULL, c.connections);
+    metric_page_family(page, &http_requests);
+    metric_page_number(page, &http_requests, NULL, c.requests);
+    metric_page_family(page, &http_answers);
+    for (unsigned i = 0; i < 5; i++)
+        metric_page_number(page, &http_answers, &classes[i], c.answers[i + 1]);
+    const uint64_t counts[] = {c.turned_away, c.malformed, c.slow, c.broken};
+    metric_page_family(page, &http_faults);
+    for (unsigned i = 0; i < 4; i++)
+        metric_page_number(page, &http_faults, &faults[i], counts[i]);
+}
+
+static void reply_text(struct http_request *r, const char *type, struct textbuf *text)
+{
+    if (text->failed)
+        http_reply_error(r, 503, CENOTE_NO_MEMORY, "no memory for the answer");
+    else
+        http_reply(r, 200, type, text->text, text->len);
+    textbuf_free(text);
+}
+
+static void answer_page(struct question *q, struct wire_value status)
+{
+    const struct observer *o = q->observer;
+    struct textbuf page = {0};
+    put_process(o, &page);
+    if (o->meta != NULL)
+        meta_role_page(o->meta, status, &page);
+    if (o->node != NULL)
+        node_page(q->node.ways, &page);
+    put_http(o, &page);
+    trace_page(o->trace, &page);
+    reply_text(q->request, PAGE_TYPE, &page);
+}
+
+static void on_metrics(void *arg, struct http_request *r)
+{
+    ask(arg, r, answer_page);
+}
+
+/* ---- /v1/status ------------------------------------------------------------------------------ */
+
+static void answer_status(struct question *q, struct wire_value status)
+{
+    char *json = q->observer->meta != NULL ? wire_to_json(status) : NULL;
+    if (q->observer->meta == NULL)
+        http_reply_error(q->request, 404, CENOTE_NOT_FOUND, "no metadata service is here");
+    else if (json == NULL)
+        http_reply_error(q->request, 503, CENOTE_NO_MEMORY, "no memory for the answer");
+    else
+        http_reply_json(q->request, 200, json);
+    free(json);
+}
+
+static void on_status(void *arg, struct http_request *r)
+{
+    ask(arg, r, answer_status);
+}
+
+/* ---- /v1/trace ------------------------------------------------------------------------------- */
+
+static void on_trace(void *arg, struct http_request *r)
+{
+    struct observer *o = arg;
+    struct textbuf text = {0};
+    http_reply_header(r, "Cache-Control", "no-store");
+    trace_dump(o->trace, &text);
+    reply_text(r, "application/json", &text);
+}
+
+static void on_trace_switch(void *arg, struct http_request *r)
+{
+    struct observer *o = arg;
+    char on[2];
+    int status = http_request_query(r, "on", on, sizeof on, NULL);
+    if (status != CENOTE_OK || (on[0] != '0' && on[0] != '1')) {
+        http_reply_error(r, 400, CENOTE_INVALID, "on=0 or on=1 is wanted");
+        return;
+    }
+    status = trace_switch(o->trace, on[0] == '1');
+    if (status != CENOTE_OK) {
+        http_reply_error(r, 503, status, "no memory to trace");
+        return;
+    }
+    log_info("trace", "tracing is %s", on[0] == '1' ? "on" : "off");
+    http_reply_json(r, 200, on[0] == '1' ? "{\"on\":true}" : "{\"on\":false}");
+}
+
+/* ---- its life -------------------------------------------------------------------------------- */
+
+struct observer *observer_new(struct http_server *server, struct meta_role *meta,
+                              struct node_role *node, struct trace *trace)
+{
+    struct observer *o = calloc(1, sizeof *o);
+    if (o == NULL)
+        return NULL;
+    *o = (struct observer){.server = server,
+                           .meta = meta,
+                           .node = node,
+                           .trace = trace,
+                           .started_ms = clock_wall_ms()};
+    const struct http_route routes[] = {
+        {.methods = HTTP_GET, .path = "/metrics", .handle = on_metrics, .arg = o},
+        {.methods = HTTP_GET, .path = "/v1/status", .handle = on_status, .arg = o},
+        {.methods = HTTP_GET,
+         .path = "/v1/trace",
+         .local_only = true,
+         .handle = on_trace,
+         .arg = o},
+        {.methods = HTTP_POST,
+         .path = "/v1/trace",
+         .local_only = true,
+         .handle = on_trace_switch,
+         .arg = o}};
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        http_route(server, &routes[i]);
+    return o;
+}
+
+void observer_free(struct observer *o)
+{
+    free(o);
+}

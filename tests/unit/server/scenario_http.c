@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HTTP server with handlers that answer at once, later from another thread, or piece by piece,
+ * and with clients that are well-behaved, write garbage, go away in the middle, or don't read.
+ */
+#include <cenote/status.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/http/http.h"
+#include "tests/scenario/check.h"
+#include "transport/base/clock.h"
+
+#define IDLE_MS    300u
+#define PIECE      (64u << 10)
+#define PIECES     256u /* more than sockets take in */
+#define ANSWER_MAX (1u << 20)
+#define CLIENTS    8
+#define ROUNDS     40
+
+static struct http_server *server;
+static struct endpoint at;
+static char answer[ANSWER_MAX];
+
+/* ---- handlers -------------------------------------------------------------------------------- */
+
+static void say_hello(void *arg, struct http_request *r)
+{
+    (void)arg;
+    http_reply_header(r, "X-Split", "a\r\nb");
+    http_reply_text(r, 200, "hello");
+}
+
+static void echo(void *arg, struct http_request *r)
+{
+    size_t len;
+    const void *body = http_request_body(r, &len);
+    (void)arg;
+    http_reply(r, 200, "text/plain", body, len);
+}
+
+/* Answered by another thread, in its own time. */
+struct job {
+    struct http_task task; /* first */
+    struct http_request *request;
+    struct job *next;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static struct job *jobs;
+static bool ending;
+
+static void answer_job(struct http_task *task)
+{
+    struct job *j = (struct job *)task;
+    http_reply_json(j->request, 200, "{\"late\": true}");
+    http_request_release(j->request);
+    free(j);
+}
+
+static void *do_jobs(void *arg)
+{
+    pthread_mutex_lock(&lock);
+    while (!ending || jobs) {
+        struct job *j = jobs;
+        if (!j) {
+            pthread_cond_wait(&changed, &lock);
+            continue;
+        }
+        jobs = j->next;
+        pthread_mutex_unlock(&lock);
+        http_post(server, &j->task);
+        pthread_mutex_lock(&lock);
+    }
+    pthread_mutex_unlock(&lock);
+    return arg;
+}
+
+static void answer_later(void *arg, struct http_request *r)
+{
+    struct job *j = calloc(1, sizeof *j);
+    (void)arg;
+    CHECK(j);
+    j->task.run = answer_job;
+    j->request = http_request_hold(r);
+    pthread_mutex_lock(&lock);
+    j->next = jobs;
+    jobs = j;
+    pthread_cond_signal(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+/* A long answer, of pieces that are given back. */
+struct stream {
+    struct http_request *request;
+    unsigned left;
+};
+
+static unsigned lent; /* the server's thread */
+
+static void on_given_back(void *arg)
+{
+    free(arg);
+    lent--;
+}
+
+static void stream_on(void *arg)
+{
+    struct stream *s = arg;
+    while (s->left > 0 && http_reply_room(s->request) > 0) {
+        char *piece = malloc(PIECE);
+        CHECK(piece);
+        memset(piece, 'p', PIECE);
+        lent++;
+        s->left--;
+        http_reply_lend(s->request, piece, PIECE, on_given_back, piece);
+    }
+    if (s->left > 0)
+        return;
+    http_reply_end(s->request);
+    http_request_release(s->request);
+    free(s);
+}
+
+static void stream_gone(void *arg)
+{
+    struct stream *s = arg;
+    http_request_release(s->request);
+    free(s);
+}
+
+static void stream(void *arg, struct http_request *r)
+{
+    static const struct http_watch watch = {.writable = stream_on, .gone = stream_gone};
+    struct stream *s = calloc(1, sizeof *s);
+    (void)arg;
+    CHECK(s);
+    s->request = http_request_hold(r);
+    s->left = PIECES;
+    http_request_watch(r, &watch, s);
+    http_reply_begin(r, 200, "text/plain", HTTP_LENGTH_UNKNOWN);
+    stream_on(s);
+}
+
+/* Counts a body that it takes in small pieces. */
+struct count {
+    struct http_request *request;
+    size_t bytes;
+};
+
+static void count_on(void *arg)
+{
+    struct count *c = arg;
+    char piece[1000], text[32];
+    size_t got;
+    while ((got = http_body_take(c->request, piece, sizeof piece)) > 0)
+        c->bytes += got;
+    if (!http_body_is_over(c->request))
+        return;
+    snprintf(text, sizeof text, "%zu", c->bytes);
+    http_reply_text(c->request, 200, text);
+    http_request_release(c->request);
+    free(c);
+}
+
+static void count_gone(void *arg)
+{
+    struct count *c = arg;
+    http_request_release(c->request);
+    free(c);
+}
+
+static void count(void *arg, struct http_request *r)
+{
+    static const struct http_watch watch = {.readable = count_on, .gone = count_gone};
+    struct count *c = calloc(1, sizeof *c);
+    (void)arg;
+    CHECK(c);
+    c->request = http_request_hold(r);
+    http_request_watch(r, &watch, c);
+    count_on(c);
+}
+
+static const struct http_route routes[] = {
+    {.methods = HTTP_GET, .path = "/hello", .handle = say_hello},
+    {.methods = HTTP_POST, .path = "/echo", .body_max_bytes = 1000, .handle = echo},
+    {.methods = HTTP_GET, .path = "/later", .handle = answer_later},
+    {.methods = HTTP_GET, .path = "/stream", .handle = stream},
+    {.methods = HTTP_PUT,
+     .path = "/count/",
+     .prefix = true,
+     .streams = true,
+     .body_max_bytes = 10u << 20,
+     .handle = count}};
+
+/* ---- clients --------------------------------------------------------------------------------- */
+
+static int dial(void)
+{
+    int fd = endpoint_connect(&at, 5000);
+    CHECK(fd >= 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    size_t len = strlen(text);
+    CHECK(send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len);
+}
+
+/* To the end of the connection. */
+static size_t hear(int fd, char *out, size_t size)
+{
+    size_t total = 0;
+    ssize_t got;
+    while (total < size - 1 && (got = recv(fd, out + total, size - 1 - total, 0)) > 0)
+        total += (size_t)got;
+    out[total] = '\0';
+    return total;
+}
+
+/* Sends, and expects something in the answer. */
+static void expect(const char *request, const char *wanted)
+{
+    int fd = dial();
+    say(fd, request);
+    shutdown(fd, SHUT_WR);
+    hear(fd, answer, sizeof answer);
+    if (!strstr(answer, wanted))
+        fprintf(stderr, "%.60s: wanted %s, not %s\n", request, wanted, answer);
+    CHECK(strstr(answer, wanted));
+    close(fd);
+}
+
+#define HOST "Host: [::1]:1\r\n"
+
+static void check_answers(void)
+{
+    expect("GET /hello HTTP/1.1\r\n" HOST "\r\n", "\r\nX-Split: a??b\r\n\r\nhello");
+    expect("HEAD /hello HTTP/1.1\r\n" HOST "\r\n", "Content-Length: 5\r\n");
+    CHECK(!strstr(answer, "hello"));
+    expect("GET /hello HTTP/1.0\r\n\r\n", "Connection: close\r\n");
+    expect("GET /later HTTP/1.1\r\n" HOST "\r\n", "{\"late\": true}");
+    expect("GET /hello HTTP/1.1\r\n" HOST "\r\n\r\nGET /later HTTP/1.1\r\n" HOST
+           "\r\nGET /hello HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n",
+           "{\"late\": true}HTTP/1.1 200 OK");
+    expect("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc", "\r\n\r\nabc");
+    expect("POST /echo HTTP/1.1\r\n" HOST "\r\n", "Content-Length: 0\r\n");
+    expect("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+           "\r\n\r\nabc");
+    expect("PUT /count/x HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+           "\r\n\r\n3");
+    CHECK(strncmp(answer, "HTTP/1.1 200", 12) == 0 || strstr(answer, "100 Continue\r\n\r\nHTTP/"));
+    expect("GET /stream HTTP/1.0\r\n\r\n", "200 OK");
+}
+
+static void check_refusals(void)
+{
+    struct http_counts before, after;
+    http_counted(server, &before);
+    expect("rubbish\r\n\r\n", "HTTP/1.1 400 ");
+    expect("GET / HTTP/1.1\n\n", "HTTP/1.1 400 ");
+    expect("\x16\x03\x01\x02", "HTTP/1.1 400 ");
+    expect("GET /hello HTTP/1.1\r\nHo", "HTTP/1.1 400 ");
+    expect("GET / HTTP/3.0\r\n" HOST "\r\n", "HTTP/1.1 505 ");
+    expect("PUT /count/ HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nab", "HTTP/1.1 400 ");
+    expect("PUT /count/ HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nxyz",
+           "HTTP/1.1 400 ");
+    http_counted(server, &after);
+    CHECK(after.malformed - before.malformed == 7);
+    expect("GET /nothing HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 404 ");
+    expect("BREW /hello HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 501 ");
+    expect("POST /hello HTTP/1.1\r\n" HOST "\r\n", "Allow: GET, HEAD\r\n");
+    expect("PUT /count/ HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 411 ");
+    expect("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", "HTTP/1.1 413 ");
+    expect("GET /hello HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na", "HTTP/1.1 413 ");
+}
+
+static void check_sizes(void)
+{
+    static char head[HTTP_HEAD_MAX + 1], chunk[2048];
+    size_t len = (size_t)snprintf(chunk, sizeof chunk,
+                                  "POST /echo HTTP/1.1\r\n" HOST
+                                  "Transfer-Encoding: chunked\r\n\r\n3e9\r\n");
+    memset(chunk + len, 'c', 1001);
+    expect(chunk, "HTTP/1.1 413 ");
+    memset(head, 'a', HTTP_HEAD_MAX);
+    memcpy(head, "GET /", 5);
+    expect(head, "HTTP/1.1 431 ");
+}
+
+/* What isn't sent in time, and who doesn't read in time, doesn't stay. */
+static void check_slow_ones(void)
+{
+    struct http_counts before, after;
+    int head = dial(), body = dial(), reader = dial(), idle = dial();
+    http_counted(server, &before);
+    say(head, "GET /hel");
+    say(body, "PUT /count/ HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\na");
+    say(reader, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
+    CHECK(hear(head, answer, sizeof answer) > 0 && strstr(answer, "HTTP/1.1 408 "));
+    CHECK(hear(body, answer, sizeof answer) > 0 && strstr(answer, "HTTP/1.1 408 "));
+    CHECK(hear(idle, answer, sizeof answer) == 0);
+    uint64_t until_ms = clock_now_ms() + 20000;
+    do {
+        poll(NULL, 0, 1);
+        http_counted(server, &after);
+    } while (after.slow - before.slow < 3 && clock_now_ms() < until_ms);
+    CHECK_EQ(after.slow - before.slow, 3);
+    close(head);
+    close(body);
+    close(reader);
+    close(idle);
+}
+
+/* Many at once, half of which go before they are answered. */
+static void *be_a_client(void *arg)
+{
+    static const char *const requests[] = {
+        "GET /later HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n",
+        "GET /stream HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n",
+        "PUT /count/ HTTP/1.1\r\n" HOST "Connection: close\r\nContent-Length: 6\r\n\r\nsix"};
+    static __thread char heard[4096];
+    for (int i = 0; i < ROUNDS; i++) {
+        const char *request = requests[i % 3];
+        int fd = dial();
+        say(fd, request);
+        if (i % 2 == 0 && i % 3 != 2)
+            CHECK(hear(fd, heard, sizeof heard) > 0);
+        close(fd);
+    }
+    return arg;
+}
+
+static void check_many(void)
+{
+    pthread_t threads[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++)
+        CHECK(pthread_create(&threads[i], NULL, be_a_client, NULL) == 0);
+    for (int i = 0; i < CLIENTS; i++)
+        pthread_join(threads[i], NULL);
+}
+
+int main(void)
+{
+    pthread_t thread;
+    int left;
+    signal(SIGPIPE, SIG_IGN); /* as cenoted does */
+    server = http_new(IDLE_MS);
+    CHECK(server && endpoint_parse("127.0.0.1:0", &at) == CENOTE_OK);
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        http_route(server, &routes[i]);
+    CHECK(http_start(server, &at) == CENOTE_OK);
+    CHECK(endpoint_parse(http_endpoint(server), &at) == CENOTE_OK);
+    CHECK(pthread_create(&thread, NULL, do_jobs, NULL) == 0);
+
+    check_answers();
+    check_refusals();
+    check_sizes();
+    check_slow_ones();
+    check_many();
+
+    /* Stopped with requests that wait for another thread, and a reader that doesn't read. */
+    left = dial();
+    say(left, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
+    http_stop(server);
+    CHECK(lent == 0);
+    pthread_mutex_lock(&lock);
+    ending = true;
+    pthread_cond_signal(&changed);
+    pthread_mutex_unlock(&lock);
+    pthread_join(thread, NULL);
+    close(left);
+    http_free(server);
+    printf("passed\n");
+    return 0;
+}
