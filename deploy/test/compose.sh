@@ -226,6 +226,25 @@ for how in tcp shm; do
 done
 say "image replaced, the memory kept"
 
+# Debian's Prometheus in the place of the one that comes from a registry.
+if [ $quick = no ] && command -v prometheus >/dev/null; then
+    docker run -d --name "$project-prometheus" --no-healthcheck --network "${project}_default" \
+        -v "$(command -v prometheus):/usr/local/bin/prometheus:ro" \
+        -v "$(command -v promtool):/usr/local/bin/promtool:ro" \
+        -v "$PWD/deploy/prometheus:/etc/prometheus:ro" --tmpfs /prometheus:mode=1777 \
+        --entrypoint prometheus "$CENOTE_IMAGE" --config.file=/etc/prometheus/prometheus.yaml \
+        --storage.tsdb.path=/prometheus >/dev/null
+    scraped() {
+        docker exec "$project-prometheus" promtool query instant http://127.0.0.1:9090 \
+            "count(up{job=\"cenote\"} == 1)" | grep -q '=> 4 @'
+    }
+    wait_for "Prometheus seeing four targets" scraped
+    docker rm -f "$project-prometheus" >/dev/null
+    say "Prometheus $(prometheus --version 2>&1 | awk 'NR == 1 { print $3 }') scrapes all four"
+elif [ $quick = no ]; then
+    echo "SKIPPED: deploy/test/compose.sh: no Prometheus (deploy/packages.sh deploy)" >&2
+fi
+
 compose stop -t 15 2>/dev/null
 for service in meta node1 node2 node3; do
     code=$(docker inspect -f '{{.State.ExitCode}}' "$(container $service)")
@@ -242,7 +261,7 @@ python3 - deploy/compose.yaml >"$work/private.yaml" <<'PY'
 import sys
 text = open(sys.argv[1]).read()
 assert text.count("  pid: host\n") == 1
-print(text.replace("  pid: host\n", "").replace("./compose", "deploy/compose"))
+print(text.replace("  pid: host\n", "").replace("./compose", "./deploy/compose"))
 PY
 private() { docker-compose --project-directory "$PWD" -f "$work/private.yaml" "$@"; }
 private up -d --no-build 2>"$work/up" || { cat "$work/up" >&2; fail "compose up without pid: host"; }
