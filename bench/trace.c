@@ -304,6 +304,6 @@ int bench_trace(const struct bench_options *o, int argc, char **argv)
     if (bench_open(o, &client) == CENOTE_OK)
         exit_status = replay(o, &trace, client);
     cenote_close(&client);
-    trace_free(&trace);
+    trace_file_free(&trace);
     return exit_status;
 }

@@ -94,11 +94,11 @@ int trace_read(const char *path, size_t requests_max, struct trace *out, char *r
         status = CENOTE_INVALID;
     }
     if (status != CENOTE_OK)
-        trace_free(out);
+        trace_file_free(out);
     return status;
 }
 
-void trace_free(struct trace *t)
+void trace_file_free(struct trace *t)
 {
     free(t->requests);
     free(t->ids);

@@ -30,6 +30,6 @@ struct trace {
 /* CENOTE_OK, or CENOTE_IO, CENOTE_INVALID, CENOTE_NO_MEMORY with a reason that names the line. */
 int trace_read(const char *path, size_t requests_max, struct trace *out, char *reason,
                size_t reason_size);
-void trace_free(struct trace *t);
+void trace_file_free(struct trace *t);
 
 #endif

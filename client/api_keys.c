@@ -22,7 +22,7 @@ static void encode_remove(const struct keys_change *change, uint64_t seq,
 
 int cenote_remove(struct cenote *client, const struct cenote_key *keys, size_t count, int *statuses)
 {
-    static const struct keys_change change = {encode_remove};
+    static const struct keys_change change = {encode_remove, true, TALLY_REMOVE};
     struct shards *s;
     int status = client_enter_shards(client, &s);
 
@@ -68,10 +68,11 @@ static uint64_t exists_some(struct keys_call *c, struct drive *d, const struct c
                             size_t count, int *statuses)
 {
     struct rpc_answer answer = {0};
-    uint64_t epoch = 0;
+    uint64_t epoch = 0, begun_ns = clock_now_ns();
 
     keys_call_ask(c, METHOD_EXISTS, keys, count);
     int status = drive_ask(d, &c->request, &answer);
+    tally_took(drive_tally(d), TALLY_EXISTS, begun_ns);
     if (status == CENOTE_OK) {
         if (!read_exists(answer.msg.result, count, statuses, &epoch)) {
             log_error(MODULE, "exists' answer is malformed");
@@ -81,6 +82,8 @@ static uint64_t exists_some(struct keys_call *c, struct drive *d, const struct c
     }
     if (status != CENOTE_OK)
         keys_fail(statuses, count, status);
+    for (size_t i = 0; i < count; i++)
+        tally_ended(drive_tally(d), TALLY_EXISTS, statuses[i]);
     return epoch;
 }
 
@@ -167,12 +170,17 @@ static int stat_one(void *arg, struct drive *d, uint64_t *epoch)
     wire_put_request(&request, 0, METHOD_STAT);
     keys_params_put(&request, 1);
     wire_put_bin(&request, c->key->data, c->key->len_bytes);
+    uint64_t begun_ns = clock_now_ns();
     int status = drive_ask(d, &request, &answer);
+    tally_took(drive_tally(d), TALLY_STAT, begun_ns);
     wire_buf_free(&request);
-    if (status != CENOTE_OK)
+    if (status != CENOTE_OK) {
+        tally_ended(drive_tally(d), TALLY_STAT, status);
         return status;
+    }
     *epoch = wrong_shard_epoch(wire_at(answer.msg.result, 0));
     status = c->read(wire_at(answer.msg.result, 0), c->out);
+    tally_ended(drive_tally(d), TALLY_STAT, status);
     rpc_answer_free(&answer);
     return status;
 }

@@ -8,8 +8,8 @@
 
 static uint64_t get_some(struct drive *d, void *items, size_t count, const struct batch_how *how);
 
-static const struct batch_kind range_kind = {BATCH_KIND(struct cenote_range_item),
-                                             .some = get_some};
+static const struct batch_kind range_kind = {BATCH_KIND(struct cenote_range_item), .some = get_some,
+                                             .counted = true, .op = TALLY_GET};
 
 static uint64_t get_some(struct drive *d, void *items, size_t count, const struct batch_how *how)
 {

@@ -10,7 +10,8 @@ static uint64_t put_some(struct drive *d, void *array, size_t count, const struc
 static uint64_t get_some(struct drive *d, void *array, size_t count, const struct batch_how *how);
 
 static const struct batch_kind put_kind = {BATCH_KIND(struct cenote_put_item),
-                                           .exists_is_success = true, .some = put_some};
+                                           .exists_is_success = true, .some = put_some,
+                                           .counted = true, .op = TALLY_PUT};
 static const struct batch_kind get_kind = {BATCH_KIND(struct cenote_get_item), .some = get_some};
 
 /* ---- puts ------------------------------------------------------------------------------------ */
@@ -102,12 +103,23 @@ static uint64_t get_cold(struct drive *d, struct cenote_get_item *items, size_t 
 static uint64_t get_some(struct drive *d, void *array, size_t count, const struct batch_how *how)
 {
     struct cenote_get_item *items = array;
+    struct tally *tally = drive_tally(d);
+    uint64_t begun_ns = tally_get_begin(tally, count);
     size_t warm = 0;
 
     (void)how;
     while (warm < count && drive_get_warm(d, &items[warm]))
         warm++;
-    return warm < count ? get_cold(d, items + warm, count - warm) : 0;
+    if (warm == count) {
+        tally_warm_end(tally, begun_ns, count);
+        return 0;
+    }
+    begun_ns = begun_ns != 0 ? begun_ns : clock_now_ns();
+    uint64_t epoch = get_cold(d, items + warm, count - warm);
+    tally_took(tally, TALLY_GET, begun_ns);
+    for (size_t i = warm; i < count; i++)
+        tally_ended(tally, TALLY_GET, items[i].status);
+    return epoch;
 }
 
 int cenote_get_batch(struct cenote *client, struct cenote_get_item *items, size_t count)

@@ -18,10 +18,13 @@ static int run(struct drive *d, const struct cenote_key *key, uint32_t slot,
 
     if (!v)
         return CENOTE_NO_MEMORY;
+    uint64_t begun_ns = clock_now_ns();
     drive_run(d, view_machine(v));
+    tally_took(drive_tally(d), TALLY_VIEW, begun_ns);
     *epoch = view_machine(v)->wrong_epoch;
     view_take_result(v, out);
     view_free(v);
+    tally_ended(drive_tally(d), TALLY_VIEW, out->status);
     return out->status;
 }
 

@@ -127,7 +127,10 @@ int cenote_writer_commit(struct cenote_writer *writer)
         status = writer_commit(writer->w, &m);
     if (!m)
         return status;
+    uint64_t begun_ns = clock_now_ns();
     drive_run(writer->drive, m);
+    tally_took(drive_tally(writer->drive), TALLY_PUT, begun_ns);
+    tally_ended(drive_tally(writer->drive), TALLY_PUT, writer->w->status);
     if (writer->w->machine.wrong_epoch != 0)
         shards_learn(s, writer->drive, writer->w->machine.wrong_epoch);
     return writer->w->status;

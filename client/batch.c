@@ -71,6 +71,22 @@ static int first_error(const struct work *w, bool *wrong)
     return first;
 }
 
+/* Does some items with one service, and counts how they ended, unless the kind does that itself. */
+static uint64_t run_some(const struct batch_kind *kind, struct drive *d, void *items, size_t count,
+                         const struct batch_how *how)
+{
+    const struct work w = {.kind = kind, .items = items, .count = count};
+    uint64_t begun_ns = kind->counted ? clock_now_ns() : 0;
+    uint64_t epoch = kind->some(d, items, count, how);
+
+    if (!kind->counted)
+        return epoch;
+    tally_took(drive_tally(d), kind->op, begun_ns);
+    for (size_t i = 0; i < count; i++)
+        tally_ended(drive_tally(d), kind->op, *status_in(&w, i));
+    return epoch;
+}
+
 /* ---- several services ------------------------------------------------------------------------ */
 
 static struct cenote_key work_key(void *arg, size_t i)
@@ -95,7 +111,7 @@ static uint64_t run_copies(struct work *w, struct drive *d, const uint16_t *item
     }
     for (size_t i = 0; i < count; i++)
         memcpy(part + i * bytes, item_of(w, items[i]), bytes);
-    uint64_t epoch = w->kind->some(d, part, count, w->how);
+    uint64_t epoch = run_some(w->kind, d, part, count, w->how);
     for (size_t i = 0; i < count; i++)
         memcpy(item_of(w, items[i]), part + i * bytes, bytes);
     free(part);
@@ -108,7 +124,7 @@ static uint64_t work_part(void *arg, struct drive *d, const uint16_t *items, siz
     struct work *w = arg;
 
     if (count == w->count)
-        return w->kind->some(d, w->items, count, w->how);
+        return run_some(w->kind, d, w->items, count, w->how);
     return run_copies(w, d, items, count);
 }
 
@@ -120,7 +136,7 @@ int batch_run(const struct batch_kind *kind, struct shards *s, void *items, size
     bool wrong;
 
     if (only)
-        kind->some(only, items, count, how);
+        run_some(kind, only, items, count, how);
     else
         batch_fail(kind, items, count, CENOTE_WRONG_SHARD);
     int status = first_error(&w, &wrong);

@@ -19,6 +19,8 @@ struct batch_kind {
     size_t item_bytes;
     size_t buffers_at, buffer_count_at, status_at; /* of the fields in the item */
     bool exists_is_success;
+    bool counted; /* here, as this; otherwise by some() itself */
+    enum tally_op op;
     /* Does items with one service, and sets their statuses. Returns the newest epoch by which it
      * refused some (0: none). */
     uint64_t (*some)(struct drive *d, void *items, size_t count, const struct batch_how *how);

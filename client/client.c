@@ -20,6 +20,7 @@
 
 struct cenote {
     struct shards *shards;
+    struct tally *tally;
     struct cenote_options options;       /* as it was opened */
     char *meta, *rdma;                   /* theirs; NULL: nothing was said */
     volatile const unsigned char *owned; /* reads 1; the kernel wipes it in a forked child */
@@ -113,6 +114,7 @@ static void client_free(struct cenote *c)
 {
     free(c->meta);
     free(c->rdma);
+    tally_free(c->tally);
     free(c);
 }
 
@@ -141,7 +143,8 @@ int cenote_open(const struct cenote_options *options, struct cenote **out)
     c = calloc(1, sizeof *c);
     if (!c)
         return CENOTE_NO_MEMORY;
-    status = keep_options(c, options ? options : &defaults);
+    d.tally = c->tally = tally_new();
+    status = c->tally ? keep_options(c, options ? options : &defaults) : CENOTE_NO_MEMORY;
     if (status == CENOTE_OK)
         status = mark_owner(c);
     if (status != CENOTE_OK)
@@ -182,6 +185,11 @@ int client_enter_shards(struct cenote *client, struct shards **out)
         return CENOTE_FORKED;
     *out = client->shards;
     return CENOTE_OK;
+}
+
+struct tally *client_tally(const struct cenote *client)
+{
+    return client->tally;
 }
 
 int client_enter(struct cenote *client, struct drive **out)

@@ -15,6 +15,9 @@ int client_enter_shards(struct cenote *client, struct shards **out);
 /* The same, and the driver of the client's home, for what isn't about a key. */
 int client_enter(struct cenote *client, struct drive **out);
 
+/* What the client has done. */
+struct tally *client_tally(const struct cenote *client);
+
 /* A namespace's. NULL is accepted, and isn't. */
 bool client_name_valid(const char *name);
 /* Another one with the same options, but in this namespace. */

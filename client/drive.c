@@ -28,6 +28,7 @@ struct drive {
     struct pump *pump;          /* NULL: nobody has asked for it */
     bool stopped, settled;      /* with the pump, if there is one */
     const struct pump_routes *routes;
+    struct tally *tally;
     enum cenote_verify verify;
     uint32_t timeout_ms, replicas;
     uint64_t session_id; /* that was greeted last; connected()'s own */
@@ -61,6 +62,7 @@ int drive_open(const struct drive_options *options, struct drive **out)
     d->timeout_ms = session.timeout_ms;
     d->replicas = options->replicas;
     d->routes = options->routes;
+    d->tally = options->tally;
     xcopy_this_host(host);
     d->map = locate_new(host);
     if (!d->map)
@@ -181,7 +183,7 @@ int drive_change(struct drive *d, uint64_t seq, const struct wire_buf *request,
         sleep_until(retry.not_before_ms);
         status = call_once(d, seq, request, answer, &met);
     } while (status != CENOTE_OK && status != CENOTE_NO_SESSION &&
-             retry_again(&retry, clock_now_ms(), status));
+             tally_again(d->tally, retry_again(&retry, clock_now_ms(), status)));
     *lost = retry.lost;
     bool unheard = (!met && status != CENOTE_OK) || status == CENOTE_UNAVAILABLE ||
                    status == CENOTE_NO_SESSION || status == CENOTE_TIMED_OUT;
@@ -198,7 +200,8 @@ int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer
     do {
         sleep_until(retry.not_before_ms);
         status = call_once(d, 0, request, answer, &met);
-    } while (status != CENOTE_OK && retry_again(&retry, clock_now_ms(), status));
+    } while (status != CENOTE_OK &&
+             tally_again(d->tally, retry_again(&retry, clock_now_ms(), status)));
     /* Nothing was to change: what isn't known is only whether the service heard us. */
     if (status == CENOTE_UNKNOWN || status == CENOTE_NO_SESSION)
         status = CENOTE_UNAVAILABLE;
@@ -324,8 +327,14 @@ struct machine_env drive_env(struct drive *d)
                                 .verify = d->verify,
                                 .replicas = d->replicas,
                                 .timeout_ms = d->timeout_ms,
+                                .tally = d->tally,
                                 .next_seq = next_seq,
                                 .arg = d};
+}
+
+struct tally *drive_tally(const struct drive *d)
+{
+    return d->tally;
 }
 
 struct fabric *drive_fabric(const struct drive *d)
@@ -397,20 +406,60 @@ static int run_step(struct drive *d, const struct step *step)
     }
 }
 
-void drive_run(struct drive *d, struct machine *m)
+static bool is_call(const struct wire_buf *request, const char *method)
+{
+    size_t at = WIRE_REQUEST_HEAD + 1, len = strlen(method);
+    return request->len >= at + len && memcmp(request->data + at, method, len) == 0;
+}
+
+/* Asked for while somebody traces only. */
+static enum tally_stage stage_of(const struct step *step)
+{
+    switch (step->kind) {
+    case STEP_CALL:
+        if (step->seq == 0)
+            return TALLY_LOOKUP;
+        return is_call(step->request, METHOD_PUT_START) ? TALLY_START : TALLY_COMMIT;
+    case STEP_COPY:
+    case STEP_HOLD:
+    case STEP_UNHOLD:
+        return TALLY_COPY;
+    default:
+        return TALLY_WAIT;
+    }
+}
+
+/* What has come by a copy is verified when the machine is told that it has. */
+static void take_step(struct drive *d, struct machine *m, const struct step *step)
 {
     const struct wire_value nothing = {NULL};
+    enum tally_op op = m->ops->op;
+    enum tally_stage stage = trace_on(d->tally->trace) ? stage_of(step) : TALLY_WAIT;
+    uint64_t traced_ns = tally_trace(d->tally, op, stage);
+
+    if (step->kind == STEP_CALL) {
+        run_call(d, m, step);
+        tally_traced(d->tally, op, stage, traced_ns, step->request->len);
+        return;
+    }
+    int status = run_step(d, step);
+    tally_traced(d->tally, op, stage, traced_ns, step->copy_count);
+    traced_ns = stage == TALLY_COPY ? tally_trace(d->tally, op, TALLY_VERIFY) : 0;
+    m->ops->done(m, clock_now_ms(), status, nothing);
+    tally_traced(d->tally, op, TALLY_VERIFY, traced_ns, step->copy_count);
+}
+
+void drive_run(struct drive *d, struct machine *m)
+{
+    uint64_t traced_ns = tally_trace(d->tally, m->ops->op, TALLY_WHOLE), steps = 0;
     struct step step;
 
     for (m->ops->next(m, clock_now_ms(), &step); step.kind != STEP_DONE;
          m->ops->next(m, clock_now_ms(), &step)) {
-        if (step.kind == STEP_CALL) {
-            run_call(d, m, &step);
-            continue;
-        }
-        int status = run_step(d, &step);
-        m->ops->done(m, clock_now_ms(), status, nothing);
+        take_step(d, m, &step);
+        steps++;
     }
+    tally_traced(d->tally, m->ops->op, TALLY_WHOLE, traced_ns, steps);
 }
 
 /* ---- without a machine ----------------------------------------------------------------------- */
@@ -432,7 +481,10 @@ bool drive_get_warm(struct drive *d, struct cenote_get_item *item)
     static const struct warm_ops ops = {.read = read_now, .now_ms = now_ms};
     struct machine_env env = drive_env(d);
 
-    return warm_get(&env, &ops, d, item);
+    if (!warm_get(&env, &ops, d, item))
+        return false;
+    tally_warm_got(d->tally, item->len_bytes);
+    return true;
 }
 
 static bool hold_now(void *arg, struct fabric_hold *hold, int *status)
@@ -453,7 +505,10 @@ bool drive_view_warm(struct drive *d, const struct cenote_key *key, uint32_t slo
     static const struct warm_view_ops ops = {.hold = hold_now, .unhold = unhold, .now_ms = now_ms};
     struct machine_env env = drive_env(d);
 
-    return warm_view(&env, &ops, d, key, slot, out);
+    if (!warm_view(&env, &ops, d, key, slot, out))
+        return false;
+    metric_add_shared(&tally_warm_stripe(d->tally)->views, 1);
+    return true;
 }
 
 void drive_forget(struct drive *d, const struct cenote_key *key)

@@ -22,6 +22,7 @@ struct drive_options {
     uint32_t replicas;
     uint64_t cache_bytes;
     const struct pump_routes *routes; /* the home's, otherwise NULL; outlive it */
+    struct tally *tally;              /* the client's; outlives this */
     struct drive *home; /* its registered memory holds here too; outlives this. NULL: none */
 };
 
@@ -53,6 +54,8 @@ void drive_forget(struct drive *d, const struct cenote_key *key);
 /* The view that needs no machine (client/warm_view.h). False: one is needed. */
 bool drive_view_warm(struct drive *d, const struct cenote_key *key, uint32_t slot,
                      struct view_result *out);
+/* What the client has done. */
+struct tally *drive_tally(const struct drive *d);
 /* By which it reaches its nodes. */
 struct fabric *drive_fabric(const struct drive *d);
 

@@ -82,7 +82,7 @@ static void get_done(struct machine *m, uint64_t now_ms, int status, struct wire
 static bool get_cancel(struct machine *m, int status, bool sent);
 
 static const struct machine_ops get_ops = {
-    .next = get_next, .done = get_done, .cancel = get_cancel};
+    .op = TALLY_GET, .next = get_next, .done = get_done, .cancel = get_cancel};
 
 static struct get *begin(const struct machine_env *env, size_t count)
 {
@@ -319,7 +319,8 @@ static void begin_reading(struct get *g, struct value *v, uint64_t put_id, uint3
         (struct reading_value){.put_id = put_id,
                                .sums = g->env.verify == CENOTE_VERIFY_FULL && sum_kind != SUM_NONE,
                                .buffers = v->want.buffers,
-                               .buffer_count = v->want.buffer_count};
+                               .buffer_count = v->want.buffer_count,
+                               .tally = g->env.tally};
     v->sum_kind = sum_kind;
     v->state = VALUE_READ;
 }
@@ -430,7 +431,7 @@ static void lookup_done(struct get *g, uint64_t now_ms, int status, struct wire_
         g->ask_max = g->asked_count / 2; /* the answer would be too long: ask in parts */
         return;
     }
-    g->calling = retry_again(&g->retry, now_ms, status);
+    g->calling = tally_again(g->env.tally, retry_again(&g->retry, now_ms, status));
     if (g->calling)
         return;
     if (status == CENOTE_UNKNOWN || status == CENOTE_NO_SESSION)

@@ -78,18 +78,29 @@ static void encode_some(const struct change_call *c, uint64_t seq, struct wire_b
     some->change->encode(some->change, seq, some->keys, some->count, request);
 }
 
+static void tally_some(const struct some_keys *some, const struct drive *d, const int *statuses,
+                       uint64_t begun_ns)
+{
+    if (!some->change->counted)
+        return;
+    tally_took(drive_tally(d), some->change->op, begun_ns);
+    for (size_t i = 0; i < some->count; i++)
+        tally_ended(drive_tally(d), some->change->op, statuses[i]);
+}
+
 static uint64_t change_some(struct keys_call *c, struct drive *d, const struct cenote_key *keys,
                             size_t count, int *statuses)
 {
     struct some_keys some = {{encode_some}, c->arg, keys, count};
     struct rpc_answer answer = {0};
-    uint64_t newest = 0;
+    uint64_t newest = 0, begun_ns = clock_now_ns();
     int whole = change_run(d, &some.call, &c->request, &answer);
 
     for (size_t i = 0; i < count; i++)
         drive_forget(d, &keys[i]);
     if (whole != CENOTE_OK) {
         keys_fail(statuses, count, whole);
+        tally_some(&some, d, statuses, begun_ns);
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
@@ -100,6 +111,7 @@ static uint64_t change_some(struct keys_call *c, struct drive *d, const struct c
             statuses[i] = CENOTE_PROTOCOL;
     }
     rpc_answer_free(&answer);
+    tally_some(&some, d, statuses, begun_ns);
     return newest;
 }
 

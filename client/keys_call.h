@@ -40,6 +40,8 @@ void keys_fail(int *statuses, size_t count, int status);
 struct keys_change {
     void (*encode)(const struct keys_change *change, uint64_t seq, const struct cenote_key *keys,
                    size_t count, struct wire_buf *request);
+    bool counted; /* as this */
+    enum tally_op op;
 };
 /* Does it with all keys, which have been checked; statuses may be NULL. Returns the first error. */
 int keys_change_run(struct shards *s, const struct keys_change *change,

@@ -16,6 +16,7 @@
 #include "client/cache.h"
 #include "client/locate.h"
 #include "client/slow.h"
+#include "client/tally.h"
 #include "meta/stub/slots.h"
 #include "transport/fabric.h"
 #include "transport/wire/wire.h"
@@ -45,6 +46,7 @@ struct step {
 struct machine;
 
 struct machine_ops {
+    enum tally_op op; /* what it is counted as */
     /* now_ms is read before the step is carried out: leases count from it. */
     void (*next)(struct machine *m, uint64_t now_ms, struct step *out);
     /* A call's status is the peer's, or
@@ -87,6 +89,7 @@ struct machine_env {
     enum cenote_verify verify;
     uint32_t timeout_ms;
     uint32_t replicas;               /* of puts that don't say */
+    struct tally *tally;             /* NULL: nobody counts */
     uint64_t (*next_seq)(void *arg); /* the next number of a changing call */
     void *arg;
 };

@@ -73,12 +73,25 @@ static int status_of(const struct op *op)
     return CENOTE_OK;
 }
 
+/* Parts are counted as the group that they belong to. */
+static void tally_op(const struct op *op)
+{
+    struct tally *tally = op->pump->env.machines.tally;
+    enum tally_op what = op->gets ? TALLY_GET : TALLY_PUT;
+
+    tally_took(tally, what, op->begun_ns);
+    for (size_t i = 0; i < op->count; i++)
+        tally_ended(tally, what, op->gets ? op->gets[i].status : op->puts[i].status);
+}
+
 /* From here on the items are the submitter's. */
 static void land(struct op *op)
 {
     if (op->landed)
         return;
     op->landed = true;
+    if (!op->part)
+        tally_op(op);
     for (size_t i = 0; op->puts && i < op->count; i++)
         cache_drop(op->pump->env.machines.cache, &op->puts[i].key, 0);
     flights_land(op->pump->flights, &op->flight, status_of(op));
@@ -597,6 +610,7 @@ static struct op *op_new(struct pump *p, size_t count)
     op->pump = p;
     op->lanes = &op->lane;
     op->deadline_ms = TIMER_NEVER;
+    op->begun_ns = clock_now_ns();
     op->count = count;
     return op;
 }

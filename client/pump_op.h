@@ -98,6 +98,7 @@ struct op {
     enum op_doing doing;
     struct op *next, *prev; /* in the list for doing; OP_CALLING, OP_COPYING: in none */
     struct op_list *in;
+    uint64_t begun_ns;
     struct op *next_all, *prev_all;
     struct timer timer;
     uint64_t deadline_ms; /* the submitter's */

@@ -17,7 +17,7 @@ static void put_done(struct machine *m, uint64_t now_ms, int status, struct wire
 static bool put_cancel(struct machine *m, int status, bool sent);
 
 static const struct machine_ops put_ops = {
-    .next = put_next, .done = put_done, .cancel = put_cancel};
+    .op = TALLY_PUT, .next = put_next, .done = put_done, .cancel = put_cancel};
 
 struct put *put_begin(const struct machine_env *env, struct cenote_put_item *items, size_t count,
                       unsigned flags)

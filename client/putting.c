@@ -460,7 +460,8 @@ static void call_done(struct putting *p, uint64_t now_ms, int status, struct wir
     enum putting_call call = p->calling;
     bool ended = status == CENOTE_NO_SESSION; /* a call is numbered for its own session only */
 
-    if (call != CALL_ABORT && !ended && !p->cancelled && retry_again(&p->retry, now_ms, status))
+    if (call != CALL_ABORT && !ended && !p->cancelled &&
+        tally_again(p->env.tally, retry_again(&p->retry, now_ms, status)))
         return;
     p->calling = CALL_NONE;
     if (call == CALL_START && ended && !p->cancelled && p->sessions++ < RETRY_SESSIONS_MAX)

@@ -252,6 +252,7 @@ static bool acceptable(const struct reading *r, const struct reading_value *v)
     if (!verified(r)) {
         log_error(MODULE, "put %" PRIu64 " stripe %u at %#" PRIx64 ": bytes don't have their sum",
                   v->put_id, r->stripe, r->from.v);
+        tally_checksum_failure(v->tally);
         return false;
     }
     return true;

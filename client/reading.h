@@ -17,6 +17,7 @@
 #include "client/locate.h"
 #include "client/part.h"
 #include "client/slow.h"
+#include "client/tally.h"
 #include "transport/fabric.h"
 
 /* What the stripes of one value share. */
@@ -27,6 +28,7 @@ struct reading_value {
     size_t buffer_count;
     void *sums_room; /* for the sums of a value of one stripe; NULL: they are allocated */
     size_t sums_room_bytes;
+    struct tally *tally; /* NULL: nobody counts */
 };
 
 struct reading {

@@ -561,3 +561,15 @@ static void route_learn(void *arg, uint32_t service, uint64_t epoch)
     else if (d)
         shards_learn(arg, d, epoch);
 }
+
+void shards_each_fabric(struct shards *s, void (*each)(void *arg, const struct fabric *f),
+                        void *arg)
+{
+    pthread_rwlock_rdlock(&s->lock);
+    for (uint32_t i = 0; i < s->known_count; i++) {
+        const struct drive *d = atomic_load_explicit(&s->known[i]->drive, memory_order_acquire);
+        if (d)
+            each(arg, drive_fabric(d));
+    }
+    pthread_rwlock_unlock(&s->lock);
+}

@@ -69,6 +69,10 @@ void shards_run(struct shards *s, const struct shards_work *w);
 typedef int (*shards_fn)(void *arg, struct drive *d, uint64_t *epoch);
 int shards_one(struct shards *s, const struct cenote_key *key, shards_fn fn, void *arg);
 
+/* By which the services that were connected to reach their nodes: calls each() for every one. */
+void shards_each_fabric(struct shards *s, void (*each)(void *arg, const struct fabric *f),
+                        void *arg);
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 /* One service of the map. */

@@ -62,7 +62,7 @@ struct view {
 static void view_next(struct machine *m, uint64_t now_ms, struct step *out);
 static void view_done(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
 
-static const struct machine_ops view_ops = {.next = view_next, .done = view_done};
+static const struct machine_ops view_ops = {.op = TALLY_VIEW, .next = view_next, .done = view_done};
 
 struct view *view_begin(const struct machine_env *env, const struct cenote_key *key, uint32_t slot)
 {
@@ -152,7 +152,8 @@ static void begin_choosing(struct view *v)
 {
     v->common = (struct reading_value){.put_id = v->found.put_id,
                                        .sums = v->env.verify == CENOTE_VERIFY_FULL &&
-                                               v->found.sum_kind != SUM_NONE};
+                                               v->found.sum_kind != SUM_NONE,
+                                       .tally = v->env.tally};
     reading_begin(&v->reading, 0, 0, &v->found.stripes[0]);
     v->unsupported = v->late = v->map_fresh = false;
     v->state = VIEW_CHOOSE;
@@ -218,7 +219,8 @@ static void lookup_done(struct view *v, uint64_t now_ms, int status, struct wire
     struct lookup_item found;
     uint32_t count;
 
-    v->calling = status != CENOTE_OK && retry_again(&v->retry, now_ms, status);
+    v->calling =
+        status != CENOTE_OK && tally_again(v->env.tally, retry_again(&v->retry, now_ms, status));
     if (v->calling)
         return;
     if (status == CENOTE_UNKNOWN || status == CENOTE_NO_SESSION)

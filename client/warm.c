@@ -53,6 +53,7 @@ bool warm_get(const struct machine_env *env, const struct warm_ops *ops, void *a
                                             found.sum_kind != SUM_NONE,
                                     .buffers = item->buffers,
                                     .buffer_count = item->buffer_count,
+                                    .tally = env->tally,
                                     .sums_room = room,
                                     .sums_room_bytes = sizeof room};
     if (!read_it(env, ops, arg, &item->key, &found, &v, &choice))

@@ -17,7 +17,7 @@ static bool needs_sums(const struct machine_env *env, const struct cache_found *
 static bool hold_it(const struct machine_env *env, const struct warm_view_ops *ops, void *arg,
                     const struct cache_found *found, struct fabric_hold *hold, bool *tried)
 {
-    const struct reading_value v = {.put_id = found->put_id};
+    const struct reading_value v = {.put_id = found->put_id, .tally = env->tally};
     struct reading_choice choice = {.map = env->map, .slow = env->slow, .now_ms = ops->now_ms(arg)};
     struct reading r;
     struct fabric_req copy;

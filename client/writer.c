@@ -16,7 +16,8 @@ static void writer_done(struct machine *m, uint64_t now_ms, int status, struct w
     putting_done(&((struct writer *)m)->putting, now_ms, status, result);
 }
 
-static const struct machine_ops writer_ops = {.next = writer_next, .done = writer_done};
+static const struct machine_ops writer_ops = {
+    .op = TALLY_PUT, .next = writer_next, .done = writer_done};
 
 static bool copy_seal(void *arg, struct writing *w, const struct writing_value *v,
                       const struct locate *map, struct fabric_req *copy)

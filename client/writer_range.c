@@ -51,7 +51,8 @@ struct writer_range {
 static void range_next(struct machine *m, uint64_t now_ms, struct step *out);
 static void range_done(struct machine *m, uint64_t now_ms, int status, struct wire_value result);
 
-static const struct machine_ops range_ops = {.next = range_next, .done = range_done};
+static const struct machine_ops range_ops = {
+    .op = TALLY_PUT, .next = range_next, .done = range_done};
 
 static uint64_t value_len(const struct writer *w)
 {

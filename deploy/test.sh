@@ -1,7 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Tests what is deployed: packages, containers, the chart. Each part is deploy/test/PART.sh; one that
-# can't run on this machine says why, and is counted as skipped.
+# Tests what is deployed, in parts. One that can't run on this machine says why, and is counted as
+# skipped:
+#   packages     deploy/test/packages.sh    Debian packages in a bare system
+#   compose      deploy/test/compose.sh     the image and deploy/compose.yaml on an engine
+#   chart        deploy/test/chart.sh       deploy/helm/cenote
+#   operations   deploy/test/operations.sh  commands of doc/OPERATIONS.md that need none of these
 # Usage: deploy/test.sh [--quick] [PART...]    default: all parts; --quick: under four minutes in all
 set -u
 cd "$(dirname "$0")/.."
@@ -32,8 +36,12 @@ summary=()
 failed=0
 for part in "${parts[@]}"; do
     script=deploy/test/$part.sh
-    [ -x "$script" ] || continue
     echo "==== $part"
+    if [ ! -x "$script" ]; then
+        echo "SKIPPED: there is no $script" >&2
+        summary+=("$(printf '%-10s SKIPPED' "$part")")
+        continue
+    fi
     begin=$SECONDS
     "$script" "${options[@]}" &
     part_pid=$!

@@ -50,6 +50,8 @@ static const char *ill(void *arg)
 static const char *unready(void *arg)
 {
     const struct http_role *r = arg;
+    if (r->meta && meta_role_is_rebuilding(r->meta))
+        return "the database is being made again";
     return r->node && !node_role_has_joined(r->node) ? "the node has not joined the service" : NULL;
 }
 

@@ -33,7 +33,10 @@ struct meta_role {
     struct service *service;
     pthread_t thread;
     bool started; /* of the loop's thread */
+    /* For other threads to look at. */
     _Atomic uint64_t ticked_ms;
+    _Atomic bool rebuilding;
+    bool quiet; /* the loop's thread: it ticks less often */
     char endpoints[OPTIONS_LISTEN_MAX][ENDPOINT_TEXT_MAX];
     size_t endpoint_count;
     pthread_mutex_t lock; /* of those below */
@@ -161,7 +164,11 @@ static void on_store(void *arg)
 static void on_turn(void *arg)
 {
     struct meta_role *r = arg;
+    store_lmdb_hand_over(r->store); /* what was asked for goes first */
+    if (!r->started)
+        return;
     service_idle(r->service);
+    service_turn(r->service);
     store_lmdb_hand_over(r->store);
 }
 
@@ -169,8 +176,14 @@ static void on_tick(void *arg)
 {
     struct meta_role *r = arg;
     atomic_store_explicit(&r->ticked_ms, clock_now_ms(), memory_order_relaxed);
-    if (r->started)
-        service_tick(r->service);
+    if (!r->started)
+        return;
+    service_tick(r->service);
+    atomic_store_explicit(&r->rebuilding, service_is_rebuilding(r->service), memory_order_relaxed);
+    if (service_is_quiet(r->service) == r->quiet)
+        return;
+    r->quiet = !r->quiet;
+    rpc_loop_pace(r->loop, on_tick, r->quiet ? SERVICE_QUIET_TICK_MS : SERVICE_TICK_MS);
 }
 
 static void *run(void *arg)
@@ -346,6 +359,7 @@ int meta_role_start(const struct options *o, struct trace *trace, const sigset_t
     r->options = o;
     r->trace = trace;
     r->ticked_ms = clock_now_ms();
+    r->rebuilding = o->rebuild;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->ready, NULL);
     int status = killable(signals, open_store, r);
@@ -405,4 +419,9 @@ bool meta_role_ask(struct meta_role *r, struct meta_question *q)
 void meta_role_page(const struct meta_role *r, struct wire_value status, struct textbuf *page)
 {
     service_page(r->service, status, page);
+}
+
+bool meta_role_is_rebuilding(const struct meta_role *r)
+{
+    return atomic_load_explicit(&r->rebuilding, memory_order_relaxed);
 }

@@ -37,6 +37,8 @@ bool meta_role_ask(struct meta_role *r, struct meta_question *q);
 /* What it counts, as families of a page; status: of an answer, parsed. Any thread. */
 void meta_role_page(const struct meta_role *r, struct wire_value status, struct textbuf *page);
 
+/* Is the database being made again, so that nobody is served? Any thread. */
+bool meta_role_is_rebuilding(const struct meta_role *r);
 /* When its loop last came round, by clock_now_ms(). Any thread. */
 uint64_t meta_role_ticked_ms(const struct meta_role *r);
 

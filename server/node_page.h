@@ -7,6 +7,7 @@
 #include "server/node_life.h"
 #include "transport/base/textbuf.h"
 
+/* ways: of node_life_traffic(). */
 void node_page(const struct node_way_traffic ways[NODE_WAYS], struct textbuf *page);
 
 #endif

@@ -28,8 +28,8 @@ bool node_role_scrub(struct node_role *r, uint64_t bytes_per_s);
 /* The data endpoint; after joined(), and as long as the node keeps its life. */
 const char *node_role_data_endpoint(const struct node_role *r);
 
-/* What the node's life has moved. The asker's memory until answered(arg), which comes from the node's
- * thread. */
+/* What the node's life has moved. The asker's memory until answered(arg), which comes from the
+ * node's thread. */
 struct node_question {
     void (*answered)(void *arg);
     void *arg;

@@ -11,6 +11,8 @@
 #include "transport/base/epoch.h"
 #include "transport/base/log.h"
 
+#define FABRIC_TRANSPORTS_MAX 8u
+
 #define BUCKETS 256u
 #define DOORS   256u /* nodes that can be read from without the lock at the same time */
 
@@ -67,6 +69,7 @@ struct fabric {
     uint64_t swept_ms;           /* when idle links were looked through last */
     struct fabric_link *leaving; /* to be closed when the epoch has passed their marks */
     _Atomic size_t leaving_count;
+    metric_counter moved_bytes[FABRIC_TRANSPORTS_MAX][2]; /* by place and enum xcopy_op */
 };
 
 /* ---- nodes; all under the lock --------------------------------------------------------------- */
@@ -289,6 +292,26 @@ void fabric_abandon(struct fabric *f)
 struct registry *fabric_registry(struct fabric *f)
 {
     return f->registry;
+}
+
+void fabric_count_moved(struct fabric *f, const struct xcopy_transport *by, enum xcopy_op op,
+                        uint64_t bytes)
+{
+    size_t i = 0;
+    while (xcopy_transports[i] != by && xcopy_transports[i] != NULL)
+        i++;
+    if (i < FABRIC_TRANSPORTS_MAX && bytes > 0)
+        metric_add_shared(&f->moved_bytes[i][op], bytes);
+}
+
+const char *fabric_moved(const struct fabric *f, size_t i, uint64_t *read_bytes,
+                         uint64_t *written_bytes)
+{
+    if (i >= FABRIC_TRANSPORTS_MAX || xcopy_transports[i] == NULL)
+        return NULL;
+    *read_bytes += metric_get(&f->moved_bytes[i][XCOPY_READ]);
+    *written_bytes += metric_get(&f->moved_bytes[i][XCOPY_WRITE]);
+    return xcopy_transports[i]->name;
 }
 
 const char *fabric_report(const struct fabric *f, size_t i, struct xcopy_report *out)

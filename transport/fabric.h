@@ -76,6 +76,11 @@ void fabric_unhold(struct fabric *f, struct fabric_link *link, uint32_t slot);
  * there are no more. Any thread. */
 const char *fabric_report(const struct fabric *f, size_t i, struct xcopy_report *out);
 
+/* What has been copied by the i-th transport, but for fabric_read_now(): returns its name, and adds
+ * the bytes of payloads. NULL: there are no more. Any thread. */
+const char *fabric_moved(const struct fabric *f, size_t i, uint64_t *read_bytes,
+                         uint64_t *written_bytes);
+
 /* Name of the transport in use to a node, e.g. "shm"; connects if need be. NULL: not reachable. */
 const char *fabric_transport_to(struct fabric *f, uint64_t node, uint32_t timeout_ms);
 

@@ -46,6 +46,10 @@ bool fabric_may_hold(struct fabric *f, uint64_t node);
 /* Gives it back; one that is broken is not kept. */
 void fabric_link_give(struct fabric *f, struct fabric_link *link, bool broken);
 
+/* Bytes have been copied. Any thread. */
+void fabric_count_moved(struct fabric *f, const struct xcopy_transport *by, enum xcopy_op op,
+                        uint64_t bytes);
+
 /* The memory that is registered with it. */
 struct registry *fabric_registry(struct fabric *f);
 

@@ -57,13 +57,26 @@ static bool is_busy(const struct transfer *t, const struct transfer_lane *l)
     return l->sliced ? l->at < t->count : l->last != NULL && l->last->status == XCOPY_IN_PROGRESS;
 }
 
+/* What was copied before the lane got another channel has been counted. */
+static void count_moved(struct transfer *t, struct transfer_lane *l, const uint64_t copied[2])
+{
+    const struct xcopy_transport *by = l->link->channel->transport;
+    for (unsigned op = 0; op < 2; op++) {
+        fabric_count_moved(t->fabric, by, (enum xcopy_op)op, copied[op] - l->counted_bytes[op]);
+        l->counted_bytes[op] = copied[op];
+    }
+}
+
 /* The lane's requests have completed, or its channel is lost: gives the channel back. */
 static void settle(struct transfer *t, struct transfer_lane *l)
 {
     struct xcopy_channel *c = l->link->channel;
     bool dead = l->broken, again = l->reused && !l->again, more = false;
+    uint64_t copied[2] = {0};
     for (size_t i = 0; i < t->count; i++) {
         struct fabric_req *r = &t->reqs[i];
+        if (r->node == l->node && r->x.status == CENOTE_OK)
+            copied[r->x.op] += r->x.len_bytes;
         if (r->node != l->node || r->x.status != CENOTE_NODE_DOWN)
             continue;
         dead = dead || !c->transport->alive(c);
@@ -72,6 +85,7 @@ static void settle(struct transfer *t, struct transfer_lane *l)
             more = true;
         }
     }
+    count_moved(t, l, copied);
     fabric_link_give(t->fabric, l->link, dead);
     l->state = more ? LANE_WAITS : LANE_OVER;
     l->want = FABRIC_CONNECT;

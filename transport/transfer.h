@@ -28,6 +28,7 @@ struct transfer_lane {
     size_t at;              /* slices: the request that is being copied ... */
     uint64_t sliced_bytes;  /* ... so far */
     bool sliced, reused, broken, again;
+    uint64_t counted_bytes[2]; /* copied, and counted at the fabric; by enum xcopy_op */
 
     /* The driver's, for whatever it wants. */
     void *owner, *place;

@@ -21,6 +21,7 @@ enum exit_code {
 struct cli {
     /* options */
     char *meta, *name_space, *range, *rdma;
+    char *metrics, *trace; /* files; NULL: not given */
     char *ttl, *pin, *group, *prefix, *quota, *quota_objects, *pin_limit; /* NULL: not given */
     int transport, verify;                                                /* as in cenote.h */
     uint64_t timeout_ms, replicas, interval_ms;
@@ -53,6 +54,10 @@ struct cenote_policy;
 /* What --ttl, --pin and --group say; it points into the options. Returns an exit code. */
 int cli_policy(const struct cli *cli, struct cenote_policy *out);
 int cli_parse_ttl(const struct cli *cli, const char *text, uint64_t *ms);
+
+/* What --metrics and --trace ask for: before the command, and after it. Exit codes. */
+int cli_count(const struct cli *cli);
+int cli_write_counted(const struct cli *cli);
 
 /* The statuses of the first count arguments, which are keys. Returns an exit code. */
 int cli_report_keys(const struct cli *cli, int count, const int *statuses);

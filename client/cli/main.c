@@ -61,6 +61,10 @@ static const struct config_option options[] = {
      "top: between two looks", NULL, 100, UINT32_MAX},
     {"once", CONFIG_BOOL, offsetof(struct cli, once), NULL, NULL,
      "top: print once, after one interval", NULL, 0, 0},
+    {"metrics", CONFIG_STRING, offsetof(struct cli, metrics), NULL, "FILE",
+     "write what was counted, as Prometheus reads it; -: to stderr", NULL, 0, 0},
+    {"trace", CONFIG_STRING, offsetof(struct cli, trace), NULL, "FILE",
+     "write where the time went, as a Chrome trace", NULL, 0, 0},
     {"json", CONFIG_BOOL, offsetof(struct cli, json), NULL, NULL, "results as JSON", NULL, 0, 0},
     {"verbose", CONFIG_BOOL, offsetof(struct cli, verbose), NULL, NULL,
      "tell on stderr what happens", NULL, 0, 0},
@@ -166,7 +170,11 @@ static int run(struct cli *cli, const struct command *command)
 
     if (status != CENOTE_OK)
         return cli_complain(cli, status == CENOTE_INVALID ? NULL : cli->meta, status);
-    int code = command->run(cli);
+    int code = cli_count(cli), counted;
+    if (code == EXIT_DONE)
+        code = command->run(cli);
+    counted = cli_write_counted(cli);
+    code = code == EXIT_DONE ? counted : code;
     cenote_close(&cli->client);
     if (fflush(stdout) != 0 && code == EXIT_DONE)
         code = cli_complain_errno(cli, "standard output");

@@ -11,6 +11,7 @@ configuration files, and that the parts refer to each other.
 import argparse
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -79,12 +80,13 @@ def check_references(chart):
                 if probe in container:
                     check(container[probe]["httpGet"]["port"] in names, f"{chart.name}: {probe}")
             security = container["securityContext"]
-            check(security["readOnlyRootFilesystem"] and security["capabilities"]["drop"] == ["ALL"],
+            dropped = security["capabilities"]["drop"] == ["ALL"]
+            check(security["readOnlyRootFilesystem"] and dropped,
                   f"{chart.name}: {container['name']} may do more than it must")
         for volume in spec.get("volumes", []):
             if "configMap" in volume:
                 check(volume["configMap"]["name"] in maps, f"{chart.name}: {volume}")
-    for part in chart.all("Service") + chart.all("PodDisruptionBudget") + chart.all("NetworkPolicy"):
+    for part in sum(map(chart.all, ("Service", "PodDisruptionBudget", "NetworkPolicy")), []):
         selector = part["spec"].get("selector") or part["spec"]["podSelector"]
         selector = selector.get("matchLabels", selector).items()
         check(any(selector <= pod["metadata"]["labels"].items() for pod in pods),
@@ -143,6 +145,7 @@ def check_rdma(chart):
 
 def check_everything(chart):
     check(len(chart.all("ServiceMonitor")) == 2, "service monitors")
+    check("hostPID" not in chart.node()["spec"]["template"]["spec"], "its own processes")
     config = chart.config("meta")
     check(config["log-level"] == "info" and config["lease"] == "2s" and config["evict-high"] == "90"
           and config["shards"] == "0-8191=a:7400,8192-16383=b:7400", f"{config}")
@@ -170,6 +173,16 @@ def validate(charts, validator, versions):
               "the validator takes everything")
 
 
+def check_versions():
+    """One version everywhere."""
+    version = re.search(r"project\(cenote VERSION ([\d.]+)", (TOP / "CMakeLists.txt").read_text())[1]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    check(chart["appVersion"] == version, "the chart's appVersion")
+    for name, before in (("deploy/docker/Dockerfile", "ARG VERSION="),
+                         ("deploy/compose.yaml", "{CENOTE_VERSION:-")):
+        check(before + version in (TOP / name).read_text(), f"the version in {name}")
+
+
 def check_refused(helm):
     cases = yaml.safe_load((SETS / "refused.yaml").read_text())
     for case in cases:
@@ -191,6 +204,7 @@ def main():
     parser.add_argument("--validate", nargs="+", metavar="WORD", default=[])
     parser.add_argument("--cenoted")
     options = parser.parse_args()
+    check_versions()
     charts = [Chart(options.helm, "default", None)]
     charts += [Chart(options.helm, p.stem, p) for p in sorted(SETS.glob("*.yaml"))
                if p.stem != "refused"]

@@ -4,7 +4,9 @@
 # tree: values in and out over tcp and over shared memory, a node killed, the metadata service
 # restarted, the image replaced under the values; every value is compared by its checksum. Then it
 # types what doc/OPERATIONS.md says of containers.
-# Usage: deploy/test/compose.sh [--quick]    --quick: without the document and the experiments
+# Usage: deploy/test/compose.sh [--quick]
+#   --quick    without the document and the experiments, and of this tree's own build (build/bin)
+#              instead of one in a container, if there is one
 #
 # Needs root, Debian's docker.io and docker-compose, debootstrap and a Debian mirror; exit status 77
 # says that it could not run here, and why.
@@ -69,9 +71,23 @@ wait_for() {
 
 # ---- images -----------------------------------------------------------------------------------
 
+# prepare_build: the directory and the Dockerfile of which images are built.
+prepare_build() {
+    local bin=${CENOTE_BIN:-build/bin}
+    context=. dockerfile=deploy/docker/Dockerfile
+    [ $quick = yes ] && [ -x "$bin/cenoted" ] && [ -x "$bin/cenote" ] || return 0
+    context=$work/context dockerfile=$work/context/Dockerfile
+    install -D -s -t "$context/image/usr/local/bin" "$bin/cenoted" "$bin/cenote"
+    install -D deploy/docker/health.sh "$context/image/usr/local/bin/cenote-health"
+    install -D deploy/docker/smoke.sh "$context/image/usr/local/bin/cenote-smoke"
+    # Without the stage that builds.
+    sed -e '/^FROM .* AS build/,/^$/d' -e 's/^COPY --from=build /COPY /' \
+        -e 's#^COPY /image /#COPY image /#' deploy/docker/Dockerfile >"$dockerfile"
+}
+
 build() {
-    docker build -q --network host -f deploy/docker/Dockerfile -t "$CENOTE_IMAGE" \
-        --build-arg BASE="$base" --build-arg VERSION="$1" . >"$work/build" 2>&1 ||
+    docker build -q --network host -f "$dockerfile" -t "$CENOTE_IMAGE" \
+        --build-arg BASE="$base" --build-arg VERSION="$1" "$context" >"$work/build" 2>&1 ||
         { tail -n 40 "$work/build" >&2; fail "the image could not be built"; }
 }
 
@@ -148,6 +164,7 @@ say "engine $(docker version -f '{{.Server.Version}}'), $engine_storage, $(docke
 
 base=$(deploy/docker/base.sh)
 say "base image $base, $(mebibytes "$base")"
+prepare_build
 build 0.1.0-one
 say "image $(mebibytes "$CENOTE_IMAGE")"
 docker run --rm "$CENOTE_IMAGE" --version
@@ -158,6 +175,7 @@ make_files
 wait_for "three nodes" alive 3
 say "up"
 compose run --rm smoke 2>/dev/null || fail "the smoke test"
+for service in meta node1; do wait_for "$service being healthy" healthy $service; done
 
 put_all tcp t/
 check_all tcp t/
@@ -208,6 +226,25 @@ for how in tcp shm; do
 done
 say "image replaced, the memory kept"
 
+# Debian's Prometheus in the place of the one that comes from a registry.
+if [ $quick = no ] && command -v prometheus >/dev/null; then
+    docker run -d --name "$project-prometheus" --no-healthcheck --network "${project}_default" \
+        -v "$(command -v prometheus):/usr/local/bin/prometheus:ro" \
+        -v "$(command -v promtool):/usr/local/bin/promtool:ro" \
+        -v "$PWD/deploy/prometheus:/etc/prometheus:ro" --tmpfs /prometheus:mode=1777 \
+        --entrypoint prometheus "$CENOTE_IMAGE" --config.file=/etc/prometheus/prometheus.yaml \
+        --storage.tsdb.path=/prometheus >/dev/null
+    scraped() {
+        docker exec "$project-prometheus" promtool query instant http://127.0.0.1:9090 \
+            "count(up{job=\"cenote\"} == 1)" | grep -q '=> 4 @'
+    }
+    wait_for "Prometheus seeing four targets" scraped
+    docker rm -f "$project-prometheus" >/dev/null
+    say "Prometheus $(prometheus --version 2>&1 | awk 'NR == 1 { print $3 }') scrapes all four"
+elif [ $quick = no ]; then
+    echo "SKIPPED: deploy/test/compose.sh: no Prometheus (deploy/packages.sh deploy)" >&2
+fi
+
 compose stop -t 15 2>/dev/null
 for service in meta node1 node2 node3; do
     code=$(docker inspect -f '{{.State.ExitCode}}' "$(container $service)")
@@ -223,8 +260,8 @@ compose down -v -t 5 2>/dev/null
 python3 - deploy/compose.yaml >"$work/private.yaml" <<'PY'
 import sys
 text = open(sys.argv[1]).read()
-assert text.count("pid: host\n") == 2 # once in a comment
-print(text.replace("  pid: host\n", "").replace("./compose", "deploy/compose"))
+assert text.count("  pid: host\n") == 1
+print(text.replace("  pid: host\n", "").replace("./compose", "./deploy/compose"))
 PY
 private() { docker-compose --project-directory "$PWD" -f "$work/private.yaml" "$@"; }
 private up -d --no-build 2>"$work/up" || { cat "$work/up" >&2; fail "compose up without pid: host"; }
@@ -236,6 +273,26 @@ private logs --no-color | grep -q 'a client is refused' || fail "the node doesn'
 private run --rm smoke auto tcp 2>/dev/null || fail "the way over tcp"
 private down -v -t 5 2>/dev/null
 say "without pid: host the nodes refuse shared memory, and clients go on over tcp"
+
+# Memory without a name needs no pid: host, where the kernel gives a descriptor of the peer.
+if printf '6.5\n%s\n' "$(uname -r)" | sort -VC; then
+    sed -i -e 's#CENOTE_MEMORY_DIR: .*#CENOTE_MEMORY_DIR: ""#' \
+        -e 's/^      CENOTE_CONFIG: .*node.conf/&\n      CENOTE_KEEP_MEMORY: "false"/' \
+        "$work/private.yaml"
+    private up -d --no-build 2>"$work/up" || { cat "$work/up" >&2; fail "memory without a name"; }
+    wait_for "three nodes" alive 3
+    private run --rm smoke shm >"$work/smoke" 2>&1 ||
+        { cat "$work/smoke" >&2; fail "shared memory without a name, and without pid: host"; }
+    private down -v -t 5 2>/dev/null
+    say "with memory that has no name, shm needs no pid: host (Linux $(uname -r))"
+fi
+
+# A container's limit is seen before the memory is touched.
+if docker run --rm -m 96m "$CENOTE_IMAGE" --data-dir /tmp/m --dram 128MiB >"$work/limit" 2>&1; then
+    fail "more memory than the container has"
+fi
+grep -q 'this machine has' "$work/limit" || { cat "$work/limit" >&2; fail "the limit is not named"; }
+say "more memory than the container's limit is refused: $(grep -o 'this machine has.*' "$work/limit")"
 
 # ---- the document -----------------------------------------------------------------------------
 

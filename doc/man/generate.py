@@ -20,6 +20,7 @@ MAIN = "cenote/cenote.h"
 # Headers with an overview of their own, beside the main one.
 PARTS = (("cenote/async.h", "cenote_async", "operations in the background"),
          ("cenote/buffer.h", "cenote_buffers", "registered memory"),
+         ("cenote/metrics.h", "cenote_counters", "what a client has done"),
          ("cenote/namespace.h", "cenote_namespaces", "namespaces and quotas"),
          ("cenote/policy.h", "cenote_policy", "times to live, pins and groups"),
          ("cenote/range.h", "cenote_ranges", "parts of values"),

@@ -10,7 +10,7 @@
 #include <cenote/cenote.h>
 
 #define SPACES_MAX     16u
-#define SPACES_IDLE_MS 5000u
+#define SPACES_IDLE_MS 2000u
 
 struct spaces;
 struct space;

@@ -13,7 +13,7 @@
 
 #define WORKERS_MAX         32u
 #define WORKERS_WAITING_MAX 24u
-#define WORKERS_IDLE_MS     2000u /* then a thread looks around, and ends */
+#define WORKERS_IDLE_MS     1000u /* then a thread looks around, and ends */
 
 struct workers;
 

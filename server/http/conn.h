@@ -34,6 +34,7 @@ struct http_server {
     uint32_t idle_ms;
     int listen_fd;
     struct endpoint bound;
+    bool loopback; /* that is TCP, and nobody else reaches it */
     char endpoint[160];
     struct event accept_event, resume_event;
     int wake_fd;

@@ -206,6 +206,7 @@ static void end_request(struct http_conn *c)
     TAILQ_REMOVE(&c->server->conns, c, entry);
     TAILQ_INSERT_TAIL(&c->server->conns, c, entry);
     c->phase = PHASE_HEAD;
+    c->wait = WAIT_NOBODY; /* time begins anew */
     if (broken || (closes && c->at_end)) {
         c->dead = true;
     } else if (closes) {

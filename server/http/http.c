@@ -254,11 +254,12 @@ free_server:
 
 int http_start(struct http_server *s, const struct endpoint *at)
 {
-    int fd = endpoint_listen(at, LISTEN_BACKLOG, &s->bound);
+    int fd = endpoint_try_listen(at, LISTEN_BACKLOG, &s->bound);
     if (fd < 0)
         return fd;
     s->listen_fd = fd;
     endpoint_format(&s->bound, s->endpoint, sizeof s->endpoint);
+    s->loopback = endpoint_is_local(&s->bound) && !endpoint_is_unix(&s->bound);
     event_assign(&s->accept_event, s->base, fd, EV_READ | EV_PERSIST, on_acceptable, s);
     evtimer_assign(&s->resume_event, s->base, on_resume, s);
     if (event_add(&s->accept_event, NULL) == 0 && pthread_create(&s->thread, NULL, run, s) == 0) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/http/conn.h"
+#include "server/http/origin.h"
 #include "transport/base/log.h"
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -92,8 +93,11 @@ static void choose_route(struct http_request *r)
     const struct http_head *h = &r->head;
     const struct http_route *route = http_find_route(r->server, h->path, h->method, &allowed);
     bool writes = h->method == HTTP_PUT || h->method == HTTP_POST;
+    const char *fault = http_origin_fault(h, r->server->loopback);
 
-    if (!route)
+    if (fault)
+        http_reply_refuse(r, 403, fault);
+    else if (!route)
         refuse_method(r, allowed);
     else if (route->local_only && !r->local)
         http_reply_refuse(r, 403, "this path is for clients on the server's machine");
@@ -221,8 +225,10 @@ bool http_request_feed(struct http_request *r, struct evbuffer *in)
 
 const void *http_request_body(const struct http_request *r, size_t *len_bytes)
 {
-    *len_bytes = evbuffer_get_length(r->body);
-    return *len_bytes > 0 ? (const void *)evbuffer_pullup(r->body, -1) : "";
+    size_t len = evbuffer_get_length(r->body);
+    const void *body = len > 0 ? evbuffer_pullup(r->body, -1) : NULL;
+    *len_bytes = body ? len : 0;
+    return body ? body : "";
 }
 
 bool http_body_length(const struct http_request *r, uint64_t *len_bytes)

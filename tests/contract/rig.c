@@ -94,8 +94,9 @@ const char *rig_endpoint(const struct rig *r)
 static void open_context(struct rig *r)
 {
     if (r->transport->open != NULL)
-        CHECK_STATUS(r->transport->open(&(struct xcopy_settings){r->client_rdma}, &r->context),
-                     CENOTE_OK);
+        CHECK_STATUS(
+            r->transport->open(&(struct xcopy_settings){.rdma = r->client_rdma}, &r->context),
+            CENOTE_OK);
 }
 
 void rig_leave(struct rig *r)
@@ -121,7 +122,7 @@ void rig_point_at(struct rig *r, const char *name, const char *endpoint)
 
 static void start_exporter(struct rig *r, const char *endpoint, char bound[XCOPY_ENDPOINT_MAX])
 {
-    int status = r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){r->node_rdma},
+    int status = r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){.rdma = r->node_rdma},
                                &r->exporter, bound);
     if (status == CENOTE_NOT_SUPPORTED) {
         printf("%s: not on this machine\n", r->transport->name);

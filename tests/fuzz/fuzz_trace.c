@@ -29,6 +29,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(r->count <= t.longest && t.longest <= TRACE_BLOCKS_MAX);
         assert(r->first + r->count <= t.id_count);
     }
-    trace_free(&t);
+    trace_file_free(&t);
     return 0;
 }

@@ -166,6 +166,6 @@ int main(int argc, char **argv)
             status = run(&s, o.chosen[i]);
         sim_free(&s);
     }
-    trace_free(&trace);
+    trace_file_free(&trace);
     return status;
 }

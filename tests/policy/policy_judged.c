@@ -43,7 +43,7 @@ static bool judge_workload(const struct workload *w)
         printf("%s: %s: %.2f %%, LRU %.2f %%\n", good ? "good" : "FAILED", w->name, ours, lru);
         sim_free(&s);
     }
-    trace_free(&trace);
+    trace_file_free(&trace);
     return good;
 }
 
@@ -89,7 +89,7 @@ static bool judge_trace(const char *path, const struct target *t)
         good = judge_played(&s, t);
         sim_free(&s);
     }
-    trace_free(&trace);
+    trace_file_free(&trace);
     return good;
 }
 

@@ -76,7 +76,7 @@ bool workload_make(const struct workload *w, struct trace *out)
     out->requests = calloc(REQUESTS, sizeof(*out->requests));
     out->ids = calloc(out->id_count, sizeof(*out->ids));
     if (out->requests == NULL || out->ids == NULL) {
-        trace_free(out);
+        trace_file_free(out);
         return false;
     }
     for (uint32_t r = 0; r < REQUESTS; r++) {

@@ -14,7 +14,7 @@ struct workload {
 
 extern const struct workload workloads[]; /* ends with one without a name */
 
-/* False: no memory. trace_free() gives it back. */
+/* False: no memory. trace_file_free() gives it back. */
 bool workload_make(const struct workload *w, struct trace *out);
 
 #endif

@@ -57,7 +57,7 @@ class Hardened(unittest.TestCase):
 
     def test_library(self):
         self.check(SHARED)
-        self.assertRegex(readelf(SHARED, "--dynamic"), r"\(SONAME\).*\[libcenote\.so\.0\]")
+        self.assertRegex(readelf(SHARED, "--dynamic"), r"\(SONAME\).*\[libcenote\.so\.1\]")
 
 
 class Needs(unittest.TestCase):
@@ -88,6 +88,10 @@ class Threads(unittest.TestCase):
     def test_of_a_whole_pool(self):
         with Pool() as pool:
             self.check_count(pool.meta, 8)
+
+    def test_with_http(self):
+        with Pool(options=["--http=127.0.0.1:0"]) as pool:
+            self.check_count(pool.meta, 10)  # its loop, and a worker of the gateway
 
     def test_of_a_split_pool(self):
         with Pool(nodes=1, split=True, meta_options=["--durability=sync"]) as pool:

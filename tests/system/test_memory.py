@@ -391,8 +391,8 @@ def bad_options(_options, _chance):
     refuse(["--dram", "1GiB", "--huge-pages", "1G"], "huge page|cannot make a file")
 
 
-CASES = [survives, old_grants, after_death, locked, damaged, stops, kept, writer_woken, writer_killed,
-         hammered, hammered_with_service, segments, bad_options]
+CASES = [survives, old_grants, after_death, locked, damaged, stops, kept, writer_woken,
+         writer_killed, hammered, hammered_with_service, segments, bad_options]
 
 
 def main(cases=CASES):

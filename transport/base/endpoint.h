@@ -25,6 +25,8 @@ void endpoint_format(const struct endpoint *e, char *out, size_t size);
  * answers on it; mode 0600. Returns the descriptor and the bound address (for port 0), or a
  * negative status, errno kept. */
 int endpoint_listen(const struct endpoint *e, int backlog, struct endpoint *bound);
+/* The same, but a failure is not logged. */
+int endpoint_try_listen(const struct endpoint *e, int backlog, struct endpoint *bound);
 /* Blocking connect with a time-out; TCP_NODELAY set. Returns a descriptor in blocking mode,
  * CENOTE_UNAVAILABLE, CENOTE_TIMED_OUT, or CENOTE_NO_MEMORY: no descriptor or no memory is left. */
 int endpoint_connect(const struct endpoint *e, uint32_t timeout_ms);

@@ -89,14 +89,13 @@ static int bind_socket(int fd, const struct endpoint *e)
     return bind(fd, addr, e->addr_len);
 }
 
-int endpoint_listen(const struct endpoint *e, int backlog, struct endpoint *bound)
+int endpoint_try_listen(const struct endpoint *e, int backlog, struct endpoint *bound)
 {
-    char text[ENDPOINT_TEXT_MAX];
     struct endpoint name = {.addr_len = sizeof name.addr};
 
     int fd = open_socket(e);
     if (fd < 0)
-        goto fail;
+        return CENOTE_IO;
     if (bind_socket(fd, e) != 0 || listen(fd, backlog) != 0 ||
         getsockname(fd, (struct sockaddr *)&name.addr, &name.addr_len) != 0)
         goto close_fd;
@@ -106,10 +105,18 @@ int endpoint_listen(const struct endpoint *e, int backlog, struct endpoint *boun
 
 close_fd:
     close_keeping_errno(fd);
-fail:
+    return CENOTE_IO;
+}
+
+int endpoint_listen(const struct endpoint *e, int backlog, struct endpoint *bound)
+{
+    char text[ENDPOINT_TEXT_MAX];
+    int fd = endpoint_try_listen(e, backlog, bound);
+    if (fd >= 0)
+        return fd;
     format_keeping_errno(e, text);
     log_error("endpoint", "cannot listen on %s: %m", text);
-    return CENOTE_IO;
+    return fd;
 }
 
 static int ms_left(uint64_t deadline_ms)

@@ -10,6 +10,10 @@
 #include "transport/shm/keep.h"
 #include "transport/shm/message.h"
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
 static void hang_up(struct shm_connection *c)
 {
     if (c->fd < 0)
@@ -33,8 +37,20 @@ static void refuse(struct shm_connection *c, const struct shm_exporter *e, int s
     hang_up(c);
 }
 
+/* A process that has no number here, as it lives in another pid namespace, has a descriptor all the
+ * same, since Linux 6.5. -1: it has none. */
+static int open_peer(int fd, pid_t pid)
+{
+    int pidfd;
+    socklen_t len = sizeof pidfd;
+    if (pid > 0)
+        return process_open(pid);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0 ? pidfd : -1;
+}
+
 /* Who connected. CENOTE_OK, CENOTE_DENIED (another user), CENOTE_NOT_SUPPORTED: its death could not
- * be proven, as its process can't be named from here (another pid namespace, no pidfd). */
+ * be proven: there is no pidfd; or a later process of the node couldn't, where slots outlive this
+ * one, as a process of another pid namespace can't be named from here. */
 static int identify(const struct shm_exporter *e, struct shm_connection *c)
 {
     struct ucred cred;
@@ -43,12 +59,12 @@ static int identify(const struct shm_exporter *e, struct shm_connection *c)
         return CENOTE_NOT_SUPPORTED;
     if (cred.uid != geteuid() && cred.uid != 0)
         return CENOTE_DENIED;
-    if (cred.pid <= 0)
-        return CENOTE_NOT_SUPPORTED;
-    c->pidfd = process_open(cred.pid);
+    c->pidfd = open_peer(c->fd, cred.pid);
     if (c->pidfd < 0)
         return CENOTE_NOT_SUPPORTED;
-    return e->slots_dir < 0 ? CENOTE_OK : process_name(c->pidfd, cred.pid, &c->process);
+    if (e->slots_dir < 0)
+        return CENOTE_OK;
+    return cred.pid > 0 ? process_name(c->pidfd, cred.pid, &c->process) : CENOTE_NOT_SUPPORTED;
 }
 
 int shm_connection_add(struct shm_exporter *e, int fd)

@@ -96,6 +96,8 @@ struct tcp_server {
 int tcp_loop_make(struct tcp_loop *l, struct tcp_server *server);
 /* Starts the thread. */
 int tcp_loop_run(struct tcp_loop *l);
+/* The thread's: there is a connection. */
+void tcp_loop_tick(struct tcp_loop *l);
 /* Any thread. */
 void tcp_loop_post(struct tcp_loop *l, struct tcp_task *task);
 /* Ends the thread, if it runs; and then frees what the loop has. */
@@ -108,8 +110,8 @@ void tcp_fence_drop(struct tcp_fence *f);
 void tcp_server_fence(struct xcopy_exporter *exporter, uint64_t session, uint64_t horizon,
                       void (*done)(void *arg), void *arg);
 
-/* traffic.c; the loop's thread only: a turn of a connection begins, a request of it has been answered,
- * the turn ends, at a time that is returned. */
+/* traffic.c; the loop's thread only: a turn of a connection begins, a request of it has been
+ * answered, the turn ends, at a time that is returned. */
 void tcp_turn_begin(struct tcp_loop *l);
 void tcp_turn_answered(struct tcp_loop *l, uint64_t begun_ns, bool is_write);
 uint64_t tcp_turn_end(struct tcp_loop *l);

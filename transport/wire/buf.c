@@ -29,8 +29,7 @@ static bool buf_reserve(struct wire_buf *b, size_t more_bytes)
     return true;
 }
 
-/* Where len_bytes more are to be written; NULL: failed. */
-static uint8_t *buf_take(struct wire_buf *b, size_t len_bytes)
+static uint8_t *buf_take_slowly(struct wire_buf *b, size_t len_bytes)
 {
     assert(b->len <= WIRE_FRAME_MAX);
     if (b->failed || (len_bytes > b->cap - b->len && !buf_reserve(b, len_bytes)) ||
@@ -40,6 +39,17 @@ static uint8_t *buf_take(struct wire_buf *b, size_t len_bytes)
         b->failed = true;
         return NULL;
     }
+    uint8_t *at = b->data + b->len;
+    b->len += len_bytes;
+    return at;
+}
+
+/* Where len_bytes more are to be written; NULL: failed. Each value of each answer comes by here. A
+ * buffer's room ends where a frame's length does, at the latest. */
+static inline uint8_t *buf_take(struct wire_buf *b, size_t len_bytes)
+{
+    if (__builtin_expect(b->failed || len_bytes > b->cap - b->len || b->cap > WIRE_FRAME_MAX, 0))
+        return buf_take_slowly(b, len_bytes);
     uint8_t *at = b->data + b->len;
     b->len += len_bytes;
     return at;

@@ -91,7 +91,8 @@ def set_policies(handle: _cenote.Handle, keys: typing.Sequence[Key],
                  if value is not ...)
     if fields == 0:
         raise ValueError("what is to be changed: ttl, pin or group?")
-    policy = policy_of(*(None if value is ... else value for value in (ttl, pin, group)))
+    policy = policy_of(None if ttl is ... else ttl, None if pin is ... else pin,
+                       None if group is ... else group)
     return handle.set_policy(keys, policy or (0, 0, 0, None), fields)
 
 

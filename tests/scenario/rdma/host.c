@@ -80,8 +80,8 @@ int host_try_start(struct host *h, const char *settings, const char *endpoint)
                                   .authenticate = gate_authenticate,
                                   .admit_write = gate_admit_write,
                                   .horizon = gate_horizon};
-    int status = xcopy_rdma_exporter.start(endpoint, &h->gate, &(struct xcopy_settings){settings},
-                                           &h->exporter, h->endpoint);
+    int status = xcopy_rdma_exporter.start(
+        endpoint, &h->gate, &(struct xcopy_settings){.rdma = settings}, &h->exporter, h->endpoint);
     if (status == CENOTE_OK)
         host_set_patience(h, HOST_PATIENCE_MS);
     return status;

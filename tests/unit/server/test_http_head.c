@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/http/chunks.h"
+#include "server/http/origin.h"
 
 static char text[HTTP_HEAD_MAX + 64];
 static struct http_head head;
@@ -139,6 +140,38 @@ Test(http_head, parse__framing)
     cr_assert_eq(parse_with("PUT / HTTP/1.0", "Transfer-Encoding: chunked\r\n"), 400);
     cr_assert_eq(parse_with("PUT / HTTP/1.1", "Content-Length: 5368709120\r\n"), 0);
     cr_assert(head.has_len && head.content_len_bytes == UINT64_C(5) << 30);
+}
+
+/* Is it taken by a server on loopback? */
+static bool taken(const char *line, const char *headers)
+{
+    char whole[512];
+    snprintf(whole, sizeof whole, "%s / HTTP/1.1\r\n%s\r\n", line, headers);
+    cr_assert_eq(parse(whole), 0);
+    return http_origin_fault(&head, true) == NULL;
+}
+
+Test(http_origin, fault__hosts)
+{
+    cr_assert(taken("GET", "Host: 127.0.0.1:7480\r\n"));
+    cr_assert(taken("GET", "Host: [::1]:7480\r\n"));
+    cr_assert(taken("GET", "Host: LocalHost\r\n"));
+    cr_assert(taken("GET", "Host: pool.localhost:1\r\n"));
+    cr_assert(!taken("GET", "Host: evil.example\r\n"));
+    cr_assert(!taken("GET", "Host: localhost.evil.example\r\n"));
+    cr_assert(!taken("GET", "Host: 127.0.0.1.evil.example\r\n"));
+    cr_assert(!taken("GET", "Host: .localhost\r\n"));
+    cr_assert(!taken("GET", "Host: \r\n"));
+    cr_assert_null(http_origin_fault(&head, false), "elsewhere any name will do");
+}
+
+Test(http_origin, fault__origins)
+{
+    cr_assert(taken("PUT", "Host: 127.0.0.1:7480\r\nOrigin: http://127.0.0.1:7480\r\n"));
+    cr_assert(!taken("PUT", "Host: 127.0.0.1:7480\r\nOrigin: http://127.0.0.1:7481\r\n"));
+    cr_assert(!taken("DELETE", "Host: 127.0.0.1:7480\r\nOrigin: null\r\n"));
+    cr_assert(!taken("POST", "Host: 127.0.0.1\r\nOrigin: http://evil.example\r\n"));
+    cr_assert(taken("GET", "Host: 127.0.0.1\r\nOrigin: http://evil.example\r\n"));
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------- */

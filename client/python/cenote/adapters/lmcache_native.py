@@ -103,7 +103,7 @@ class CenoteConnector:
             task.error = "" if not keys else "the pool can't be reached"
             self._finish(task)
             return task.number
-        names = [self._prefix + key for key in keys]
+        names = [self._prefix + key for key in keys] if self._prefix else keys
         for at in starts:
             part = slice(at, at + BATCH_MAX)
             try:
@@ -169,13 +169,14 @@ class CenoteConnector:
     def _end_part(self, task: _Task, at: int, results: list[int]) -> None:
         """Results of one of libcenote's submissions: lengths of gets, or statuses."""
         if task.kind == "get":
-            good = [r == task.sizes[at + i] for i, r in enumerate(results)]
+            good = [r == size for r, size in zip(results, task.sizes[at:])]
         else:
             good = [r in (0, errors.Status.EXISTS) for r in results]
         task.results[at:at + len(good)] = good
-        bad = next((r for r, ok in zip(results, good) if not ok and r < 0), None)
-        if bad is not None and bad != errors.Status.NOT_FOUND:
-            task.error = str(errors.make(bad))
+        if not all(good):
+            bad = next((r for r, ok in zip(results, good) if not ok and r < 0), None)
+            if bad is not None and bad != errors.Status.NOT_FOUND:
+                task.error = str(errors.make(bad))
         with self._lock:
             task.parts_left -= 1
             last = task.parts_left == 0
@@ -208,7 +209,7 @@ class CenoteConnector:
             except errors.CenoteError:
                 landed = []
             for _, (task, at), _, results, _ in landed:
-                self._link.note(r for r in results if r < 0)
+                self._link.note([r for r in results if r < 0])
                 self._end_part(task, at, results)
         with self._lock:
             done, self._done = self._done, []

@@ -170,6 +170,9 @@ readinessProbe:
 {{- fail (printf "node.resources.limits.memory: %s is less than the segments and node.memory.overhead" .) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $n.shm.enabled (not $n.shm.hostPID) (has $n.memory.kind (list "tmpfs" "hostPath")) -}}
+{{- fail "node.shm.hostPID: false needs node.memory.kind anonymous or hugepages: the next process couldn't tell who still writes" -}}
+{{- end -}}
 {{- if and (eq $n.kind "DaemonSet") $n.topologySpreadConstraints -}}
 {{- fail "node.topologySpreadConstraints: nodes of a DaemonSet are spread by their machines" -}}
 {{- end -}}

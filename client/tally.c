@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/tally.h"
+
+#include <cenote/status.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const ops[TALLY_OPS] = {"get", "put", "remove", "exists", "stat", "view"};
+static const char *const stages[TALLY_STAGES] = {NULL,     "lookup", "start", "copy",
+                                                 "verify", "commit", "wait"};
+
+static void make_points(struct tally *t)
+{
+    for (unsigned op = 0; op < TALLY_OPS; op++)
+        for (unsigned stage = 0; stage < TALLY_STAGES; stage++)
+            t->points[op][stage] = trace_point(t->trace, ops[op], stages[stage]);
+}
+
+struct tally *tally_new(void)
+{
+    struct tally *t = aligned_alloc(_Alignof(struct tally), sizeof *t);
+    if (!t)
+        return NULL;
+    memset(t, 0, sizeof *t);
+    t->trace = trace_new();
+    if (!t->trace) {
+        free(t);
+        return NULL;
+    }
+    make_points(t);
+    return t;
+}
+
+void tally_free(struct tally *t)
+{
+    if (!t)
+        return;
+    trace_free(t->trace);
+    free(t);
+}
+
+void tally_ended(struct tally *t, enum tally_op op, int status)
+{
+    unsigned place = status <= 0 && status > -(int)TALLY_STATUSES ? (unsigned)-status
+                                                                  : (unsigned)-CENOTE_INTERNAL;
+    if (t && status != CENOTE_WRONG_SHARD)
+        metric_add_shared(&t->ended[op][place], 1);
+}
+
+void tally_took(struct tally *t, enum tally_op op, uint64_t begun_ns)
+{
+    if (t)
+        metric_observe_ns_shared(&t->durations[op], clock_now_ns() - begun_ns, 1);
+}
+
+bool tally_again(struct tally *t, bool again)
+{
+    if (t && again)
+        metric_add_shared(&t->retries, 1);
+    return again;
+}
+
+void tally_checksum_failure(struct tally *t)
+{
+    if (t)
+        metric_add_shared(&t->checksum_failures, 1);
+}
+
+uint64_t tally_trace(struct tally *t, enum tally_op op, enum tally_stage stage)
+{
+    return t ? trace_begin(t->trace, t->points[op][stage]) : 0;
+}
+
+void tally_traced(struct tally *t, enum tally_op op, enum tally_stage stage, uint64_t begun_ns,
+                  uint64_t number)
+{
+    if (t)
+        trace_end(t->trace, t->points[op][stage], begun_ns, number);
+}
