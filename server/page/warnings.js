@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator should know of a state. doc/ALERTS.md says what to do.
+// What an operator should know of a state. doc/OPERATIONS.md says what to do.
 
 import {bytes, count, duration, share} from './numbers.js';
 
