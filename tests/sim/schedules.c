@@ -326,6 +326,25 @@ static void draw_no_memory(struct plan *p, uint64_t seed)
     }
 }
 
+/* The same with the want of memory at the service: it had done the remove, and refused to look up
+ * what it had answered. */
+static void draw_refused(struct plan *p, uint64_t seed)
+{
+    static const enum plan_kind kinds[] = {OP_PUT, OP_REMOVE, OP_GET};
+    struct chance c = base(p, seed, 1, 2, ANY);
+    p->client_timeout_ms = 1000;
+    for (unsigned i = 0; i < 72; i++)
+        op(p, &c, i % 2, kinds[i / 2 % 3], i % 2, 10);
+    for (unsigned i = 0; i < 8; i++) {
+        struct plan_fault *f = fault_at(p, &c, FAULT_BREAK, AT_REMOVE, 1);
+        struct plan_fault *m =
+            fault_at(p, &c, FAULT_MEMORY, AT_REMOVE, (unsigned)chance_below(&c, 12));
+        f->nth = m->nth = (uint8_t)(3 * i + 1);
+        f->after_us = m->after_us = (uint32_t)chance_between(&c, 40, 200);
+        m->target = 0;
+    }
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct schedule schedules[] = {
@@ -346,6 +365,7 @@ static const struct schedule schedules[] = {
     {"late", "commits of puts that have been aborted", draw_late},
     {"directory", "what nodes write down of what lies there", draw_directory},
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
+    {"refused", "a lost answer, and a service that has no memory to repeat it", draw_refused},
     {"flips", "bits that flip where values lie", draw_flips},
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };
