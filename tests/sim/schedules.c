@@ -345,6 +345,23 @@ static void draw_refused(struct plan *p, uint64_t seed)
     }
 }
 
+/* A client waited for somebody else's connection to a node, which was declared dead meanwhile: the
+ * link that it then made was nobody's, and stayed. */
+static void draw_dropped(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, ANY);
+    p->threads = 2;
+    p->dead_ms = 600;
+    p->client_timeout_ms = 1200;
+    for (unsigned i = 0; i < 48; i++)
+        op(p, &c, i % 3, i % 4 ? OP_GET : OP_REPLACE, (unsigned)chance_below(&c, p->keys), 40)
+            ->thread = (uint8_t)(i / 3 % 2);
+    for (unsigned i = 0; i < 2; i++)
+        fault_at(p, &c, FAULT_STOP_NODE, i ? AT_START : AT_COMMIT,
+                 700 + (unsigned)chance_below(&c, 600))
+            ->target = 0;
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct schedule schedules[] = {
@@ -366,6 +383,7 @@ static const struct schedule schedules[] = {
     {"directory", "what nodes write down of what lies there", draw_directory},
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
     {"refused", "a lost answer, and a service that has no memory to repeat it", draw_refused},
+    {"dropped", "connections to a node that is declared dead meanwhile", draw_dropped},
     {"flips", "bits that flip where values lie", draw_flips},
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };
