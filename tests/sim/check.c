@@ -221,6 +221,15 @@ static void see_eviction(const struct seen_put *p)
     }
 }
 
+/* The name of what a commit drops is given when the commit is durable. Until then nobody else has
+ * heard of it, and a service that is killed, or whose store refuses, takes it back: the put is
+ * pending as before, and its next commit drops what isn't visible under the same name. */
+static bool was_taken_back(const struct seen_put *p)
+{
+    const struct seen_put *own = p->own_id != p->put_id ? find_put(p->own_id) : NULL;
+    return own != NULL && !own->gone && own->state == OBJECT_PENDING;
+}
+
 static void see_put(struct object *o)
 {
     struct seen_put *p = find_put(o->put_id);
@@ -228,6 +237,8 @@ static void see_put(struct object *o)
         p = first_seen(o);
     if (p == NULL)
         return;
+    if (p->gone && was_taken_back(p))
+        p->gone = false;
     if (p->gone || memcmp(&p->key_hash, &o->key_hash, sizeof p->key_hash) != 0)
         violation("put id %llu is given a second time", (unsigned long long)o->put_id);
     if (!may_become(p->state, o->state))
