@@ -159,47 +159,39 @@ static void sleep_until(uint64_t until_ms)
     nanosleep(&t, NULL);
 }
 
-/* *met: there was a connection; else the status isn't the service's, whatever it is. */
 static int call_once(struct drive *d, uint64_t seq, const struct wire_buf *request,
-                     struct rpc_answer *answer, bool *met)
+                     struct rpc_answer *answer)
 {
-    struct xcopy_credentials who = {0};
-    int status =
-        request->failed ? CENOTE_NO_MEMORY : session_call(d->session, seq, request, answer, &who);
-
-    *met = who.session != 0;
-    return status;
+    return request->failed ? CENOTE_NO_MEMORY
+                           : session_call(d->session, seq, request, answer, NULL);
 }
 
 int drive_change(struct drive *d, uint64_t seq, const struct wire_buf *request,
                  struct rpc_answer *answer, bool *lost)
 {
     struct retry retry;
-    bool met;
     int status;
 
     retry_begin(&retry, clock_now_ms(), d->timeout_ms, false);
     do {
         sleep_until(retry.not_before_ms);
-        status = call_once(d, seq, request, answer, &met);
+        status = call_once(d, seq, request, answer);
     } while (status != CENOTE_OK && status != CENOTE_NO_SESSION &&
              tally_again(d->tally, retry_again(&retry, clock_now_ms(), status)));
     *lost = retry.lost;
-    bool unheard = (!met && status != CENOTE_OK) || status == CENOTE_UNAVAILABLE ||
-                   status == CENOTE_NO_SESSION || status == CENOTE_TIMED_OUT;
-    return *lost && unheard ? CENOTE_UNKNOWN : status;
+    /* Who refuses to repeat it, this process or the service, doesn't say what became of it. */
+    return *lost && status != CENOTE_OK ? CENOTE_UNKNOWN : status;
 }
 
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer)
 {
     struct retry retry;
-    bool met;
     int status;
 
     retry_begin(&retry, clock_now_ms(), d->timeout_ms, false);
     do {
         sleep_until(retry.not_before_ms);
-        status = call_once(d, 0, request, answer, &met);
+        status = call_once(d, 0, request, answer);
     } while (status != CENOTE_OK &&
              tally_again(d->tally, retry_again(&retry, clock_now_ms(), status)));
     /* Nothing was to change: what isn't known is only whether the service heard us. */

@@ -62,8 +62,8 @@ struct fabric *drive_fabric(const struct drive *d);
 /* One call that may be repeated (reads only), until it is answered or retry.h gives up. */
 int drive_ask(struct drive *d, const struct wire_buf *request, struct rpc_answer *answer);
 /* A changing call, with its number. *lost tells that an answer was: then CENOTE_UNKNOWN is the only
- * error that it ends with, apart from the service's own. CENOTE_NO_SESSION, and nothing lost: it
- * had no effect and needs a new number. */
+ * error that it ends with. CENOTE_NO_SESSION, and nothing lost: it had no effect and needs a new
+ * number. */
 int drive_change(struct drive *d, uint64_t seq, const struct wire_buf *request,
                  struct rpc_answer *answer, bool *lost);
 

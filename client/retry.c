@@ -30,6 +30,8 @@ bool retry_again(struct retry *r, uint64_t now_ms, int status)
         return pause_fits(r, now_ms);
     case CENOTE_UNAVAILABLE:
         return (r->lost || r->patient) && pause_fits(r, now_ms);
+    case CENOTE_NO_MEMORY: /* for the repetition, here or there; the first one may have had some */
+        return r->lost && pause_fits(r, now_ms);
     case CENOTE_TIMED_OUT:
         r->lost = true;
         return false;

@@ -314,14 +314,14 @@ void session_abandon(struct session *s)
     free(s);
 }
 
-/* One that wasn't sent at all is lost only if an earlier try was. */
+/* One that wasn't sent at all, or not taken, is lost only if an earlier try was. */
 void session_note_lost(struct session *s, uint64_t seq, int status)
 {
     if (seq == 0)
         return;
     if (status == CENOTE_UNKNOWN)
         lost_note(&s->lost, seq);
-    else if (status == CENOTE_UNAVAILABLE)
+    else if (status == CENOTE_UNAVAILABLE || status == CENOTE_NO_MEMORY)
         lost_again(&s->lost, seq);
     else
         lost_forget(&s->lost, seq);

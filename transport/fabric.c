@@ -47,6 +47,7 @@ struct fabric_node {
     struct fabric_node *next; /* of the bucket */
     struct xcopy_peer peer;
     uint64_t generation;
+    bool dropped;               /* off the table: nothing is kept for it any more */
     unsigned users;             /* links, threads inside, and the table */
     struct fabric_link *shared; /* NULL: none */
     struct fabric_link *idle;   /* unshared ones that nobody uses */
@@ -395,6 +396,7 @@ void fabric_drop_peer(struct fabric *f, uint64_t node)
     struct fabric_node **place = node_place(f, node), *n = *place;
     if (n != NULL) {
         *place = n->next;
+        n->dropped = true;
         node_renew(f, n, &closing);
         node_unuse(n);
     }
@@ -475,6 +477,8 @@ static struct fabric_link *adopt(struct fabric *f, struct fabric_node *n, uint64
     return link;
 }
 
+/* Whoever waited for another one's connecting may find that the node was dropped meanwhile: a link
+ * that is made from then on would be the newest there is, and nobody would ever come to close it. */
 static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeout_ms,
                         struct fabric_link **out)
 {
@@ -484,7 +488,10 @@ static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeou
     struct xcopy_peer peer = n->peer;
     struct xcopy_credentials who = f->who;
     uint64_t generation = n->generation;
+    bool dropped = n->dropped;
     pthread_mutex_unlock(&f->lock);
+    if (dropped)
+        return CENOTE_NODE_DOWN;
     int status = connect_peer(f, &peer, &who, timeout_ms, &channel, &second_best);
     if (status == CENOTE_OK) {
         *out = adopt(f, n, generation, channel, second_best);

@@ -3,7 +3,9 @@
  * The contract of the fabric (transport/fabric.h), over every transport.
  * Usage: fabric_contract TRANSPORT
  */
+#include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -439,6 +441,61 @@ static void case_transfers(const char *name)
     rig_stop(&r);
 }
 
+/* ---- a node that is dropped meanwhile -------------------------------------------------------- */
+
+struct asker {
+    pthread_t thread;
+    struct fabric *fabric;
+    const char *found;
+};
+
+static sem_t asked, may_answer;
+static atomic_uint admissions;
+
+static int authenticate_late(void *arg, const struct xcopy_credentials *who)
+{
+    (void)arg, (void)who;
+    if (atomic_fetch_add(&admissions, 1) == 0) {
+        sem_post(&asked);
+        while (sem_wait(&may_answer) != 0)
+            ;
+    }
+    return CENOTE_OK;
+}
+
+static void *ask(void *arg)
+{
+    struct asker *a = arg;
+    a->found = fabric_transport_to(a->fabric, 1, RIG_TIMEOUT_MS);
+    return NULL;
+}
+
+/* One thread connects and another one waits for it, while the node is dropped: nobody connects from
+ * then on, and what is open is closed. */
+static void case_dropped(const char *name)
+{
+    static struct rig r;
+    struct asker first, second;
+    rig_start(&r, name);
+    r.gate.authenticate = authenticate_late;
+    rig_restart(&r);
+    struct fabric *f = fabric_for(&r, 1);
+    first = second = (struct asker){.fabric = f};
+    CHECK(sem_init(&asked, 0, 0) == 0 && sem_init(&may_answer, 0, 0) == 0);
+    CHECK(pthread_create(&first.thread, NULL, ask, &first) == 0);
+    while (sem_wait(&asked) != 0)
+        ;
+    CHECK(pthread_create(&second.thread, NULL, ask, &second) == 0);
+    usleep(20000); /* if it takes longer to begin, it finds no such node, which is as well */
+    fabric_drop_peer(f, 1);
+    sem_post(&may_answer);
+    pthread_join(first.thread, NULL);
+    pthread_join(second.thread, NULL);
+    CHECK(first.found != NULL && second.found == NULL);
+    fabric_free(f);
+    rig_stop(&r);
+}
+
 /* A lane that never gets a channel. */
 static void case_refused(const char *name)
 {
@@ -586,6 +643,7 @@ int main(int argc, char **argv)
     case_choice(argv[1]);
     case_transfers(argv[1]);
     case_refused(argv[1]);
+    case_dropped(argv[1]);
     if (strcmp(argv[1], "mockrdma") == 0) {
         case_limit(argv[1]);
         case_second_best(argv[1]);

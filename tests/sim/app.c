@@ -272,14 +272,14 @@ static void do_exists(struct app_thread *t, const struct plan_op *o)
 
 static void look(struct app_thread *t, const struct plan_op *o, struct cenote_view *view)
 {
-    rules_view(t->app->process, view->put_id, 1);
+    rules_view_opened(t->app->process, view);
     scene_moment(AT_VIEWING, t->app->process, NULL);
     for (unsigned i = 0; i < LOOKS; i++) {
         thread_sleep(o->look_us * NS_PER_US / LOOKS);
         if (!scene.flipped) /* it was right when it was opened */
             verify(view->data, view->len_bytes, o->key, "view");
     }
-    rules_view(t->app->process, view->put_id, -1);
+    rules_view_closed(t->app->process, view);
 }
 
 static void do_view(struct app_thread *t, const struct plan_op *o)

@@ -65,8 +65,9 @@ struct lease {
 
 struct open_view {
     const struct process *client;
-    uint64_t put_id;
-    int count;
+    const void *data;
+    uint64_t len_bytes, put_id;
+    struct gva gva; /* where that lies; 0: in memory that no node has any more */
 };
 
 static struct {
@@ -124,17 +125,22 @@ static void check_reuse(struct seen_extent *old, uint64_t put_id)
                       (unsigned long long)old->put_id, (unsigned long long)put_id,
                       rules.leases[i].client->name);
     }
-    for (unsigned i = 0; i < rules.view_count; i++) {
-        if (rules.views[i].put_id == old->put_id && rules.views[i].count > 0)
-            violation("an extent of put %llu is given to put %llu while %s looks at it",
-                      (unsigned long long)old->put_id, (unsigned long long)put_id,
-                      rules.views[i].client->name);
-    }
 }
 
 static bool overlap(const struct seen_extent *e, struct gva gva, uint64_t len_bytes)
 {
     return e->gva.v < gva.v + len_bytes && gva.v < e->gva.v + e->len_bytes;
+}
+
+/* All of what is seen counts, and only that: other replicas of it may go. */
+static void check_views(struct gva gva, uint64_t len_bytes, uint64_t put_id)
+{
+    for (unsigned i = 0; i < rules.view_count; i++) {
+        const struct open_view *v = &rules.views[i];
+        if (v->gva.v < gva.v + len_bytes && gva.v < v->gva.v + v->len_bytes)
+            violation("an extent of put %llu is given to put %llu while %s looks at it",
+                      (unsigned long long)v->put_id, (unsigned long long)put_id, v->client->name);
+    }
 }
 
 static void see_extent(uint64_t put_id, uint32_t stripe, struct gva gva, uint64_t len_bytes)
@@ -157,6 +163,7 @@ static void see_extent(uint64_t put_id, uint32_t stripe, struct gva gva, uint64_
         mine = &rules.extents[rules.extent_count++];
         *mine = (struct seen_extent){
             .gva = gva, .len_bytes = len_bytes, .put_id = put_id, .stripe = stripe};
+        check_views(gva, len_bytes, put_id);
     }
     if (mine == NULL)
         return;
@@ -265,6 +272,15 @@ static void see_quota(const struct core *c)
     rules.stays = false;
 }
 
+/* The name of what a commit drops is given when the commit is durable. Until then nobody else has
+ * heard of it, and a service that is killed, or whose store refuses, takes it back: the put is
+ * pending as before, and its next commit drops what isn't visible under the same name. */
+static bool was_taken_back(const struct seen_put *p)
+{
+    const struct seen_put *own = p->own_id != p->put_id ? find_put(p->own_id) : NULL;
+    return own != NULL && !own->gone && own->state == OBJECT_PENDING;
+}
+
 static void see_put(struct object *o)
 {
     struct seen_put *p = find_put(o->put_id);
@@ -272,7 +288,7 @@ static void see_put(struct object *o)
         p = first_seen(o);
     if (p == NULL)
         return;
-    if (p->gone && p->lost)
+    if (p->gone && (p->lost || was_taken_back(p)))
         p->gone = p->lost = false;
     if (p->gone || memcmp(&p->key_hash, &o->key_hash, sizeof p->key_hash) != 0)
         violation("put id %llu is given a second time", (unsigned long long)o->put_id);
@@ -468,25 +484,43 @@ void rules_answered(struct process *client, const uint8_t *request, size_t reque
     world_enter(me);
 }
 
-void rules_view(struct process *client, uint64_t put_id, int count)
+/* 0: it isn't in a node's memory, or not any more; nobody is given its addresses again. */
+static struct gva gva_of(const void *data)
 {
-    unsigned i = 0;
-    while (i < rules.view_count &&
-           (rules.views[i].client != client || rules.views[i].put_id != put_id))
-        i++;
-    if (i == VIEWS_MAX)
+    for (unsigned i = 0; i < scene.plan->nodes; i++) {
+        const struct memory_sim *m = scene.donors[i].memory;
+        uintptr_t offset = m != NULL ? (uintptr_t)data - (uintptr_t)m->base : 0;
+        if (m != NULL && m->gva.v != 0 && offset < m->len_bytes)
+            return gva_add(m->gva, offset);
+    }
+    return (struct gva){0};
+}
+
+void rules_view_opened(const struct process *client, const struct cenote_view *v)
+{
+    if (rules.view_count < VIEWS_MAX)
+        rules.views[rules.view_count++] =
+            (struct open_view){client, v->data, v->len_bytes, v->put_id, gva_of(v->data)};
+}
+
+void rules_view_closed(const struct process *client, const struct cenote_view *v)
+{
+    for (unsigned i = 0; i < rules.view_count; i++) {
+        if (rules.views[i].client != client || rules.views[i].data != v->data)
+            continue;
+        rules.views[i] = rules.views[--rules.view_count];
         return;
-    if (i == rules.view_count)
-        rules.views[rules.view_count++] = (struct open_view){client, put_id, 0};
-    rules.views[i].count += count;
+    }
 }
 
 void rules_client_died(const struct process *client)
 {
+    unsigned left = 0;
     for (unsigned i = 0; i < rules.view_count; i++) {
-        if (rules.views[i].client == client)
-            rules.views[i].count = 0;
+        if (rules.views[i].client != client)
+            rules.views[left++] = rules.views[i];
     }
+    rules.view_count = left;
 }
 
 /* ---- what lands ------------------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 #define CENOTE_TESTS_SIM_SCENE_H
 
 #include <cenote/cenote.h>
+#include <cenote/view.h>
 
 #include "meta/service/service.h"
 #include "server/node/member.h"
@@ -202,8 +203,9 @@ void rules_lost(void);
 void rules_memory_died(uint64_t incarnation);
 /* Flips a bit of some extent that is in use. False: there is none. */
 bool rules_flip(uint32_t which);
-/* A view is open, or not any more. */
-void rules_view(struct process *client, uint64_t put_id, int count);
+/* A view is open, or not any more: somebody looks at what lies there. */
+void rules_view_opened(const struct process *client, const struct cenote_view *v);
+void rules_view_closed(const struct process *client, const struct cenote_view *v);
 void rules_client_died(const struct process *client);
 /* Nothing waits to be given back. */
 bool rules_settled(void);

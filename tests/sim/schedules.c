@@ -353,6 +353,42 @@ static void draw_no_memory(struct plan *p, uint64_t seed)
     }
 }
 
+/* The same with the want of memory at the service: it had done the remove, and refused to look up
+ * what it had answered. */
+static void draw_refused(struct plan *p, uint64_t seed)
+{
+    static const enum plan_kind kinds[] = {OP_PUT, OP_REMOVE, OP_GET};
+    struct chance c = base(p, seed, 1, 2, ANY);
+    p->client_timeout_ms = 1000;
+    for (unsigned i = 0; i < 72; i++)
+        op(p, &c, i % 2, kinds[i / 2 % 3], i % 2, 10);
+    for (unsigned i = 0; i < 8; i++) {
+        struct plan_fault *f = fault_at(p, &c, FAULT_BREAK, AT_REMOVE, 1);
+        struct plan_fault *m =
+            fault_at(p, &c, FAULT_MEMORY, AT_REMOVE, (unsigned)chance_below(&c, 12));
+        f->nth = m->nth = (uint8_t)(3 * i + 1);
+        f->after_us = m->after_us = (uint32_t)chance_between(&c, 40, 200);
+        m->target = 0;
+    }
+}
+
+/* A client waited for somebody else's connection to a node, which was declared dead meanwhile: the
+ * link that it then made was nobody's, and stayed. */
+static void draw_dropped(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, ANY);
+    p->threads = 2;
+    p->dead_ms = 600;
+    p->client_timeout_ms = 1200;
+    for (unsigned i = 0; i < 48; i++)
+        op(p, &c, i % 3, i % 4 ? OP_GET : OP_REPLACE, (unsigned)chance_below(&c, p->keys), 40)
+            ->thread = (uint8_t)(i / 3 % 2);
+    for (unsigned i = 0; i < 2; i++)
+        fault_at(p, &c, FAULT_STOP_NODE, i ? AT_START : AT_COMMIT,
+                 700 + (unsigned)chance_below(&c, 600))
+            ->target = 0;
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct schedule schedules[] = {
@@ -376,6 +412,8 @@ static const struct schedule schedules[] = {
     {"late", "commits of puts that have been aborted", draw_late},
     {"directory", "what nodes write down of what lies there", draw_directory},
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
+    {"refused", "a lost answer, and a service that has no memory to repeat it", draw_refused},
+    {"dropped", "connections to a node that is declared dead meanwhile", draw_dropped},
     {"flips", "bits that flip where values lie", draw_flips},
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };

@@ -38,6 +38,16 @@ Test(retry, again__after_a_lost_answer_it_waits_for_the_service)
     cr_assert(r.lost);
 }
 
+Test(retry, again__after_a_lost_answer_memory_may_come_back)
+{
+    retry_begin(&r, 100, 1000, false);
+    cr_assert_not(retry_again(&r, 100, CENOTE_NO_MEMORY));
+    cr_assert(retry_again(&r, 100, CENOTE_UNKNOWN));
+    cr_assert(retry_again(&r, 100, CENOTE_NO_MEMORY));
+    cr_assert_eq(r.not_before_ms, 100 + RETRY_PAUSE_MIN_MS);
+    cr_assert_not(retry_again(&r, 1090, CENOTE_NO_MEMORY));
+}
+
 Test(retry, again__not_after_time_outs_and_refusals)
 {
     retry_begin(&r, 100, 1000, true);
