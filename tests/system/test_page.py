@@ -102,7 +102,7 @@ def parts(browser):
     found = browser.run_async("""
         const n = await import('/page/numbers.js'), h = await import('/page/history.js');
         const status = (calls, hits, uptime, reign) => ({
-          service: {reign}, live: {uptime_ms: uptime, hits, misses: 0, bytes_in: 0, bytes_out: 0,
+          service: {reign}, live: {uptime_ms: uptime, hits, misses: 0, stored_bytes: 0, found_bytes: 0,
             methods: [{name: 'lookup', count: calls, histogram: [[1000, calls]]}]},
           eviction: Object.fromEntries(['space', 'background', 'quota', 'expired', 'group']
             .map(r => [r, {objects: 0, bytes: 0}]))});
@@ -183,13 +183,16 @@ def rates(site, browser):
     """Under load rates move, and the charts get lines."""
     load = site.load()
     try:
-        def moves():
-            values = browser.run("""return [...document.querySelectorAll('.legend data')]
-                .map(e => Number(e.value))""")
-            lines = browser.run("""return [...document.querySelectorAll('.line')]
-                .filter(p => /L/.test(p.getAttribute('d') ?? '')).length""")
-            return len(values) == 8 and all(v > 0 for v in values) and lines == 8
-        wait_until(moves, 15, "all lines of the charts")
+        def still():
+            return browser.run("""return [...document.querySelectorAll('figure')].flatMap(f => {
+                const values = [...f.querySelectorAll('.legend data')];
+                return [...f.querySelectorAll('.line')].map((line, i) =>
+                    [f.id, i, values[i].value, line.getAttribute('d')]);
+                }).filter(([, , value, d]) => !(value > 0 && /L/.test(d ?? '')))""")
+        try:
+            wait_until(lambda: not still(), 15, "all lines of the charts")
+        except AssertionError:
+            check(False, f"no line, or nothing: {still()}; the load: {load.poll()}")
         row = browser.text("#methods tr[data-key=put_commit]")
         check(browser.run("""return Number(document.querySelector('#methods [data-key=put_commit]')
             .cells[2].dataset.value)""") > 0, f"no rate: {row}")
