@@ -80,6 +80,11 @@ def at(status, path):
     return status
 
 
+def look(browser):
+    """Makes the page ask now, as it does when it is seen again."""
+    browser.run("document.dispatchEvent(new Event('visibilitychange'))")
+
+
 def files(site):
     """Its files know their versions, and their policy lets nothing else in."""
     for path in ("/", "/page/status.js", "/page/status.css", "/page/icon.svg"):
@@ -293,6 +298,7 @@ def sizes(browser):
 def node_dies(site, browser):
     """A node that was killed shows at once, and is missed when it is no member any more."""
     site.pool.nodes[1].kill()
+    look(browser)
     browser.wait_text("#warnings", "node1")
     check(browser.run("return document.querySelector('[data-key=node1] .state').textContent") !=
           "alive", "its state")
@@ -307,10 +313,12 @@ def daemon_dies(site, browser):
     """When nobody answers, the page says so; and goes on when somebody does again."""
     site.pool._drop_watcher()
     site.pool.meta.kill()
+    look(browser)
     browser.wait_text("#link", "cannot be reached")
     check("Last heard at" in browser.text("#link"), browser.text("#link"))
     check(browser.run("return document.body.dataset.link") == "gone", "not marked")
     site.pool.meta.start()
+    look(browser)
     browser.wait_text("#link", "Live")
     browser.wait_text("#facts", "reign 2")
 
