@@ -107,8 +107,8 @@ def parts(browser):
     found = browser.run_async("""
         const n = await import('/page/numbers.js'), h = await import('/page/history.js');
         const status = (calls, hits, uptime, reign) => ({
-          service: {reign}, live: {uptime_ms: uptime, hits, misses: 0, stored_bytes: 0, found_bytes: 0,
-            methods: [{name: 'lookup', count: calls, histogram: [[1000, calls]]}]},
+          service: {reign}, live: {uptime_ms: uptime, hits, misses: 0, stored_bytes: 0,
+            found_bytes: 0, methods: [{name: 'lookup', count: calls, histogram: [[1000, calls]]}]},
           eviction: Object.fromEntries(['space', 'background', 'quota', 'expired', 'group']
             .map(r => [r, {objects: 0, bytes: 0}]))});
         const past = new h.History();
@@ -340,13 +340,13 @@ def take_pictures(folder):
         site.pool.cenote("ns", "create", "llama-70b", "--quota=40MiB")
         site.strange.stop()
         site.pool.add_node("node2")
-        load = [site.load(), site.pool.spawn("cenote-bench", "--help", stdout=subprocess.DEVNULL)]
+        load = site.load()
         browser.open(site.url)
         time.sleep(PICTURE_SECONDS)
         for scheme, name in (("light", "status-page"), ("dark", "status-page-dark")):
             browser.scheme(scheme)
             browser.whole_page(pathlib.Path(folder) / f"{name}.png")
-        stop(load[0])
+        stop(load)
 
 
 def main():
