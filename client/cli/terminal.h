@@ -20,7 +20,8 @@ void terminal_close(void);
 void terminal_size(unsigned *columns, unsigned *rows);
 /* A whole screen: lines that end in "\033[K\n". */
 void terminal_draw(const char *text, size_t len_bytes);
-/* Waits for so long at most: for q, for another size of the window, or for having been continued. */
+/* Waits for so long at most: for q, for another size of the window, or for having been
+ * continued. */
 enum terminal_event terminal_wait(uint64_t ms);
 
 #endif

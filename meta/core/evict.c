@@ -54,7 +54,7 @@ static void repin(struct core *c, struct space *s, struct object *o, uint32_t pi
     o->pin = pin & 3u;
     if (o->pin == KEEP_PIN_HARD)
         s->use.pinned_bytes += bytes;
-    else
+    if (o->pin != KEEP_PIN_HARD || test_off(TEST_EVICT_PIN))
         policy_add(queue_of(s, o), &c->table, o, NULL);
 }
 

@@ -18,7 +18,7 @@ from pool import MIB, NOISE, SANITIZED, SHORT, Pool, check, end_of, wait_until
 HAMMER_S = 3600
 # A life of the service is shorter than a lease: what is removed stays. So that the pool doesn't
 # fill up and evict what the hammers wait for, one life in so many is long enough.
-BREATHER, FEW_BYTES = 50, 64 * MIB
+BREATHER, FEW_BYTES = 20, 64 * MIB
 
 
 def hammer(p, transport, seed, *options, keys=24, size="96K"):
