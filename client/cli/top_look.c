@@ -81,8 +81,8 @@ static void add_service(struct top_look *l, const json_t *told)
     l->waiting += top_number(eviction, "waiting_puts");
     l->hits += top_number(live, "hits");
     l->misses += top_number(live, "misses");
-    l->bytes_in += top_number(live, "bytes_in");
-    l->bytes_out += top_number(live, "bytes_out");
+    l->stored_bytes += top_number(live, "stored_bytes");
+    l->found_bytes += top_number(live, "found_bytes");
     for (i = 0; i < TOP_REASONS; i++) {
         const json_t *reason = json_object_get(eviction, top_reasons[i]);
         l->evicted[i].objects += top_number(reason, "objects");

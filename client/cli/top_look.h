@@ -32,7 +32,7 @@ struct top_look {
     uint64_t at_ms;
     uint64_t reigns, uptime_ms; /* of all services, added up; of the youngest */
     uint64_t objects, pending, sessions, waiting, store_used, store_limit;
-    uint64_t hits, misses, bytes_in, bytes_out;
+    uint64_t hits, misses, stored_bytes, found_bytes;
     struct top_evicted evicted[TOP_REASONS];
     struct top_method methods[TOP_METHODS_MAX];
     unsigned method_count;

@@ -180,8 +180,8 @@ static void put_rates(struct page *p)
          rate_text(p, n->hits + n->misses, b->hits + b->misses, numbers[0]),
          rate_text(p, calls(n, "put_commit"), calls(b, "put_commit"), numbers[1]),
          rate_text(p, calls(n, "remove"), calls(b, "remove"), numbers[2]),
-         p->before ? text_size((uint64_t)rate(p, n->bytes_in, b->bytes_in), in) : "-",
-         p->before ? text_size((uint64_t)rate(p, n->bytes_out, b->bytes_out), out) : "-");
+         p->before ? text_size((uint64_t)rate(p, n->stored_bytes, b->stored_bytes), in) : "-",
+         p->before ? text_size((uint64_t)rate(p, n->found_bytes, b->found_bytes), out) : "-");
     line(p, PLAIN, "hit ratio %s%s", share_text(hits, hits + misses, numbers[3]),
          p->before ? "" : " since the start");
 }

@@ -310,8 +310,8 @@ static void put_live(const struct service *s, struct wire_buf *b)
     put_number(b, "uptime_ms", c->now_ms - c->started_ms);
     put_number(b, "hits", metric_get(&s->traffic.hits));
     put_number(b, "misses", metric_get(&s->traffic.misses));
-    put_number(b, "bytes_in", c->stored_bytes);
-    put_number(b, "bytes_out", metric_get(&s->traffic.found_bytes));
+    put_number(b, "stored_bytes", c->stored_bytes);
+    put_number(b, "found_bytes", metric_get(&s->traffic.found_bytes));
     put_number(b, "fences", c->sessions.fenced);
     put_slowest(s, b);
     wire_put_str(b, "methods");

@@ -29,17 +29,17 @@ function methodsOf(status) {
 
 function betweenMethods(after, before, seconds) {
   const old = methodsOf(before);
-  const found = new Map();
+  const between = new Map();
   for (const m of after.live.methods) {
     const was = old.get(m.name) ?? {count: 0, histogram: []};
     const latency = difference(m.histogram ?? [], was.histogram ?? []);
-    found.set(m.name, {
+    between.set(m.name, {
       rate: (m.count - was.count) / seconds,
       p50: quantile(latency, 0.5),
       p99: quantile(latency, 0.99),
     });
   }
-  return found;
+  return between;
 }
 
 const REASONS = ['space', 'background', 'quota', 'expired', 'group'];
@@ -56,8 +56,8 @@ function between(after, before, seconds) {
     lookups: (hits + misses) / seconds,
     puts: methods.get('put_commit')?.rate ?? 0,
     removes: methods.get('remove')?.rate ?? 0,
-    bytesIn: (a.bytes_in - b.bytes_in) / seconds,
-    bytesOut: (a.bytes_out - b.bytes_out) / seconds,
+    stored: (a.stored_bytes - b.stored_bytes) / seconds,
+    found: (a.found_bytes - b.found_bytes) / seconds,
     hitRatio: hits + misses ? hits / (hits + misses) : null,
   };
 }

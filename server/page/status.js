@@ -272,7 +272,7 @@ const charts = [
     {name: 'keys looked up', value: p => p.lookups}, {name: 'puts', value: p => p.puts},
     {name: 'removes', value: p => p.removes}]}),
   new Chart($('chart-bytes'), {format: byteRate, binary: true, lines: [
-    {name: 'found', value: p => p.bytesOut}, {name: 'stored', value: p => p.bytesIn}]}),
+    {name: 'found', value: p => p.found}, {name: 'stored', value: p => p.stored}]}),
   new Chart($('chart-hits'), {format: share, max: 1, lines: [
     {name: 'found', value: p => p.hitRatio}]}),
   new Chart($('chart-latency'), {format: micros, lines: [

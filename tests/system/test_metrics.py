@@ -97,15 +97,16 @@ def counted():
         with Watch(pool) as put:
             pool.cenote("--transport=tcp", "put", "a", value)
         sums = 5 * 8  # of 64 KiB each
-        put.expect({**rpc("put_start", 1), **rpc("put_commit", 1),
+        put.expect({"cenote_stored_bytes_total": 300000, **rpc("put_start", 1), **rpc("put_commit", 1),
                     **tcp("write", 2, 300000 + sums + SEAL_BYTES)})
         with Watch(pool) as get:
             pool.cenote("--transport=tcp", "get", "a", pool.dir / "got")
-        get.expect({**rpc("lookup", 1), **rpc("stat", 1), "cenote_lookup_hits_total": 1,
+        found = {"cenote_lookup_hits_total": 1, "cenote_lookup_bytes_total": 300000}
+        get.expect({**rpc("lookup", 1), **rpc("stat", 1), **found,
                     **tcp("read", 2, 300000 + SEAL_BYTES)})
         with Watch(pool) as shm:
             pool.cenote("--transport=shm", "get", "a", pool.dir / "got")
-        shm.expect({**rpc("lookup", 1), **rpc("stat", 1), "cenote_lookup_hits_total": 1})
+        shm.expect({**rpc("lookup", 1), **rpc("stat", 1), **found})
         with Watch(pool) as miss:
             client = pool.client()
             client.call("lookup", [[b"nothing"]])

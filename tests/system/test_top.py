@@ -55,8 +55,7 @@ class Screen:
         return self.text
 
     def frames(self):
-        """What was drawn, a list of lists of lines, without colours; the last may be half of
-        one."""
+        """What was drawn: lists of lines, without colours; the last may be half of one."""
         text = re.sub(r"\x1b\[[\d;]*m", "", self.read())
         return [f.replace("\x1b[K", "").split("\r\n") for f in text.split("\x1b[H")[1:]]
 

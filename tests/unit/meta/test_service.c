@@ -241,8 +241,8 @@ Test(service, status__what_goes_on)
     for (unsigned i = 0; i < 3; i++)
         cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_OK);
     cr_assert_eq(client_lookup(bob, "other", NULL, NULL), CENOTE_NOT_FOUND);
-    cr_assert_eq(rig_status("live", "bytes_in"), 150);
-    cr_assert_eq(rig_status("live", "bytes_out"), 150);
+    cr_assert_eq(rig_status("live", "stored_bytes"), 150);
+    cr_assert_eq(rig_status("live", "found_bytes"), 150);
     cr_assert_eq(rig_status("live", "hits"), 3);
     cr_assert_eq(rig_status("live", "misses"), 1);
 }
