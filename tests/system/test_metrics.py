@@ -97,7 +97,8 @@ def counted():
         with Watch(pool) as put:
             pool.cenote("--transport=tcp", "put", "a", value)
         sums = 5 * 8  # of 64 KiB each
-        put.expect({"cenote_stored_bytes_total": 300000, **rpc("put_start", 1), **rpc("put_commit", 1),
+        put.expect({"cenote_stored_bytes_total": 300000,
+                    **rpc("put_start", 1), **rpc("put_commit", 1),
                     **tcp("write", 2, 300000 + sums + SEAL_BYTES)})
         with Watch(pool) as get:
             pool.cenote("--transport=tcp", "get", "a", pool.dir / "got")
