@@ -1,24 +1,27 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs, from Debian's packages, what a set needs and this machine lacks.
-# Usage: deploy/packages.sh build|python|test|deploy
+# Usage: deploy/packages.sh build|python|package|deploy|test
 set -eu
 
 build="gcc cmake ninja-build pkg-config libevent-dev libmsgpack-dev liblmdb-dev libsodium-dev libxxhash-dev libjansson-dev libibverbs-dev"
 # Of the package for Python, its wheel included.
 python="$build python3-dev python3-setuptools python3-wheel python3-pip python3-venv"
-tests="$python g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3-msgpack python3-xxhash python3-numpy git debootstrap"
+# Of Debian packages (deploy/package.sh) and their test.
+package="$python dpkg-dev debhelper dh-python lintian systemd debootstrap"
+tests="$python g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3-msgpack python3-xxhash python3-numpy git debootstrap prometheus chromium chromium-driver python3-selenium"
 # Of guests with software RDMA devices (tests/vm).
 guests="qemu-system-x86 busybox-static kmod iproute2 ibverbs-providers ibverbs-utils perftest"
-# Of deploy/test.sh: engine and compose, what helm is built with, promtool, systemd-analyze.
-deploy="docker.io docker-compose debootstrap golang-go git ca-certificates python3-yaml python3-jsonschema prometheus"
+# Of deploy/test.sh: engine and compose, Prometheus, what the chart's test is made of.
+deploy="docker.io docker-compose debootstrap git ca-certificates curl prometheus python3-yaml python3-venv"
 
 case "${1:-}" in
 build) want=$build ;;
 python) want=$python ;;
+package) want=$package ;;
 test) want="$tests $guests" ;;
 deploy) want="$build $deploy" ;;
-*) echo "usage: $0 build|python|test|deploy" >&2; exit 2 ;;
+*) echo "usage: $0 build|python|package|deploy|test" >&2; exit 2 ;;
 esac
 
 missing=

@@ -81,8 +81,9 @@ struct core {
     struct fsck fsck;
     struct sessions sessions;
     struct spaces spaces;
-    struct list puts; /* struct put, PENDING, by age */
-    uint32_t pending; /* puts that aren't over */
+    struct list puts;      /* struct put, PENDING, by age */
+    uint32_t pending;      /* puts that aren't over */
+    uint64_t stored_bytes; /* lengths of values that were committed, ever */
     struct reuse reuse;
     struct evict evict;
 };

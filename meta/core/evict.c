@@ -33,7 +33,7 @@ void evict_entered(struct core *c, struct object *o, struct object *head)
         return;
     if (head != NULL && (head->name_space != o->name_space || head->pin != o->pin))
         head = NULL;
-    if (o->pin != KEEP_PIN_HARD)
+    if (o->pin != KEEP_PIN_HARD || test_off(TEST_EVICT_PIN))
         policy_add(queue_of(s, o), &c->table, o, head);
     expire_watch(c, o);
 }
@@ -54,7 +54,7 @@ static void repin(struct core *c, struct space *s, struct object *o, uint32_t pi
     o->pin = pin & 3u;
     if (o->pin == KEEP_PIN_HARD)
         s->use.pinned_bytes += bytes;
-    else
+    if (o->pin != KEEP_PIN_HARD || test_off(TEST_EVICT_PIN))
         policy_add(queue_of(s, o), &c->table, o, NULL);
 }
 
@@ -108,7 +108,7 @@ static bool may_go_alone(struct search *search, struct object *o)
         search->space->evict.soon = c->evict.soon = true;
         return false;
     }
-    return o->pin != KEEP_PIN_HARD && nodes_are_here(c, o);
+    return (o->pin != KEEP_PIN_HARD || test_off(TEST_EVICT_PIN)) && nodes_are_here(c, o);
 }
 
 /* All of a group, or none. */

@@ -74,7 +74,11 @@ static void count(struct ending *e, int sign)
         const struct piece *p = object_piece(e->object, i);
         if (!piece_there(p))
             continue;
-        bytes += alloc_rounding(p->payload_len).size;
+        uint64_t size = alloc_rounding(p->payload_len).size;
+        struct incarnation *in = members_find(c, p->gva, size);
+        if (in != NULL)
+            in->quarantined_bytes += size * (uint64_t)sign;
+        bytes += size;
         extents++;
     }
     bytes *= (uint64_t)sign;

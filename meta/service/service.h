@@ -36,8 +36,12 @@ void service_peer_message(struct service_peer *p, const struct wire_msg *m);
 void service_peer_closed(struct service_peer *p);
 
 /* Time: call about every SERVICE_TICK_MS. */
-#define SERVICE_TICK_MS 50u
+#define SERVICE_TICK_MS       50u
+/* ... or this, while service_is_quiet(); less than CORE_GAP_MAX_MS. */
+#define SERVICE_QUIET_TICK_MS 125u
 void service_tick(struct service *s);
+/* For a second no client has called, and nothing is under way but heartbeats. */
+bool service_is_quiet(const struct service *s);
 
 /* Whoever calls is about to wait: what takes time from now on isn't the service's. */
 void service_idle(struct service *s);
