@@ -478,7 +478,7 @@ static struct fabric_link *adopt(struct fabric *f, struct fabric_node *n, uint64
 }
 
 /* Whoever waited for another one's connecting may find that the node was dropped meanwhile: a link
- * that is made from then on would be the newest there is, and nobody would ever come to close it. */
+ * that is made from then on would be the newest there is, and nobody would come to close it. */
 static int connect_link(struct fabric *f, struct fabric_node *n, uint32_t timeout_ms,
                         struct fabric_link **out)
 {

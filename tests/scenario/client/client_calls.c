@@ -180,6 +180,17 @@ static void answers_are_lost(void)
     CHECK(atomic_load(&service.lost) == lost + 8);
 }
 
+/* A service that can't look up what it answered doesn't take back what it did. */
+static void repetitions_are_refused(void)
+{
+    const struct cenote_key key = {"r", 1};
+
+    expect("put", put("r", 10), CENOTE_OK);
+    service_lose_one(&service, METHOD_REMOVE, 3);
+    expect("remove", cenote_remove(client, &key, 1, NULL), CENOTE_OK);
+    expect("remove", cenote_remove(client, &key, 1, NULL), CENOTE_NOT_FOUND);
+}
+
 /* The service comes back without the session: what became of the remove isn't known. */
 static void session_and_answer_are_lost(void)
 {
@@ -331,6 +342,7 @@ int main(void)
     connection_breaks();
     session_ends();
     answers_are_lost();
+    repetitions_are_refused();
     session_and_answer_are_lost();
     service_is_away();
     process_forks();

@@ -338,6 +338,15 @@ static void *on_opened(void *arg, struct rpc_conn *conn)
     return c;
 }
 
+/* What is to be lost first has been. */
+static bool refuses(struct service *s, const struct wire_msg *m)
+{
+    if (s->refuse == 0 || s->lose > 0 || strcmp(m->method, s->losing) != 0)
+        return false;
+    s->refuse--;
+    return true;
+}
+
 static void on_message(void *arg, struct rpc_conn *conn, const struct wire_msg *m)
 {
     struct service_conn *c = arg;
@@ -346,7 +355,7 @@ static void on_message(void *arg, struct rpc_conn *conn, const struct wire_msg *
 
     atomic_fetch_add(&s->requests, 1);
     wire_put_result(&out, m->msgid);
-    int status = serve(c, m, &out);
+    int status = refuses(s, m) ? CENOTE_NO_MEMORY : serve(c, m, &out);
     if (s->lose > 0 && strcmp(m->method, s->losing) == 0) {
         s->lose--;
         s->session += s->lose_session;
@@ -429,7 +438,7 @@ struct order {
     struct service *service;
     bool forget;
     const char *method;
-    unsigned times;
+    unsigned times, refused;
     atomic_bool done;
 };
 
@@ -463,6 +472,7 @@ static void lose(void *arg)
 
     snprintf(o->service->losing, sizeof o->service->losing, "%s", o->method);
     o->service->lose = o->times;
+    o->service->refuse = o->refused;
     o->service->lose_session = o->forget;
     atomic_store(&o->done, true);
 }
@@ -475,4 +485,9 @@ void service_lose(struct service *s, const char *method, unsigned times)
 void service_lose_all(struct service *s, const char *method, unsigned times)
 {
     give(&(struct order){.service = s, .method = method, .times = times, .forget = true}, lose);
+}
+
+void service_lose_one(struct service *s, const char *method, unsigned refused)
+{
+    give(&(struct order){.service = s, .method = method, .times = 1, .refused = refused}, lose);
 }

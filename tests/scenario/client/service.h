@@ -24,7 +24,7 @@ struct service {
     char tcp[FAKE_NODES][XCOPY_ENDPOINT_MAX];
     uint64_t session; /* the one that lives; others are unknown */
     char losing[WIRE_METHOD_MAX];
-    unsigned lose;
+    unsigned lose, refuse;
     bool lose_session;
     uint64_t removed_seq; /* the last remove, and its answer */
     int removed[8];
@@ -46,8 +46,9 @@ void service_start(struct service *s);
 void service_hang_up(struct service *s, bool forget);
 /* The next so many calls of a method are done, but the connection closes before their answers. */
 void service_lose(struct service *s, const char *method, unsigned times);
-
 /* ... and the session ends with that. */
 void service_lose_all(struct service *s, const char *method, unsigned times);
+/* The next call of a method is lost, and so many after it are refused: no memory. */
+void service_lose_one(struct service *s, const char *method, unsigned refused);
 
 #endif
