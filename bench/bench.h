@@ -22,6 +22,7 @@ int bench_lookup(const struct bench_options *o, int argc, char **argv);
 int bench_get(const struct bench_options *o, int argc, char **argv);
 int bench_small(const struct bench_options *o, int argc, char **argv);
 int bench_copy(const struct bench_options *o, int argc, char **argv);
+int bench_evict(const struct bench_options *o, int argc, char **argv);
 int bench_commit(const struct bench_options *o, int argc, char **argv);
 
 /* Makes the objects prefix0, prefix1 ... by protocol only: they are found, but hold no value. */

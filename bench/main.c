@@ -28,9 +28,9 @@ static const struct config_option options[] = {
      0},
     {"objects", CONFIG_COUNT, AT(objects), "1000000", "N",
      "lookup: how many keys there are; commit: how many puts", NULL, 1, 100000000},
-    {"batch", CONFIG_COUNT, AT(batch), "128", "N", "lookup, small: keys in one call", NULL, 1,
-     CENOTE_BATCH_MAX},
-    {"rounds", CONFIG_COUNT, AT(rounds), "200", "N", "lookup, get, copy: how often", NULL, 1,
+    {"batch", CONFIG_COUNT, AT(batch), "128", "N", "lookup, small, evict: keys in one call", NULL,
+     1, CENOTE_BATCH_MAX},
+    {"rounds", CONFIG_COUNT, AT(rounds), "200", "N", "lookup, get, copy, evict: how often", NULL, 1,
      100000000},
     {"sessions", CONFIG_COUNT, AT(sessions), "16", "N", "commit: sessions", NULL, 1,
      ASKER_SESSIONS_MAX},
@@ -55,6 +55,8 @@ static const struct config_spec spec = {
     "  lookup       lookups in batches among many small objects\n"
     "  get [SIZE]...  gets of one value, warm and cold, beside a call and a memcpy\n"
     "  small [SIZE]...  batches of small values, and what they take beside their bytes\n"
+    "  evict [SIZE]...  batches of puts (at most 1 MiB) into a pool with room, and into a full "
+    "one\n"
     "  commit [N]   commits of single puts and in batches of 32 (or of N), nothing written:\n"
     "               the service's part alone, beside what LMDB needs for the same records\n"
     "  copy [SIZE]  get and put of a KV-cache block (122 buffers, 8784 KiB), or of one buffer,\n"
@@ -65,7 +67,8 @@ static const struct {
     const char *name;
     int (*run)(const struct bench_options *o, int argc, char **argv);
 } commands[] = {{"trace", bench_trace}, {"lookup", bench_lookup}, {"get", bench_get},
-                {"small", bench_small}, {"commit", bench_commit}, {"copy", bench_copy}};
+                {"small", bench_small}, {"evict", bench_evict},   {"commit", bench_commit},
+                {"copy", bench_copy}};
 
 static int run(const struct bench_options *o, int positionals, char **argv)
 {

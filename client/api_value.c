@@ -104,12 +104,15 @@ static uint64_t get_some(struct drive *d, void *array, size_t count, const struc
 {
     struct cenote_get_item *items = array;
     struct tally *tally = drive_tally(d);
-    uint64_t begun_ns = tally_get_begin(tally, count);
+    struct tally_warm *stripe = tally_warm_stripe(tally);
+    uint64_t begun_ns = tally_get_begin(stripe, count), warm_bytes = 0;
     size_t warm = 0;
 
     (void)how;
     while (warm < count && drive_get_warm(d, &items[warm]))
-        warm++;
+        warm_bytes += items[warm++].len_bytes;
+    if (warm > 0)
+        tally_warm_got(stripe, warm, warm_bytes);
     if (warm == count) {
         tally_warm_end(tally, begun_ns, count);
         return 0;

@@ -481,10 +481,7 @@ bool drive_get_warm(struct drive *d, struct cenote_get_item *item)
     static const struct warm_ops ops = {.read = read_now, .now_ms = now_ms};
     struct machine_env env = drive_env(d);
 
-    if (!warm_get(&env, &ops, d, item))
-        return false;
-    tally_warm_got(d->tally, item->len_bytes);
-    return true;
+    return warm_get(&env, &ops, d, item);
 }
 
 static bool hold_now(void *arg, struct fabric_hold *hold, int *status)

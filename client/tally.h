@@ -66,18 +66,16 @@ static inline struct tally_warm *tally_warm_stripe(struct tally *t)
 }
 
 /* A get of so many keys begins; when, or 0: it isn't timed unless it turns out to be cold. */
-static inline uint64_t tally_get_begin(struct tally *t, size_t count)
+static inline uint64_t tally_get_begin(const struct tally_warm *w, size_t count)
 {
-    bool due = count > 1 ||
-               metric_get(&tally_warm_stripe(t)->gets) % TALLY_WARM_EVERY == TALLY_WARM_EVERY - 1;
+    bool due = count > 1 || metric_get(&w->gets) % TALLY_WARM_EVERY == TALLY_WARM_EVERY - 1;
     return __builtin_expect(due, 0) ? clock_now_ns() : 0;
 }
 
-static inline void tally_warm_got(struct tally *t, uint64_t len_bytes)
+static inline void tally_warm_got(struct tally_warm *w, size_t count, uint64_t bytes)
 {
-    struct tally_warm *w = tally_warm_stripe(t);
-    metric_add_shared(&w->gets, 1);
-    metric_add_shared(&w->bytes, len_bytes);
+    metric_add_shared(&w->gets, count);
+    metric_add_shared(&w->bytes, bytes);
 }
 
 /* An operation that all of was warm. */

@@ -11,11 +11,11 @@ python="$build python3-dev python3-setuptools python3-wheel python3-pip python3-
 arm64="$build gcc-aarch64-linux-gnu qemu-user-static"
 # Of Debian packages (deploy/package.sh) and their test.
 package="$python dpkg-dev debhelper dh-python lintian systemd debootstrap"
-tests="$python g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3-msgpack python3-xxhash python3-numpy git debootstrap"
+tests="$python g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3-msgpack python3-xxhash python3-numpy git debootstrap prometheus chromium chromium-driver python3-selenium"
 # Of guests with software RDMA devices (tests/vm).
 guests="qemu-system-x86 busybox-static kmod iproute2 ibverbs-providers ibverbs-utils perftest"
-# Of deploy/test.sh: engine and compose, what helm is built with, promtool, systemd-analyze.
-deploy="docker.io docker-compose debootstrap golang-go git ca-certificates python3-yaml python3-jsonschema prometheus"
+# Of deploy/test.sh: engine and compose, Prometheus, what the chart's test is made of.
+deploy="docker.io docker-compose debootstrap git ca-certificates curl prometheus python3-yaml python3-venv"
 
 case "${1:-}" in
 build) want=$build ;;

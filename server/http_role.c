@@ -9,6 +9,7 @@
 #include "server/gateway/gateway.h"
 #include "server/http/health_route.h"
 #include "server/http/http.h"
+#include "server/http/page_route.h"
 #include "server/observer.h"
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
@@ -61,6 +62,7 @@ static int add_routes(struct http_role *r)
     const char *meta = r->meta ? meta_role_endpoint(r->meta, 0) : r->options->meta;
     r->health = (struct health){.ill = ill, .unready = unready, .arg = r};
     health_route(r->server, &r->health);
+    page_route(r->server);
     r->observer = observer_new(r->server, r->meta, r->node, r->trace);
     if (!r->observer)
         return CENOTE_NO_MEMORY;

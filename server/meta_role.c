@@ -36,6 +36,7 @@ struct meta_role {
     /* For other threads to look at. */
     _Atomic uint64_t ticked_ms;
     _Atomic bool rebuilding;
+    bool quiet; /* the loop's thread: it ticks less often */
     char endpoints[OPTIONS_LISTEN_MAX][ENDPOINT_TEXT_MAX];
     size_t endpoint_count;
     pthread_mutex_t lock; /* of those below */
@@ -163,7 +164,11 @@ static void on_store(void *arg)
 static void on_turn(void *arg)
 {
     struct meta_role *r = arg;
+    store_lmdb_hand_over(r->store); /* what was asked for goes first */
+    if (!r->started)
+        return;
     service_idle(r->service);
+    service_turn(r->service);
     store_lmdb_hand_over(r->store);
 }
 
@@ -175,6 +180,10 @@ static void on_tick(void *arg)
         return;
     service_tick(r->service);
     atomic_store_explicit(&r->rebuilding, service_is_rebuilding(r->service), memory_order_relaxed);
+    if (service_is_quiet(r->service) == r->quiet)
+        return;
+    r->quiet = !r->quiet;
+    rpc_loop_pace(r->loop, on_tick, r->quiet ? SERVICE_QUIET_TICK_MS : SERVICE_TICK_MS);
 }
 
 static void *run(void *arg)

@@ -16,6 +16,10 @@
 #include "transport/base/log.h"
 #include "transport/rpc/rpc.h"
 
+/* A second of ticks; from then on they come less often. */
+#define QUIET_TICKS   20u
+#define QUIET_TICK_MS 125u
+
 struct node_role {
     const struct options *options;
     struct trace *trace;
@@ -43,6 +47,7 @@ struct node_role {
     /* For other threads to look at. */
     _Atomic bool has_joined;
     _Atomic uint64_t ticked_ms;
+    unsigned quiet_ticks; /* in which it was joined, and that's all */
 };
 
 /* ---- a life and its member ------------------------------------------------------------------- */
@@ -247,6 +252,21 @@ static void begin_to_stop(struct node_role *r)
         member_leave(r->member);
 }
 
+static void on_tick(void *arg);
+
+/* A node that has joined has nothing to do by itself but to send heartbeats and to look for damage:
+ * what clients and the service want doesn't wait for a tick. */
+static void pace(struct node_role *r)
+{
+    bool quiet = r->member && r->stop_by_ms == 0 && member_is_quiet(r->member);
+    unsigned before = r->quiet_ticks;
+    r->quiet_ticks = !quiet ? 0 : before < QUIET_TICKS ? before + 1 : before;
+    if (r->quiet_ticks != before && r->quiet_ticks == QUIET_TICKS)
+        rpc_loop_pace(r->loop, on_tick, QUIET_TICK_MS);
+    else if (before == QUIET_TICKS && r->quiet_ticks == 0)
+        rpc_loop_pace(r->loop, on_tick, MEMBER_TICK_MS);
+}
+
 static void on_tick(void *arg)
 {
     struct node_role *r = arg;
@@ -260,6 +280,7 @@ static void on_tick(void *arg)
     if (r->stop_by_ms != 0 &&
         (!r->member || member_state(r->member) == MEMBER_LEFT || clock_now_ms() >= r->stop_by_ms))
         rpc_loop_stop(r->loop);
+    pace(r);
 }
 
 /* The round of the scrubber begins anew. */
@@ -374,6 +395,7 @@ void node_role_stop(struct node_role *r)
     if (!r)
         return;
     __atomic_store_n(&r->stop_wanted, true, __ATOMIC_RELEASE);
+    (void)rpc_loop_post(r->loop, on_tick, r); /* or the next one does it */
     pthread_join(r->thread, NULL);
     tear_down(r);
 }

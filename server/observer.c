@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/observer.h"
 
+#include <assert.h>
 #include <cenote/status.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +121,9 @@ static void put_process(const struct observer *o, struct textbuf *page)
     metric_page_family(page, &start_time);
     metric_page_ns(page, &start_time, NULL, o->started_ms * NS_PER_MS);
     metric_page_family(page, &ready);
-    metric_page_number(page, &ready, NULL, o->node == NULL || node_role_has_joined(o->node));
+    bool serves = !o->meta || !meta_role_is_rebuilding(o->meta);
+    metric_page_number(page, &ready, NULL,
+                       serves && (o->node == NULL || node_role_has_joined(o->node)));
 }
 
 static const struct metric http_connections = {
@@ -186,16 +189,37 @@ static void on_metrics(void *arg, struct http_request *r)
 
 /* ---- /v1/status ------------------------------------------------------------------------------ */
 
+/* ... "live": {...}} -> ... "live": {..., "bytes_in", "bytes_out"}}: what passes this process. */
+static void put_status(const struct question *q, const char *json, struct textbuf *text)
+{
+    size_t len = strlen(json);
+    uint64_t in = 0, out = 0;
+    for (unsigned i = 0; i < NODE_WAYS; i++) {
+        in += q->node.ways[i].moved.written_bytes;
+        out += q->node.ways[i].moved.read_bytes;
+    }
+    assert(len > 2 && strcmp(json + len - 2, "}}") == 0);
+    textbuf_add_bytes(text, json, len - 2);
+    textbuf_add(text, ",\"bytes_in\":");
+    textbuf_add_number(text, in);
+    textbuf_add(text, ",\"bytes_out\":");
+    textbuf_add_number(text, out);
+    textbuf_add(text, "}}");
+}
+
 static void answer_status(struct question *q, struct wire_value status)
 {
+    struct textbuf text = {0};
     char *json = q->observer->meta != NULL ? wire_to_json(status) : NULL;
-    if (q->observer->meta == NULL)
+    if (q->observer->meta == NULL) {
         http_reply_error(q->request, 404, CENOTE_NOT_FOUND, "no metadata service is here");
-    else if (json == NULL)
-        http_reply_error(q->request, 503, CENOTE_NO_MEMORY, "no memory for the answer");
-    else
-        http_reply_json(q->request, 200, json);
+        return;
+    }
+    if (json != NULL)
+        put_status(q, json, &text);
+    text.failed = text.failed || json == NULL;
     free(json);
+    reply_text(q->request, "application/json", &text);
 }
 
 static void on_status(void *arg, struct http_request *r)
@@ -232,6 +256,30 @@ static void on_trace_switch(void *arg, struct http_request *r)
     http_reply_json(r, 200, on[0] == '1' ? "{\"on\":true}" : "{\"on\":false}");
 }
 
+/* ---- /v1/log --------------------------------------------------------------------------------- */
+
+static void on_log(void *arg, struct http_request *r)
+{
+    char name[16], module[LOG_MODULE_NAME_MAX];
+    enum log_level level;
+    (void)arg;
+    int status = http_request_query(r, "level", name, sizeof name, NULL);
+    if (status != CENOTE_OK || !log_level_parse(name, &level)) {
+        http_reply_error(r, 400, CENOTE_INVALID, "level=error, warn, info or debug is wanted");
+        return;
+    }
+    status = http_request_query(r, "module", module, sizeof module, NULL);
+    if (status == CENOTE_NOT_FOUND)
+        log_set_level(level);
+    else if (status != CENOTE_OK || !log_set_module_level(module, level)) {
+        http_reply_error(r, 400, CENOTE_INVALID, "there can be no such module");
+        return;
+    }
+    log_info("log", "the level of %s is %s", status == CENOTE_OK ? module : "all modules",
+             log_level_name(level));
+    http_reply_json(r, 200, "{}");
+}
+
 /* ---- its life -------------------------------------------------------------------------------- */
 
 struct observer *observer_new(struct http_server *server, struct meta_role *meta,
@@ -257,7 +305,8 @@ struct observer *observer_new(struct http_server *server, struct meta_role *meta
          .path = "/v1/trace",
          .local_only = true,
          .handle = on_trace_switch,
-         .arg = o}};
+         .arg = o},
+        {.methods = HTTP_POST, .path = "/v1/log", .local_only = true, .handle = on_log, .arg = o}};
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
         http_route(server, &routes[i]);
     return o;

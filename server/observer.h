@@ -5,7 +5,10 @@
  *   GET /metrics             for Prometheus
  *   GET /v1/status           the service's state, as JSON
  *   GET /v1/trace            the newest spans, as a Chrome trace
- *   POST /v1/trace?on=0|1    begins and ends tracing; for this machine only
+ *   POST /v1/trace?on=0|1    begins and ends tracing
+ *   POST /v1/log?level=L     the log's level; with module=M of one module
+ *
+ * The last three are for clients on this machine only.
  *
  * The state of a role belongs to its thread: a request asks there, is held meanwhile, and is
  * answered when all have told what they know.

@@ -121,11 +121,11 @@ static const struct config_option table[] = {
      NULL, SUMS_CHUNK_BYTES, UINT64_C(1) << 30},
     {"put-timeout", CONFIG_MS, FIELD(put_timeout_ms), "60s", "TIME",
      "A put that isn't finished by then is aborted.", NULL, 10, HOUR_MS},
-    {"evict-high", CONFIG_COUNT, FIELD(evict_high), "95", "PERCENT",
+    {"evict-high", CONFIG_COUNT, FIELD(evict_high), "98", "PERCENT",
      "When so much of the memory is used, values are evicted in the background; 100: only when a "
      "put finds no room.",
      NULL, 1, 100},
-    {"evict-low", CONFIG_COUNT, FIELD(evict_low), "92", "PERCENT",
+    {"evict-low", CONFIG_COUNT, FIELD(evict_low), "97", "PERCENT",
      "... until no more than this is used.", NULL, 1, 100},
     {"session-grace", CONFIG_MS, FIELD(session_grace_ms), "15s", "TIME",
      "How long a client's session outlives its connection.", NULL, 10, HOUR_MS},

@@ -24,8 +24,8 @@ struct cli {
     char *metrics, *trace; /* files; NULL: not given */
     char *ttl, *pin, *group, *prefix, *quota, *quota_objects, *pin_limit; /* NULL: not given */
     int transport, verify;                                                /* as in cenote.h */
-    uint64_t timeout_ms, replicas;
-    bool json, replace, repair, verbose;
+    uint64_t timeout_ms, replicas, interval_ms;
+    bool json, replace, repair, once, verbose;
 
     const char *command;
     char **args; /* behind the command */
@@ -41,6 +41,7 @@ int cli_exists(struct cli *cli);
 int cli_stat(struct cli *cli);
 int cli_list(struct cli *cli);
 int cli_status(struct cli *cli);
+int cli_top(struct cli *cli);
 int cli_fsck(struct cli *cli);
 int cli_pin(struct cli *cli);
 int cli_unpin(struct cli *cli);

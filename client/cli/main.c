@@ -57,6 +57,10 @@ static const struct config_option options[] = {
      "get: that many bytes from there on, not all of the value", NULL, 0, 0},
     {"repair", CONFIG_BOOL, offsetof(struct cli, repair), NULL, NULL,
      "fsck: mend what can be mended safely", NULL, 0, 0},
+    {"interval", CONFIG_MS, offsetof(struct cli, interval_ms), "2s", "TIME",
+     "top: between two looks", NULL, 100, UINT32_MAX},
+    {"once", CONFIG_BOOL, offsetof(struct cli, once), NULL, NULL,
+     "top: print once, after one interval", NULL, 0, 0},
     {"metrics", CONFIG_STRING, offsetof(struct cli, metrics), NULL, "FILE",
      "write what was counted, as Prometheus reads it; -: to stderr", NULL, 0, 0},
     {"trace", CONFIG_STRING, offsetof(struct cli, trace), NULL, "FILE",
@@ -89,6 +93,7 @@ static const struct command {
      cli_ttl},
     {"ns", "PART [NAME]", "namespaces: create, ls, set, clear, rm", 1, 2, cli_namespaces},
     {"status", "", "show the pool: nodes, memory, quarantine", 0, 0, cli_status},
+    {"top", "", "show what goes on in the pool, again and again; q ends it", 0, 0, cli_top},
     {"fsck", "", "check records, tables, directories and seals against each other", 0, 0, cli_fsck},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)

@@ -167,3 +167,16 @@ function(cenote_fuzzer name)
     cenote_test_properties(fuzz/${name} 1 120 unit)
   endif()
 endfunction()
+
+# cenote_embed(TARGET HEADER h TABLE name FILES f...): compiles files into a target, as a table that
+# the header declares; see Embed.cmake.
+function(cenote_embed target)
+  cmake_parse_arguments(arg "" "HEADER;TABLE" "FILES" ${ARGN})
+  set(script ${PROJECT_SOURCE_DIR}/deploy/cmake/Embed.cmake)
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${arg_TABLE}.c)
+  list(TRANSFORM arg_FILES PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  add_custom_command(OUTPUT ${output} DEPENDS ${script} ${arg_FILES} VERBATIM
+                     COMMAND ${CMAKE_COMMAND} -DOUTPUT=${output} -DHEADER=${arg_HEADER}
+                             -DTABLE=${arg_TABLE} "-DFILES=${arg_FILES}" -P ${script})
+  target_sources(${target} PRIVATE ${output})
+endfunction()

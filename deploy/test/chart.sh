@@ -52,7 +52,10 @@ PY
 helm_by_go() {
     command -v go >/dev/null || return 1
     echo "chart: building helm, which takes minutes"
-    GOBIN=$work/go go install -ldflags='-s -w' helm.sh/helm/v3/cmd/helm@v3.12.3 >"$work/log" 2>&1 ||
+    # Otherwise it takes itself for one of a very old cluster.
+    local version=helm.sh/helm/v3/pkg/chartutil.k8sVersion
+    GOBIN=$work/go go install -ldflags="-s -w -X ${version}Major=1 -X ${version}Minor=27" \
+        helm.sh/helm/v3/cmd/helm@v3.12.3 >"$work/log" 2>&1 ||
         { tail -n 3 "$work/log" >&2; return 1; }
     mv "$work/go/helm" "$cache/helm3"
 }

@@ -11,6 +11,7 @@ configuration files, and that the parts refer to each other.
 import argparse
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -172,6 +173,17 @@ def validate(charts, validator, versions):
               "the validator takes everything")
 
 
+def check_versions():
+    """One version everywhere."""
+    project = (TOP / "CMakeLists.txt").read_text()
+    version = re.search(r"project\(cenote VERSION ([\d.]+)", project)[1]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    check(chart["appVersion"] == version, "the chart's appVersion")
+    for name, before in (("deploy/docker/Dockerfile", "ARG VERSION="),
+                         ("deploy/compose.yaml", "{CENOTE_VERSION:-")):
+        check(before + version in (TOP / name).read_text(), f"the version in {name}")
+
+
 def check_refused(helm):
     cases = yaml.safe_load((SETS / "refused.yaml").read_text())
     for case in cases:
@@ -193,6 +205,7 @@ def main():
     parser.add_argument("--validate", nargs="+", metavar="WORD", default=[])
     parser.add_argument("--cenoted")
     options = parser.parse_args()
+    check_versions()
     charts = [Chart(options.helm, "default", None)]
     charts += [Chart(options.helm, p.stem, p) for p in sorted(SETS.glob("*.yaml"))
                if p.stem != "refused"]

@@ -56,6 +56,12 @@ void core_tick(struct core *c)
     evict_tick(c);
 }
 
+void core_turn(struct core *c)
+{
+    reuse_delete(c);
+    evict_turn(c);
+}
+
 void core_free(struct core *c)
 {
     evict_free(c);

@@ -51,6 +51,7 @@ struct reuse {
     struct list retry;                 /* struct ending: the store refused, or memory ran out ... */
     uint64_t retry_ms;                 /* ... and then they are tried again */
     struct list all;                   /* struct ending, begun or not */
+    struct deletion *deletion;         /* gathers records to be deleted; NULL: none */
     uint64_t bytes, extents;           /* in quarantine ... */
     uint64_t held_bytes, held_extents; /* ... and of these, void and looked at */
 };
@@ -80,8 +81,9 @@ struct core {
     struct fsck fsck;
     struct sessions sessions;
     struct spaces spaces;
-    struct list puts; /* struct put, PENDING, by age */
-    uint32_t pending; /* puts that aren't over */
+    struct list puts;      /* struct put, PENDING, by age */
+    uint32_t pending;      /* puts that aren't over */
+    uint64_t stored_bytes; /* lengths of values that were committed, ever */
     struct reuse reuse;
     struct evict evict;
 };
@@ -92,6 +94,8 @@ uint64_t core_wall_ms(struct core *c);
 void core_clock(struct core *c);
 
 void core_tick(struct core *c);
+/* The owner is about to wait. */
+void core_turn(struct core *c);
 void core_free(struct core *c);
 
 /* Somebody who wants to know how something ends. done is called exactly once. */

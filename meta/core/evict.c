@@ -33,7 +33,7 @@ void evict_entered(struct core *c, struct object *o, struct object *head)
         return;
     if (head != NULL && (head->name_space != o->name_space || head->pin != o->pin))
         head = NULL;
-    if (o->pin != KEEP_PIN_HARD)
+    if (o->pin != KEEP_PIN_HARD || test_off(TEST_EVICT_PIN))
         policy_add(queue_of(s, o), &c->table, o, head);
     expire_watch(c, o);
 }
@@ -54,7 +54,7 @@ static void repin(struct core *c, struct space *s, struct object *o, uint32_t pi
     o->pin = pin & 3u;
     if (o->pin == KEEP_PIN_HARD)
         s->use.pinned_bytes += bytes;
-    else
+    if (o->pin != KEEP_PIN_HARD || test_off(TEST_EVICT_PIN))
         policy_add(queue_of(s, o), &c->table, o, NULL);
 }
 
@@ -108,7 +108,7 @@ static bool may_go_alone(struct search *search, struct object *o)
         search->space->evict.soon = c->evict.soon = true;
         return false;
     }
-    return o->pin != KEEP_PIN_HARD && nodes_are_here(c, o);
+    return (o->pin != KEEP_PIN_HARD || test_off(TEST_EVICT_PIN)) && nodes_are_here(c, o);
 }
 
 /* All of a group, or none. */
@@ -395,18 +395,42 @@ static uint64_t mark(const struct core *c, uint32_t percent)
     return c->evict.room_bytes / 100 * percent;
 }
 
-void evict_background(struct core *c, uint64_t bytes, uint32_t looks)
+/* A step towards the low watermark, of so many bytes. How many of these are still to go. */
+static uint64_t background(struct core *c, uint64_t bytes, uint32_t looks)
 {
     struct evict *e = &c->evict;
     uint64_t used = e->used_bytes - e->leaving_bytes;
     uint64_t low = mark(c, c->options.evict_low);
     if (c->options.evict_high >= 100 || e->room_bytes == 0)
-        return;
+        return 0;
     e->draining = used > (e->draining ? low : mark(c, c->options.evict_high));
     if (!e->draining)
-        return;
+        return 0;
+    bytes = bytes < used - low ? bytes : used - low;
     struct work w = {.core = c, .reason = EVICT_BACKGROUND, .looks = looks};
-    evict_from_pool(&w, NULL, bytes < used - low ? bytes : used - low);
+    evict_from_pool(&w, NULL, bytes);
+    return w.looks > 0 || w.failed || w.done.bytes >= bytes ? 0 : bytes - w.done.bytes;
+}
+
+void evict_owe(struct core *c, uint64_t bytes)
+{
+    c->evict.owed_bytes += 2 * bytes;
+}
+
+/* A change of the store, and a call at the node, cost much the same for one object and for
+ * many: little by little is dear. But much less than what lies between the marks, where that is
+ * little. */
+static uint64_t worthwhile(const struct core *c)
+{
+    uint64_t between = mark(c, c->options.evict_high) - mark(c, c->options.evict_low);
+    uint64_t each = c->table.count > 0 ? c->evict.used_bytes / c->table.count : 0;
+    return each * EVICT_LOOKS_TURN < between / 4 ? each * EVICT_LOOKS_TURN : between / 4;
+}
+
+void evict_turn(struct core *c)
+{
+    if (c->evict.owed_bytes > worthwhile(c))
+        c->evict.owed_bytes = background(c, c->evict.owed_bytes, EVICT_LOOKS_TURN);
 }
 
 /* What could be given up may be other things by now; and a quota may have been lowered. */
@@ -430,7 +454,7 @@ void evict_tick(struct core *c)
 {
     look_round(c);
     expire_tick(c);
-    evict_background(c, TICK_BYTES, EVICT_LOOKS_TICK);
+    (void)background(c, TICK_BYTES, EVICT_LOOKS_TICK);
     put_wait_tick(c);
 }
 

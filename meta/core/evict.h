@@ -69,6 +69,7 @@ struct evict {
     uint64_t leaving_bytes; /* of these, on their way to be REMOVED */
     uint64_t coming_bytes;  /* evicted and REMOVED, not free yet */
     uint64_t given_bytes;   /* ever given back, by anything */
+    uint64_t owed_bytes;    /* to go in the background, in the next turns */
     bool draining;          /* above the low watermark, since it was above the high one */
     bool soon;              /* as in struct space_evict, of any */
     struct space *most;     /* holds most; NULL: to be found */
@@ -109,17 +110,20 @@ struct evict_want {
     uint64_t bytes, objects;
 };
 
-/* Looks in one call of a client, and in one tick. */
+/* Looks in one call of a client, in one tick, and in one turn of the loop. */
 #define EVICT_LOOKS_CALL 1024u
-#define EVICT_LOOKS_TICK 16384u
+#define EVICT_LOOKS_TICK 4096u
+#define EVICT_LOOKS_TURN 64u
 
 /* For a put of this namespace. Less than was wanted: nothing may go, or there were too many looks.
  * How many bytes go. */
 uint64_t evict_for_space(struct core *c, struct space *s, uint64_t bytes, uint32_t looks);
 /* Within a namespace. */
 void evict_within(struct core *c, struct space *s, struct evict_want want, uint32_t looks);
-/* A step towards the low watermark, of so many bytes, if it has been above the high one. */
-void evict_background(struct core *c, uint64_t bytes, uint32_t looks);
+/* Puts have taken so much: as much again, and more, goes in the next turns, if the pool has been
+ * above the high watermark. */
+void evict_owe(struct core *c, uint64_t bytes);
+void evict_turn(struct core *c);
 /* Is there nothing that may go now, nor soon? In a namespace, or (NULL) at all. */
 bool evict_barren(const struct core *c, const struct space *s);
 

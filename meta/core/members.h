@@ -34,7 +34,8 @@ struct incarnation {
     uint64_t id;
     struct gva gva;
     uint64_t len_bytes;
-    uint32_t kind; /* enum segment_kind */
+    uint64_t quarantined_bytes; /* of what is in use: what waits to be free */
+    uint32_t kind;              /* enum segment_kind */
     struct node *node;
     struct alloc *alloc;
     struct list voids;              /* struct extent_work: seals to be overwritten */

@@ -142,6 +142,7 @@ static void committed(struct change *ch, int status)
         p->older = NULL;
         p->phase = PUT_SHOWING;
         p->object->state = OBJECT_COMMITTED;
+        c->stored_bytes += object_len(p->object);
         if (p->keep != NULL)
             keep_begin(c, p->object, p->keep);
         directory_committed(c, p->object);

@@ -313,7 +313,7 @@ static void submit(struct start *s)
     s->session->holds++;
     s->change.done = started;
     change_submit(&c->changes, &s->change, 0);
-    evict_background(c, 2 * drafted_bytes, EVICT_LOOKS_CALL);
+    evict_owe(c, drafted_bytes);
 }
 
 void puts_start(struct start *s)

@@ -10,6 +10,9 @@
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
 
+/* Records in one change of the store. */
+#define DELETION_MAX 64u
+
 struct ending *ending_new(struct core *c, struct object *o)
 {
     uint32_t extents = object_extents(o);
@@ -39,6 +42,8 @@ void reuse_free(struct core *c)
     struct link *l;
     while ((l = list_pop(&c->reuse.all)) != NULL)
         free(container_of(l, struct ending, all));
+    free(c->reuse.deletion);
+    c->reuse.deletion = NULL;
 }
 
 uint64_t reuse_lease_total_ms(uint64_t lease_ms)
@@ -69,7 +74,11 @@ static void count(struct ending *e, int sign)
         const struct piece *p = object_piece(e->object, i);
         if (!piece_there(p))
             continue;
-        bytes += alloc_rounding(p->payload_len).size;
+        uint64_t size = alloc_rounding(p->payload_len).size;
+        struct incarnation *in = members_find(c, p->gva, size);
+        if (in != NULL)
+            in->quarantined_bytes += size * (uint64_t)sign;
+        bytes += size;
         extents++;
     }
     bytes *= (uint64_t)sign;
@@ -120,24 +129,69 @@ void reuse_discard(struct ending *e)
     finish(e);
 }
 
+/* Many records in one change of the store: one transaction costs the same for all of them, and what
+ * was put together lies, and mostly ends, together. */
+struct deletion {
+    struct core *core;
+    struct change change;
+    uint32_t count;
+    struct ending *endings[DELETION_MAX];
+};
+
 static void deleted(struct change *ch, int status)
 {
-    struct ending *e = container_of(ch, struct ending, change);
-    struct core *c = e->core;
-    e->deleted = status == CENOTE_OK;
-    if (e->deleted)
-        finish(e);
-    else
-        list_append(&c->reuse.retry, &e->link);
+    struct deletion *d = container_of(ch, struct deletion, change);
+    struct core *c = d->core;
+    for (uint32_t i = 0; i < d->count; i++) {
+        struct ending *e = d->endings[i];
+        e->deleting = false;
+        e->deleted = status == CENOTE_OK;
+        if (e->deleted)
+            finish(e);
+        else
+            list_append(&c->reuse.retry, &e->link);
+    }
+    pool_give(&c->small, d, sizeof(*d));
     put_wait_run(c);
+}
+
+static int by_put_id(const void *a, const void *b)
+{
+    const struct ending *const *x = a, *const *y = b;
+    uint64_t left = (*x)->object->put_id, right = (*y)->object->put_id;
+    return left < right ? -1 : left > right;
+}
+
+void reuse_delete(struct core *c)
+{
+    struct deletion *d = c->reuse.deletion;
+    c->reuse.deletion = NULL;
+    if (d == NULL)
+        return;
+    qsort(d->endings, d->count, sizeof(d->endings[0]), by_put_id);
+    for (uint32_t i = 0; i < d->count; i++) {
+        struct record_key key = record_key(d->endings[i]->object->put_id);
+        change_remove(&c->changes, STORE_OBJECTS, key.b, sizeof(key.b));
+    }
+    d->change.done = deleted;
+    change_submit(&c->changes, &d->change, CHANGE_FREES);
 }
 
 static void delete_record(struct ending *e)
 {
-    struct record_key key = record_key(e->object->put_id);
-    change_remove(&e->core->changes, STORE_OBJECTS, key.b, sizeof(key.b));
-    e->change.done = deleted;
-    change_submit(&e->core->changes, &e->change, CHANGE_FREES);
+    struct core *c = e->core;
+    struct deletion *d = c->reuse.deletion;
+    if (d == NULL)
+        d = c->reuse.deletion = pool_take(&c->small, sizeof(*d));
+    if (d == NULL) {
+        list_append(&c->reuse.retry, &e->link);
+        return;
+    }
+    d->core = c;
+    e->deleting = true;
+    d->endings[d->count++] = e;
+    if (d->count == DELETION_MAX)
+        reuse_delete(c);
 }
 
 /* ---- leases ---- */
@@ -184,7 +238,7 @@ void ending_consider(struct ending *e)
     link_remove(&e->link);
     if (e->deleted)
         finish(e);
-    else if (e->left == 0 && !e->change.in_flight)
+    else if (e->left == 0 && !e->change.in_flight && !e->deleting)
         delete_record(e);
 }
 

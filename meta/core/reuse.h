@@ -56,6 +56,7 @@ struct ending {
     uint32_t given; /* extents whose space is free again */
     uint32_t size;  /* of this struct */
     bool evicted;   /* nobody asked for its end */
+    bool deleting;  /* the record's deletion is on its way, or about to be */
     bool deleted;   /* the record is */
     bool missed;    /* not lost: until it has settled, lookups of the key wait */
     bool recovered; /* from an earlier life of the service */
@@ -81,6 +82,8 @@ uint64_t reuse_lease_total_ms(uint64_t lease_ms);
 void reuse_drive(struct core *c, struct node *n);
 void reuse_incarnation_ended(struct core *c, struct incarnation *i);
 void reuse_tick(struct core *c);
+/* Submits the deletions that have gathered in a turn. */
+void reuse_delete(struct core *c);
 /* Frees all endings. */
 void reuse_free(struct core *c);
 

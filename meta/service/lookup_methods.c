@@ -82,6 +82,7 @@ static int admit(const struct service *s, uint32_t i, uint32_t *extents)
 static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
 {
     uint32_t extents = 0, refused = 0, misses = 0, leading = find_all(s, count);
+    uint64_t found_bytes = 0;
     wire_put_array(b, 2);
     wire_put_uint(b, leading);
     wire_put_array(b, count);
@@ -98,11 +99,13 @@ static void answer_lookup(struct service *s, uint32_t count, struct wire_buf *b)
         evict_used(o);
         struct lookup_item item = item_of(o);
         item.lease_ms = expire_cap(&s->core, o, s->core.options.lease_ms);
+        found_bytes += item.len_bytes;
         lookup_item_put(b, &item);
         located_stripes(&s->core, o, b);
     }
     metric_add(&s->traffic.hits, count - refused);
     metric_add(&s->traffic.misses, misses);
+    metric_add(&s->traffic.found_bytes, found_bytes);
 }
 
 static uint64_t left_of(const struct core *c, uint32_t stamp, uint64_t span_ms)

@@ -25,6 +25,8 @@ struct service {
     uint16_t slots[CENOTE_BATCH_MAX];
     struct object *found[CENOTE_BATCH_MAX];
     struct traffic traffic;
+    uint64_t ticked_ns;   /* of the last message before the last tick */
+    unsigned quiet_ticks; /* in a row */
     unsigned trace_first; /* the point of the first method; the others follow */
     uint64_t traced_ns;   /* of the message that is being handled */
 };

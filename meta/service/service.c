@@ -3,9 +3,11 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "meta/core/check.h"
 #include "meta/service/peer.h"
+#include "meta/stub/messages.h"
 #include "transport/base/log.h"
 
 /* Memory of answers up to this long is kept. */
@@ -23,8 +25,11 @@
 #define DEAD_MS          30000u
 #define STRIPE_BYTES     (UINT64_C(64) << 20)
 #define REBUILD_WAIT_MS  30000u
-#define EVICT_HIGH       95u
-#define EVICT_LOW        92u
+#define EVICT_HIGH       98u
+#define EVICT_LOW        97u
+
+/* Of SERVICE_TICK_MS: a second. */
+#define QUIET_TICKS 20u
 
 static uint32_t or_default(uint32_t value, uint32_t fallback)
 {
@@ -153,12 +158,39 @@ void service_idle(struct service *s)
         settle(s, s->core.env.now_ns(s->core.env.arg));
 }
 
+void service_turn(struct service *s)
+{
+    core_turn(&s->core);
+}
+
+_Static_assert(SERVICE_QUIET_TICK_MS < CORE_GAP_MAX_MS, "patient time goes on");
+
+/* Has anything happened since the last tick, but for heartbeats, or is it under way? */
+static bool is_busy(const struct service *s)
+{
+    const struct core *c = &s->core;
+    const struct traffic_call *last = &s->traffic.now;
+    bool called = last->begun_ns != s->ticked_ns &&
+                  strcmp(method_name(last->method), METHOD_NODE_HEARTBEAT) != 0;
+    return called || !list_empty(&s->requests) || c->pending > 0 || c->reuse.extents > 0 ||
+           c->evict.waiting_count > 0 || c->evict.draining || c->changes.in_flight > 0 ||
+           (c->fsck.phase != FSCK_NEVER && c->fsck.phase != FSCK_DONE) ||
+           rebuild_under_way(&c->rebuild);
+}
+
 void service_tick(struct service *s)
 {
     core_clock(&s->core);
     settle(s, s->core.now_ns);
     core_tick(&s->core);
     traffic_tick(&s->traffic, s->core.now_ms);
+    s->quiet_ticks = is_busy(s) ? 0 : s->quiet_ticks + 1;
+    s->ticked_ns = s->traffic.now.begun_ns;
+}
+
+bool service_is_quiet(const struct service *s)
+{
+    return s->quiet_ticks >= QUIET_TICKS;
 }
 
 unsigned service_check(struct service *s)

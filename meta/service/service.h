@@ -36,8 +36,12 @@ void service_peer_message(struct service_peer *p, const struct wire_msg *m);
 void service_peer_closed(struct service_peer *p);
 
 /* Time: call about every SERVICE_TICK_MS. */
-#define SERVICE_TICK_MS 50u
+#define SERVICE_TICK_MS       50u
+/* ... or this, while service_is_quiet(); less than CORE_GAP_MAX_MS. */
+#define SERVICE_QUIET_TICK_MS 125u
 void service_tick(struct service *s);
+/* For a second no client has called, and nothing is under way but heartbeats. */
+bool service_is_quiet(const struct service *s);
 
 /* Whoever calls is about to wait: what takes time from now on isn't the service's. */
 void service_idle(struct service *s);
@@ -49,6 +53,9 @@ void service_status(struct service *s, struct wire_buf *out);
 void service_page(const struct service *s, struct wire_value status, struct textbuf *page);
 /* Is the database being made again? Nobody is served meanwhile. */
 bool service_is_rebuilding(const struct service *s);
+/* The owner is about to wait, after messages, completions or a tick: a little of what need not be
+ * done at once. */
+void service_turn(struct service *s);
 
 /* Compares store, table and allocators; 0: equal. Otherwise a line for each difference is logged
  * and their number returned. For tests, fsck and a clean stop. */

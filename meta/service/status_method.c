@@ -41,12 +41,13 @@ static void put_service(const struct core *c, struct wire_buf *b)
 
 static void put_segment(const struct incarnation *i, struct wire_buf *b)
 {
-    wire_put_map(b, 7);
+    wire_put_map(b, 8);
     put_number(b, "incarnation", i->id);
     put_number(b, "gva", i->gva.v);
     put_number(b, "length_bytes", i->len_bytes);
     put_number(b, "populated_bytes", alloc_upto(i->alloc));
     put_number(b, "used_bytes", alloc_used_bytes(i->alloc));
+    put_number(b, "quarantined_bytes", i->quarantined_bytes);
     put_number(b, "free_bytes", alloc_free_bytes(i->alloc));
     put_text(b, "kind", i->kind == SEGMENT_HOST ? "host" : "hbm");
 }
@@ -253,18 +254,36 @@ static void put_damage(const struct core *c, struct wire_buf *b)
     put_number(b, "lost_objects", c->damage.objects);
 }
 
+/* [[ns, calls that took at most so long and longer than the one before]...] */
+static void put_histogram(const struct metric_view *view, struct wire_buf *b)
+{
+    uint32_t used = 0;
+    for (unsigned i = 0; i < METRIC_BUCKETS; i++)
+        used += view->buckets[i] > 0;
+    wire_put_str(b, "histogram");
+    wire_put_array(b, used);
+    for (unsigned i = 0; i < METRIC_BUCKETS; i++) {
+        if (view->buckets[i] == 0)
+            continue;
+        wire_put_array(b, 2);
+        wire_put_uint(b, metric_bucket_end_ns(i));
+        wire_put_uint(b, view->buckets[i]);
+    }
+}
+
 static void put_method(const struct service *s, unsigned place, struct wire_buf *b)
 {
     const struct method_traffic *t = &s->traffic.methods[place];
     struct metric_view view = {0};
     metric_view_add(&view, &t->durations);
-    wire_put_map(b, 6);
+    wire_put_map(b, 7);
     put_text(b, "name", method_name(place));
     put_number(b, "count", view.count);
     put_number(b, "errors", metric_get(&t->errors));
     put_number(b, "p50_us", metric_view_quantile_ns(&view, 500) / NS_PER_US);
     put_number(b, "p99_us", metric_view_quantile_ns(&view, 990) / NS_PER_US);
     put_number(b, "max_us", view.max / NS_PER_US);
+    put_histogram(&view, b);
 }
 
 static void put_slowest(const struct service *s, struct wire_buf *b)
@@ -287,10 +306,12 @@ static void put_live(const struct service *s, struct wire_buf *b)
 {
     const struct core *c = &s->core;
     wire_put_str(b, "live");
-    wire_put_map(b, 6);
+    wire_put_map(b, 8);
     put_number(b, "uptime_ms", c->now_ms - c->started_ms);
     put_number(b, "hits", metric_get(&s->traffic.hits));
     put_number(b, "misses", metric_get(&s->traffic.misses));
+    put_number(b, "bytes_in", c->stored_bytes);
+    put_number(b, "bytes_out", metric_get(&s->traffic.found_bytes));
     put_number(b, "fences", c->sessions.fenced);
     put_slowest(s, b);
     wire_put_str(b, "methods");

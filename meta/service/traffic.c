@@ -16,7 +16,6 @@ void traffic_note_slow(struct traffic *t, const struct traffic_call *call, uint6
                        uint64_t wall_ms)
 {
     struct slow_list *l = &t->slow;
-    metric_peak(&t->methods[call->method].durations, ns);
     struct slow_call *place = l->count < TRAFFIC_SLOW ? &l->calls[l->count++] : fastest_of(l);
     *place = (struct slow_call){
         .ended_ms = wall_ms, .ns = ns, .method = call->method, .keys = call->keys};

@@ -48,18 +48,18 @@ struct slow_list {
 struct traffic {
     struct method_traffic methods[TRAFFIC_METHODS_MAX];
     metric_counter hits, misses;
-    struct traffic_call now; /* the message that is being handled, or was the last one */
-    bool goes_on;            /* it was answered, and its time isn't over */
+    metric_counter found_bytes; /* lengths of what was found: readers may have fetched so much */
+    struct traffic_call now;    /* the message that is being handled, or was the last one */
+    bool goes_on;               /* it was answered, and its time isn't over */
     struct slow_list slow, slow_before;
     uint64_t slow_ns; /* what is faster doesn't belong in the list */
     uint64_t slow_since_ms;
 };
 
-/* Counts a call that has taken so long; true: it is one of the slowest, to be noted. The longest of
- * all is one of them. */
+/* Counts a call that has taken so long; true: it is one of the slowest, to be noted. */
 static inline bool traffic_count(struct traffic *t, const struct traffic_call *call, uint64_t ns)
 {
-    metric_tally_ns(&t->methods[call->method].durations, ns);
+    metric_observe_ns(&t->methods[call->method].durations, ns);
     return __builtin_expect(ns > t->slow_ns, 0);
 }
 

@@ -23,11 +23,21 @@ static void writer_log(struct db *db, const char *what, const char *reason)
     log_error("store", "%s: %s: %s", db->path, what, reason);
 }
 
+/* LMDB closes it with the transaction. */
+static int cursor_of(struct db *db, MDB_txn *txn, enum store_tree tree, MDB_cursor **out)
+{
+    int rc = 0;
+    if (db->cursors[tree] == NULL)
+        rc = mdb_cursor_open(txn, db->trees[tree], &db->cursors[tree]);
+    *out = db->cursors[tree];
+    return rc;
+}
+
 /* With its checksum, which LMDB gives the room for. */
-static int put(struct db *db, MDB_txn *txn, const struct store_write *w, MDB_val *k, unsigned flags)
+static int put(const struct store_write *w, MDB_cursor *at, MDB_val *k, unsigned flags)
 {
     MDB_val v = {.mv_size = w->value_len + (size_t)SUM_BYTES};
-    int rc = mdb_put(txn, db->trees[w->tree], k, &v, MDB_RESERVE | flags);
+    int rc = mdb_cursor_put(at, k, &v, MDB_RESERVE | flags);
     if (rc != 0)
         return rc;
     if (w->value_len > 0)
@@ -38,23 +48,29 @@ static int put(struct db *db, MDB_txn *txn, const struct store_write *w, MDB_val
 
 /* Put ids grow: nearly every new record goes behind the last one, where the tree needn't be
  * searched and pages are filled to the end. */
-static int put_object(struct db *db, MDB_txn *txn, const struct store_write *w, MDB_val *k)
+static int put_object(struct db *db, const struct store_write *w, MDB_cursor *at, MDB_val *k)
 {
     bool behind = k->mv_size == sizeof(db->last_object) &&
                   memcmp(k->mv_data, db->last_object, sizeof(db->last_object)) > 0;
     if (!behind)
-        return put(db, txn, w, k, 0);
+        return put(w, at, k, 0);
     memcpy(db->last_object, k->mv_data, sizeof(db->last_object));
-    int rc = put(db, txn, w, k, MDB_APPEND);
-    return rc == MDB_KEYEXIST ? put(db, txn, w, k, 0) : rc;
+    int rc = put(w, at, k, MDB_APPEND);
+    return rc == MDB_KEYEXIST ? put(w, at, k, 0) : rc;
 }
 
 static int write_one(struct db *db, MDB_txn *txn, const struct store_write *w)
 {
     MDB_val k = {.mv_size = w->key_len, .mv_data = (void *)(uintptr_t)w->key};
+    MDB_cursor *at;
+    int rc = cursor_of(db, txn, w->tree, &at);
+    if (rc != 0)
+        return rc;
     if (!w->remove)
-        return w->tree == STORE_OBJECTS ? put_object(db, txn, w, &k) : put(db, txn, w, &k, 0);
-    int rc = mdb_del(txn, db->trees[w->tree], &k, NULL);
+        return w->tree == STORE_OBJECTS ? put_object(db, w, at, &k) : put(w, at, &k, 0);
+    rc = mdb_cursor_get(at, &k, NULL, MDB_SET);
+    if (rc == 0)
+        rc = mdb_cursor_del(at, 0);
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
@@ -72,6 +88,7 @@ static int fill(struct db *db, MDB_txn *txn, struct change *first, const struct 
                 uint64_t *done)
 {
     room_begin(db, txn);
+    memset(db->cursors, 0, sizeof(db->cursors));
     for (struct change *c = first; c != end; c = c->next) {
         if (c->refused)
             continue;

@@ -144,7 +144,13 @@ static int reader_open(struct db *db)
     if (rc != 0)
         return db_fail(db, "mdb_txn_begin", rc);
     mdb_txn_reset(db->reader);
-    return CENOTE_OK;
+    for (int i = 0; rc == 0 && i < STORE_TREES; i++) {
+        rc = mdb_txn_renew(db->reader);
+        if (rc == 0)
+            rc = mdb_cursor_open(db->reader, db->trees[i], &db->read_cursors[i]);
+        mdb_txn_reset(db->reader);
+    }
+    return rc == 0 ? CENOTE_OK : db_fail(db, "mdb_cursor_open", rc);
 }
 
 static bool go_on(void *arg, const void *key, uint32_t key_len, const void *value,
@@ -199,6 +205,9 @@ close:
 
 void db_close(struct db *db)
 {
+    for (int i = 0; i < STORE_TREES; i++)
+        if (db->read_cursors[i])
+            mdb_cursor_close(db->read_cursors[i]);
     if (db->reader)
         mdb_txn_abort(db->reader);
     if (db->env)
@@ -241,27 +250,54 @@ static int answer_copy(struct db *db, const MDB_val *from)
     return CENOTE_OK;
 }
 
+static int reader_begin(struct db *db)
+{
+    if (db->reading)
+        return 0;
+    memset(db->read_renewed, 0, sizeof(db->read_renewed));
+    int rc = mdb_txn_renew(db->reader);
+    db->reading = rc == 0;
+    return rc;
+}
+
+/* It stays where it is as long as the snapshot: the next record is often beside the last one. */
+static int reader_cursor(struct db *db, enum store_tree tree)
+{
+    int rc = reader_begin(db);
+    if (rc == 0 && !db->read_renewed[tree])
+        rc = mdb_cursor_renew(db->reader, db->read_cursors[tree]);
+    db->read_renewed[tree] = rc == 0;
+    return rc;
+}
+
+void db_forget(struct db *db)
+{
+    if (db->reading)
+        mdb_txn_reset(db->reader);
+    db->reading = false;
+}
+
 int db_get(struct db *db, enum store_tree tree, const void *key, uint32_t key_len,
            const void **value, uint32_t *value_len)
 {
     assert(tree < STORE_TREES && key_len > 0 && key_len <= STORE_KEY_MAX);
     MDB_val k = {.mv_size = key_len, .mv_data = (void *)(uintptr_t)key};
     MDB_val v;
-    int rc = mdb_txn_renew(db->reader);
+    int rc = reader_cursor(db, tree);
     if (rc != 0) {
+        db_forget(db);
         db_fail(db, "mdb_txn_renew", rc);
         return CENOTE_IO;
     }
     int status = CENOTE_NOT_FOUND;
-    rc = mdb_get(db->reader, db->trees[tree], &k, &v);
+    rc = mdb_cursor_get(db->read_cursors[tree], &k, &v, MDB_SET_KEY);
     if (rc == 0) {
         bool good = sum_take(db, tree, &k, &v) && answer_copy(db, &v) == CENOTE_OK;
         status = good ? CENOTE_OK : CENOTE_IO;
     } else if (rc != MDB_NOTFOUND) {
-        db_fail(db, "mdb_get", rc);
+        db_fail(db, "mdb_cursor_get", rc);
         status = CENOTE_IO;
     }
-    mdb_txn_reset(db->reader);
     if (status == CENOTE_OK) {
         *value = db->answer;
         *value_len = (uint32_t)v.mv_size;

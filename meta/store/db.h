@@ -46,8 +46,11 @@ uint64_t db_limit_bytes(const struct db *db);
 
 /* ---- the owner's thread: as in store_ops ---------------------------------------------------- */
 
+/* What was committed last before the first of several gets, until db_forget(). */
 int db_get(struct db *db, enum store_tree tree, const void *key, uint32_t key_len,
            const void **value, uint32_t *value_len);
+/* The next get sees what is committed by then; until then old pages may not be used again. */
+void db_forget(struct db *db);
 int db_scan(struct db *db, enum store_tree tree, const void *from, uint32_t from_len,
             bool (*each)(void *arg, const void *key, uint32_t key_len, const void *value,
                          uint32_t value_len),

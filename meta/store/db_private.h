@@ -22,12 +22,19 @@ struct db {
     uint64_t ahead_bytes;     /* of the disk, behind the last page */
     uint64_t allocated_bytes; /* of the file, as far as we have seen to it */
     uint64_t bound_bytes;     /* at least what the transaction under way uses by now */
-    uint8_t last_object[8];   /* the highest key of STORE_OBJECTS that was appended */
-    bool disk_full;           /* changes that don't free must do with what is allocated */
-    uint64_t logged_ms;       /* a failing disk must not fill the log too */
+    /* Of the transaction under way, opened when first used. Neighbours are found by the page where
+     * the one before them lay, without a search from the root. */
+    MDB_cursor *cursors[STORE_TREES];
+    uint8_t last_object[8]; /* the highest key of STORE_OBJECTS that was appended */
+    bool disk_full;         /* changes that don't free must do with what is allocated */
+    uint64_t logged_ms;     /* a failing disk must not fill the log too */
 
-    /* Owner: get's transaction, reset between calls so that it pins no pages, and its answer. */
+    /* Owner: get's transaction, reset by db_forget() so that it pins no pages, its cursors, and its
+     * answer. */
     MDB_txn *reader;
+    bool reading; /* it isn't reset */
+    MDB_cursor *read_cursors[STORE_TREES];
+    bool read_renewed[STORE_TREES]; /* the cursor is this snapshot's */
     void *answer;
     size_t answer_cap;
 };

@@ -252,6 +252,7 @@ static void hand_over(struct store_lmdb *s)
 
 void store_lmdb_hand_over(struct store *base)
 {
+    db_forget(lmdb_of(base)->db);
     hand_over(lmdb_of(base));
 }
 
@@ -274,7 +275,11 @@ static void store_submit(struct store *base, const struct store_change *change)
 static int store_get(struct store *base, enum store_tree tree, const void *key, uint32_t key_len,
                      const void **value, uint32_t *value_len)
 {
-    return db_get(lmdb_of(base)->db, tree, key, key_len, value, value_len);
+    struct store_lmdb *s = lmdb_of(base);
+    int status = db_get(s->db, tree, key, key_len, value, value_len);
+    if (!s->gathers)
+        db_forget(s->db);
+    return status;
 }
 
 static int store_scan(struct store *base, enum store_tree tree, const void *from, uint32_t from_len,
@@ -322,6 +327,7 @@ void store_lmdb_dispatch(struct store *base)
     assert(n == sizeof(wakes) || errno == EAGAIN);
 
     struct change *c;
+    db_forget(s->db);
     while ((c = change_pop(&finished))) {
         assert(s->in_flight > 0 && s->in_flight_bytes >= c->size_bytes);
         s->in_flight--;

@@ -9,6 +9,9 @@
 #include "server/node/scrub.h"
 #include "transport/base/log.h"
 
+/* With shorter ones a tick may not be late. */
+#define QUIET_HEARTBEAT_MS 500u
+
 struct member {
     struct member_env env;
     struct member_identity who;
@@ -234,6 +237,12 @@ void member_tick(struct member *m)
     }
     if (m->state == MEMBER_JOINED)
         scrub(m, now);
+}
+
+bool member_is_quiet(const struct member *m)
+{
+    return m->state == MEMBER_JOINED && m->heartbeat_ms >= QUIET_HEARTBEAT_MS &&
+           node_populated(m->node) == m->populated_sent;
 }
 
 /* ---- leaving --------------------------------------------------------------------------------- */

@@ -84,6 +84,8 @@ void member_message(struct member *m, const struct wire_msg *msg);
 void member_fenced(struct member *m, uint64_t tag);
 /* Time passes: about every MEMBER_TICK_MS. */
 void member_tick(struct member *m);
+/* Joined, all that was to be told is told, and heartbeats are far apart. */
+bool member_is_quiet(const struct member *m);
 /* Takes the node out of the pool: its contents end. The state becomes LEFT soon. */
 void member_leave(struct member *m);
 /* Has the service said that the contents have ended? */

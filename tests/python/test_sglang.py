@@ -178,6 +178,20 @@ class HiCache(PoolCase):
         found = backend.batch_exists_v2(HASHES[:3], [PoolTransfer(PoolName.SWA)])
         self.assertEqual((found.kv_hit_pages, found.restorable_prefix_pages), (2, [1, 2]))
 
+    def test_a_pool_that_cannot_be_registered(self):
+        """It is no contiguous memory, or raises when it is asked: pages go all the same."""
+        class Odd(HostPool):
+            def get_hybrid_pool_buffer(self):
+                if self.layout == "page_head":
+                    raise RuntimeError("no buffers of its own")
+                return [Tensor(8, contiguous=False)]
+
+        for layout in ("page_head", "layer_first"):
+            engine = self.engine(Odd(4, layout))
+            self.assertEqual(engine.backend.counters["failed_calls"], 1)
+            self.assertEqual(engine.call("backup", HASHES[:4], [0, 1, 2, 3]), 4)
+            self.assertEqual(engine.call("prefetch", HASHES[:4], [3, 2, 1, 0]), 4)
+
     def test_ranks_of_hybrid_models(self):
         """Each rank's states are its own, though KV is alike on all of them."""
         for rank in range(2):

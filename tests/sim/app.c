@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cenote/namespace.h>
+#include <cenote/policy.h>
 #include <cenote/range.h>
 #include <cenote/view.h>
 
@@ -116,7 +118,16 @@ static void do_put(struct app_thread *t, const struct plan_op *o)
     char key[APP_KEY_BYTES];
     size_t key_len = app_key(o->key, key);
     const uint8_t *bytes = begin_put(t, o);
-    end(t, cenote_put(t->app->client, key, key_len, bytes, o->len_bytes, put_flags(o)), 0);
+    char group[] = {'g', (char)('0' + o->group)};
+    struct cenote_buffer piece = {(void *)(uintptr_t)bytes, o->len_bytes};
+    struct cenote_put_item item = {.key = {key, key_len}, .buffers = &piece, .buffer_count = 1};
+    struct cenote_policy policy = {.ttl_ms = o->ttl_ms, .pin = o->pin};
+    if (o->group != 0) {
+        policy.group = group;
+        policy.group_len_bytes = sizeof group;
+    }
+    int status = cenote_put_with(t->app->client, &item, 1, put_flags(o), &policy);
+    end(t, status == CENOTE_OK ? item.status : status, 0);
 }
 
 /* The same operation on the next key. */
@@ -344,8 +355,11 @@ static void app_main(void *arg)
     struct cenote_options options = {.meta = "unix:/simulated",
                                      .timeout_ms = scene.plan->client_timeout_ms,
                                      .cache_bytes = CACHE_BYTES};
+    struct cenote_namespace_settings settings = {.quota_objects = scene.plan->quota_objects};
     while (cenote_open(&options, &a->client) != CENOTE_OK)
         thread_sleep(OPEN_AGAIN_NS);
+    if (a->number == 0 && settings.quota_objects != 0) /* it may fail */
+        (void)cenote_namespace_set(a->client, "default", &settings);
     for (unsigned i = 0; i < PLAN_THREADS_MAX; i++)
         thread_start(thread_main, &a->threads[i]);
 }

@@ -32,7 +32,9 @@ struct seen_put {
     unsigned key; /* its number in the plan */
     uint8_t state;
     bool leaving; /* it is being evicted */
+    bool expired;
     bool gone;
+    bool lost;     /* it was committed when the database was lost: it may come back */
     uint64_t look; /* at which it was seen last */
 };
 
@@ -43,6 +45,7 @@ struct seen_extent {
     uint32_t stripe;
     bool there; /* in the table now */
     bool reused;
+    bool lost; /* there, when the database was lost: whose it is isn't known, until it is reused */
     uint64_t look;
 };
 
@@ -74,6 +77,8 @@ static struct {
     struct open_view views[VIEWS_MAX];
     unsigned put_count, extent_count, incarnation_count, lease_count, view_count;
     uint64_t look, highest_put, reign;
+    uint64_t objects;        /* of the namespace, without those that leave ... */
+    bool stays;              /* one that was leaving stays after all */
     uint64_t highest_before; /* this look: a batch comes in any order */
 } rules;
 
@@ -82,6 +87,8 @@ void rules_reset(void)
     memset(rules.buckets, 0, sizeof rules.buckets);
     rules.put_count = rules.extent_count = rules.incarnation_count = 0;
     rules.lease_count = rules.view_count = 0;
+    rules.objects = 0;
+    rules.stays = false;
     rules.look = rules.highest_put = rules.highest_before = rules.reign = 0;
 }
 
@@ -214,6 +221,50 @@ static void see_eviction(const struct seen_put *p)
     }
 }
 
+/* Pins hold, and a group goes as a whole. What has expired goes by itself. */
+static void see_kept(struct object *o)
+{
+    struct core *c = &scene.meta.service->core;
+    const struct group *group = groups_of(&c->evict.groups, o);
+    if (expire_over(c, o))
+        return;
+    if (o->pin == KEEP_PIN_HARD)
+        violation("put %llu is evicted although it is pinned", (unsigned long long)o->put_id);
+    for (uint32_t i = 0; group != NULL && i < group->count; i++) {
+        const struct object *fellow = table_at(&c->table, group->members[i]);
+        if (fellow->visible && !fellow->leaving)
+            violation("put %llu is evicted, and put %llu of its group is not",
+                      (unsigned long long)o->put_id, (unsigned long long)fellow->put_id);
+    }
+}
+
+/* From then on it may be missed. */
+static void see_expiry(struct seen_put *p, const struct object *o)
+{
+    if (p->expired || !expire_over(&scene.meta.service->core, o))
+        return;
+    p->expired = true;
+    history_loss(p->key, world.now_ns);
+}
+
+/* Nothing is put beyond a quota; what was there before it was set goes bit by bit. */
+static void see_quota(const struct core *c)
+{
+    list_each(&c->spaces.list, l)
+    {
+        const struct space *s = container_of(l, struct space, link);
+        uint64_t objects = s->use.objects - s->evict.leaving_objects;
+        if (strcmp(s->name, "default") != 0)
+            continue;
+        if (s->settings.quota_objects != 0 && objects > s->settings.quota_objects &&
+            objects > rules.objects && !rules.stays)
+            violation("%llu objects are there, the quota is %llu", (unsigned long long)objects,
+                      (unsigned long long)s->settings.quota_objects);
+        rules.objects = objects;
+    }
+    rules.stays = false;
+}
+
 static void see_put(struct object *o)
 {
     struct seen_put *p = find_put(o->put_id);
@@ -221,13 +272,19 @@ static void see_put(struct object *o)
         p = first_seen(o);
     if (p == NULL)
         return;
+    if (p->gone && p->lost)
+        p->gone = p->lost = false;
     if (p->gone || memcmp(&p->key_hash, &o->key_hash, sizeof p->key_hash) != 0)
         violation("put id %llu is given a second time", (unsigned long long)o->put_id);
     if (!may_become(p->state, o->state))
         violation("put %llu goes from state %u to %u", (unsigned long long)o->put_id, p->state,
                   (unsigned)o->state);
-    if (o->leaving && !p->leaving)
+    if (o->leaving && !p->leaving) {
         see_eviction(p);
+        see_kept(o);
+    }
+    see_expiry(p, o);
+    rules.stays |= p->leaving && !o->leaving;
     p->leaving = o->leaving;
     p->state = (uint8_t)o->state;
     p->look = rules.look;
@@ -248,7 +305,8 @@ static void see_puts(const struct core *c)
         see_put(o);
         left--;
     }
-    for (unsigned i = 0; i < rules.put_count; i++)
+    /* What a rebuild hasn't come to yet isn't gone. */
+    for (unsigned i = 0; i < rules.put_count && !rebuild_under_way(&c->rebuild); i++)
         rules.puts[i].gone |= rules.puts[i].look != rules.look;
     for (unsigned i = 0; i < rules.extent_count; i++)
         rules.extents[i].there = rules.extents[i].look == rules.look;
@@ -329,7 +387,7 @@ static void see_incarnations(const struct core *c)
         see_incarnation(c->members.ranges[i]);
     for (unsigned i = 0; i < rules.incarnation_count; i++) {
         struct seen_incarnation *s = &rules.incarnations[i];
-        if (s->look == rules.look || s->ended)
+        if (s->look == rules.look || s->ended || rebuild_under_way(&c->rebuild))
             continue;
         s->ended = true;
         rules_memory_died(s->id);
@@ -351,9 +409,11 @@ void rules_step(void)
         return;
     rules.look++;
     rules.highest_before = rules.highest_put;
-    see_reign(m->service->core.ids.reign);
+    if (m->service->core.ids.reign != 0) /* a rebuild asks the nodes for the highest one first */
+        see_reign(m->service->core.ids.reign);
     see_incarnations(&m->service->core);
     see_puts(&m->service->core);
+    see_quota(&m->service->core);
 }
 
 /* ---- what others were told ------------------------------------------------------------------- */
@@ -440,6 +500,25 @@ static bool incarnation_lives(uint64_t id)
     return false;
 }
 
+/* Its writer knows of no loss; nobody else may have the place before he is gone. */
+static bool was_lost(struct gva gva, uint64_t len_bytes, uint64_t put_id)
+{
+    for (unsigned i = 0; i < rules.extent_count; i++) {
+        const struct seen_extent *e = &rules.extents[i];
+        if (e->lost && !e->reused && same_put(e->put_id, put_id) && overlap(e, gva, len_bytes))
+            return true;
+    }
+    return false;
+}
+
+void rules_lost(void)
+{
+    for (unsigned i = 0; i < rules.put_count; i++)
+        rules.puts[i].lost = !rules.puts[i].gone && rules.puts[i].state == OBJECT_COMMITTED;
+    for (unsigned i = 0; i < rules.extent_count; i++)
+        rules.extents[i].lost |= rules.extents[i].there;
+}
+
 void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_bytes, uint64_t put_id,
                    const struct process *writer)
 {
@@ -456,7 +535,7 @@ void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_byt
             violation("%s writes for put %llu into the extent of put %llu", writer->name,
                       (unsigned long long)put_id, (unsigned long long)e->put_id);
     }
-    if (!own)
+    if (!own && !was_lost(gva, len_bytes, put_id))
         violation("%s writes for put %llu, whose extent has been given back", writer->name,
                   (unsigned long long)put_id);
 }

@@ -184,10 +184,16 @@ static bool is_mine(const struct channel *c, const struct exporter *e)
     return c->exporter == e && !c->proven && c->hello == CENOTE_OK;
 }
 
+/* Session 0 is all of them. */
+static bool is_meant(const struct channel *c, uint64_t session)
+{
+    return session == 0 || c->who.session == session;
+}
+
 static bool fence_waits(const struct fence_sim *f)
 {
     for (const struct channel *c = channels; c != NULL; c = c->next) {
-        if (is_mine(c, f->exporter) && c->who.session == f->session &&
+        if (is_mine(c, f->exporter) && is_meant(c, f->session) &&
             slots_occupied(c->slots, f->horizon))
             return true;
     }
@@ -240,7 +246,7 @@ static void shm_fence(struct xcopy_exporter *base, uint64_t session, uint64_t ho
     struct exporter *e = f->exporter;
     bool looking = e->fences != NULL;
     for (struct channel *c = channels; c != NULL; c = c->next) {
-        if (is_mine(c, e) && c->who.session == session)
+        if (is_mine(c, e) && is_meant(c, session))
             slots_raise(c->slots, horizon);
     }
     f->next = e->fences;
@@ -256,7 +262,7 @@ static void tcp_fence(struct xcopy_exporter *base, uint64_t session, uint64_t ho
 {
     struct fence_sim *f = fence_new(base, session, horizon, done, arg);
     for (struct channel *c = channels; c != NULL; c = c->next) {
-        if (c->exporter == f->exporter && c->who.session == session && c->body_put != 0 &&
+        if (c->exporter == f->exporter && is_meant(c, session) && c->body_put != 0 &&
             c->body_put <= horizon)
             channel_close(c);
     }
@@ -269,7 +275,7 @@ static void queues_destroyed(void *arg)
 {
     struct fence_sim *f = arg;
     for (struct channel *c = channels; c != NULL; c = c->next) {
-        if (c->exporter == f->exporter && c->who.session == f->session)
+        if (c->exporter == f->exporter && is_meant(c, f->session))
             channel_close(c);
     }
     fence_done(f);

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "meta/core/reuse.h"
+#include "meta/service/peer.h"
 #include "tests/sim/scene.h"
 
 #define TICK_NS  (SERVICE_TICK_MS * NS_PER_MS)
@@ -40,11 +42,19 @@ struct disk_change {
 
 static struct disk disk;
 
+/* The service's loop is about to wait. */
+static void take_turn(void)
+{
+    if (scene.meta.ready)
+        service_turn(scene.meta.service);
+}
+
 static void change_done(void *arg, int status)
 {
     const struct disk_change *c = arg;
     world_enter(scene.meta.process);
     c->done(c->arg, status);
+    take_turn();
     world_enter(NULL);
 }
 
@@ -170,6 +180,7 @@ static void peer_message(void *arg, const uint8_t *frame, size_t len_bytes, uint
         m.msgid = msgid;
         service_peer_message(p->peer, &m);
     }
+    take_turn();
     wire_msg_free(&m);
 }
 
@@ -230,6 +241,7 @@ static void tick(void *arg)
 {
     struct meta *m = arg;
     service_tick(m->service);
+    take_turn();
     world_after(m->process, process_delay_ns(m->process, TICK_NS), tick, m);
 }
 
@@ -297,6 +309,10 @@ void meta_add(const struct plan *plan)
 
 void meta_start(void)
 {
+    if (scene.meta.options.rebuild) {
+        memstore_free(scene.meta.disk);
+        scene.meta.disk = memstore_new();
+    }
     if (scene.meta.process->life > 0 && scene.plan->later_lease_ms > 0)
         scene.meta.options.lease_ms = scene.plan->later_lease_ms;
     process_start(scene.meta.process);
@@ -308,11 +324,45 @@ void meta_kill(void)
 {
     struct meta *m = &scene.meta;
     unsigned waiting = memstore_waiting(m->disk);
+    if (m->ready && m->service->core.rebuild.done)
+        m->options.rebuild = false;
     process_kill(m->process);
     net_died(m->process);
     memstore_crash(m->disk, (unsigned)chance_below(&world.chance, waiting + 1));
     m->service = NULL;
     m->ready = false;
+}
+
+/* A value that was superseded, and whose seal is still live, would come back. */
+static bool voids_are_owed(const struct core *c)
+{
+    list_each(&c->reuse.all, l)
+    {
+        const struct ending *e = container_of(l, struct ending, all);
+        if (e->object->state == OBJECT_REMOVED && e->live > 0)
+            return true;
+    }
+    return false;
+}
+
+bool meta_may_be_lost(void)
+{
+    const struct meta *m = &scene.meta;
+    if (!m->ready || voids_are_owed(&m->service->core))
+        return false;
+    list_each(&m->service->core.members.nodes, l)
+    {
+        if (directory_lag(container_of(l, struct node, link)) > 0)
+            return false;
+    }
+    return true;
+}
+
+void meta_lose(void)
+{
+    meta_kill();
+    scene.meta.options.rebuild = true;
+    scene.meta.options.rebuild_nodes = scene.plan->nodes;
 }
 
 void meta_backup(void)

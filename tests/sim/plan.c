@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cenote/policy.h>
+
 #include "tests/sim/chance.h"
 #include "tests/sim/scene.h"
 
@@ -15,7 +17,7 @@ static const char *const op_names[OP_KINDS] = {"put",    "replace", "remove", "g
                                                "ranges", "writer",  "rewrite"};
 static const char *const fault_names[FAULT_KINDS] = {
     "kill-meta", "stop-meta", "kill-node", "stop-node", "kill-client", "stop-client", "break",
-    "cut",       "slow",      "disk",      "memory",    "flip",        "machine"};
+    "cut",       "slow",      "disk",      "memory",    "flip",        "machine",     "lose-meta"};
 
 static const char *const moments[MOMENTS] = {"",      "writing", "reading", "viewing", "lookup",
                                              "start", "commit",  "remove",  "fence",   "void"};
@@ -65,6 +67,25 @@ static void make_ops(struct plan *p, struct chance *c)
     }
 }
 
+void plan_keep(struct plan_op *o, struct chance *c)
+{
+    if (o->kind != OP_PUT && o->kind != OP_REPLACE)
+        return;
+    o->ttl_ms = chance_in(c, 3) ? (uint16_t)chance_between(c, 20, 800) : 0;
+    o->pin = chance_in(c, 4) ? (uint8_t)chance_between(c, CENOTE_PIN_SOFT, CENOTE_PIN_HARD) : 0;
+    o->group = chance_in(c, 3) ? (uint8_t)chance_between(c, 1, 2) : 0;
+}
+
+/* Half of all worlds have values that are kept in their own ways, some a quota. */
+static void make_kept(struct plan *p, struct chance *c)
+{
+    bool some = chance_in(c, 2);
+    for (unsigned i = 0; some && i < p->op_count; i++)
+        plan_keep(&p->ops[i], c);
+    if (some && chance_in(c, 2))
+        p->quota_objects = (uint32_t)chance_between(c, 1, 4);
+}
+
 static uint32_t some_time(struct chance *c, const struct plan *p)
 {
     if (chance_in(c, 3))
@@ -107,7 +128,7 @@ static void make_faults(struct plan *p, struct chance *c)
     p->fault_count = (unsigned)chance_below(c, chance_in(c, 3) ? PLAN_FAULTS_MAX : 5);
     for (unsigned i = 0; i < p->fault_count; i++) {
         struct plan_fault *f = &p->faults[i];
-        enum plan_fault_kind kind = (enum plan_fault_kind)chance_below(c, FAULT_KINDS);
+        enum plan_fault_kind kind = (enum plan_fault_kind)chance_below(c, FAULT_KINDS_DRAWN);
         if ((kind == FAULT_MACHINE || kind == FAULT_FLIP) && !chance_in(c, 3))
             kind = FAULT_BREAK;
         *f = (struct plan_fault){.kind = (uint8_t)kind,
@@ -153,6 +174,8 @@ void plan_draw(struct plan *p, uint64_t seed)
         p->client_host[i] = (uint8_t)chance_between(&c, 1, p->hosts - 1);
     make_ops(p, &c);
     make_faults(p, &c);
+    c = chance_of(seed, 13);
+    make_kept(p, &c);
 }
 
 /* ---- leaving out ----------------------------------------------------------------------------- */
@@ -203,9 +226,10 @@ void plan_print(const struct plan *p)
            p->lease_ms, p->put_timeout_ms, p->session_grace_ms, p->dead_ms, p->client_timeout_ms);
     for (unsigned i = 0; i < p->op_count; i++) {
         const struct plan_op *o = &p->ops[i];
-        printf("  o%u client %u.%u after %u us: %s key %u, %u bytes, %u replicas\n", o->number,
+        printf("  o%u client %u.%u after %u us: %s key %u, %u bytes, %u replicas", o->number,
                o->client, o->thread, o->pause_us, op_names[o->kind], o->key, o->len_bytes,
                o->replicas);
+        printf(", ttl %u, pin %u, group %u\n", o->ttl_ms, o->pin, o->group);
     }
     for (unsigned i = 0; i < p->fault_count; i++) {
         const struct plan_fault *f = &p->faults[i];

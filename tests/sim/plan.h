@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/sim/chance.h"
+
 #define PLAN_NODES_MAX   3u
 #define PLAN_CLIENTS_MAX 4u
 #define PLAN_THREADS_MAX 2u
@@ -40,6 +42,9 @@ struct plan_op {
     uint8_t replicas;
     uint32_t len_bytes;
     uint32_t pause_us; /* before it */
+    uint16_t ttl_ms;   /* PUT, REPLACE: 0: none */
+    uint8_t pin;       /* likewise, enum cenote_pin */
+    uint8_t group;     /* likewise, 0: none */
     uint32_t look_us;  /* VIEW: how long it stays open */
     uint16_t number;   /* in the plan as it was made */
 };
@@ -58,6 +63,9 @@ enum plan_fault_kind {
     FAULT_MEMORY,  /* a request of a process for it fails */
     FAULT_FLIP,    /* a bit of a value, where it lies */
     FAULT_MACHINE, /* a host restarts: nodes and clients on it, named memory too */
+    FAULT_KINDS_DRAWN,
+    /* in schedules only */
+    FAULT_LOSE_META = FAULT_KINDS_DRAWN, /* the service is killed, its database gone: a rebuild */
     FAULT_KINDS
 };
 
@@ -105,10 +113,13 @@ struct plan {
     unsigned op_count;
     struct plan_fault faults[PLAN_FAULTS_MAX];
     unsigned fault_count;
+    uint32_t quota_objects;         /* 0: none */
     uint32_t evict_high, evict_low; /* as in struct service_options */
     uint32_t later_lease_ms;        /* of the service's next lives; 0: the same */
 };
 
+/* Draws how a value is kept. */
+void plan_keep(struct plan_op *o, struct chance *c);
 void plan_draw(struct plan *p, uint64_t seed);
 /* Leaves out what is named: "o12,f3". False: nonsense. */
 bool plan_skip(struct plan *p, const char *what);

@@ -5,12 +5,13 @@
 
 #include <string.h>
 
-#define STARTS_NS   (300 * NS_PER_MS)
-#define LOOK_NS     (50 * NS_PER_MS)
-#define WORK_MAX_NS (240000 * NS_PER_MS)
-#define SETTLES_NS  (1000 * NS_PER_MS)
-#define DISK_MAX    4u
-#define MEMORY_MAX  96u
+#define STARTS_NS    (300 * NS_PER_MS)
+#define LOOK_NS      (50 * NS_PER_MS)
+#define WORK_MAX_NS  (240000 * NS_PER_MS)
+#define SETTLES_NS   (1000 * NS_PER_MS)
+#define LOSE_LOOK_NS (NS_PER_MS / 4)
+#define DISK_MAX     4u
+#define MEMORY_MAX   96u
 
 struct scene scene;
 
@@ -154,6 +155,22 @@ static void kill(const struct plan_fault *f, uint64_t ns)
     }
 }
 
+/* As soon as nothing is under way that documents say may be undone. */
+static void lose(void *arg)
+{
+    const struct plan_fault *f = arg;
+    if (scene.calm || !scene.meta.process->alive)
+        return;
+    if (!meta_may_be_lost()) {
+        world_after(NULL, LOSE_LOOK_NS, lose, arg);
+        return;
+    }
+    TRACE("the database is lost");
+    rules_lost();
+    meta_lose();
+    world_after(NULL, f->lasts_ms * NS_PER_MS, meta_again, NULL);
+}
+
 static void fault(void *arg)
 {
     struct plan_fault *f = arg;
@@ -202,6 +219,9 @@ static void fault(void *arg)
         break;
     case FAULT_MACHINE:
         restart_machine(f->target, ns);
+        break;
+    case FAULT_LOSE_META:
+        lose(f);
         break;
     case FAULT_KINDS:
         break;

@@ -34,6 +34,10 @@ void meta_start(void);
 void meta_kill(void);
 /* A connection of the process that runs; NULL: nobody listens. */
 struct net_end *meta_connect(const struct net_handler *handler, void *arg);
+/* Is nothing under way that a rebuild may undo: told to somebody, and not yet to the nodes? */
+bool meta_may_be_lost(void);
+/* Kills it and takes its database away: from now on it starts with --rebuild until that is over. */
+void meta_lose(void);
 /* A backup of the database: what it is now, or what it was. */
 void meta_backup(void);
 void meta_restore(void);
@@ -192,6 +196,8 @@ void rules_answered(struct process *client, const uint8_t *request, size_t reque
 /* Bytes of a put are about to land. */
 void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_bytes, uint64_t put_id,
                    const struct process *writer);
+/* The database is gone. */
+void rules_lost(void);
 /* What lay in an incarnation is gone. */
 void rules_memory_died(uint64_t incarnation);
 /* Flips a bit of some extent that is in use. False: there is none. */

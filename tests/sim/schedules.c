@@ -186,6 +186,23 @@ static void draw_restarts(struct plan *p, uint64_t seed)
     fault_in(p, &c, FAULT_CUT, 1 + (unsigned)(seed % 2), 2000, 1500);
 }
 
+static void draw_rebuild(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, seed % 3 ? SHM : ANY);
+    p->directories = true;
+    p->dead_ms = 4000;
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 28, 120);
+    for (unsigned i = 0; i < 2; i++)
+        fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 3000);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_COMMIT, 1500);
+    fault_in(p, &c, FAULT_LOSE_META, 0, 1500, 50);
+    if (chance_in(&c, 2))
+        fault_in(p, &c, FAULT_KILL_META, 0, 2000, 50);
+    if (chance_in(&c, 3))
+        fault_in(p, &c, FAULT_LOSE_META, 0, 3000, 50);
+}
+
 static void draw_reigns(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 2, 3, ANY);
@@ -279,6 +296,16 @@ static void draw_full(struct plan *p, uint64_t seed)
     fault_in(p, &c, FAULT_KILL_META, 0, 1500, 50);
 }
 
+/* A full pool of values that are kept in all ways. */
+static void draw_kept(struct plan *p, uint64_t seed)
+{
+    draw_full(p, seed);
+    struct chance c = chance_of(seed, 11);
+    for (unsigned i = 0; i < p->op_count; i++)
+        plan_keep(&p->ops[i], &c);
+    p->quota_objects = chance_in(&c, 2) ? (uint32_t)chance_between(&c, 2, 4) : 0;
+}
+
 static void draw_late(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 1, 2, ANY);
@@ -338,11 +365,14 @@ static const struct schedule schedules[] = {
      draw_queued},
     {"restarts", "6. nodes that know no fences any more, or come back from the dead",
      draw_restarts},
+    {"rebuild", "7. a database that is lost, with writers and aborts of before under way",
+     draw_rebuild},
     {"reigns", "8. a service that is killed and begins again", draw_reigns},
     {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
     {"answers", "10. answers that are lost", draw_answers},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
     {"full", "a pool that is full all the time", draw_full},
+    {"kept", "a full pool of values with ttls, pins and groups, and a quota", draw_kept},
     {"late", "commits of puts that have been aborted", draw_late},
     {"directory", "what nodes write down of what lies there", draw_directory},
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},

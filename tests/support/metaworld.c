@@ -343,11 +343,19 @@ static bool answer_calls(struct world *w)
     return moved;
 }
 
+static bool take_turn(struct world *w)
+{
+    in_service = true;
+    service_turn(w->service);
+    in_service = false;
+    return world_waiting(w) > 0;
+}
+
 void world_run(struct world *w)
 {
     do
         store_run(w);
-    while (answer_calls(w) || world_waiting(w) > 0);
+    while (answer_calls(w) || take_turn(w) || world_waiting(w) > 0);
 }
 
 void world_pass(struct world *w, uint64_t ms)

@@ -83,6 +83,13 @@ def code_of(heard):
     return int(found[1]) if found else None
 
 
+def faults(daemon):
+    """What the server has counted of turned_away, malformed, slow and broken."""
+    text = ask(daemon, "GET", "/metrics").body.decode()
+    return {what: int(n) for what, n in
+            re.findall(r'^cenote_http_faults_total\{what="(\w+)"\} (\d+)$', text, re.M)}
+
+
 def is_closed(sock):
     """Has the server closed, and is all read?"""
     sock.setblocking(False)

@@ -57,7 +57,7 @@ class Hardened(unittest.TestCase):
 
     def test_library(self):
         self.check(SHARED)
-        self.assertRegex(readelf(SHARED, "--dynamic"), r"\(SONAME\).*\[libcenote\.so\.0\]")
+        self.assertRegex(readelf(SHARED, "--dynamic"), r"\(SONAME\).*\[libcenote\.so\.1\]")
 
 
 class Needs(unittest.TestCase):

@@ -337,7 +337,8 @@ def big():
             watcher = threading.Thread(target=watch)
             watcher.start()
             times = []
-            source = f"head -c {BIG_BYTES} /dev/zero | openssl enc -aes-128-ctr -K 00 -iv 00"
+            cipher = f"openssl enc -aes-128-ctr -K {0:032} -iv {0:032}"
+            source = f"head -c {BIG_BYTES} /dev/zero | {cipher}"
             put = (f"{source} | curl -sS -f -X PUT -H 'Content-Length: {BIG_BYTES}' "
                    f"-H 'Transfer-Encoding:' -H 'Expect:' -T - -o {folder}/out {target}")
             get = f"curl -sS -f {target} | cmp - <({source})"

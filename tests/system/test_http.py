@@ -16,7 +16,7 @@ import time
 
 from pool import BIN, SANITIZED, Daemon, Pool, check, run_cases, wait_until
 from protocol import Client
-from rest import HTTP, Browser, ask, code_of, dial, is_closed, talk, wait_closed
+from rest import HTTP, Browser, ask, code_of, dial, faults, is_closed, talk, wait_closed
 
 SEED = int(os.environ.get("CENOTE_SEED", random.randrange(1 << 32)))
 IDLE_MS = 400
@@ -108,7 +108,10 @@ def garbage():
                  (b"Content-Length: 5\r\n\r\nhello", 413), (b" folded: x\r\n\r\n", 400),
                  (b"Host: twice\r\n\r\n", 400), (b"Transfer-Encoding: gzip\r\n\r\n", 501))
         for rest, code in cases:
+            before = faults(pool.meta)["malformed"]
             heard = talk(pool.meta, head + rest, half_close=False)
+            counted = faults(pool.meta)["malformed"] - before
+            check(counted == (code != 413), f"{rest[:60]!r} is counted {counted} times")
             check(code_of(heard) == code, f"{rest[:60]!r}: {heard[:60]!r}, not {code}")
         for path, code in (("/", 404), ("/healthz/", 404), ("/../etc/passwd", 404),
                            ("/%2e%2e/healthz", 404), ("/v1/objects/../../etc/passwd", 404),
@@ -151,6 +154,7 @@ def slow_ones():
             check(code_of(sock.recv(4096)) == 408, "a slow writer is told")
             wait_closed(sock)
         wait_until(lambda: has_ended(pool, reader), 10, "the slow reader being dropped")
+        check(faults(pool.meta)["slow"] == 3, f"{faults(pool.meta)}")
         reader.close()
         idle = dial(pool.meta)
         wait_closed(idle)
@@ -208,6 +212,7 @@ def too_many_at_once():
         for sock in many:
             sock.close()
         wait_until(lambda: ask(pool.meta, "GET", "/healthz").code == 200, 10, "room again")
+        check(faults(pool.meta)["turned_away"] == 8, f"{faults(pool.meta)}")
 
 
 def talked(sock):

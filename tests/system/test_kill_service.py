@@ -16,6 +16,9 @@ import pool
 from pool import MIB, NOISE, SANITIZED, SHORT, Pool, check, end_of, wait_until
 
 HAMMER_S = 3600
+# A life of the service is shorter than a lease: what is removed stays. So that the pool doesn't
+# fill up and evict what the hammers wait for, one life in so many is long enough.
+BREATHER, FEW_BYTES = 20, 64 * MIB
 
 
 def hammer(p, transport, seed, *options, keys=24, size="96K"):
@@ -76,6 +79,8 @@ def kill_service(options, chance):
             p.meta.start()
             for process in hammers:
                 check(process.poll() is None, f"a hammer ended by itself after kill {i}")
+            if i % BREATHER == BREATHER - 1:
+                wait_until(lambda: p.used_bytes() < FEW_BYTES, 60, "space coming back")
         p.meta.killed = False
         for process, name in zip(hammers, ("shm", "tcp")):
             lost = finish(process, name)["lost_answers"]

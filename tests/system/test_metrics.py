@@ -22,9 +22,9 @@ HTTP = "--http=127.0.0.1:0"
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 SEAL_BYTES = 128
-IDLE_SECONDS = 3
-# Of one core, in 1/1000. The requirement is 1; other processes' interrupts are on our account, too.
-IDLE_MAX = 3 if SANITIZED else 1.5
+IDLE_SECONDS = 1.5
+IDLE_TRIES = 3  # what others do to the caches is on our account, too
+IDLE_MAX = 5 if SANITIZED else 1  # of one core, in 1/1000
 
 
 def fetch(pool, path, method="GET", daemon=None):
@@ -176,6 +176,7 @@ def status():
         pool.cenote("put", "a", "/bin/true")
         by_http, by_rpc = json.loads(fetch(pool, "/v1/status")), pool.status()
         check(set(by_http) == set(by_rpc), f"{sorted(by_http)} {sorted(by_rpc)}")
+        check(set(by_http["live"]) - set(by_rpc["live"]) == {"bytes_in", "bytes_out"}, "live")
         for part in ("capacity", "quarantine", "eviction"):
             check(by_http[part] == by_rpc[part], f"{by_http[part]} {by_rpc[part]}")
         methods = {m["name"]: m for m in by_http["live"]["methods"]}
@@ -246,18 +247,65 @@ def cpu_ns(pid):
 
 
 def idle():
-    """A daemon that does nothing takes next to no time; so does looking at it."""
+    """A daemon that does nothing takes next to no time."""
     with Pool(dram=8 * MIB, meta_options=[HTTP]) as pool:
-        pool._drop_watcher()
-        before, begin = cpu_ns(pool.meta.pid), time.monotonic_ns()
-        time.sleep(IDLE_SECONDS)
-        share = 1000 * (cpu_ns(pool.meta.pid) - before) / (time.monotonic_ns() - begin)
+        pool.cenote("put", "a", "/bin/true")
+        time.sleep(1.2)  # until it is quiet
+        share = 1000.0
+        for _ in range(IDLE_TRIES):
+            before, begin = cpu_ns(pool.meta.pid), time.monotonic_ns()
+            time.sleep(IDLE_SECONDS)
+            used = 1000 * (cpu_ns(pool.meta.pid) - before) / (time.monotonic_ns() - begin)
+            share = min(share, used)
+            if share <= IDLE_MAX:
+                break
         print(f"  idle: {share / 10:.3f} % of a core", flush=True)
         check(share <= IDLE_MAX, f"{share / 10:.3f} % of a core while idle")
 
 
+def client():
+    """What the tool's client counts and traces."""
+    with Pool(dram=8 * MIB) as pool:
+        value, trace = pool.dir / "value", pool.dir / "trace"
+        value.write_bytes(os.urandom(200000))
+        page = samples(pool.cenote("--transport=tcp", "put", "a", value, "--metrics", "-",
+                                   "--trace", trace).stderr.decode())
+
+        def at(name, **labels):
+            return page[name, frozenset(labels.items())]
+        check(at("cenote_client_operations_total", operation="put", status="ok") == 1, f"{page}")
+        check(at("cenote_client_duration_seconds_count", operation="put") == 1, f"{page}")
+        check(at("cenote_client_bytes_total", direction="write", transport="tcp") == 200000,
+              f"{page}")
+        check(at("cenote_client_checksum_failures_total") == 0, f"{page}")
+        events = json.loads(trace.read_text())["traceEvents"]
+        nested(events)
+        names = [e["name"] for e in events if e["ph"] == "X"]
+        check(sorted(n for n in names if n != "wait") ==
+              ["commit", "copy", "put", "start", "verify"], f"{names}")
+        page = samples(pool.cenote("get", "b", pool.dir / "got", "--metrics", "-",
+                                   code=3).stderr.decode().split("\n", 1)[1])
+        check(at("cenote_client_operations_total", operation="stat", status="not_found") == 1,
+              f"{page}")
+
+
+def log_levels():
+    """A module's level can be changed while the daemon runs."""
+    with Pool(dram=8 * MIB, meta_options=[HTTP]) as pool:
+        fetch(pool, "/v1/log?module=http&level=debug", "POST")
+        fetch(pool, "/v1/log?level=warn", "POST")
+        try:
+            fetch(pool, "/v1/log?level=loud", "POST")
+            raise AssertionError("a level that there isn't was taken")
+        except urllib.error.HTTPError as error:
+            check(error.code == 400, f"{error}")
+        fetch(pool, "/v1/log?level=info", "POST")
+        check("module=log the level of http is debug" in pool.meta.log(), pool.meta.log())
+
+
 def main():
-    run_cases([counted, evicted, page_is_well_formed, status, traced, idle], sys.argv[1:])
+    run_cases([counted, evicted, page_is_well_formed, status, traced, client, log_levels, idle],
+              sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -87,6 +87,12 @@ uint64_t metric_view_quantile_ns(const struct metric_view *view, unsigned per_mi
     return quantile(view, per_mille, METRIC_NS_SHIFT);
 }
 
+uint64_t metric_bucket_end_ns(unsigned bucket)
+{
+    assert(bucket < METRIC_BUCKETS);
+    return ((bucket_end(bucket) + 1) << METRIC_NS_SHIFT) - 1;
+}
+
 /* ---- families and samples -------------------------------------------------------------------- */
 
 /* In a label's value a quotation mark would be its end. */

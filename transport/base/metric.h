@@ -59,13 +59,6 @@ static inline unsigned metric_bucket_of(uint64_t n)
     return bucket < METRIC_BUCKETS ? (unsigned)bucket : METRIC_BUCKETS - 1;
 }
 
-/* Without regard to the longest, for who looks out for it himself. */
-static inline void metric_tally_ns(struct metric_histogram *h, uint64_t ns)
-{
-    metric_add(&h->buckets[metric_bucket_of(ns >> METRIC_NS_SHIFT)], 1);
-    metric_add(&h->sum, ns);
-}
-
 static inline void metric_peak(struct metric_histogram *h, uint64_t n)
 {
     if (n > metric_get(&h->max))
@@ -81,7 +74,8 @@ static inline void metric_observe(struct metric_histogram *h, uint64_t n)
 
 static inline void metric_observe_ns(struct metric_histogram *h, uint64_t ns)
 {
-    metric_tally_ns(h, ns);
+    metric_add(&h->buckets[metric_bucket_of(ns >> METRIC_NS_SHIFT)], 1);
+    metric_add(&h->sum, ns);
     metric_peak(h, ns);
 }
 
@@ -101,6 +95,8 @@ void metric_view_join(struct metric_view *view, const struct metric_view *other)
  * none. At most 12.5 % above the truth, and never above the longest. */
 uint64_t metric_view_quantile(const struct metric_view *view, unsigned per_mille);
 uint64_t metric_view_quantile_ns(const struct metric_view *view, unsigned per_mille);
+/* The longest duration that a bucket may hold. */
+uint64_t metric_bucket_end_ns(unsigned bucket);
 
 /* ---- families and pages ---------------------------------------------------------------------- */
 

@@ -30,6 +30,7 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_REBUILD_SETTLE] = "rebuild_settle",
     [TEST_SCRUB] = "scrub",
     [TEST_EVICT_LEASE] = "evict_lease",
+    [TEST_EVICT_PIN] = "evict_pin",
     [TEST_WAIT_ORDER] = "wait_order",
     [TEST_QUOTA] = "quota",
     [TEST_GROUP] = "group",

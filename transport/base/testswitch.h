@@ -27,6 +27,7 @@ enum test_switch {
     TEST_VOID,           /* a node says that a seal is void, and leaves it alive */
     TEST_WATCH,          /* nobody hears of memory that is unmapped */
     TEST_EVICT_LEASE,    /* eviction takes what is leased */
+    TEST_EVICT_PIN,      /* eviction takes what is pinned hard */
     TEST_WAIT_ORDER,     /* puts that fit overtake those that wait, for ever */
     TEST_QUOTA,          /* nobody looks at quotas */
     TEST_GROUP,          /* a group's members are evicted one by one */

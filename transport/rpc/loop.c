@@ -263,6 +263,16 @@ int rpc_loop_every(struct rpc_loop *l, uint32_t period_ms, void (*fn)(void *arg)
     return trigger_add(l, -1, 0, &period, &(struct trigger){.fn = fn, .arg = arg});
 }
 
+void rpc_loop_pace(struct rpc_loop *l, void (*fn)(void *arg), uint32_t period_ms)
+{
+    struct timeval period = {period_ms / 1000, period_ms % 1000 * 1000};
+    for (struct rpc_owned *o = l->owned; o; o = o->next) {
+        struct trigger *t = (struct trigger *)o;
+        if (o->destroy == trigger_destroy && t->fn == fn)
+            event_add(&t->event, &period);
+    }
+}
+
 int rpc_loop_watch(struct rpc_loop *l, int fd, void (*fn)(void *arg), void *arg)
 {
     return trigger_add(l, fd, EV_READ, NULL, &(struct trigger){.fn = fn, .arg = arg});

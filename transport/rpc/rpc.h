@@ -64,6 +64,8 @@ bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg);
 
 /* Runs fn every period until the loop is freed. CENOTE_OK or CENOTE_NO_MEMORY. */
 int rpc_loop_every(struct rpc_loop *l, uint32_t period_ms, void (*fn)(void *arg), void *arg);
+/* Another period for what rpc_loop_every() runs; from now on. The loop's thread. */
+void rpc_loop_pace(struct rpc_loop *l, void (*fn)(void *arg), uint32_t period_ms);
 /* Runs fn whenever fd is readable (level-triggered). */
 int rpc_loop_watch(struct rpc_loop *l, int fd, void (*fn)(void *arg), void *arg);
 

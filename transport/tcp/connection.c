@@ -101,6 +101,7 @@ void tcp_connection_open(struct tcp_loop *l, int fd)
     if (c->next != NULL)
         c->next->prev = c;
     l->connections = c;
+    tcp_loop_tick(l);
     if (make_events(c) != CENOTE_OK) {
         log_error("tcp", "no memory for a connection");
         tcp_connection_close(c);

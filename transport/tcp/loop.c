@@ -55,11 +55,22 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* Ticks as long as there is somebody whose time may be over. */
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
+    struct tcp_loop *l = arg;
     (void)fd;
     (void)what;
-    tcp_connections_close_overdue(arg);
+    tcp_connections_close_overdue(l);
+    if (l->connections == NULL)
+        event_del(l->tick);
+}
+
+void tcp_loop_tick(struct tcp_loop *l)
+{
+    static const struct timeval tick = {.tv_usec = TICK_US};
+    if (!event_pending(l->tick, EV_TIMEOUT, NULL))
+        event_add(l->tick, &tick);
 }
 
 static void *loop_main(void *arg)
@@ -71,7 +82,6 @@ static void *loop_main(void *arg)
 
 int tcp_loop_make(struct tcp_loop *l, struct tcp_server *server)
 {
-    static const struct timeval tick = {.tv_usec = TICK_US};
     l->server = server;
     l->tasks_end = &l->tasks;
     pthread_mutex_init(&l->lock, NULL);
@@ -82,8 +92,7 @@ int tcp_loop_make(struct tcp_loop *l, struct tcp_server *server)
         goto free_loop;
     l->wake_event = event_new(l->base, l->wake, EV_READ | EV_PERSIST, on_wake, l);
     l->tick = event_new(l->base, -1, EV_PERSIST, on_tick, l);
-    if (l->wake_event == NULL || l->tick == NULL || event_add(l->wake_event, NULL) != 0 ||
-        event_add(l->tick, &tick) != 0)
+    if (l->wake_event == NULL || l->tick == NULL || event_add(l->wake_event, NULL) != 0)
         goto free_loop;
     return CENOTE_OK;
 

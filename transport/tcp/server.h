@@ -96,6 +96,8 @@ struct tcp_server {
 int tcp_loop_make(struct tcp_loop *l, struct tcp_server *server);
 /* Starts the thread. */
 int tcp_loop_run(struct tcp_loop *l);
+/* The thread's: there is a connection. */
+void tcp_loop_tick(struct tcp_loop *l);
 /* Any thread. */
 void tcp_loop_post(struct tcp_loop *l, struct tcp_task *task);
 /* Ends the thread, if it runs; and then frees what the loop has. */

@@ -143,6 +143,15 @@ Test(metric, page__histogram_of_durations)
     cr_assert_not_null(strstr(page.text, "cenote_wait_seconds_sum{method=\"lookup\"} 55.5555555"));
 }
 
+Test(metric, bucket_end_ns__is_the_longest_of_its_bucket)
+{
+    for (unsigned i = 0; i < METRIC_BUCKETS - 1; i++) {
+        uint64_t end_ns = metric_bucket_end_ns(i);
+        cr_assert_eq(metric_bucket_of(end_ns >> METRIC_NS_SHIFT), i);
+        cr_assert_eq(metric_bucket_of((end_ns + 1) >> METRIC_NS_SHIFT), i + 1);
+    }
+}
+
 Test(metric, page__histogram_of_numbers)
 {
     for (uint64_t n = 1; n <= 10; n++)

@@ -224,6 +224,27 @@ Test(service, status__adds_up)
     cr_assert_eq(rig_status("capacity", "used_bytes"), 0);
     cr_assert_eq(rig_status("capacity", "quarantined_bytes") + rig_status("capacity", "free_bytes"),
                  RIG_SEGMENT);
+    cr_assert_gt(rig_status("segments", "quarantined_bytes"), 100);
+    cr_assert_eq(rig_status("segments", "quarantined_bytes"),
+                 rig_status("capacity", "quarantined_bytes"));
+    while (end_reply(node, METHOD_VOID, CENOTE_OK))
+        world_run(world);
+    rig_pass(2000);
+    cr_assert_eq(rig_status("segments", "quarantined_bytes"), 0);
+}
+
+Test(service, status__what_goes_on)
+{
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    cr_assert_eq(client_put(alice, "k", 50, PUT_START_REPLACE), CENOTE_OK);
+    cr_assert_eq(client_put(alice, "k", 7, 0), CENOTE_EXISTS);
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_OK);
+    cr_assert_eq(client_lookup(bob, "other", NULL, NULL), CENOTE_NOT_FOUND);
+    cr_assert_eq(rig_status("live", "bytes_in"), 150);
+    cr_assert_eq(rig_status("live", "bytes_out"), 150);
+    cr_assert_eq(rig_status("live", "hits"), 3);
+    cr_assert_eq(rig_status("live", "misses"), 1);
 }
 
 Test(service, peer_goes_while_its_requests_wait)

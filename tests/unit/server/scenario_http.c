@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "server/http/http.h"
+#include "server/http/page_files.h"
+#include "server/http/page_route.h"
 #include "tests/scenario/check.h"
 #include "transport/base/clock.h"
 
@@ -261,6 +263,26 @@ static void check_answers(void)
     expect("GET /stream HTTP/1.0\r\n\r\n", "200 OK");
 }
 
+/* Whoever has a file of the page in this version isn't sent it again. */
+static void check_page(void)
+{
+    for (const struct embedded *f = page_files; f->name; f++) {
+        char request[256];
+        const char *folder = strcmp(f->name, "status.html") == 0 ? "" : "page/";
+        const char *name = *folder ? f->name : "";
+        snprintf(request, sizeof request, "GET /%s%s HTTP/1.1\r\n" HOST "\r\n", folder, name);
+        expect(request, "HTTP/1.1 200 ");
+        CHECK(strstr(answer, f->etag) && strstr(answer, "default-src 'none'"));
+        CHECK(memmem(answer, sizeof answer, f->bytes, f->len_bytes));
+        memset(answer, 0, sizeof answer);
+        snprintf(request, sizeof request,
+                 "GET /%s%s HTTP/1.1\r\n" HOST "If-None-Match: W/\"a\", W/%s\r\n\r\n", folder, name,
+                 f->etag);
+        expect(request, "HTTP/1.1 304 ");
+        CHECK(!memmem(answer, sizeof answer, f->bytes, f->len_bytes));
+    }
+}
+
 static void check_refusals(void)
 {
     struct http_counts before, after;
@@ -357,11 +379,13 @@ int main(void)
     CHECK(server && endpoint_parse("127.0.0.1:0", &at) == CENOTE_OK);
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
         http_route(server, &routes[i]);
+    page_route(server);
     CHECK(http_start(server, &at) == CENOTE_OK);
     CHECK(endpoint_parse(http_endpoint(server), &at) == CENOTE_OK);
     CHECK(pthread_create(&thread, NULL, do_jobs, NULL) == 0);
 
     check_answers();
+    check_page();
     check_refusals();
     check_sizes();
     check_slow_ones();

@@ -108,9 +108,9 @@ class CenoteHiCacheStorage(HiCacheStorage):
     def _add_pool(self, name, pool) -> None:
         self.registered_pools[name] = pool
         self._starts[name] = self._start_of(str(getattr(name, "value", name)), pool)
-        for tensor in self._calls.guarded("a host pool", lambda: host_buffers(pool), []):
-            memory = memory_of(tensor)
-            self._kept.append(tensor)
+        for memory in self._calls.guarded("a host pool", lambda: [
+                memory_of(tensor) for tensor in host_buffers(pool)], []):
+            self._kept.append(memory)
             self._link.when_reached(lambda handle, memory=memory: self._calls.guarded(
                 "registering a host pool", lambda: handle.register(memory), None))
 
