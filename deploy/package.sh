@@ -2,25 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the Debian packages of this tree into build-package/ (or DIRECTORY), by dpkg-buildpackage in
 # a copy where deploy/debian is debian/.
-# Usage: deploy/package.sh [--arch ARCHITECTURE] [--quick] [DIRECTORY]
-#   --arch arm64    for another architecture, by its cross compiler (without python3-cenote)
-#   --quick         without packages of debugging symbols
+# Usage: deploy/package.sh [--quick] [DIRECTORY]    --quick: without packages of debugging symbols
 # DEB_BUILD_OPTIONS is heeded, and DEBFULLNAME and DEBEMAIL name whoever builds them. deploy/packages.sh package installs what it needs.
 set -eu
 cd "$(dirname "$0")/.."
 
 usage() {
-    echo "usage: $0 [--arch ARCHITECTURE] [--quick] [DIRECTORY]" >&2
+    echo "usage: $0 [--quick] [DIRECTORY]" >&2
     exit 2
 }
 
-native=$(dpkg --print-architecture)
-arch=$native
 options=${DEB_BUILD_OPTIONS:-}
 out=
 while [ $# -gt 0 ]; do
     case $1 in
-    --arch) [ $# -gt 1 ] || usage; arch=$2; shift ;;
     --quick) options="$options noautodbgsym" ;;
     -*) usage ;;
     *) [ -z "$out" ] || usage; out=$1 ;;
@@ -58,9 +53,6 @@ written=$(cd "$source" && dpkg-parsechangelog -S Version)
 set -- -b -us -uc -ui
 if [ -n "${DEBEMAIL:-}" ]; then
     set -- "$@" -m "${DEBFULLNAME:-$DEBEMAIL} <$DEBEMAIL>"
-fi
-if [ "$arch" != "$native" ]; then
-    set -- "$@" --host-arch "$arch" -Pcross,nopython
 fi
 if command -v ccache >/dev/null && [ -d /usr/lib/ccache ]; then
     PATH=/usr/lib/ccache:$PATH

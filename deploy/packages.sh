@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs, from Debian's packages, what a set needs and this machine lacks.
-# Usage: deploy/packages.sh build|python|package|deploy|test
+# Usage: deploy/packages.sh build|python|package|arm64|deploy|test
 set -eu
 
 build="gcc cmake ninja-build pkg-config libevent-dev libmsgpack-dev liblmdb-dev libsodium-dev libxxhash-dev libjansson-dev libibverbs-dev"
 # Of the package for Python, its wheel included.
 python="$build python3-dev python3-setuptools python3-wheel python3-pip python3-venv"
+# Of tests/arm64.sh; the libraries are deploy/sysroot.sh's.
+arm64="$build gcc-aarch64-linux-gnu qemu-user-static"
 # Of Debian packages (deploy/package.sh) and their test.
 package="$python dpkg-dev debhelper dh-python lintian systemd debootstrap"
 tests="$python g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3-msgpack python3-xxhash python3-numpy git debootstrap prometheus chromium chromium-driver python3-selenium"
@@ -19,9 +21,10 @@ case "${1:-}" in
 build) want=$build ;;
 python) want=$python ;;
 package) want=$package ;;
+arm64) want=$arm64 ;;
 test) want="$tests $guests" ;;
 deploy) want="$build $deploy" ;;
-*) echo "usage: $0 build|python|package|deploy|test" >&2; exit 2 ;;
+*) echo "usage: $0 build|python|package|arm64|deploy|test" >&2; exit 2 ;;
 esac
 
 missing=

@@ -8,9 +8,9 @@
 #include "transport/base/log.h"
 
 /* tests/system/test_config.py compares them with the sources. */
-static const char *const modules[] = {"alloc",  "cenoted", "endpoint", "fabric", "gateway", "http",
-                                      "memory", "meta",    "node",     "rdma",   "rpc",     "shm",
-                                      "store",  "tcp",     "trace",    "xcopy"};
+static const char *const modules[] = {"alloc", "cenoted", "endpoint", "fabric", "gateway", "http",
+                                      "log",   "memory",  "meta",     "node",   "rdma",    "rpc",
+                                      "shm",   "store",   "tcp",      "trace",  "xcopy"};
 #define MODULES (sizeof modules / sizeof modules[0])
 
 static_assert(MODULES <= LOG_MODULES_MAX, "each may have a level of its own");
