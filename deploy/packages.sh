@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs, from Debian's packages, what a set needs and this machine lacks.
-# Usage: deploy/packages.sh build|python|package|arm64|deploy|test
+# Usage: deploy/packages.sh build|python|package|arm64|deploy|units|test
 set -eu
 
 build="gcc cmake ninja-build pkg-config libevent-dev libmsgpack-dev liblmdb-dev libsodium-dev libxxhash-dev libjansson-dev libibverbs-dev"
@@ -11,7 +11,9 @@ python="$build python3-dev python3-setuptools python3-wheel python3-pip python3-
 arm64="$build gcc-aarch64-linux-gnu qemu-user-static"
 # Of Debian packages (deploy/package.sh) and their test.
 package="$python dpkg-dev debhelper dh-python lintian systemd debootstrap"
-tests="$python g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3-msgpack python3-xxhash python3-numpy git debootstrap prometheus chromium chromium-driver python3-selenium"
+tests="$python g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3-msgpack python3-xxhash python3-numpy git debootstrap"
+# Of the tests of the status page, of metrics and of alerts.
+browser="prometheus chromium chromium-driver python3-selenium"
 # Of guests with software RDMA devices (tests/vm).
 guests="qemu-system-x86 busybox-static kmod iproute2 ibverbs-providers ibverbs-utils perftest"
 # Of deploy/test.sh: engine and compose, Prometheus, what the chart's test is made of.
@@ -22,9 +24,10 @@ build) want=$build ;;
 python) want=$python ;;
 package) want=$package ;;
 arm64) want=$arm64 ;;
-test) want="$tests $guests" ;;
+units) want=$tests ;;
+test) want="$tests $guests $browser" ;;
 deploy) want="$build $deploy" ;;
-*) echo "usage: $0 build|python|package|arm64|deploy|test" >&2; exit 2 ;;
+*) echo "usage: $0 build|python|package|arm64|deploy|units|test" >&2; exit 2 ;;
 esac
 
 missing=

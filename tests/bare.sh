@@ -51,7 +51,7 @@ try_it() {
     fi
     if [ "$mode" = quick ]; then
         echo "== bare: units and contracts"
-        in_bare 'deploy/packages.sh test
+        in_bare 'deploy/packages.sh units
             cmake -S . -B build -G Ninja -DCENOTE_TESTS=ON >/dev/null
             cmake --build build -j '"${CENOTE_JOBS:-2}"' >build.log || { cat build.log; exit 1; }
             ctest --test-dir build -L "^(unit|contract)$" -j 2 --no-tests=error --output-on-failure'
