@@ -139,9 +139,9 @@ trap clean EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-cache=$work/cache
+cache=${CENOTE_CACHE:-$work/cache}
 if [ -z "${CI:-}" ]; then
-    cache=${XDG_CACHE_HOME:-$HOME/.cache}/cenote
+    cache=${CENOTE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cenote}
 fi
 mkdir -p "$cache/archives/partial"
 exec 9>"$cache/lock"
