@@ -12,14 +12,27 @@ static struct slow_call *fastest_of(struct slow_list *l)
     return fastest;
 }
 
+/* So that a call is compared with one number. */
+static void set_notable(struct traffic *t)
+{
+    for (uint32_t i = 0; i < TRAFFIC_METHODS_MAX; i++) {
+        uint64_t longest_ns = metric_get(&t->methods[i].durations.max);
+        t->methods[i].notable_ns = longest_ns < t->slow_ns ? longest_ns : t->slow_ns;
+    }
+}
+
 void traffic_note_slow(struct traffic *t, const struct traffic_call *call, uint64_t ns,
                        uint64_t wall_ms)
 {
     struct slow_list *l = &t->slow;
-    struct slow_call *place = l->count < TRAFFIC_SLOW ? &l->calls[l->count++] : fastest_of(l);
-    *place = (struct slow_call){
-        .ended_ms = wall_ms, .ns = ns, .method = call->method, .keys = call->keys};
-    t->slow_ns = l->count < TRAFFIC_SLOW ? 0 : fastest_of(l)->ns;
+    metric_peak(&t->methods[call->method].durations, ns);
+    if (ns > t->slow_ns) {
+        struct slow_call *place = l->count < TRAFFIC_SLOW ? &l->calls[l->count++] : fastest_of(l);
+        *place = (struct slow_call){
+            .ended_ms = wall_ms, .ns = ns, .method = call->method, .keys = call->keys};
+        t->slow_ns = l->count < TRAFFIC_SLOW ? 0 : fastest_of(l)->ns;
+    }
+    set_notable(t);
 }
 
 void traffic_tick(struct traffic *t, uint64_t now_ms)
@@ -30,6 +43,7 @@ void traffic_tick(struct traffic *t, uint64_t now_ms)
     t->slow_before = t->slow;
     t->slow.count = 0;
     t->slow_ns = 0;
+    set_notable(t);
 }
 
 static uint32_t insert(struct slow_call *out, uint32_t count, const struct slow_call *call)

@@ -25,6 +25,7 @@
 struct method_traffic {
     struct metric_histogram durations; /* of calls that were answered, errors included */
     metric_counter errors;
+    uint64_t notable_ns; /* what is faster is neither its longest call nor one of the slowest */
 };
 
 /* A call: which method, and of how many keys. */
@@ -56,11 +57,13 @@ struct traffic {
     uint64_t slow_since_ms;
 };
 
-/* Counts a call that has taken so long; true: it is one of the slowest, to be noted. */
+/* Counts a call that has taken so long; true: it is to be noted, as its method's longest or as one
+ * of the slowest. */
 static inline bool traffic_count(struct traffic *t, const struct traffic_call *call, uint64_t ns)
 {
-    metric_observe_ns(&t->methods[call->method].durations, ns);
-    return __builtin_expect(ns > t->slow_ns, 0);
+    struct method_traffic *m = &t->methods[call->method];
+    metric_tally_ns(&m->durations, ns);
+    return __builtin_expect(ns > m->notable_ns, 0);
 }
 
 void traffic_note_slow(struct traffic *t, const struct traffic_call *call, uint64_t ns,

@@ -72,10 +72,16 @@ static inline void metric_observe(struct metric_histogram *h, uint64_t n)
     metric_peak(h, n);
 }
 
-static inline void metric_observe_ns(struct metric_histogram *h, uint64_t ns)
+/* Without regard to the longest, for who looks out for it himself. */
+static inline void metric_tally_ns(struct metric_histogram *h, uint64_t ns)
 {
     metric_add(&h->buckets[metric_bucket_of(ns >> METRIC_NS_SHIFT)], 1);
     metric_add(&h->sum, ns);
+}
+
+static inline void metric_observe_ns(struct metric_histogram *h, uint64_t ns)
+{
+    metric_tally_ns(h, ns);
     metric_peak(h, ns);
 }
 

@@ -120,6 +120,22 @@ Test(traffic, slowest__the_slowest_of_a_while)
     cr_assert_eq(traffic_slowest(&t, slowest), 0);
 }
 
+/* Also of a method whose calls are never among the slowest. */
+Test(traffic, longest__of_each_method)
+{
+    static struct traffic t;
+    for (uint32_t i = 0; i < 100; i++) {
+        struct traffic_call slow = {.method = 0, .keys = 1}, fast = {.method = 1, .keys = 1};
+        uint64_t slow_ns = 1000000 + i * 37 % 100, fast_ns = 1 + i * 41 % 100;
+        if (traffic_count(&t, &slow, slow_ns))
+            traffic_note_slow(&t, &slow, slow_ns, i);
+        if (traffic_count(&t, &fast, fast_ns))
+            traffic_note_slow(&t, &fast, fast_ns, i);
+    }
+    cr_assert_eq(metric_get(&t.methods[0].durations.max), 1000099);
+    cr_assert_eq(metric_get(&t.methods[1].durations.max), 100);
+}
+
 Test(traffic, quiet__nothing_but_heartbeats)
 {
     for (unsigned i = 0; i < 40; i++)
