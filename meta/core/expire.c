@@ -5,6 +5,7 @@
 #include "meta/core/evict.h"
 #include "meta/core/objects.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 
 /* Ends that one tick sees to. */
 #define EXPIRE_TICK 4096u
@@ -68,6 +69,9 @@ static void unpin(struct core *c, struct object *o)
     evict_keep(c, o, (struct evict_times){.expires = o->expires}, KEEP_PIN_NONE);
 }
 
+/* A lease ends with the ttl, as the life of the service that granted it reckoned that: from the
+ * moment when the put was durable, and in its own units. An earlier one's may end a little later
+ * than the ttl does now. */
 void expire_tick(struct core *c)
 {
     struct evict_batch *batch = NULL;
@@ -79,6 +83,8 @@ void expire_tick(struct core *c)
         struct object *o = table_at(&c->table, due.ref);
         if (!expire_over(c, o))
             unpin(c, o);
+        else if (c->leased_until_ms > c->now_ms && !test_off(TEST_EVICT_LEASE))
+            add(c, o, expire_stamp(c, c->leased_until_ms - c->now_ms));
         else if (evict_take(c, &batch, o, EVICT_EXPIRED) != CENOTE_OK)
             add(c, o, now + 1); /* something is under way with it */
     }

@@ -389,6 +389,19 @@ static void draw_dropped(struct plan *p, uint64_t seed)
             ->target = 0;
 }
 
+/* A service that was started anew let a ttl end by its own reckoning, and evicted what an earlier
+ * life had granted a lease on that ended with the ttl by that one's, which was a little later. */
+static void draw_expiry(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 2, ANY);
+    p->lease_ms = 700;
+    for (unsigned i = 0; i < 48; i++)
+        op(p, &c, i % 2, i % 3 ? OP_GET : OP_REPLACE, (unsigned)chance_below(&c, p->keys), 60)
+            ->ttl_ms = (uint16_t)chance_between(&c, 100, 500);
+    for (unsigned i = 0; i < 4; i++)
+        fault_at(p, &c, FAULT_KILL_META, AT_LOOKUP, 40)->nth = (uint8_t)(1 + 4 * i);
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct schedule schedules[] = {
@@ -414,6 +427,7 @@ static const struct schedule schedules[] = {
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
     {"refused", "a lost answer, and a service that has no memory to repeat it", draw_refused},
     {"dropped", "connections to a node that is declared dead meanwhile", draw_dropped},
+    {"expiry", "ttls that end after a restart, and leases of before", draw_expiry},
     {"flips", "bits that flip where values lie", draw_flips},
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };

@@ -443,6 +443,21 @@ Test(evict, ttl__runs_out)
     cr_assert_eq(there(0, 2), 1);
 }
 
+Test(evict, ttl__leases_of_an_earlier_life)
+{
+    const struct keep brief = {.ttl_ms = 300};
+    cr_assert_eq(client_put_kept(alice, "k", 100, 0, &brief), CENOTE_OK);
+    cr_assert_eq(client_lookup(bob, "k", NULL, NULL), CENOTE_OK);
+    rig_restart(0);
+    uint64_t left_ms = core()->leased_until_ms - world->now_ms;
+    cr_assert_gt(left_ms, 1000);
+    pass(1000);
+    cr_assert_eq(evicted(EVICT_EXPIRED), 0);
+    cr_assert_not(client_exists(bob, "k"));
+    pass(left_ms);
+    cr_assert_eq(evicted(EVICT_EXPIRED), 1);
+}
+
 Test(evict, soft__ends)
 {
     no_background();
