@@ -421,6 +421,8 @@ int options_parse(struct options *o, int argc, char **argv, struct config_report
 {
     int positionals;
     int status = config_read(&spec, argc, argv, o, &positionals, report);
+    if (status == CENOTE_NO_MEMORY)
+        return status;
     if (o->help || o->version || (o->print && status == CENOTE_OK))
         return CENOTE_OK;
     if (positionals > 0)

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import termios
 
-from pool import BIN, MIB, Pool, check, end_of, named, run_cases, wait_until
+from pool import BIN, MIB, Pool, check, end_of, named, run_cases, wait_stopped, wait_until
 
 FAST = "--interval=200ms"
 BEGIN, END = "\x1b[?1049h", "\x1b[?1049l"
@@ -133,6 +133,7 @@ def signals(pool):
         if number == signal.SIGINT:
             os.kill(s.process.pid, signal.SIGTSTP)
             wait_until(lambda: END in s.read(), 10, "the shell's screen")
+            wait_stopped(s.process)
             os.kill(s.process.pid, signal.SIGCONT)
             wait_until(lambda: s.read().count(BEGIN) == 2, 10, "its screen again")
         os.kill(s.process.pid, number)

@@ -173,6 +173,8 @@ int config_read(const struct config_spec *spec, int argc, char **argv, void *out
     report->len_bytes = 0;
     memset(report->origins, 0, sizeof report->origins);
     apply_defaults(&p);
+    if (report->faults > 0)
+        return CENOTE_NO_MEMORY; /* defaults are good, so there are strings without a value */
     if (!walk_arguments(&p, argc, argv, false, positionals, &file))
         return CENOTE_INVALID;
     if (file)

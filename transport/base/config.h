@@ -76,8 +76,9 @@ struct config_report {
 
 /* Fills *out (a zeroed struct of the program) from defaults, file (option "config", if the table
  * has it), environment and argv; options may stand anywhere, "--" ends them. Positional arguments
- * are moved to the front of argv: argv[1..*positionals]. CENOTE_OK, or CENOTE_INVALID: *report
- * says all that is wrong, and *out holds what is right. config_free() either way. */
+ * are moved to the front of argv: argv[1..*positionals]. CENOTE_OK; CENOTE_INVALID: *report
+ * says all that is wrong, and *out holds what is right; CENOTE_NO_MEMORY: *out isn't to be looked
+ * at. config_free() in any case. */
 int config_read(const struct config_spec *spec, int argc, char **argv, void *out, int *positionals,
                 struct config_report *report);
 /* For what the program itself finds wrong with an option, or with several that don't go together
