@@ -9,7 +9,7 @@ import struct
 import unittest
 
 import protocol
-from pool import MIB, SHORT, Pool, wait_until
+from pool import MIB, SHORT, UNSCRUBBED, Pool, wait_until
 from protocol import DRAINED, VISIBLE, Failure
 
 SOURCE = pathlib.Path(os.environ.get("CENOTE_SOURCE", ".")).resolve()
@@ -26,7 +26,8 @@ class Protocol(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.pool = Pool(nodes=2, split=True, dram="64MiB", options=SHORT).__enter__()
+        cls.pool = Pool(nodes=2, split=True, dram="64MiB",
+                        options=[*SHORT, UNSCRUBBED]).__enter__()
 
     @classmethod
     def tearDownClass(cls):
