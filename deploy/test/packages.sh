@@ -106,17 +106,17 @@ use_it() {
 }
 
 upgrade_it() {
-    sed -i 's/^#evict-high = .*/evict-high = 93/' /etc/cenote/cenoted.conf
+    sed -i 's/^#evict-low = .*/evict-low = 93/' /etc/cenote/cenoted.conf
     kill -HUP "$daemon"
     for ((i = 0; i < ready_seconds * 20; i++)); do
-        ! grep -q 'evict-high is 93' /run/err || break
+        ! grep -q 'evict-low is 93' /run/err || break
         sleep 0.05
     done
-    grep -q 'evict-high is 93' /run/err || fail "SIGHUP has not changed anything"
+    grep -q 'evict-low is 93' /run/err || fail "SIGHUP has not changed anything"
     stop_daemon
     apt_install -o Dpkg::Options::=--force-confold /debs/higher/*.deb
     [ "$(dpkg-query -W -f '${Version}' cenoted)" = "$higher" ] || fail "the upgrade's version"
-    grep -q '^evict-high = 93' /etc/cenote/cenoted.conf || fail "the changed conffile is lost"
+    grep -q '^evict-low = 93' /etc/cenote/cenoted.conf || fail "the changed conffile is lost"
     [ -f /etc/cenote/cenoted.conf.dpkg-dist ] || fail "the new conffile isn't beside the old one"
     start_daemon
     kept
