@@ -175,7 +175,8 @@ def validate(charts, validator, versions):
 
 def check_versions():
     """One version everywhere."""
-    version = re.search(r"project\(cenote VERSION ([\d.]+)", (TOP / "CMakeLists.txt").read_text())[1]
+    text = (TOP / "CMakeLists.txt").read_text()
+    version = re.search(r"project\(cenote VERSION ([\d.]+)", text)[1]
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     check(chart["appVersion"] == version, "the chart's appVersion")
     for name, before in (("deploy/docker/Dockerfile", "ARG VERSION="),
