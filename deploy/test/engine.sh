@@ -40,4 +40,8 @@ engine_stop() {
     kill "$engine_pid" 2>/dev/null || true
     wait "$engine_pid" 2>/dev/null || true
     engine_pid=
+    # What an engine leaves mounted.
+    for engine_mount in "$engine_dir"/exec/netns/*; do
+        [ ! -e "$engine_mount" ] || umount "$engine_mount" 2>/dev/null || true
+    done
 }
