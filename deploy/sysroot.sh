@@ -33,13 +33,13 @@ apt update
 # shellcheck disable=SC2086 # a list of words
 apt -y -d --no-install-recommends install $packages
 for package in "$work/cache/archives"/*.deb; do
-    dpkg-deb -x "$package" "$work/root"
+    dpkg-deb -x "$package" "$work/made"
 done
 # What points into the system points into the folder.
-find "$work/root" -type l -lname '/*' | while IFS= read -r link; do
-    ln -sfn "$(realpath -m --relative-to="${link%/*}" "$work/root$(readlink "$link")")" "$link"
+find "$work/made" -type l -lname '/*' | while IFS= read -r link; do
+    ln -sfn "$(realpath -m --relative-to="${link%/*}" "$work/made$(readlink "$link")")" "$link"
 done
-echo "$packages" >"$work/root/packages"
+echo "$packages" >"$work/made/packages"
 rm -rf "$root"
-mv "$work/root" "$root"
+mv "$work/made" "$root"
 echo "$root"
