@@ -12,9 +12,11 @@ error, logs one that the test didn't announce (Pool.allow), or leaves a sanitize
 test, and so does a service that finds its records inconsistent. Processes are only ever signalled
 by their own id.
 """
+import argparse
 import ctypes
 import os
 import pathlib
+import random
 import re
 import select
 import signal
@@ -105,6 +107,27 @@ def run_cases(cases, wanted=()):
             print(f"FAILED {case.__name__}: {error}", flush=True)
             sys.exit(1)
         print(f"passed {case.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+
+
+def run_seeded(text, cases, times=None):
+    """Runs cases that take a test's options and what chance is drawn from: --seed repeats it,
+    --only names one, --times says how often, if the test has such a number."""
+    parser = argparse.ArgumentParser(description=text)
+    if times is not None:
+        parser.add_argument("--times", type=int, default=times)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
+    parser.add_argument("--only")
+    options = parser.parse_args()
+    print(" ".join(f"--{k} {v}" for k, v in vars(options).items() if v is not None), flush=True)
+    chance = random.Random(options.seed)
+
+    def runner(case):
+        def run():
+            case(options, chance)
+        run.__name__ = case.__name__
+        return run
+
+    run_cases([runner(case) for case in cases], [options.only] if options.only else [])
 
 
 def ends_stopped(process):

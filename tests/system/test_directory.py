@@ -4,8 +4,6 @@
 
 Usage: test_directory.py [--times N] [--seed N] [--only CASE]
 """
-import argparse
-import random
 import struct
 import time
 
@@ -140,23 +138,5 @@ def hammered(options, chance):
 CASES = [kept, hammered]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
-    parser.add_argument("--only")
-    options = parser.parse_args()
-    print(f"--times {options.times} --seed {options.seed}", flush=True)
-    chance = random.Random(options.seed)
-
-    def runner(case):
-        def run():
-            case(options, chance)
-        run.__name__ = case.__name__
-        return run
-
-    pool.run_cases([runner(case) for case in CASES], [options.only] if options.only else [])
-
-
 if __name__ == "__main__":
-    main()
+    pool.run_seeded(__doc__, CASES, 2)

@@ -7,9 +7,7 @@ memory of nodes.
 
 Usage: test_fsck.py [--seed N] [--only CASE]
 """
-import argparse
 import json
-import random
 
 import pool
 from pool import MIB, check
@@ -59,22 +57,5 @@ def seals(_options, chance):
 CASES = [under_load, seals]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
-    parser.add_argument("--only")
-    options = parser.parse_args()
-    print(f"--seed {options.seed}", flush=True)
-    chance = random.Random(options.seed)
-
-    def runner(case):
-        def run():
-            case(options, chance)
-        run.__name__ = case.__name__
-        return run
-
-    pool.run_cases([runner(case) for case in CASES], [options.only] if options.only else [])
-
-
 if __name__ == "__main__":
-    main()
+    pool.run_seeded(__doc__, CASES)

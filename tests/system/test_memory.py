@@ -4,7 +4,6 @@
 
 Usage: test_memory.py [--times N] [--seed N] [--only CASE]
 """
-import argparse
 import pathlib
 import random
 import re
@@ -396,21 +395,7 @@ CASES = [survives, old_grants, after_death, locked, damaged, stops, kept, writer
 
 
 def main(cases=CASES):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=3 if SANITIZED else 10)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
-    parser.add_argument("--only")
-    options = parser.parse_args()
-    print(f"--times {options.times} --seed {options.seed}", flush=True)
-    chance = random.Random(options.seed)
-
-    def runner(case):
-        def run():
-            case(options, chance)
-        run.__name__ = case.__name__
-        return run
-
-    pool.run_cases([runner(case) for case in cases], [options.only] if options.only else [])
+    pool.run_seeded(__doc__, cases, 3 if SANITIZED else 10)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ was removed or replaced isn't; and nobody of before does harm to what comes afte
 
 Usage: test_rebuild.py [--times N] [--seed N] [--only CASE]
 """
-import argparse
 import os
 import random
 import shutil
@@ -383,23 +382,5 @@ def distrusted(_options, chance):
 CASES = [back, hammered, writer_shm, writer_tcp, view, missing, backup, distrusted]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
-    parser.add_argument("--only")
-    options = parser.parse_args()
-    print(f"--times {options.times} --seed {options.seed}", flush=True)
-    chance = random.Random(options.seed)
-
-    def runner(case):
-        def run():
-            case(options, chance)
-        run.__name__ = case.__name__
-        return run
-
-    pool.run_cases([runner(case) for case in CASES], [options.only] if options.only else [])
-
-
 if __name__ == "__main__":
-    main()
+    pool.run_seeded(__doc__, CASES, 1)

@@ -5,8 +5,6 @@ nobody ever gets a wrong byte.
 
 Usage: test_scrub.py [--times N] [--seed N] [--only CASE]
 """
-import argparse
-import random
 
 import pool
 import protocol
@@ -160,23 +158,5 @@ def never(_options, chance):
 CASES = [last_replica, one_of_two, segment_goes, never]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
-    parser.add_argument("--only")
-    options = parser.parse_args()
-    print(f"--times {options.times} --seed {options.seed}", flush=True)
-    chance = random.Random(options.seed)
-
-    def runner(case):
-        def run():
-            case(options, chance)
-        run.__name__ = case.__name__
-        return run
-
-    pool.run_cases([runner(case) for case in CASES], [options.only] if options.only else [])
-
-
 if __name__ == "__main__":
-    main()
+    pool.run_seeded(__doc__, CASES, 1)
