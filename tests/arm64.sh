@@ -30,6 +30,7 @@ if [ "${1:-}" = --inside ]; then
     ctest --test-dir build-arm64 -E "$left_out" --no-tests=error --output-on-failure "$@"
     case "$*" in
     *"(unit|contract)"*)
+        echo "SKIPPED: test_alloc_fill: it takes minutes under qemu-user"
         for test in test_registry:registry/add__touches_the_pages \
             test_mockverbs:mockverbs/registration__limits; do
             echo "SKIPPED: ${test#*:}: qemu-user"
