@@ -139,6 +139,15 @@ static void break_one(struct process *p)
         net_break(e);
 }
 
+static void close_all(struct app *a)
+{
+    if (a == NULL || !a->process->alive)
+        return;
+    TRACE("%s closes its descriptors", a->process->name);
+    net_closed(a->process);
+    copies_closed(a->process);
+}
+
 static void kill(const struct plan_fault *f, uint64_t ns)
 {
     struct donor *d = f->kind == FAULT_KILL_NODE ? donor_of(f) : NULL;
@@ -165,9 +174,12 @@ static void lose(void *arg)
         world_after(NULL, LOSE_LOOK_NS, lose, arg);
         return;
     }
-    TRACE("the database is lost");
+    TRACE("the database is lost%s", f->kind == FAULT_CRASH_META ? " in a crash" : "");
     rules_lost();
-    meta_lose();
+    if (f->kind == FAULT_CRASH_META)
+        meta_crash();
+    else
+        meta_lose();
     world_after(NULL, f->lasts_ms * NS_PER_MS, meta_again, NULL);
 }
 
@@ -193,6 +205,9 @@ static void fault(void *arg)
     case FAULT_STOP_CLIENT:
         if (app_of(f) != NULL)
             stop(app_of(f)->process, ns);
+        break;
+    case FAULT_CLOSEFROM:
+        close_all(app_of(f));
         break;
     case FAULT_BREAK:
         break_one(process_of(f));
@@ -221,6 +236,7 @@ static void fault(void *arg)
         restart_machine(f->target, ns);
         break;
     case FAULT_LOSE_META:
+    case FAULT_CRASH_META:
         lose(f);
         break;
     case FAULT_KINDS:

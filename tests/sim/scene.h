@@ -39,9 +39,15 @@ struct net_end *meta_connect(const struct net_handler *handler, void *arg);
 bool meta_may_be_lost(void);
 /* Kills it and takes its database away: from now on it starts with --rebuild until that is over. */
 void meta_lose(void);
+/* The same with a crash of its machine, in the mode `process`: the database is one of earlier, and the
+ * store judges whether to go on with it. */
+void meta_crash(void);
 /* A backup of the database: what it is now, or what it was. */
 void meta_backup(void);
 void meta_restore(void);
+
+/* Does the store believe its files after a crash of the system? (crash.c) */
+bool crash_believed(void);
 
 /* ---- simulated memory and transports (copy_node.c, copy_client.c) ---- */
 
@@ -97,6 +103,8 @@ struct channel *channel_new(enum way way, struct donor *d, const struct xcopy_cr
 void channel_close(struct channel *c);
 void channel_wake(struct channel *c);
 void copies_reset(void);
+/* A client has closed its descriptors, and goes on: in its copies, too. */
+void copies_closed(struct process *p);
 /* A process has died. */
 void copies_died(struct process *p);
 /* Bytes land in a node's memory. */

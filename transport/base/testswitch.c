@@ -37,6 +37,7 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_TTL] = "ttl",
     [TEST_QUARANTINE] = "quarantine",
     [TEST_SLOTS] = "slots",
+    [TEST_HANGUP] = "hangup",
     [TEST_BOOT] = "boot",
     [TEST_PUT_ID] = "put_id",
     [TEST_PIN] = "pin",

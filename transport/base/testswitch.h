@@ -34,6 +34,7 @@ enum test_switch {
     TEST_TTL,            /* leases don't end with the ttl */
     TEST_QUARANTINE,     /* what a put leaves is free at once: no fence, no void, no wait */
     TEST_SLOTS,          /* shm: a fence doesn't look at what writers have published */
+    TEST_HANGUP,         /* shm: whoever has hung up counts as dead */
     TEST_BOOT,           /* grants and greetings of a node's earlier life are as good as new ones */
     TEST_PUT_ID,         /* a commit ends whichever put its session has pending */
     TEST_PIN,            /* registered memory is forgotten while transfers use it */
