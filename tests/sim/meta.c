@@ -318,6 +318,7 @@ void meta_add(const struct plan *plan)
     if (synced != NULL)
         memstore_free(synced);
     backup = synced = NULL;
+    m->restored = false;
     m->disk = memstore_new();
     disk.store.ops = &disk_ops;
     m->service = NULL;
@@ -345,18 +346,24 @@ void meta_start(void)
     world_after(scene.meta.process, 0, begin, &scene.meta);
 }
 
-/* Of the changes that wait any number of the oldest has become durable. */
-void meta_kill(void)
+/* Of the changes that wait the oldest ones have become durable. */
+static void meta_end(unsigned durable)
 {
     struct meta *m = &scene.meta;
-    unsigned waiting = memstore_waiting(m->disk);
     if (m->ready && m->service->core.rebuild.done)
         m->options.rebuild = false;
     process_kill(m->process);
     net_died(m->process);
-    memstore_crash(m->disk, (unsigned)chance_below(&world.chance, waiting + 1));
+    memstore_crash(m->disk, durable);
     m->service = NULL;
     m->ready = false;
+}
+
+/* ... any number of them. */
+void meta_kill(void)
+{
+    unsigned waiting = memstore_waiting(scene.meta.disk);
+    meta_end((unsigned)chance_below(&world.chance, waiting + 1));
 }
 
 /* A value that was superseded, and whose seal is still live, would come back. */
@@ -409,6 +416,8 @@ void meta_crash(void)
 
 void meta_backup(void)
 {
+    memstore_fail(scene.meta.disk, 0, CENOTE_OK);
+    meta_end(memstore_waiting(scene.meta.disk));
     if (backup != NULL)
         memstore_free(backup);
     backup = memstore_copy(scene.meta.disk, 0);
@@ -416,8 +425,21 @@ void meta_backup(void)
 
 void meta_restore(void)
 {
-    assert(!scene.meta.process->alive && backup != NULL);
+    assert(backup != NULL);
+    meta_kill();
     memstore_free(scene.meta.disk);
     scene.meta.disk = backup;
+    scene.meta.restored = true;
     backup = NULL;
+}
+
+void meta_disown(void)
+{
+    struct meta *m = &scene.meta;
+    TRACE("no node obeys the restored service: the operator lets it be rebuilt");
+    if (m->process->alive)
+        meta_kill();
+    m->restored = false;
+    m->options.rebuild = true;
+    m->options.rebuild_nodes = scene.plan->nodes;
 }

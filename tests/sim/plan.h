@@ -67,7 +67,8 @@ enum plan_fault_kind {
     FAULT_KINDS_DRAWN,
     /* in schedules only */
     FAULT_LOSE_META = FAULT_KINDS_DRAWN, /* the service is killed, its database gone: a rebuild */
-    FAULT_CRASH_META, /* its machine crashes, what wasn't synced is gone from its database */
+    FAULT_CRASH_META,   /* its machine crashes, what wasn't synced is gone from its database */
+    FAULT_RESTORE_META, /* it is stopped in order and its database copied; and the copy restored */
     FAULT_KINDS
 };
 

@@ -257,6 +257,25 @@ static void draw_crash(struct plan *p, uint64_t seed)
         fault_in(p, &c, FAULT_CRASH_META, 0, 3000, 400);
 }
 
+/* Nodes know a higher reign than the database that is put back, or the same reign of another life; and
+ * however often the restored service is started, it isn't believed. */
+static void draw_restored(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->directories = true;
+    p->dead_ms = 4000;
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 30, 100);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1000);
+    fault_in(p, &c, FAULT_RESTORE_META, 0, 300, (unsigned)chance_between(&c, 50, 900));
+    for (unsigned i = 0; i < 4; i++)
+        fault_in(p, &c, FAULT_KILL_META, 0, 2500, 20);
+    if (chance_in(&c, 3))
+        fault_in(p, &c, FAULT_BREAK, 1, 2500, 1);
+    if (chance_in(&c, 4))
+        fault_in(p, &c, FAULT_KILL_NODE, 0, 2000, 100);
+}
+
 static void draw_lookups(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 1, 3, ANY);
@@ -463,6 +482,7 @@ static const struct schedule schedules[] = {
     {"reigns", "8. a service that is killed and begins again", draw_reigns},
     {"crash", "8b. its machine crashes, and the newest changes of the database are gone",
      draw_crash},
+    {"restored", "8c. an older database is put back", draw_restored},
     {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
     {"answers", "10. answers that are lost", draw_answers},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},

@@ -17,6 +17,7 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_GRANT] = "grant",
     [TEST_REIGN] = "reign",
     [TEST_RETRY] = "retry",
+    [TEST_LIVES] = "lives",
     [TEST_KEEP] = "keep",
     [TEST_VOID] = "void",
     [TEST_ENTRIES] = "entries",

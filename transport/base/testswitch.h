@@ -16,6 +16,7 @@ enum test_switch {
     TEST_LEASE,          /* readers don't look at the lease after the transfer; nor does reuse */
     TEST_GRANT,          /* nodes don't check grants */
     TEST_REIGN,          /* a start of the service takes no new reign */
+    TEST_LIVES,          /* the service asks nodes for no life of its earlier reigns */
     TEST_KEEP,           /* a node forgets the slots of its earlier life */
     TEST_HOLD,           /* a node doesn't look for holds: what is viewed is reused */
     TEST_SHARD,          /* the service takes every key for its own */
