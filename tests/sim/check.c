@@ -436,7 +436,7 @@ void rules_step(void)
     const struct meta *m = &scene.meta;
     if (world.last != m->process || m->service == NULL || !m->ready)
         return;
-    if (m->restored) /* it believes what was so earlier; what comes of that is judged where it lands */
+    if (m->restored) /* what comes of what it believes is judged where it lands */
         return;
     rules.look++;
     rules.highest_before = rules.highest_put;

@@ -74,8 +74,8 @@ bool history_doubts(uint64_t asked_ns)
     return doubted || asked_ns <= doubted_ns;
 }
 
-/* Its answer may be of a service that was restored: what it knows, and what is done there, goes with
- * it. What was read must be some value of the key all the same, whole. */
+/* Its answer may be of a service that was restored: what that knows, and what is done there, goes
+ * with it. What was read must be some value of the key all the same, whole. */
 static void doubt(struct record *r)
 {
     if (!history_doubts(r->op.invoked_ns))

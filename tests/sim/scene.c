@@ -211,7 +211,7 @@ static bool all_know(void)
     return m->ready;
 }
 
-/* At a moment at which a rebuild loses nothing that documents don't say: that is what it ends in. */
+/* At a moment at which a rebuild loses nothing that documents don't say: that's what it ends in. */
 static void restore(void *arg)
 {
     if (scene.calm || scene.meta.restored)

@@ -40,8 +40,8 @@ struct net_end *meta_connect(const struct net_handler *handler, void *arg);
 bool meta_may_be_lost(void);
 /* Kills it and takes its database away: from now on it starts with --rebuild until that is over. */
 void meta_lose(void);
-/* The same with a crash of its machine, in the mode `process`: the database is one of earlier, and the
- * store judges whether to go on with it. */
+/* The same with a crash of its machine, in the mode `process`: the database is one of earlier, and
+ * the store judges whether to go on with it. */
 void meta_crash(void);
 /* Stops it in order and copies its database ... */
 void meta_backup(void);

@@ -257,8 +257,8 @@ static void draw_crash(struct plan *p, uint64_t seed)
         fault_in(p, &c, FAULT_CRASH_META, 0, 3000, 400);
 }
 
-/* Nodes know a higher reign than the database that is put back, or the same reign of another life; and
- * however often the restored service is started, it isn't believed. */
+/* Nodes know a higher reign than the database that is put back, or the same reign of another life;
+ * and however often the restored service is started, it isn't believed. */
 static void draw_restored(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);

@@ -36,8 +36,8 @@ Test(members, join__bad_parameters)
     cr_assert_eq(join(p, &e), CENOTE_NODE_UNKNOWN);
 }
 
-/* Each start counts one up, so that a database that was put back comes to a reign above all that the
- * node knows: it must not be believed then either. */
+/* Each start counts one up, so that a database that was put back comes to a reign above all that
+ * the node knows: it must not be believed then either. */
 Test(members, join__restored_database_stays_refused)
 {
     struct end *e;
