@@ -27,7 +27,8 @@
 #define MEMORY_BYTES 65536u
 #define MANY         16u
 #define WAIT_MS      20000u
-/* A guest's processor may stand still for a tenth of a second; what nobody answers is waited for. */
+/* A guest's processor may stand still for a tenth of a second. What is answered by nobody is waited
+ * for. */
 #define PATIENCE     "timeout=14,retry=3"
 #define ACCESS       (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE)
 

@@ -192,7 +192,7 @@ static void case_opens(void)
 #define IN_FLIGHT     8u
 #define OTHER_USE     0xee
 #define LANDING_US    5000u /* WRITEs that are under way take less */
-/* A writer whose queue pair has gone hears of it soon; one whose machine is busy doesn't give up. */
+/* A writer whose queue pair has gone hears of it soon, and a busy machine is no reason. */
 #define SETTINGS      "rails=1,timeout=12,retry=2"
 
 struct writer {
@@ -408,6 +408,8 @@ int main(int argc, char **argv)
         if (!wanted(cases[i].name, argc, argv))
             continue;
         uint64_t since_ms = clock_now_ms();
+        printf("%s\n", cases[i].name);
+        fflush(stdout);
         if (!host_is_real)
             mock_add("mock0");
         host_start(&host);
@@ -415,7 +417,7 @@ int main(int argc, char **argv)
         host_stop(&host);
         if (!host_is_real)
             mock_reset();
-        printf("%s (%.1f s)\n", cases[i].name, (double)(clock_now_ms() - since_ms) / 1000);
+        printf("  %.1f s\n", (double)(clock_now_ms() - since_ms) / 1000);
         fflush(stdout);
     }
     return 0;
