@@ -67,7 +67,7 @@ GROUPS = {
         system("replicas", "pair", "test_replicas.py", "--only", "kill_rdma", "stop_rdma"),
         system("trace", "pair", "test_trace.py", "all_fits"),
         system("fence", "pair", "test_fence.py", "--times", "4"),
-        system("leaks", "pair", "test_rdma_leaks.py"),
+        system("leaks", "pair", "test_rdma_leaks.py", "--kills", "1"),
     ),
     "rdma_faults": (
         program("rdma_faults", "pair"),
