@@ -40,7 +40,8 @@ minimal_isolated() {
 
 minimal_stop() {
     if [ -n "$minimal_child" ]; then
-        kill "$minimal_child" 2>/dev/null && wait "$minimal_child" || true
+        # unshare puts off every other signal until its child has ended, which this one takes along.
+        kill -KILL "$minimal_child" 2>/dev/null && wait "$minimal_child" || true
         minimal_child=
     fi
     [ -z "$minimal_made" ] || minimal_remove "$minimal_made"
