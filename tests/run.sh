@@ -41,13 +41,24 @@ build() {
         { cat "$results/ninja"; exit 1; }
 }
 
+# Tests that search for wrong bytes and lost values: what they find counts, and isn't asked twice.
+final='^(fuzz/.*|scenario/(sim.*|crash|flip.*|meta_random)|system/(linear|partitions|storm|kill))$'
+
 # check DIR LABEL [word put before the command...]: one test more than cores, as many of them wait.
-# Without the tests that match $without.
+# Without the tests that match $without. Others that fail beside their neighbours are run once more,
+# alone; the summary names them, and doesn't bear many.
 check() {
     dir=$1 label=$2
     shift 2
+    lost=$dir/Testing/Temporary/LastTestsFailed.log
+    rm -f "$lost"
     "$@" ctest --test-dir "$dir" -L "$label" -E "$without" -j $((jobs + 1)) --no-tests=error \
-        --output-on-failure --output-junit "$results/$dir.xml" || failed=yes
+        --output-on-failure --output-junit "$results/$dir.xml" && return
+    [ -s "$lost" ] || { failed=yes; return; }
+    names=$(sed 's/^[0-9]*://' "$lost" | grep -vE "$final" | paste -sd '|') || return 0
+    echo "== $dir, alone: $names"
+    "$@" ctest --test-dir "$dir" -R "^($names)\$" --output-on-failure \
+        --output-junit "$results/$dir-alone.xml" || true
 }
 
 # sanitize DIR TARGET SANITIZERS. Warnings are judged in the first build: instrumented code

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "meta/service/peer.h"
 #include "tests/crash/image.h"
@@ -30,8 +31,19 @@ static void keep(void *arg, enum log_level level, const char *module, const char
     pthread_mutex_unlock(&log_lock);
 }
 
+/* What was kept explains why the program ended with a failure. */
+static void say_at_exit(int status, void *arg)
+{
+    (void)arg;
+    if (status != 0)
+        fprintf(stderr, "errors logged: %s\n", log_text);
+}
+
 void life_log_keep(void)
 {
+    static bool registered;
+    if (!registered)
+        registered = on_exit(say_at_exit, NULL) == 0;
     log_text[0] = 0;
     log_len = 0;
     log_set_sink(keep, NULL);

@@ -182,10 +182,12 @@ static size_t threads_now(void)
     return n - 2;
 }
 
+enum { GONE_MS = 30000 };
+
 /* A thread that was joined is still listed for a moment. */
 static void await_threads_gone(void)
 {
-    uint64_t end_ms = clock_now_ms() + 1000;
+    uint64_t end_ms = clock_now_ms() + GONE_MS;
     while (threads_now() > threads_before + SANITIZERS && clock_now_ms() < end_ms)
         sched_yield();
     CHECK(threads_now() <= threads_before + SANITIZERS);

@@ -24,6 +24,7 @@ SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 SEAL_BYTES = 128
 IDLE_SECONDS = 2
+PATIENCE_S = 10
 IDLE_WAKES = 30 # a second, of all threads: ticks of 125 ms, heartbeats of 100 ms and their answers
 
 
@@ -70,11 +71,19 @@ class Watch:
         return self
 
     def __exit__(self, *_):
+        self.look()
+
+    def look(self):
         after = samples(fetch(self.pool, "/metrics"))
         self.all = moved(self.before, after)
         self.moved = {k: v for k, v in self.all.items() if not self.QUIET.search(k)}
 
     def expect(self, wanted):
+        """A node counts a copy when it has ended, which may be after its client heard of it."""
+        end = time.monotonic() + PATIENCE_S
+        while self.moved != wanted and time.monotonic() < end:
+            time.sleep(0.02)
+            self.look()
         check(self.moved == wanted, f"moved {self.moved}\nwanted {wanted}")
 
 

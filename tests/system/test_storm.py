@@ -24,6 +24,7 @@ DRAM = 2 * MIB
 LEASE = "--lease=10ms"
 KEYS = ("--keys=20000", "--window=5000") # about as many as have room
 LONGEST_S = 24 * 3600
+PATIENCE_S = 18
 # Of 100 gets of a campaign.
 SHARES = {"shm": 20, "tcp": 15, "small": 60, "views": 5}
 CASES = {
@@ -49,12 +50,25 @@ def storm(case, seconds, gets):
     return counts
 
 
+def storm_that_turns(case, seconds, gets):
+    """Again for longer, where a busy machine's was over before the pool had turned."""
+    counts = storm(case, seconds, gets)
+    while not gets and turns_of(counts) < 1 and case != "small" and seconds < PATIENCE_S:
+        seconds *= 3
+        counts = storm(case, seconds, gets)
+    return counts
+
+
+def turns_of(counts):
+    return counts["bytes"] // DRAM
+
+
 def judge(case, counts):
     print(f"{case}: {counts}", flush=True)
     check(counts["verified"] > 0 and counts["missed"] > 0, f"{case}: nothing was read, or missed")
     check(counts["full"] == 0, f"{case}: the pool was full {counts['full']} times")
     check(counts["failed"] == 0, f"{case}: {counts['failed']} puts failed")
-    turns = counts["bytes"] // DRAM
+    turns = turns_of(counts)
     check(turns >= 1 or case == "small", f"{case}: the pool turned over {turns} times only")
     if case == "views":
         check(counts["views"] > 0, "nothing was viewed")
@@ -73,9 +87,10 @@ def main():
     whole = sum(SHARES[case] for case in cases)
     try:
         for case in cases:
-            counts = storm(case, options.seconds, options.gets * SHARES[case] // whole)
+            counts = storm_that_turns(case, options.seconds,
+                                      options.gets * SHARES[case] // whole)
             results.add(case, counts["verified"], counts["missed"], counts["late"],
-                        counts["views"], counts["puts"], counts["bytes"] // DRAM,
+                        counts["views"], counts["puts"], turns_of(counts),
                         counts["wrong"], counts["ms"] // 1000)
             judge(case, counts)
     except AssertionError as error:
