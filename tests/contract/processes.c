@@ -14,7 +14,7 @@
 
 #define WRITER_BYTES  (UINT64_C(1) << 20)
 #define WRITER_OFFSET (UINT64_C(8) << 20)
-#define SOON_MS       5000u
+#define SOON_MS       20000u
 #define LINGER_MS     150u
 
 extern char **environ;

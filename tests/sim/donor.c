@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The process of a node: what server/node_role.c and node_life.c wire to sockets and threads. */
+/* The process of a node: what server/roles wires to sockets and threads. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

@@ -18,7 +18,7 @@ import protocol
 from pool import (IN_GUEST, MIB, SANITIZED, SHORT, TRANSPORTS, Pool, check, end_of, ends_stopped,
                   named, run_cases, wait_stopped, wait_until)
 
-UNIT = MIB // 4 if IN_GUEST else MIB
+UNIT = MIB // 8 if IN_GUEST else MIB
 DRAM = 40 * UNIT
 VALUE = 24 * UNIT # of the writer that is stopped; the values of others need its space
 PIECE = UNIT - 4096
@@ -26,7 +26,7 @@ PUT_ID = 4711 # of its payload
 NO_SPACE = -7
 PINNED = [0, 2, 0, b""] # it isn't evicted for the next one
 ATTEMPTS = 50 # to catch a put in its middle
-OPTIONS = [*SHORT, f"--put-timeout={'1500ms' if IN_GUEST else '400ms'}", "--lease=200ms"]
+OPTIONS = [*SHORT, f"--put-timeout={'3s' if IN_GUEST else '400ms'}", "--lease=200ms"]
 OVERWRITTEN = "bytes of another value were overwritten by a writer that had been fenced"
 
 

@@ -14,6 +14,7 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_SEAL] = "seal",
     [TEST_SUMS] = "sums",
     [TEST_LEASE] = "lease",
+    [TEST_DOUBT] = "doubt",
     [TEST_GRANT] = "grant",
     [TEST_REIGN] = "reign",
     [TEST_RETRY] = "retry",

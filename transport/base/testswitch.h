@@ -14,6 +14,7 @@ enum test_switch {
     TEST_SEAL,           /* readers accept any seal */
     TEST_SUMS,           /* readers don't compare the root */
     TEST_LEASE,          /* readers don't look at the lease after the transfer; nor does reuse */
+    TEST_DOUBT,          /* readers call bytes corrupt that have failed once */
     TEST_GRANT,          /* nodes don't check grants */
     TEST_REIGN,          /* a start of the service takes no new reign */
     TEST_LIVES,          /* the service asks nodes for no life of its earlier reigns */
