@@ -256,8 +256,8 @@ def main():
 
         def closed(_transport):
             """It has no descriptors any more, and goes on with its memcpy."""
-            for times in range(slow):
-                writer_shm(pool, chance, times % 2 == 1, "closed")
+            for _ in range(slow // 2):
+                writer_shm(pool, chance, chance.random() < 0.5, "closed")
 
         def killed(_transport):
             for _ in range(slow):

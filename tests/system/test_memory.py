@@ -296,13 +296,9 @@ def writer_woken(_options, chance):
     writer(chance, kill=False)
 
 
-def writer_closed(_options, chance):
-    """It has closed its descriptors, too: neither life of the node sees a socket of it."""
-    writer(chance, False, "closed")
-
-
 def writer_killed(_options, chance):
-    writer(chance, kill=True)
+    """It has closed its descriptors, too: neither life of the node sees a socket of it."""
+    writer(chance, True, "closed")
 
 
 def hammered(options, chance):
@@ -396,7 +392,7 @@ def bad_options(_options, _chance):
 
 
 CASES = [survives, old_grants, after_death, locked, damaged, stops, kept, writer_woken,
-         writer_closed, writer_killed, hammered, hammered_with_service, segments, bad_options]
+         writer_killed, hammered, hammered_with_service, segments, bad_options]
 
 
 def main(cases=CASES):
