@@ -184,9 +184,9 @@ void case_writer_killed(struct rig *r)
         return;
     start_writer(r, &c, put_id, "keep");
     rig_fence_begin(r, &f, 1, put_id);
-    CHECK(rig_fence_ended(&f, LINGER_MS) == !mapped);
+    CHECK(rig_fence_ended(&f, mapped ? LINGER_MS : SOON_MS) == !mapped);
     CHECK(kill(c.pid, SIGSTOP) == 0);
-    CHECK(rig_fence_ended(&f, LINGER_MS) == !mapped);
+    CHECK(rig_fence_ended(&f, mapped ? LINGER_MS : SOON_MS) == !mapped);
     CHECK(kill(c.pid, SIGKILL) == 0);
     CHECK(rig_fence_ended(&f, SOON_MS)); /* before anybody has waited for the process */
     child_end(&c);
