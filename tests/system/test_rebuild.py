@@ -337,8 +337,8 @@ def refused(p, what):
 
 
 def backup(_options, chance):
-    """A database of earlier is refused by the nodes, which remember more than it does, however often
-    it is started: each start makes its reign a higher one."""
+    """A database of earlier is refused by the nodes, which remember more than it does, however
+    often it is started: each start makes its reign a higher one."""
     with Rebuilt(nodes=1, dram=48 * MIB) as p:
         values = Values(p, chance)
         values.fill("k", 6)
