@@ -3,6 +3,13 @@
 
 #include <assert.h>
 
+#include "transport/base/testswitch.h"
+
+void ids_begin(struct ids *ids, uint64_t life)
+{
+    ids->count = test_off(TEST_NAMES) ? 0 : life & ((UINT64_C(1) << (IDS_COUNT_BITS - 1)) - 1);
+}
+
 uint64_t ids_next(const struct ids *ids)
 {
     uint64_t count = ids->count + 1;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/sim/scene.h"
 
@@ -17,6 +18,8 @@ static struct {
 static unsigned loss_count;
 static bool doubted;
 static uint64_t doubted_ns; /* until then, if not now */
+/* Until then each client goes by what a twin of the service has told it. */
+static uint64_t strayed_ns[PLAN_CLIENTS_MAX];
 
 static const char *const kinds[LINEAR_KINDS] = {"put", "replace", "remove", "get", "exists"};
 
@@ -25,6 +28,7 @@ void history_reset(void)
     count = loss_count = 0;
     doubted = false;
     doubted_ns = 0;
+    memset(strayed_ns, 0, sizeof strayed_ns);
 }
 
 unsigned history_count(void)
@@ -63,11 +67,24 @@ static enum linear_outcome outcome_of(const struct record *r, int status)
 }
 
 /* Clients go by what they looked up there as long as its lease runs, by clocks that differ. */
+static uint64_t leased_ns(void)
+{
+    return world.now_ns + scene.plan->lease_ms * NS_PER_MS * 51 / 50;
+}
+
 void history_doubt(bool now)
 {
     if (doubted && !now)
-        doubted_ns = world.now_ns + scene.plan->lease_ms * NS_PER_MS * 51 / 50;
+        doubted_ns = leased_ns();
     doubted = now;
+}
+
+void history_strays(const struct process *client)
+{
+    for (unsigned i = 0; i < PLAN_CLIENTS_MAX; i++) {
+        if (scene.apps[i].process == client)
+            strayed_ns[i] = leased_ns();
+    }
 }
 
 bool history_doubts(uint64_t asked_ns)
@@ -75,11 +92,11 @@ bool history_doubts(uint64_t asked_ns)
     return doubted || asked_ns <= doubted_ns;
 }
 
-/* Its answer may be of a service that was restored: what that knows, and what is done there, goes
- * with it. What was read must be some value of the key all the same, whole. */
+/* Its answer may be of a service that was restored, or of a twin: what that knows, and what is done
+ * there, goes with it. What was read must be some value of the key all the same, whole. */
 static void doubt(struct record *r)
 {
-    if (!history_doubts(r->op.invoked_ns))
+    if (!history_doubts(r->op.invoked_ns) && r->op.invoked_ns > strayed_ns[r->client])
         return;
     r->judged = r->judged && r->op.kind <= LINEAR_REMOVE;
     r->op.outcome = LINEAR_UNKNOWN;
