@@ -3,14 +3,16 @@
 """Each fault point of the service, the node and the client is hit alone, once.
 
 A scene of real processes: a pool on one machine, a client that does all that the library can, a
-scrape of the metrics, a value put and fetched through the gateway; or then the pool killed and started again, a second client that finds what was left. Of each process,
-the calls that may be refused (memory, threads, descriptors, sockets, files, LMDB) are first
-counted, by function and callers; then the scene is played once for each with that one failing.
+scrape of the metrics, a value put and fetched through the gateway; or then the pool killed and
+started again, a second client that finds what was left. Of each process, the calls that may be
+refused (memory, threads, descriptors, sockets, files, LMDB) are first counted, by function and
+callers; then the scene is played once for each with that one failing.
 
 Nothing may crash, hang, leak, return wrong bytes or lose what was stored; a step of a client that
-fails must succeed soon afterwards, and so must a request of HTTP; a daemon that could not start says why, and can be started
-again; one that runs says what happened in a few lines, and ends in order with records and tables
-equal. One whose store takes no more changes says so, and is killed and started again.
+fails must succeed soon afterwards, and so must a request of HTTP; a daemon that could not start
+says why, and can be started again; one that runs says what happened in a few lines, and ends in
+order with records and tables equal. One whose store takes no more changes says so, and is killed
+and started again.
 
 Usage: sweep.py [--all | --seconds N] [--seed S] [--shard I/N] [--only TEXT] [--transport shm|tcp]
 """
