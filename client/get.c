@@ -40,8 +40,9 @@ struct value {
     struct reading_value common;
     uint64_t lease_end_ms;
     uint32_t sum_kind;
-    bool cached; /* read by an answer from the cache */
-    bool late;   /* the nodes that it named were silent for a whole time-out */
+    bool cached;  /* read by an answer from the cache */
+    bool late;    /* the nodes that it named were silent for a whole time-out */
+    bool doubted; /* what the last lookup led to failed verification */
     size_t first_reading;
     uint32_t first_stripe;  /* that is wanted */
     uint32_t stripes, left; /* that are wanted, of these not yet accepted */
@@ -162,9 +163,10 @@ static void value_ask_again(struct get *g, struct value *v, int failure, uint64_
     }
 
     bool late = failure == CENOTE_NODE_DOWN && now_ms >= v->begun_ms + g->env.timeout_ms;
+    bool doubtful = reading_is_doubtful(failure, &v->doubted);
 
     if (failure == CENOTE_TIMED_OUT || failure == CENOTE_NO_MEMORY ||
-        failure == CENOTE_BAD_ADDRESS || late || v->rounds >= GET_ROUNDS_MAX) {
+        failure == CENOTE_BAD_ADDRESS || late || (v->rounds >= GET_ROUNDS_MAX && !doubtful)) {
         value_finish(v, failure);
         return;
     }
@@ -363,6 +365,7 @@ static void value_found(struct get *g, struct value *v, const struct lookup_item
 
     if (!same && v->stripes > 0) {
         v->rounds = 1;
+        v->doubted = false;
         if (now_ms >= v->begun_ms + g->env.timeout_ms) {
             value_finish(v, CENOTE_TIMED_OUT);
             return;

@@ -300,3 +300,11 @@ int reading_failure(const struct reading *r)
         return CENOTE_TIMED_OUT;
     return CENOTE_CORRUPT;
 }
+
+bool reading_is_doubtful(int failure, bool *doubted)
+{
+    bool before = *doubted;
+
+    *doubted = failure == CENOTE_CORRUPT;
+    return *doubted && !before && !test_off(TEST_DOUBT);
+}

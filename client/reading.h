@@ -91,4 +91,9 @@ void reading_end(struct reading *r, const struct reading_value *v, const struct 
 /* The status that tells best why no replica was accepted. */
 int reading_failure(const struct reading *r);
 
+/* Bytes are corrupt when they fail twice with a lookup between that names the same put: by right a
+ * seal is void only after the last lookup that names its put. Is this failure the first of these?
+ * *doubted, false for each new put, remembers it. */
+bool reading_is_doubtful(int failure, bool *doubted);
+
 #endif

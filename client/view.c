@@ -50,6 +50,7 @@ struct view {
     struct fabric_hold hold;
     bool unsupported; /* a replica is there, and can't be mapped */
     bool late;        /* the lease ran out */
+    bool doubted;     /* what the last lookup led to failed verification */
 
     enum step_kind doing;
     bool recalled;   /* the cache was asked */
@@ -107,6 +108,7 @@ static void finish(struct view *v, int status)
 static void ask_again(struct view *v, int failure, uint64_t now_ms)
 {
     bool late = failure == CENOTE_NODE_DOWN && now_ms >= v->begun_ms + v->env.timeout_ms;
+    bool doubtful = reading_is_doubtful(failure, &v->doubted);
 
     if (v->cached && failure != CENOTE_NO_MEMORY && failure != CENOTE_NOT_SUPPORTED) {
         cache_drop(v->env.cache, v->key, v->common.put_id);
@@ -117,7 +119,7 @@ static void ask_again(struct view *v, int failure, uint64_t now_ms)
         return;
     }
     if (failure == CENOTE_TIMED_OUT || failure == CENOTE_NO_MEMORY || late ||
-        failure == CENOTE_NOT_SUPPORTED || v->rounds >= VIEW_ROUNDS_MAX) {
+        failure == CENOTE_NOT_SUPPORTED || (v->rounds >= VIEW_ROUNDS_MAX && !doubtful)) {
         finish(v, failure == CENOTE_STALE ? CENOTE_TIMED_OUT : failure);
         return;
     }
@@ -192,6 +194,7 @@ static int take_found(struct view *v, const struct lookup_item *found, uint64_t 
         if (now_ms >= v->begun_ms + v->env.timeout_ms)
             return CENOTE_TIMED_OUT;
         v->rounds = 0; /* somebody was faster */
+        v->doubted = false;
     }
     v->rounds++;
     v->common.put_id = found->put_id;

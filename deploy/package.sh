@@ -16,7 +16,10 @@ options=${DEB_BUILD_OPTIONS:-}
 out=
 while [ $# -gt 0 ]; do
     case $1 in
-    --quick) options="$options noautodbgsym" ;;
+    --quick)
+        options="$options noautodbgsym"
+        export DEB_CFLAGS_STRIP=-g # they would be made to be thrown away
+        ;;
     -*) usage ;;
     *) [ -z "$out" ] || usage; out=$1 ;;
     esac

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs, from Debian's packages, what a set needs and this machine lacks.
-# Usage: deploy/packages.sh build|python|package|arm64|deploy|units|test
+# Installs, from Debian's packages, what sets need and this machine lacks.
+# Usage: deploy/packages.sh SET...    of build, python, package, arm64, deploy, units, test
 set -eu
 
 build="gcc cmake ninja-build pkg-config libevent-dev libmsgpack-dev liblmdb-dev libsodium-dev libxxhash-dev libjansson-dev libibverbs-dev"
@@ -12,6 +12,8 @@ arm64="$build gcc-aarch64-linux-gnu qemu-user-static"
 # Of Debian packages (deploy/package.sh) and their test.
 package="$python dpkg-dev debhelper dh-python lintian systemd debootstrap"
 tests="$python g++ clang-14 clang-format-14 libclang-rt-14-dev libcriterion-dev valgrind strace python3-msgpack python3-xxhash python3-numpy git debootstrap"
+# Of units and contracts alone.
+units="$build libcriterion-dev python3-xxhash"
 # Of the tests of the status page, of metrics and of alerts.
 browser="prometheus chromium chromium-driver python3-selenium"
 # Of guests with software RDMA devices (tests/vm).
@@ -19,16 +21,26 @@ guests="qemu-system-x86 busybox-static kmod iproute2 ibverbs-providers ibverbs-u
 # Of deploy/test.sh: engine and compose, Prometheus, what the chart's test is made of.
 deploy="docker.io docker-compose debootstrap git ca-certificates curl prometheus python3-yaml python3-venv"
 
-case "${1:-}" in
-build) want=$build ;;
-python) want=$python ;;
-package) want=$package ;;
-arm64) want=$arm64 ;;
-units) want=$tests ;;
-test) want="$tests $guests $browser" ;;
-deploy) want="$build $deploy" ;;
-*) echo "usage: $0 build|python|package|arm64|deploy|units|test" >&2; exit 2 ;;
-esac
+usage() {
+    echo "usage: $0 SET..., of build python package arm64 deploy units test" >&2
+    exit 2
+}
+
+# What of the sets that were named isn't there.
+[ $# -gt 0 ] || usage
+want=
+for set; do
+    case $set in
+    build) want="$want $build" ;;
+    python) want="$want $python" ;;
+    package) want="$want $package" ;;
+    arm64) want="$want $arm64" ;;
+    units) want="$want $units" ;;
+    test) want="$want $tests $guests $browser" ;;
+    deploy) want="$want $build $deploy" ;;
+    *) usage ;;
+    esac
+done
 
 missing=
 for package in $want; do

@@ -19,14 +19,14 @@
 
 #include <cenote/status.h>
 
-#include "server/http_role.h"
-#include "server/log_levels.h"
-#include "server/machine.h"
-#include "server/meta_role.h"
-#include "server/node_role.h"
-#include "server/notify.h"
-#include "server/options.h"
-#include "server/reload.h"
+#include "server/config/log_levels.h"
+#include "server/config/options.h"
+#include "server/memory/machine.h"
+#include "server/roles/http_role.h"
+#include "server/roles/meta_role.h"
+#include "server/roles/node_role.h"
+#include "server/roles/notify.h"
+#include "server/roles/reload.h"
 #include "transport/base/hash.h"
 #include "transport/base/log.h"
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adds up ctest's JUnit files: names what failed or was skipped, and ends with one line.
 
-BUILD-alone.xml is of tests that failed in BUILD.xml and were run once more, alone. Those that passed
+BUILD-alone.xml is of tests that failed in BUILD.xml and were run once more, alone. Those that pass
 then are named as unsteady; more than UNSTEADY_MAX of them are a failure.
 """
 import pathlib

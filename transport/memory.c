@@ -4,8 +4,9 @@
  * the same pages.
  *
  * An anonymous one (memfd) has a sealed size and dies with its last mapping: a node that starts
- * again has a new file, and old mappings can't reach the new pages. A named one (server/memdir.h)
- * outlives its process; who may still write to it then is the affair of transport/shm/keep.h.
+ * again has a new file, and old mappings can't reach the new pages. A named one
+ * (server/memory/memdir.h) outlives its process; who may still write to it then is the affair of
+ * transport/shm/keep.h.
  *
  * Huge pages come from the machine's reserve (hugetlb): mapping reserves them, so that touching
  * can't fail for want of them. The NUMA policy is set by the bare system call: it is one call on

@@ -4,20 +4,14 @@
 # be reached: a minimal Debian 12 without documentation, like debian:bookworm-slim.
 # Usage: deploy/docker/base.sh [TAG]    prints TAG; default: cenote-base:bookworm
 #
-# Needs root, debootstrap, an engine ($DOCKER_HOST) and a Debian mirror (the one that the host's apt
-# uses). The system is kept as a tar file in $XDG_CACHE_HOME/cenote.
+# Needs what deploy/minimal.sh needs, and an engine ($DOCKER_HOST). The system is kept as a tar file in
+# $XDG_CACHE_HOME/cenote.
 set -eu
+# shellcheck source=deploy/minimal.sh
+. "$(dirname "$0")/../minimal.sh"
 
 tag=${1:-cenote-base:bookworm}
-suite=bookworm
-cache=${CENOTE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cenote}
-tar=$cache/base-$suite-$(dpkg --print-architecture).tar
-
-# "URI RELEASE" of each source of this suite that the host's apt uses.
-sources() {
-    apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Identifier: Packages' \
-        'Component: main' | grep " $suite" | sort -u
-}
+tar=$minimal_cache/base-$minimal_suite-$(dpkg --print-architecture).tar
 
 slim() {
     cat >"$1/etc/dpkg/dpkg.cfg.d/slim" <<'TXT'
@@ -37,19 +31,22 @@ TXT
     mkdir -p "$1/var/cache/apt/archives/partial" "$1/var/lib/apt/lists/partial"
 }
 
+clean() {
+    minimal_stop
+    [ -z "$work" ] || minimal_remove "$work"
+}
+
 make_tar() {
-    mirror=$(sources | sed -n "s/ $suite\$//p" | head -n 1)
-    work=$(mktemp -d "${TMPDIR:-/tmp}/cenote-base.XXXXXX")
-    trap 'rm -rf --one-file-system "$work"' EXIT
+    work=
+    trap clean EXIT
     trap 'exit 130' INT TERM
-    # In namespaces of its own: its mounts end with it.
-    unshare --mount --pid --fork --kill-child debootstrap --variant=minbase "$suite" \
-        "$work/system" "${mirror:-http://deb.debian.org/debian}" >"$work/log" 2>&1 ||
-        { tail -n 5 "$work/log" >&2; exit 1; }
-    sources | sed 's/.*/deb & main/' >"$work/system/etc/apt/sources.list"
+    minimal_can >&2 && minimal_tar || exit 1
+    work=$(mktemp -d "${TMPDIR:-/tmp}/cenote-base.XXXXXX")
+    mkdir "$work/system"
+    tar -C "$work/system" --exclude ./dev --exclude ./proc --exclude ./sys -xf "$minimal_tar"
+    minimal_sources >"$work/system/etc/apt/sources.list"
     slim "$work/system"
-    mkdir -p "$cache"
-    tar -C "$work/system" --exclude ./dev --exclude ./proc --exclude ./sys -cf "$tar.$$" .
+    tar -C "$work/system" -cf "$tar.$$" .
     mv "$tar.$$" "$tar"
 }
 

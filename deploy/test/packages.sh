@@ -7,13 +7,11 @@
 #   --quick      without Python and development packages in the minimal system
 #   DIRECTORY    of packages that are built already
 #
-# Needs root, debootstrap and a Debian mirror (the one that the host's apt uses); exit status 77 says
-# that it could not run here, and why. The minimal system and the packages that were fetched are kept
-# in $XDG_CACHE_HOME/cenote. All mounts and processes live in namespaces of their own.
+# Needs what deploy/minimal.sh needs, and deploy/packages.sh package; exit status 77 says that it could
+# not run here, and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-suite=bookworm
 higher=9.9.9 # the version after the upgrade
 ready_seconds=60
 
@@ -140,20 +138,6 @@ remove_it() {
     [ ! -s /dev/differences ] || fail "the purge has left: $(cat /dev/differences)"
 }
 
-mount_system() {
-    mount -t proc proc "$root/proc"
-    mount -t tmpfs -o mode=755 tmpfs "$root/run"
-    mount -t tmpfs -o mode=755 tmpfs "$root/dev"
-    for device in null zero full random urandom tty; do
-        touch "$root/dev/$device"
-        mount --bind "/dev/$device" "$root/dev/$device"
-    done
-    ln -s /proc/self/fd "$root/dev/fd"
-    mkdir "$root/dev/shm"
-    mount -t tmpfs -o mode=1777,size=2g tmpfs "$root/dev/shm"
-    mount --bind "$cache/archives" "$root/var/cache/apt/archives"
-}
-
 # What they depend on, which stays when they go.
 install_dependencies() {
     local more=
@@ -165,23 +149,7 @@ install_dependencies() {
     rm -f /apt.log
 }
 
-in_system() {
-    # shellcheck disable=SC2086 # proxies is a list of words
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        $proxies chroot "$root" /bin/bash "/debs/${0##*/}" "$1" "$mode"
-}
-
 case "${1:-}" in
---inside) # on the host, in namespaces
-    root=$2 cache=$3 mode=$4 proxies=${5:-}
-    mount_system
-    in_system --fetch
-    # Nobody else's daemons, ports or networks from here on.
-    export -f in_system
-    export root mode proxies
-    unshare --net bash -c 'ip link set lo up && in_system --try' "$0"
-    exit
-    ;;
 --fetch)
     mode=$2
     install_dependencies
@@ -204,6 +172,27 @@ esac
 
 # ---- on the host ------------------------------------------------------------------------------
 
+. deploy/minimal.sh
+self=$PWD/deploy/test/packages.sh
+
+in_system() { minimal_enter "$root" /bin/bash "/debs/${self##*/}" "$1" "$mode"; }
+
+case "${1:-}" in
+--inside) # in namespaces
+    root=$2 mode=$3
+    minimal_mount "$root"
+    in_system --fetch
+    # Nobody else's daemons, ports or networks from here on.
+    exec unshare --net "$self" --offline "$root" "$mode"
+    ;;
+--offline)
+    root=$2 mode=$3
+    ip link set lo up
+    in_system --try
+    exit
+    ;;
+esac
+
 mode=all
 packages=
 for word; do
@@ -213,27 +202,15 @@ for word; do
     *) packages=$word ;;
     esac
 done
-[ "$(id -u)" = 0 ] || skip "needs root"
-for program in debootstrap dpkg-buildpackage dh; do
+why=$(minimal_can) || skip "$why"
+for program in dpkg-buildpackage dh; do
     command -v "$program" >/dev/null || skip "needs $program (deploy/packages.sh package)"
 done
-unshare --mount --pid --net --fork true 2>/dev/null || skip "may not make namespaces"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/cenote-packages.XXXXXX")
-child=
-isolated() {
-    unshare --mount --pid --fork --kill-child "$@" &
-    child=$!
-    code=0
-    wait "$child" || code=$?
-    child=
-    return "$code"
-}
 clean() {
-    if [ -n "$child" ]; then
-        kill "$child" 2>/dev/null && wait "$child" || true
-    fi
-    rm -rf --one-file-system "$work" || { sleep 1 && rm -rf --one-file-system "$work"; }
+    minimal_stop
+    minimal_remove "$work"
 }
 trap clean EXIT
 trap 'exit 130' INT
@@ -268,42 +245,6 @@ make_higher() {
     done
 }
 
-host_sources() {
-    apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) main' 'Identifier: Packages' \
-        'Component: main' | grep " $suite" | sort -u
-}
-
-make_system() {
-    local minimal=$cache/$suite-$(dpkg --print-architecture).tar mirror
-    mirror=$(host_sources | sed -n "s/^deb \([^ ]*\) $suite main\$/\1/p" | head -n 1)
-    mkdir "$work/system"
-    if [ ! -f "$minimal" ]; then
-        say "debootstrap $suite"
-        isolated debootstrap --variant=minbase "$suite" "$work/made" \
-            "${mirror:-http://deb.debian.org/debian}" >"$work/log" 2>&1 ||
-            { tail -n 5 "$work/log" >&2; skip "debootstrap does not work here"; }
-        rm -f "$work/made/var/cache/apt/archives"/*.deb
-        tar -C "$work/made" -cf "$minimal.$$" .
-        mv "$minimal.$$" "$minimal"
-        rm -rf "$work/made"
-    fi
-    tar -C "$work/system" -xf "$minimal"
-    host_sources >"$work/system/etc/apt/sources.list"
-    apt-config dump | grep -iE '^Acquire::(https?::|ftp::|Retries|Check-)' |
-        grep -viE 'auto-?detect' >"$work/system/etc/apt/apt.conf.d/90host" || true
-    echo force-unsafe-io >"$work/system/etc/dpkg/dpkg.cfg.d/unsafe-io" # it lives for minutes only
-    cp -L /etc/resolv.conf /etc/hosts "$work/system/etc/"
-    if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
-        mkdir -p "$work/system/etc/ssl/certs"
-        cp -L /etc/ssl/certs/ca-certificates.crt "$work/system/etc/ssl/certs/"
-    fi
-}
-
-cache=${CENOTE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cenote}
-mkdir -p "$cache/archives/partial"
-exec 9>"$cache/lock"
-flock 9 # one at a time: they share what was fetched
-
 check_unit
 if [ -z "$packages" ]; then
     say "building"
@@ -312,13 +253,13 @@ if [ -z "$packages" ]; then
 fi
 say "judging"
 check_lintian
-make_system
+minimal_tar || skip "debootstrap does not work here"
+minimal_unpack "$work/system"
 wanted=("$packages"/libcenote1_*.deb "$packages"/cenote_*.deb "$packages"/cenoted_*.deb)
 [ "$mode" = quick ] ||
     wanted+=("$packages"/libcenote-dev_*.deb "$packages"/python3-cenote_*.deb)
 make_higher "${wanted[@]}"
 mkdir "$work/system/debs"
-cp -R "${wanted[@]}" "$work/higher" "$0" "$work/system/debs/"
-proxies=$(env | { grep -iE '^(http|https|no)_proxy=[^ ]*$' || true; } | tr '\n' ' ')
-isolated "$PWD/deploy/test/packages.sh" --inside "$work/system" "$cache" "$mode" "$proxies"
+cp -R "${wanted[@]}" "$work/higher" "$self" "$work/system/debs/"
+minimal_run "$work/system" "$self" --inside "$work/system" "$mode"
 say "passed"

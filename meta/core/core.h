@@ -25,6 +25,7 @@
 #include "meta/core/evict.h"
 #include "meta/core/fsck.h"
 #include "meta/core/ids.h"
+#include "meta/core/lives.h"
 #include "meta/core/members.h"
 #include "meta/core/notes.h"
 #include "meta/core/pool.h"
@@ -68,7 +69,8 @@ struct core {
     uint64_t capacity_bytes;  /* sum of all incarnations */
     struct ids ids;
     struct hash_key pool_key;
-    uint64_t life; /* drawn at the start: reigns may come twice, by a restored database */
+    uint64_t life;      /* drawn at the start: reigns may come twice, by a restored database ... */
+    struct lives lives; /* ... of earlier reigns, too */
     struct shard shard;
     struct pool small; /* puts, endings, calls */
     struct table table;

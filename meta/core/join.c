@@ -27,7 +27,7 @@ static int params_check(const struct core *c, const struct node_join_params *p)
 {
     if (p->protocol != PROTOCOL_VERSION)
         return CENOTE_VERSION;
-    bool other_life = p->highest_reign == c->ids.reign && p->life != 0 && p->life != c->life;
+    bool other_life = p->life != 0 && lives_contradict(c, p->highest_reign, p->life);
     if (p->highest_reign > c->ids.reign || other_life) {
         log_error("meta",
                   "node %s knows reign %llu, and not this one of the service: the database was "

@@ -40,7 +40,8 @@ static bool note_one(void *arg, const void *key, uint32_t key_len, const void *v
     struct gather *g = arg;
     struct note note = {
         .kind = g->kind, .key = key, .key_len = key_len, .value = value, .value_len = value_len};
-    bool own = g->kind == NOTE_META && rebuild_own_value(key, key_len);
+    bool own =
+        g->kind == NOTE_META && (rebuild_own_value(key, key_len) || lives_own_value(key, key_len));
     if (own || key_len > NOTE_KEY_MAX || value_len > NOTE_VALUE_MAX)
         return true;
     note_put(g->out, &note);

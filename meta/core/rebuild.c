@@ -215,6 +215,7 @@ static int take_note(struct rebuild *r, const struct note *note, uint64_t reign)
     else if (meta && is_named(note->key, note->key_len, "gva"))
         raise_to(&r->notes_gva, value_u64(note));
     else if (!(meta && (rebuild_own_value(note->key, note->key_len) ||
+                        lives_own_value(note->key, note->key_len) ||
                         is_named(note->key, note->key_len, "format"))))
         return keep_note(r, note, reign);
     return CENOTE_OK;

@@ -400,6 +400,8 @@ static int read_meta(struct core *c)
         status = read_u64(c, "reign", &c->ids.reign);
     if (status == CENOTE_OK)
         status = read_u64(c, "gva", &c->members.gva_next);
+    if (status == CENOTE_OK)
+        status = lives_read(c);
     if (status == CENOTE_OK && (c->ids.reign >= IDS_REIGN_MAX || !gva_mark_sane(c))) {
         log_error("meta", "the store's counters are used up or damaged");
         status = CENOTE_IO;
@@ -436,6 +438,7 @@ int recover_run(struct recover *r)
     c->members.map_version = c->ids.reign << 32; /* not one that a client knows from before */
     write_u64(c, "format", META_FORMAT);
     write_u64(c, "reign", c->ids.reign);
+    lives_begin(c);
     /* A failed draft is told by a tick, and there is none before the start is over. */
     if (c->changes.no_memory)
         return CENOTE_NO_MEMORY;

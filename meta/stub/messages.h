@@ -358,7 +358,8 @@ enum fsck_what { FSCK_LOOK = 0, FSCK_BEGIN = 1, FSCK_BEGIN_REPAIR = 2 };
  *            [[length, kind, incarnation, gva], ...], life]
  *   -> [node, reign, pool key:bin16, heartbeat ms, [[incarnation, gva], ...], life]
  * life: a number that each start of the service draws. A database that was restored may come to a
- * reign that was there before; the same reign with another life is refused like a lower one.
+ * reign that was there before; one that this service had with another life is refused like a higher
+ * one.
  * incarnation 0 asks for a new one (then gva is 0, too); otherwise the segment kept its contents
  * since the service gave it that incarnation, and joins again: CENOTE_NODE_UNKNOWN when that one
  * has ended meanwhile. Errors: CENOTE_NODE_KNOWN (a live node with another boot has the name),

@@ -5,7 +5,7 @@
 #include "tests/contract/cases.h"
 #include "tests/contract/half.h"
 
-#define SOON_MS   5000u
+#define SOON_MS   20000u
 #define LINGER_MS 150u /* long enough for a fence that is wrongly done at once to be seen */
 
 static void expect_fenced(struct rig *r, struct xcopy_channel *c, uint64_t session, uint64_t put_id)

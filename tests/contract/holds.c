@@ -8,7 +8,7 @@
 #include "tests/contract/lives.h"
 #include "transport/base/testswitch.h"
 
-#define SOON_MS 5000u
+#define SOON_MS 20000u
 
 static struct xcopy_hold hold_of(const struct rig_value *v, uint32_t slot)
 {

@@ -8,7 +8,7 @@
 #include "tests/contract/half.h"
 #include "tests/contract/lives.h"
 
-#define SOON_MS   5000u
+#define SOON_MS   20000u
 #define LINGER_MS 150u
 
 void lives_begin(struct rig *r, const char *slots_dir)

@@ -10,8 +10,15 @@
 /* One wire (vm-net pair): the client is at va, the node at vb. */
 #define FAULTS_CLIENT   "rxe0"
 #define FAULTS_NODE     "rxe1"
-/* Nothing takes longer, whatever happens: all tries of a request, twice, on a slow machine. */
-#define FAULTS_LIMIT_MS 6000u
+/* Of a client none of whose requests may fail: two seconds of tries, as its processor may stand
+ * still for more than the usual half. */
+#define FAULTS_STEADY   ",timeout=16"
+/* Nothing takes longer, whatever happens: all tries of a request are half a second's, but the
+ * machine may be slow, and busy with something else. */
+#define FAULTS_LIMIT_MS 20000u
+/* Of clients whose requests are to succeed, and of those some of whose are to fail. */
+#define FAULTS_WAIT_MS  15000u
+#define FAULTS_FAIL_MS  3000u
 
 #define FAULT_CASES(X)                                                                             \
     X(loss_1)                                                                                      \

@@ -11,7 +11,7 @@
 #include "transport/base/clock.h"
 
 #define VALUE_BYTES (UINT64_C(300) << 10)
-#define SOON_MS     5000u
+#define SOON_MS     20000u
 #define LINGER_MS   150u
 
 static struct rig rig;
@@ -206,7 +206,7 @@ static void expect_reused(void)
 
 static void expect_service(void)
 {
-    traffic_start(&traffic, &rig, 2, VALUE_BYTES);
+    traffic_start(&traffic, &rig, 2, VALUE_BYTES, FAULTS_WAIT_MS);
     traffic_await_rounds(&traffic, 2);
     traffic_stop(&traffic, FAULTS_LIMIT_MS);
     CHECK(traffic.failed + traffic.refused == 0);
@@ -272,7 +272,7 @@ void fault_node_stopped(void)
     uint64_t since_ms = clock_now_ms();
     CHECK_STATUS(rig.transport->connect(rig.context, &rig.peer, &who, 300, &late),
                  CENOTE_TIMED_OUT);
-    CHECK(clock_now_ms() - since_ms < 1000);
+    CHECK(clock_now_ms() - since_ms < 5000);
     struct cenote_buffer whole = {w.data, w.len_bytes};
     struct xcopy_req put = rig_write_req(&w, &whole, 1);
     reads->transport->submit(reads, &put); /* its first: it needs a queue pair */
@@ -412,9 +412,9 @@ void fault_buffer_unmapped(void)
     rig_value_make(&v, 1, rig_next_put(), 0, BUFFER_BYTES);
     rig_put(c, &v);
     softrdma_net("delay 20ms");
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 2; i++)
         unmap_under_read(c, &v);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 2; i++)
         unmap_under_write(c);
     softrdma_net("wire ''");
     rig_value_free(&v);
@@ -425,7 +425,7 @@ void fault_buffer_unmapped(void)
 /* ---- connects -------------------------------------------------------------------------------- */
 
 #define CONNECTORS 8u
-#define CONNECTS   160u
+#define CONNECTS   64u
 
 static void *connect_again_and_again(void *arg)
 {

@@ -11,18 +11,18 @@
 static struct rig rig;
 static struct traffic traffic[2];
 
-static void begin(uint64_t value_bytes)
+static void begin(uint64_t value_bytes, uint32_t patience_ms)
 {
     for (uint64_t i = 0; i < 2; i++)
-        traffic_start(&traffic[i], &rig, i + 1, value_bytes);
+        traffic_start(&traffic[i], &rig, i + 1, value_bytes, patience_ms);
     for (unsigned i = 0; i < 2; i++)
         traffic_await_rounds(&traffic[i], 2);
 }
 
-static void begin_pair(void)
+static void begin_pair(const char *client, uint32_t patience_ms)
 {
-    rig_start_rdma(&rig, FAULTS_NODE, FAULTS_CLIENT);
-    begin(VALUE_BYTES);
+    rig_start_rdma(&rig, FAULTS_NODE, client);
+    begin(VALUE_BYTES, patience_ms);
 }
 
 static void expect_rounds(unsigned count)
@@ -50,9 +50,9 @@ static unsigned failures(void)
 
 /* ---- loss ------------------------------------------------------------------------------------ */
 
-static void lose(const char *rate, unsigned rounds)
+static void lose(const char *client, const char *rate, unsigned rounds)
 {
-    begin_pair();
+    begin_pair(client, FAULTS_WAIT_MS);
     softrdma_net("loss %s", rate);
     expect_rounds(rounds);
     softrdma_net("wire ''");
@@ -64,14 +64,14 @@ static void lose(const char *rate, unsigned rounds)
 /* No request notices. */
 void fault_loss_1(void)
 {
-    lose("1%", 10);
+    lose(FAULTS_CLIENT FAULTS_STEADY, "1%", 10);
     CHECK(failures() == 0);
 }
 
 /* Now and then one packet is lost in all of its tries: then a request fails. */
 void fault_loss_10(void)
 {
-    lose("10%", 3);
+    lose(FAULTS_CLIENT, "10%", 3);
 }
 
 /* ---- links and addresses --------------------------------------------------------------------- */
@@ -80,7 +80,7 @@ void fault_loss_10(void)
  * again when the cause is gone. */
 static void disturb(const char *begin_it, const char *end_it)
 {
-    begin_pair();
+    begin_pair(FAULTS_CLIENT, FAULTS_FAIL_MS);
     softrdma_net("%s", begin_it);
     expect_failures();
     softrdma_net("%s", end_it);
@@ -124,7 +124,7 @@ static void await_gone(const char *device)
  * it meanwhile: who has it goes on. (That devices go at once is tested over the mock.) */
 static void remove_used(const char *device)
 {
-    begin_pair();
+    begin_pair(FAULTS_CLIENT FAULTS_STEADY, FAULTS_WAIT_MS);
     softrdma_net("device remove %s &", device);
     expect_rounds(3);
     end_traffic();
@@ -144,7 +144,7 @@ void fault_client_device_removed(void)
     CHECK(softrdma_errors() == 1); /* it was named */
     softrdma_net("device add %s", FAULTS_CLIENT);
     rig_return(&rig);
-    begin(VALUE_BYTES);
+    begin(VALUE_BYTES, FAULTS_WAIT_MS);
     end_traffic();
     CHECK(failures() == 0);
     rig_stop(&rig);
@@ -157,7 +157,7 @@ void fault_node_device_removed(void)
     await_gone(FAULTS_NODE);
     softrdma_net("device add %s", FAULTS_NODE);
     rig_start_again(&rig);
-    begin(VALUE_BYTES);
+    begin(VALUE_BYTES, FAULTS_WAIT_MS);
     end_traffic();
     CHECK(failures() == 0);
     rig_stop(&rig);
@@ -166,7 +166,7 @@ void fault_node_device_removed(void)
 /* The network device goes; what was made of it can do nothing any more. */
 static void pull(const char *network_device)
 {
-    begin_pair();
+    begin_pair(FAULTS_CLIENT, FAULTS_FAIL_MS);
     softrdma_pull(network_device);
     expect_failures();
     end_traffic();
@@ -186,8 +186,8 @@ void fault_client_card_pulled(void)
 /* One of two wires fails: requests don't notice. */
 static void begin_rails(void)
 {
-    rig_start_rdma(&rig, "rxe1,rxe3", "rxe0,rxe2");
-    begin(LONG_BYTES);
+    rig_start_rdma(&rig, "rxe1,rxe3", "rxe0,rxe2" FAULTS_STEADY);
+    begin(LONG_BYTES, FAULTS_WAIT_MS);
 }
 
 static void expect_one_rail(void)

@@ -8,8 +8,8 @@
 
 #define EXTENTS         4u
 #define CONNECT_MS      3000u
-#define PATIENCE_MS     20000u
-#define REQUEST_MS      4000u
+#define PATIENCE_MS     60000u
+#define PAUSE_US        60000u
 #define EXTENT_BYTES(t) ((t)->value_bytes + (64 << 10))
 
 static void note_time(struct traffic *t, uint64_t since_ms)
@@ -94,7 +94,7 @@ static void *traffic_main(void *arg)
     struct xcopy_channel *c = NULL;
     uint8_t *out = malloc(t->value_bytes);
     CHECK(out != NULL);
-    rig_patience_ms = REQUEST_MS; /* software RoCE now and then tells nobody that it can't send */
+    rig_patience_ms = t->patience_ms;
     for (unsigned i = 0; !atomic_load(&t->stopping); i++) {
         struct rig_value v;
         c = keep_connected(t, c);
@@ -104,7 +104,7 @@ static void *traffic_main(void *arg)
         rig_value_make(&v, t->session, rig_next_put(), extent * EXTENT_BYTES(t), t->value_bytes);
         if (round_trip(t, c, &v, out))
             atomic_fetch_add(&t->rounds, 1);
-        usleep(25000); /* others have one processor too */
+        usleep(PAUSE_US); /* the processors are those who make the faults, too */
         rig_value_free(&v);
     }
     if (c != NULL)
@@ -113,9 +113,11 @@ static void *traffic_main(void *arg)
     return NULL;
 }
 
-void traffic_start(struct traffic *t, struct rig *r, uint64_t session, uint64_t value_bytes)
+void traffic_start(struct traffic *t, struct rig *r, uint64_t session, uint64_t value_bytes,
+                   uint32_t patience_ms)
 {
     memset(t, 0, sizeof *t);
+    t->patience_ms = patience_ms;
     t->rig = r;
     t->session = session;
     t->value_bytes = value_bytes;

@@ -13,6 +13,7 @@
 struct traffic {
     struct rig *rig;
     uint64_t session, value_bytes;
+    uint32_t patience_ms;
     pthread_t thread;
     atomic_bool stopping;
     _Atomic uint64_t longest_ms; /* that a request or a connect took */
@@ -23,8 +24,10 @@ struct traffic {
     atomic_uint connects;
 };
 
-/* On a thread of its own. */
-void traffic_start(struct traffic *t, struct rig *r, uint64_t session, uint64_t value_bytes);
+/* On a thread of its own. A request that takes longer than patience_ms is cancelled, and has
+ * failed: software RoCE now and then tells nobody that it can't send. */
+void traffic_start(struct traffic *t, struct rig *r, uint64_t session, uint64_t value_bytes,
+                   uint32_t patience_ms);
 /* Waits for so many more rounds; for a failure of either kind. */
 void traffic_await_rounds(struct traffic *t, unsigned count);
 void traffic_await_failure(struct traffic *t);

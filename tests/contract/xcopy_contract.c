@@ -7,6 +7,7 @@
 
 #include "tests/contract/cases.h"
 #include "tests/contract/processes.h"
+#include "transport/base/clock.h"
 #include "transport/base/log.h"
 
 static const struct {
@@ -43,11 +44,14 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (!wanted(cases[i].name, argc, argv))
             continue;
+        uint64_t since_ms = clock_now_ms();
         printf("%s %s\n", argv[1], cases[i].name);
         fflush(stdout);
         rig_start(&r, argv[1]);
         cases[i].run(&r);
         rig_stop(&r);
+        printf("  %.1f s\n", (double)(clock_now_ms() - since_ms) / 1000);
+        fflush(stdout);
     }
     return 0;
 }

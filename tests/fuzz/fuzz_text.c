@@ -14,8 +14,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "server/options.h"
-#include "server/slot_list.h"
+#include "server/config/options.h"
+#include "server/config/slot_list.h"
 #include "tests/fuzz/fuzz.h"
 #include "transport/base/config_value.h"
 #include "transport/base/endpoint.h"

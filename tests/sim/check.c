@@ -321,11 +321,24 @@ static void see_puts(const struct core *c)
         see_put(o);
         left--;
     }
-    /* What a rebuild hasn't come to yet isn't gone. */
-    for (unsigned i = 0; i < rules.put_count && !rebuild_under_way(&c->rebuild); i++)
+    /* What a rebuild hasn't come to yet isn't gone; what it hasn't brought back stays so. */
+    for (unsigned i = 0; i < rules.put_count && !rebuild_under_way(&c->rebuild); i++) {
         rules.puts[i].gone |= rules.puts[i].look != rules.look;
+        rules.puts[i].lost = false;
+    }
     for (unsigned i = 0; i < rules.extent_count; i++)
         rules.extents[i].there = rules.extents[i].look == rules.look;
+}
+
+/* A node has settled: whoever wrote there before the database was lost is gone. */
+static void see_settled(const struct core *c)
+{
+    for (unsigned i = 0; i < rules.extent_count && !rebuild_under_way(&c->rebuild); i++) {
+        struct seen_extent *e = &rules.extents[i];
+        const struct incarnation *x = e->lost ? members_find(c, e->gva, 1) : NULL;
+        if (x != NULL && !x->node->settle.wanted)
+            e->lost = false;
+    }
 }
 
 /* ---- losses ---------------------------------------------------------------------------------- */
@@ -423,18 +436,22 @@ void rules_step(void)
     const struct meta *m = &scene.meta;
     if (world.last != m->process || m->service == NULL || !m->ready)
         return;
+    if (m->restored) /* what comes of what it believes is judged where it lands */
+        return;
     rules.look++;
     rules.highest_before = rules.highest_put;
     if (m->service->core.ids.reign != 0) /* a rebuild asks the nodes for the highest one first */
         see_reign(m->service->core.ids.reign);
     see_incarnations(&m->service->core);
     see_puts(&m->service->core);
+    see_settled(&m->service->core);
     see_quota(&m->service->core);
 }
 
 /* ---- what others were told ------------------------------------------------------------------- */
 
-static void see_lease(struct process *client, uint64_t put_id, uint64_t end_ms)
+/* What a restored service tells counts as a lease, too; but it may be of what is no more. */
+static void see_lease(struct process *client, uint64_t put_id, uint64_t end_ms, bool doubted)
 {
     struct lease *l = NULL;
     for (unsigned i = 0; i < rules.lease_count && l == NULL; i++) {
@@ -449,14 +466,15 @@ static void see_lease(struct process *client, uint64_t put_id, uint64_t end_ms)
     if (l == NULL)
         return;
     l->end_ms = end_ms > l->end_ms ? end_ms : l->end_ms;
-    for (unsigned i = 0; i < rules.extent_count && lease_runs(l); i++) {
+    for (unsigned i = 0; i < rules.extent_count && lease_runs(l) && !doubted; i++) {
         if (rules.extents[i].put_id == put_id && rules.extents[i].reused)
             violation("%s is told of put %llu, whose extent is another's by now", client->name,
                       (unsigned long long)put_id);
     }
 }
 
-static void see_lookup(struct process *client, uint64_t asked_ms, struct wire_value result)
+static void see_lookup(struct process *client, uint64_t asked_ms, struct wire_value result,
+                       bool doubted)
 {
     struct wire_value list = wire_at(result, 1);
     uint32_t count = 0;
@@ -464,19 +482,19 @@ static void see_lookup(struct process *client, uint64_t asked_ms, struct wire_va
     for (uint32_t i = 0; i < count; i++) {
         struct lookup_item item;
         if (lookup_item_get(wire_at(list, i), &item) && item.status == CENOTE_OK)
-            see_lease(client, item.put_id, reading_lease_end(asked_ms, item.lease_ms));
+            see_lease(client, item.put_id, reading_lease_end(asked_ms, item.lease_ms), doubted);
     }
 }
 
 void rules_answered(struct process *client, const uint8_t *request, size_t request_bytes,
-                    uint64_t asked_ms, const uint8_t *answer, size_t answer_bytes)
+                    uint64_t asked_ms, const uint8_t *answer, size_t answer_bytes, bool doubted)
 {
     struct wire_msg q, a;
     struct process *me = world_enter(NULL);
     bool asked = wire_parse(request, request_bytes, &q) == CENOTE_OK;
     bool answered = wire_parse(answer, answer_bytes, &a) == CENOTE_OK;
     if (asked && answered && strcmp(q.method, METHOD_LOOKUP) == 0 && a.error == CENOTE_OK)
-        see_lookup(client, asked_ms, a.result);
+        see_lookup(client, asked_ms, a.result, doubted);
     if (asked)
         wire_msg_free(&q);
     if (answered)
@@ -534,7 +552,7 @@ static bool incarnation_lives(uint64_t id)
     return false;
 }
 
-/* Its writer knows of no loss; nobody else may have the place before he is gone. */
+/* Its writer knows of no loss, and may go on until the node has settled. */
 static bool was_lost(struct gva gva, uint64_t len_bytes, uint64_t put_id)
 {
     for (unsigned i = 0; i < rules.extent_count; i++) {

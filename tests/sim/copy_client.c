@@ -134,8 +134,10 @@ static void sim_disconnect(struct xcopy_channel *base)
     struct channel *c = channel_of(base);
     assert(c->flights == NULL);
     c->client_closed = true;
-    if (c->slots != NULL)
+    if (c->slots != NULL) {
+        assert(!slots_occupied(c->slots, UINT64_MAX) && slots_holds(c->slots) == 0);
         slots_close(c->slots);
+    }
     free(base);
 }
 

@@ -121,6 +121,28 @@ void copies_died(struct process *p)
     }
 }
 
+/* The client's end of the socket is gone. As transport/shm/peer.c: that proves nothing. */
+static void learn_hung_up(void *arg)
+{
+    struct channel *c = arg;
+    if (c->way != BY_SHM)
+        channel_close(c);
+    else if (test_off(TEST_HANGUP))
+        learn_death(c);
+}
+
+void copies_closed(struct process *p)
+{
+    for (struct channel *c = channels; c != NULL; c = c->next) {
+        if (c->client != p || !client_lives(c) || c->hello != CENOTE_OK)
+            continue;
+        world_after(p, chance_below(&world.chance, LEARNS_NS), learn_closed, c);
+        if (c->donor->process->alive)
+            world_after(c->donor->process, chance_below(&world.chance, LEARNS_NS), learn_hung_up,
+                        c);
+    }
+}
+
 /* ---- who comes in ---------------------------------------------------------------------------- */
 
 static struct exporter *exporter_of(struct xcopy_exporter *e)

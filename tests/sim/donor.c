@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The process of a node: what server/node_role.c and node_life.c wire to sockets and threads. */
+/* The process of a node: what server/roles wires to sockets and threads. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -101,14 +101,19 @@ static void env_joined(void *arg)
     d->kept_incarnation = s->incarnation;
     d->pool_name = node_pool(d->node);
     d->reign = node_highest_reign(d->node);
+    d->service_life = node_service_life(d->node);
     TRACE("%s has joined: incarnation %llu at %#llx", d->process->name,
           (unsigned long long)s->incarnation, (unsigned long long)s->gva.v);
 }
 
-/* They would be of use to a service that has lost its database: none here does. */
+/* Beside named memory. */
 static int env_noted(void *arg)
 {
-    (void)arg;
+    struct donor *d = arg;
+    const struct wire_buf *notes = node_notes_of(d->node);
+    uint8_t *copy = world_alloc(notes->len + 1);
+    memcpy(copy, notes->data, notes->len);
+    d->notes = (struct wire_buf){.data = copy, .len = notes->len};
     return CENOTE_OK;
 }
 
@@ -188,6 +193,8 @@ static void take_over(struct donor *d)
 {
     node_take_over(d->node, 0, d->kept_incarnation, d->kept_gva);
     node_take_over_pool(d->node, &d->pool_name);
+    if (d->notes.len > 0)
+        node_take_over_notes(d->node, d->notes.data, d->notes.len);
 }
 
 static void name_endpoints(const struct donor *d, struct member_identity *who)
@@ -241,6 +248,7 @@ static void begin_life(struct donor *d)
     struct member_identity who = {0};
     struct node_options options = {.boot = hash_random_u64() >> 1 | 1,
                                    .highest_reign = d->reign,
+                                   .life = d->service_life,
                                    .fenced = on_fenced,
                                    .nudge = nudge,
                                    .arg = d};
@@ -269,6 +277,7 @@ static void begin_life(struct donor *d)
 static void end_life(struct donor *d)
 {
     d->reign = node_highest_reign(d->node);
+    d->service_life = node_service_life(d->node);
     member_free(d->member);
     for (unsigned i = 0; i < EXPORTERS; i++) {
         if (d->exporters[i] != NULL)
@@ -332,7 +341,7 @@ void donor_start(struct donor *d)
     d->calls = NULL;
     memset(d->exporters, 0, sizeof d->exporters);
     if (!d->named)
-        d->reign = 0;
+        d->reign = d->service_life = 0;
     process_start(d->process);
     world_after(d->process, 0, begin, d);
 }

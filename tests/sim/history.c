@@ -15,12 +15,16 @@ static struct {
     struct linear_loss loss;
 } losses[LOSSES_MAX];
 static unsigned loss_count;
+static bool doubted;
+static uint64_t doubted_ns; /* until then, if not now */
 
 static const char *const kinds[LINEAR_KINDS] = {"put", "replace", "remove", "get", "exists"};
 
 void history_reset(void)
 {
     count = loss_count = 0;
+    doubted = false;
+    doubted_ns = 0;
 }
 
 unsigned history_count(void)
@@ -58,6 +62,29 @@ static enum linear_outcome outcome_of(const struct record *r, int status)
     return LINEAR_OUTCOMES;
 }
 
+/* Clients go by what they looked up there as long as its lease runs, by clocks that differ. */
+void history_doubt(bool now)
+{
+    if (doubted && !now)
+        doubted_ns = world.now_ns + scene.plan->lease_ms * NS_PER_MS * 51 / 50;
+    doubted = now;
+}
+
+bool history_doubts(uint64_t asked_ns)
+{
+    return doubted || asked_ns <= doubted_ns;
+}
+
+/* Its answer may be of a service that was restored: what that knows, and what is done there, goes
+ * with it. What was read must be some value of the key all the same, whole. */
+static void doubt(struct record *r)
+{
+    if (!history_doubts(r->op.invoked_ns))
+        return;
+    r->judged = r->judged && r->op.kind <= LINEAR_REMOVE;
+    r->op.outcome = LINEAR_UNKNOWN;
+}
+
 void history_end(int at, int status, uint64_t value)
 {
     struct record *r = &records[at];
@@ -71,6 +98,7 @@ void history_end(int at, int status, uint64_t value)
         r->op.value = value;
     r->op.outcome = status == CENOTE_UNKNOWN ? LINEAR_UNKNOWN : outcome_of(r, status);
     r->judged = r->op.outcome != LINEAR_OUTCOMES;
+    doubt(r);
     toll((uint64_t)(int64_t)status * 7 + value);
     TRACE("client %u ends %d: %s, value %llu", r->client, at, cenote_status_name(status),
           (unsigned long long)value);

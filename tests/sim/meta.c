@@ -10,6 +10,8 @@
 #define TICK_NS  (SERVICE_TICK_MS * NS_PER_MS)
 #define AGAIN_NS (200 * NS_PER_MS)
 
+#define SYNCED_ONE 24u /* in so many changes the background has just synced */
+
 /* A call that the service made at a node. */
 struct peer_call {
     struct peer_call *next;
@@ -27,6 +29,8 @@ struct peer {
 };
 
 static struct memstore *backup;
+/* In plans with crashes: what a crash of the machine would find. */
+static struct memstore *synced;
 
 /* ---- the disk -------------------------------------------------------------------------------- */
 
@@ -38,6 +42,7 @@ struct disk {
 struct disk_change {
     void (*done)(void *arg, int status);
     void *arg;
+    bool sync;
 };
 
 static struct disk disk;
@@ -49,9 +54,28 @@ static void take_turn(void)
         service_turn(scene.meta.service);
 }
 
+static bool may_crash(void)
+{
+    for (unsigned i = 0; i < scene.plan->fault_count; i++) {
+        if (scene.plan->faults[i].kind == FAULT_CRASH_META)
+            return true;
+    }
+    return false;
+}
+
+/* All that is done is on stable storage: by a change that asks for it, or by the background. */
+static void note_synced(void)
+{
+    if (synced != NULL)
+        memstore_free(synced);
+    synced = memstore_copy(scene.meta.disk, 0);
+}
+
 static void change_done(void *arg, int status)
 {
     const struct disk_change *c = arg;
+    if (may_crash() && (c->sync || chance_in(&world.chance, SYNCED_ONE)))
+        note_synced();
     world_enter(scene.meta.process);
     c->done(c->arg, status);
     take_turn();
@@ -72,7 +96,7 @@ static void disk_submit(struct store *s, const struct store_change *change)
     struct disk_change *c = world_alloc(sizeof *c);
     struct chance *chance = &scene.meta.process->chance;
     (void)s;
-    *c = (struct disk_change){change->done, change->arg};
+    *c = (struct disk_change){change->done, change->arg, change->sync};
     ours.done = change_done;
     ours.arg = c;
     struct process *me = world_enter(NULL);
@@ -291,7 +315,10 @@ void meta_add(const struct plan *plan)
     }
     if (backup != NULL)
         memstore_free(backup);
-    backup = NULL;
+    if (synced != NULL)
+        memstore_free(synced);
+    backup = synced = NULL;
+    m->restored = false;
     m->disk = memstore_new();
     disk.store.ops = &disk_ops;
     m->service = NULL;
@@ -319,18 +346,24 @@ void meta_start(void)
     world_after(scene.meta.process, 0, begin, &scene.meta);
 }
 
-/* Of the changes that wait any number of the oldest has become durable. */
-void meta_kill(void)
+/* Of the changes that wait the oldest ones have become durable. */
+static void meta_end(unsigned durable)
 {
     struct meta *m = &scene.meta;
-    unsigned waiting = memstore_waiting(m->disk);
     if (m->ready && m->service->core.rebuild.done)
         m->options.rebuild = false;
     process_kill(m->process);
     net_died(m->process);
-    memstore_crash(m->disk, (unsigned)chance_below(&world.chance, waiting + 1));
+    memstore_crash(m->disk, durable);
     m->service = NULL;
     m->ready = false;
+}
+
+/* ... any number of them. */
+void meta_kill(void)
+{
+    unsigned waiting = memstore_waiting(scene.meta.disk);
+    meta_end((unsigned)chance_below(&world.chance, waiting + 1));
 }
 
 /* A value that was superseded, and whose seal is still live, would come back. */
@@ -365,8 +398,26 @@ void meta_lose(void)
     scene.meta.options.rebuild_nodes = scene.plan->nodes;
 }
 
+void meta_crash(void)
+{
+    struct meta *m = &scene.meta;
+    net_vanished(m->process);
+    meta_kill();
+    if (synced != NULL) {
+        memstore_free(m->disk);
+        m->disk = memstore_copy(synced, 0);
+    }
+    if (crash_believed())
+        return;
+    TRACE("the store doesn't believe its files: the operator lets it be rebuilt");
+    m->options.rebuild = true;
+    m->options.rebuild_nodes = scene.plan->nodes;
+}
+
 void meta_backup(void)
 {
+    memstore_fail(scene.meta.disk, 0, CENOTE_OK);
+    meta_end(memstore_waiting(scene.meta.disk));
     if (backup != NULL)
         memstore_free(backup);
     backup = memstore_copy(scene.meta.disk, 0);
@@ -374,8 +425,21 @@ void meta_backup(void)
 
 void meta_restore(void)
 {
-    assert(!scene.meta.process->alive && backup != NULL);
+    assert(backup != NULL);
+    meta_kill();
     memstore_free(scene.meta.disk);
     scene.meta.disk = backup;
+    scene.meta.restored = true;
     backup = NULL;
+}
+
+void meta_disown(void)
+{
+    struct meta *m = &scene.meta;
+    TRACE("no node obeys the restored service: the operator lets it be rebuilt");
+    if (m->process->alive)
+        meta_kill();
+    m->restored = false;
+    m->options.rebuild = true;
+    m->options.rebuild_nodes = scene.plan->nodes;
 }

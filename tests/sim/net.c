@@ -146,6 +146,29 @@ struct net_end *net_some_of(const struct process *p, struct chance *c)
     return found;
 }
 
+void net_closed(struct process *p)
+{
+    for (struct net_end *e = ends; e != NULL; e = e->next) {
+        if (e->who != p || !e->open || e->life != p->life)
+            continue;
+        if (chance_in(&world.chance, 3))
+            e->other->first = NULL; /* unread data: the connection is reset */
+        post(e, NULL, 0, 0);
+        e->severed = true;
+        world_after(p, 0, closed_later, e);
+    }
+}
+
+void net_vanished(struct process *p)
+{
+    for (struct net_end *e = ends; e != NULL; e = e->next) {
+        if (e->who != p || !e->open || e->life != p->life)
+            continue;
+        e->open = false;
+        learn(e->other, &world.chance);
+    }
+}
+
 void net_died(struct process *p)
 {
     for (struct net_end *e = ends; e != NULL; e = e->next) {

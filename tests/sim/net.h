@@ -52,6 +52,10 @@ void net_close(struct net_end *e);
 void net_break(struct net_end *e);
 /* One of the process' open connections, or NULL. */
 struct net_end *net_some_of(const struct process *p, struct chance *c);
+/* The process has closed all of its descriptors, and goes on. */
+void net_closed(struct process *p);
+/* Its machine has stopped: nobody is told, some learn of it late. */
+void net_vanished(struct process *p);
 /* The process has died. */
 void net_died(struct process *p);
 void net_reset(void);

@@ -16,8 +16,9 @@ static const char *const op_names[OP_KINDS] = {"put",    "replace", "remove", "g
                                                "exists", "view",    "puts",   "gets",
                                                "ranges", "writer",  "rewrite"};
 static const char *const fault_names[FAULT_KINDS] = {
-    "kill-meta", "stop-meta", "kill-node", "stop-node", "kill-client", "stop-client", "break",
-    "cut",       "slow",      "disk",      "memory",    "flip",        "machine",     "lose-meta"};
+    "kill-meta", "stop-meta", "kill-node", "stop-node",  "kill-client", "stop-client",
+    "closefrom", "break",     "cut",       "slow",       "disk",        "memory",
+    "flip",      "machine",   "lose-meta", "crash-meta", "restore-meta"};
 
 static const char *const moments[MOMENTS] = {"",      "writing", "reading", "viewing", "lookup",
                                              "start", "commit",  "remove",  "fence",   "void"};
@@ -101,6 +102,7 @@ static uint8_t some_target(struct chance *c, const struct plan *p, enum plan_fau
         return (uint8_t)chance_below(c, p->nodes);
     case FAULT_KILL_CLIENT:
     case FAULT_STOP_CLIENT:
+    case FAULT_CLOSEFROM:
         return (uint8_t)chance_below(c, p->clients);
     case FAULT_BREAK:
     case FAULT_MEMORY:

@@ -56,16 +56,19 @@ enum plan_fault_kind {
     FAULT_STOP_NODE,
     FAULT_KILL_CLIENT,
     FAULT_STOP_CLIENT,
-    FAULT_BREAK,   /* a connection of a process */
-    FAULT_CUT,     /* a host from all others */
-    FAULT_SLOW,    /* the network */
-    FAULT_DISK,    /* the store refuses some changes */
-    FAULT_MEMORY,  /* a request of a process for it fails */
-    FAULT_FLIP,    /* a bit of a value, where it lies */
-    FAULT_MACHINE, /* a host restarts: nodes and clients on it, named memory too */
+    FAULT_CLOSEFROM, /* a client closes all of its descriptors, and goes on */
+    FAULT_BREAK,     /* a connection of a process */
+    FAULT_CUT,       /* a host from all others */
+    FAULT_SLOW,      /* the network */
+    FAULT_DISK,      /* the store refuses some changes */
+    FAULT_MEMORY,    /* a request of a process for it fails */
+    FAULT_FLIP,      /* a bit of a value, where it lies */
+    FAULT_MACHINE,   /* a host restarts: nodes and clients on it, named memory too */
     FAULT_KINDS_DRAWN,
     /* in schedules only */
     FAULT_LOSE_META = FAULT_KINDS_DRAWN, /* the service is killed, its database gone: a rebuild */
+    FAULT_CRASH_META,   /* its machine crashes, what wasn't synced is gone from its database */
+    FAULT_RESTORE_META, /* it is stopped in order and its database copied; and the copy restored */
     FAULT_KINDS
 };
 

@@ -143,7 +143,7 @@ int __wrap_rpc_client_call(struct rpc_client *c, const void *frame, size_t len_b
 {
     struct process *me = world.self;
     struct waiting w = {.next = c->calls, .msgid = ++c->msgid};
-    uint64_t asked_ms = process_ns(me) / NS_PER_MS;
+    uint64_t asked_ms = process_ns(me) / NS_PER_MS, asked_ns = world.now_ns;
     if (c->broken)
         return CENOTE_UNAVAILABLE;
     w.nap = world_alloc(sizeof *w.nap);
@@ -156,7 +156,7 @@ int __wrap_rpc_client_call(struct rpc_client *c, const void *frame, size_t len_b
     uncall(c, &w);
     if (w.frame == NULL)
         return c->broken ? CENOTE_UNKNOWN : CENOTE_TIMED_OUT;
-    rules_answered(me, frame, len_bytes, asked_ms, w.frame, w.len_bytes);
+    rules_answered(me, frame, len_bytes, asked_ms, w.frame, w.len_bytes, history_doubts(asked_ns));
     return take_answer(&w, answer);
 }
 

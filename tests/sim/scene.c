@@ -5,11 +5,16 @@
 
 #include <string.h>
 
+#include "meta/service/peer.h"
+#include "server/node/node.h"
+
 #define STARTS_NS    (300 * NS_PER_MS)
 #define LOOK_NS      (50 * NS_PER_MS)
 #define WORK_MAX_NS  (240000 * NS_PER_MS)
 #define SETTLES_NS   (1000 * NS_PER_MS)
 #define LOSE_LOOK_NS (NS_PER_MS / 4)
+#define RESTORE_NS   (30 * NS_PER_MS)
+#define DISOWN_NS    (1500 * NS_PER_MS)
 #define DISK_MAX     4u
 #define MEMORY_MAX   96u
 
@@ -139,6 +144,15 @@ static void break_one(struct process *p)
         net_break(e);
 }
 
+static void close_all(struct app *a)
+{
+    if (a == NULL || !a->process->alive)
+        return;
+    TRACE("%s closes its descriptors", a->process->name);
+    net_closed(a->process);
+    copies_closed(a->process);
+}
+
 static void kill(const struct plan_fault *f, uint64_t ns)
 {
     struct donor *d = f->kind == FAULT_KILL_NODE ? donor_of(f) : NULL;
@@ -165,10 +179,63 @@ static void lose(void *arg)
         world_after(NULL, LOSE_LOOK_NS, lose, arg);
         return;
     }
-    TRACE("the database is lost");
+    TRACE("the database is lost%s", f->kind == FAULT_CRASH_META ? " in a crash" : "");
     rules_lost();
-    meta_lose();
+    if (f->kind == FAULT_CRASH_META)
+        meta_crash();
+    else
+        meta_lose();
     world_after(NULL, f->lasts_ms * NS_PER_MS, meta_again, NULL);
+}
+
+static void disown(void *arg)
+{
+    (void)arg;
+    if (!scene.meta.restored)
+        return;
+    history_doubt(false);
+    meta_disown();
+    meta_again(NULL);
+}
+
+/* A node that has met none of the lives that came after the copy can't know of them. */
+static bool all_know(void)
+{
+    const struct meta *m = &scene.meta;
+    for (unsigned i = 0; i < scene.plan->nodes && m->ready; i++) {
+        const struct donor *d = &scene.donors[i];
+        if (!d->process->alive || d->node == NULL ||
+            node_highest_reign(d->node) != m->service->core.ids.reign)
+            return false;
+    }
+    return m->ready;
+}
+
+/* At a moment at which a rebuild loses nothing that documents don't say: that's what it ends in. */
+static void restore(void *arg)
+{
+    if (scene.calm || scene.meta.restored)
+        return;
+    if (!scene.meta.process->alive || !meta_may_be_lost() || !all_know()) {
+        world_after(NULL, LOSE_LOOK_NS, restore, arg);
+        return;
+    }
+    TRACE("the operator puts an older database back");
+    rules_lost();
+    history_doubt(true);
+    meta_restore();
+    world_after(NULL, RESTORE_NS, meta_again, NULL);
+    world_after(NULL, chance_between(&world.chance, RESTORE_NS, DISOWN_NS), disown, NULL);
+}
+
+static void back_up(struct plan_fault *f)
+{
+    if (!scene.meta.ready || scene.meta.options.rebuild || scene.meta.restored)
+        return;
+    TRACE("the service is stopped in order, and its database is copied");
+    meta_backup();
+    world_after(NULL, RESTORE_NS, meta_again, NULL);
+    world_after(NULL, RESTORE_NS + f->lasts_ms * NS_PER_MS, restore, f);
 }
 
 static void fault(void *arg)
@@ -193,6 +260,9 @@ static void fault(void *arg)
     case FAULT_STOP_CLIENT:
         if (app_of(f) != NULL)
             stop(app_of(f)->process, ns);
+        break;
+    case FAULT_CLOSEFROM:
+        close_all(app_of(f));
         break;
     case FAULT_BREAK:
         break_one(process_of(f));
@@ -221,7 +291,11 @@ static void fault(void *arg)
         restart_machine(f->target, ns);
         break;
     case FAULT_LOSE_META:
+    case FAULT_CRASH_META:
         lose(f);
+        break;
+    case FAULT_RESTORE_META:
+        back_up(f);
         break;
     case FAULT_KINDS:
         break;
@@ -322,6 +396,7 @@ static void heal_all(void)
         world.processes[i].fails_in = 0;
         resume(&world.processes[i]);
     }
+    disown(NULL);
     meta_again(NULL);
     for (unsigned i = 0; i < scene.plan->nodes; i++)
         donor_again(&scene.donors[i]);

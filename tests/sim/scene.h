@@ -27,6 +27,7 @@ struct meta {
     struct memstore *disk;
     struct service *service; /* NULL: not started */
     bool ready;              /* takes connections */
+    bool restored;           /* what it knows is of earlier, and isn't so */
     struct service_options options;
 };
 
@@ -39,9 +40,19 @@ struct net_end *meta_connect(const struct net_handler *handler, void *arg);
 bool meta_may_be_lost(void);
 /* Kills it and takes its database away: from now on it starts with --rebuild until that is over. */
 void meta_lose(void);
-/* A backup of the database: what it is now, or what it was. */
+/* The same with a crash of its machine, in the mode `process`: the database is one of earlier, and
+ * the store judges whether to go on with it. */
+void meta_crash(void);
+/* Stops it in order and copies its database ... */
 void meta_backup(void);
+/* ... which the operator puts in the place of a newer one. From then on until meta_disown() the
+ * service is one of earlier. */
 void meta_restore(void);
+/* The operator has seen that no node obeys it: it is to be rebuilt. */
+void meta_disown(void);
+
+/* Does the store believe its files after a crash of the system? (crash.c) */
+bool crash_believed(void);
 
 /* ---- simulated memory and transports (copy_node.c, copy_client.c) ---- */
 
@@ -97,6 +108,8 @@ struct channel *channel_new(enum way way, struct donor *d, const struct xcopy_cr
 void channel_close(struct channel *c);
 void channel_wake(struct channel *c);
 void copies_reset(void);
+/* A client has closed its descriptors, and goes on: in its copies, too. */
+void copies_closed(struct process *p);
 /* A process has died. */
 void copies_died(struct process *p);
 /* Bytes land in a node's memory. */
@@ -120,7 +133,8 @@ struct donor {
     uint32_t msgid;
     /* Beside named memory. */
     bool kept;
-    uint64_t reign;
+    uint64_t reign, service_life;
+    struct wire_buf notes;
     struct hash128 pool_name;
     uint64_t kept_incarnation;
     struct gva kept_gva;
@@ -185,6 +199,11 @@ void history_end(int at, int status, uint64_t value);
 void history_lost(int at);
 /* From now on what has been written to the key so far may be missed: memory is gone. */
 void history_loss(unsigned key, uint64_t from_ns);
+/* From now on, or not any more: a service answers that knows what was so earlier, and of which
+ * nothing stays. */
+void history_doubt(bool doubted);
+/* May an answer to what was asked then be of such a one? */
+bool history_doubts(uint64_t asked_ns);
 void history_judge(unsigned keys);
 unsigned history_count(void);
 
@@ -192,8 +211,9 @@ unsigned history_count(void);
 
 void rules_reset(void);
 void rules_step(void);
+/* asked_ms: by the client's clock. doubted: the service was a restored one. */
 void rules_answered(struct process *client, const uint8_t *request, size_t request_bytes,
-                    uint64_t asked_ms, const uint8_t *answer, size_t answer_bytes);
+                    uint64_t asked_ms, const uint8_t *answer, size_t answer_bytes, bool doubted);
 /* Bytes of a put are about to land. */
 void rules_landing(const struct memory_sim *m, uint64_t offset, uint64_t len_bytes, uint64_t put_id,
                    const struct process *writer);

@@ -123,6 +123,31 @@ static void draw_reattach(struct plan *p, uint64_t seed)
         fault_at(p, &c, FAULT_BREAK, AT_WRITING, 1)->nth = f->nth;
 }
 
+/* The same, by a client that has no descriptors any more: what says that it writes must not lie in
+ * one. */
+static void draw_closed(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1, 3, SHM);
+    p->named = !chance_in(&c, 4);
+    p->threads = 1 + (unsigned)(seed % 2);
+    churn(p, &c, 0, 12, 30);
+    churn(p, &c, 1, 30, 120);
+    churn(p, &c, 2, 30, 120);
+    for (unsigned i = 0; i < 6; i++)
+        op(p, &c, i % 3, OP_VIEW, i % 2, 100)->look_us = 1500000;
+    for (unsigned i = 0; i < p->op_count; i++)
+        p->ops[i].thread = (uint8_t)(i % p->threads);
+    for (unsigned i = 0; i < 2; i++) {
+        struct plan_fault *f = fault_at(p, &c, FAULT_CLOSEFROM, AT_WRITING, 1);
+        if (chance_in(&c, 2))
+            fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 3000)->nth = f->nth;
+        if (chance_in(&c, 2))
+            fault_at(p, &c, FAULT_KILL_NODE, AT_WRITING, 100)->nth = f->nth;
+        f->after_us = (uint32_t)chance_below(&c, 30);
+    }
+    fault_at(p, &c, FAULT_CLOSEFROM, AT_VIEWING, 1);
+}
+
 static void draw_view(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 1, 3, SHM);
@@ -212,6 +237,43 @@ static void draw_reigns(struct plan *p, uint64_t seed)
         fault_at(p, &c, FAULT_KILL_META, (enum plan_moment)chance_between(&c, AT_LOOKUP, AT_VOID),
                  50);
     fault_in(p, &c, FAULT_STOP_NODE, 0, 1000, 300);
+}
+
+/* In the mode `process` the database goes back to some earlier moment; a service that believed it
+ * would bring back what was removed, and have forgotten what was put. */
+static void draw_crash(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->directories = true;
+    p->dead_ms = 4000;
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 28, 100);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 2000);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 600);
+    fault_in(p, &c, FAULT_CRASH_META, 0, 1500, 50);
+    if (chance_in(&c, 3))
+        fault_in(p, &c, FAULT_KILL_META, 0, 2500, 50);
+    if (chance_in(&c, 3))
+        fault_in(p, &c, FAULT_CRASH_META, 0, 3000, 400);
+}
+
+/* Nodes know a higher reign than the database that is put back, or the same reign of another life;
+ * and however often the restored service is started, it isn't believed. */
+static void draw_restored(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->directories = true;
+    p->dead_ms = 4000;
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 30, 100);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1000);
+    fault_in(p, &c, FAULT_RESTORE_META, 0, 300, (unsigned)chance_between(&c, 50, 900));
+    for (unsigned i = 0; i < 4; i++)
+        fault_in(p, &c, FAULT_KILL_META, 0, 2500, 20);
+    if (chance_in(&c, 3))
+        fault_in(p, &c, FAULT_BREAK, 1, 2500, 1);
+    if (chance_in(&c, 4))
+        fault_in(p, &c, FAULT_KILL_NODE, 0, 2000, 100);
 }
 
 static void draw_lookups(struct plan *p, uint64_t seed)
@@ -407,6 +469,7 @@ static void draw_expiry(struct plan *p, uint64_t seed)
 static const struct schedule schedules[] = {
     {"reattach", "1. a writer in its copy while the node is killed and takes its memory over",
      draw_reattach},
+    {"closed", "1b. the same, by a client that closes its descriptors half-way", draw_closed},
     {"view", "2. a view while the service is away for longer than the lease", draw_view},
     {"stale", "3. a reader that knows the older value", draw_stale},
     {"mixture", "4. an old seal and a new payload in one read", draw_mixture},
@@ -417,6 +480,9 @@ static const struct schedule schedules[] = {
     {"rebuild", "7. a database that is lost, with writers and aborts of before under way",
      draw_rebuild},
     {"reigns", "8. a service that is killed and begins again", draw_reigns},
+    {"crash", "8b. its machine crashes, and the newest changes of the database are gone",
+     draw_crash},
+    {"restored", "8c. an older database is put back", draw_restored},
     {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
     {"answers", "10. answers that are lost", draw_answers},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
@@ -448,8 +514,8 @@ static int run_one(const struct schedule *s, uint64_t seed, bool tracing)
     if (tracing)
         plan_print(&plan);
     scene_run(&plan, tracing);
-    printf("schedule %s, seed %llu: %s\n", s->name, (unsigned long long)seed,
-           violated() ? world.violation : "nothing wrong");
+    printf("schedule %s, seed %llu: %s (%llx)\n", s->name, (unsigned long long)seed,
+           violated() ? world.violation : "nothing wrong", (unsigned long long)world.tolls);
     return violated() ? 1 : 0;
 }
 

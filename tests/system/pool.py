@@ -48,6 +48,9 @@ REPORTS = ("Sanitizer", "runtime error:", "Assertion `")
 UNSCRUBBED = "--scrub-rate=0"
 SHORT = ("--lease=400ms", "--put-timeout=1500ms", "--session-grace=600ms", "--heartbeat=100ms",
          "--suspect=3s", "--dead=20s")
+if IN_GUEST: # where a put of some megabytes takes seconds when the host is busy
+    SHORT = ("--lease=1s", "--put-timeout=20s", "--session-grace=2s", "--heartbeat=250ms",
+             "--suspect=10s", "--dead=60s")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

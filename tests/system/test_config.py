@@ -176,7 +176,7 @@ def modules_are_those_of_the_sources():
     with File("log-level = nothing=debug # WRONG") as file:
         (line,) = cenoted("--check-config", "--config", file.path, code=USAGE)
     known = set(re.search(r"\((.*)\)$", line)[1].split(", "))
-    check(known == found, f"modules in server/log_levels.c and not in sources: {known - found}, "
+    check(known == found, f"in server/config/log_levels.c and not in sources: {known - found}, "
                           f"the other way round: {found - known}")
 
 

@@ -18,7 +18,7 @@ import protocol
 from pool import (IN_GUEST, MIB, SANITIZED, SHORT, TRANSPORTS, Pool, check, end_of, ends_stopped,
                   named, run_cases, wait_stopped, wait_until)
 
-UNIT = MIB // 4 if IN_GUEST else MIB
+UNIT = MIB // 8 if IN_GUEST else MIB
 DRAM = 40 * UNIT
 VALUE = 24 * UNIT # of the writer that is stopped; the values of others need its space
 PIECE = UNIT - 4096
@@ -26,7 +26,7 @@ PUT_ID = 4711 # of its payload
 NO_SPACE = -7
 PINNED = [0, 2, 0, b""] # it isn't evicted for the next one
 ATTEMPTS = 50 # to catch a put in its middle
-OPTIONS = [*SHORT, f"--put-timeout={'1500ms' if IN_GUEST else '400ms'}", "--lease=200ms"]
+OPTIONS = [*SHORT, f"--put-timeout={'3s' if IN_GUEST else '400ms'}", "--lease=200ms"]
 OVERWRITTEN = "bytes of another value were overwritten by a writer that had been fenced"
 
 
@@ -82,8 +82,9 @@ def wait_free(pool):
     pool.wait_used(0, "the space of a put that ran out of time being free")
 
 
-def spawn_writer(pool, transport, stop_at):
-    return pool.spawn("writer", pool.meta_endpoint, transport, "stopped", VALUE, PUT_ID, stop_at)
+def spawn_writer(pool, transport, stop_at, *how):
+    return pool.spawn("writer", pool.meta_endpoint, transport, "stopped", VALUE, PUT_ID, stop_at,
+                      *how)
 
 
 def wake(process, name):
@@ -200,8 +201,8 @@ def quarantined(pool):
     return quarantine["bytes"], sum(s["bytes"] for s in quarantine["sessions"])
 
 
-def writer_shm(pool, chance, kill):
-    process = spawn_writer(pool, "shm", chance.randrange(4096, VALUE - 4096))
+def writer_shm(pool, chance, kill, *how):
+    process = spawn_writer(pool, "shm", chance.randrange(4096, VALUE - 4096), *how)
     wait_stopped(process)
     wait_until(lambda: pending(pool) == 0, 20, "the stopped put's end")
     time.sleep(0.3) # in which a hasty service would give its space away
@@ -253,11 +254,16 @@ def main():
             for _ in range(slow):
                 writer_shm(pool, chance, kill=False)
 
+        def closed(_transport):
+            """It has no descriptors any more, and goes on with its memcpy."""
+            for _ in range(slow // 2):
+                writer_shm(pool, chance, chance.random() < 0.5, "closed")
+
         def killed(_transport):
             for _ in range(slow):
                 writer_shm(pool, chance, kill=True)
 
-        cases = {"shm": (woken, killed), "tcp": (by_the_page, by_the_library, by_the_tool),
+        cases = {"shm": (woken, closed, killed), "tcp": (by_the_page, by_the_library, by_the_tool),
                  "rdma": (by_the_library, by_the_tool)}
         run_cases([named(f"{transport}_{case.__name__}", case, transport)
                    for transport in TRANSPORTS for case in cases[transport]], options.only or ())

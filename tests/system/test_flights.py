@@ -48,7 +48,7 @@ def cancelled_puts(pool):
     """They are there as a whole or not at all, and nothing of them stays."""
     for transport in TRANSPORTS * TIMES:
         before = pool.used_bytes()
-        flights = Flights(pool, "puts", transport, 40)
+        flights = Flights(pool, "puts", transport, 20 if FEW else 40)
         flights.wait_for("look for what is left")
         wait_until(lambda: pool.used_bytes() == before, 10, "cancelled puts being given back")
         flights.go_on()
@@ -58,9 +58,10 @@ def cancelled_puts(pool):
 def healthy(pool):
     """Ten thousand in flight; storms of cancelling; closing and forking in the middle."""
     for transport in TRANSPORTS:
-        many = 500 if FEW else 10000 if transport == "shm" else 2000
-        for case, *args in (("arguments",), ("many", many), ("storm", 300 * TIMES),
-                            ("close", 50 if FEW else 200), ("fork", 100)):
+        many = 10000 if transport == "shm" else 2000
+        many, storm, close, fork = (200, 100, 20, 30) if FEW else (many, 300 * TIMES, 200, 100)
+        for case, *args in (("arguments",), ("many", many), ("storm", storm), ("close", close),
+                            ("fork", fork)):
             Flights(pool, case, transport, *args).end()
 
 

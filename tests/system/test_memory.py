@@ -249,11 +249,11 @@ def kept(_options, chance):
         remove_all(p)
 
 
-def writer(chance, kill):
+def writer(chance, kill, *how):
     """Stopped in its memcpy while its node is killed and takes its memory over."""
     with Named(dram=WRITER_DRAM,
                options=[*SHORT, "--put-timeout=400ms", "--lease=200ms"]) as p:
-        process = spawn_writer(p, "shm", chance.randrange(4096, WRITER_VALUE - 4096))
+        process = spawn_writer(p, "shm", chance.randrange(4096, WRITER_VALUE - 4096), *how)
         wait_stopped(process)
         if chance.random() < 0.5: # its fence has begun, or not
             wait_until(lambda: quarantined(p)[0] >= WRITER_VALUE, 20, "the put being fenced")
@@ -297,7 +297,8 @@ def writer_woken(_options, chance):
 
 
 def writer_killed(_options, chance):
-    writer(chance, kill=True)
+    """It has closed its descriptors, too: neither life of the node sees a socket of it."""
+    writer(chance, True, "closed")
 
 
 def hammered(options, chance):

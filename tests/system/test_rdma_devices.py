@@ -26,7 +26,7 @@ def pool_json(pool, *options):
     def reached():
         told = json.loads(pool.cenote("--json", *options, "status").stdout)
         return told if told["transports"][0]["transport"] else None
-    return wait_until(reached, 10, "the node being reached")
+    return wait_until(reached, 40, "the node being reached")
 
 
 def round_trip(pool, transport, key):

@@ -47,7 +47,7 @@ def one_more(pool, before):
 
 
 def storm(pool, connects, kills):
-    text = pool.run("churn", pool.meta_endpoint, "rdma", KEY, connects, seconds=120)
+    text = pool.run("churn", pool.meta_endpoint, "rdma", KEY, connects, seconds=240)
     check(text == "", text)
     for _ in range(kills):
         clients = [pool.spawn("hammer", "--meta", pool.meta_endpoint, "--transport", "rdma",

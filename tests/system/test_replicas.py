@@ -19,7 +19,9 @@ from pool import (IN_GUEST, MIB, NOISE, SANITIZED, SHORT, TRANSPORTS, UNSCRUBBED
 
 SIZES = (70000, 300000, 2 * MIB + 5) if IN_GUEST else (1, 4096, 70000, 300000, 2 * MIB + 5)
 ROUNDS = 1 if IN_GUEST else 3 # of values of these sizes
-QUICK = [*SHORT, "--suspect=500ms", "--dead=1500ms", "--stripe=512KiB"]
+# A node that is killed, not one that a busy host keeps waiting.
+SOON = ("--suspect=2s", "--dead=5s") if IN_GUEST else ("--suspect=500ms", "--dead=1500ms")
+QUICK = [*SHORT, *SOON, "--stripe=512KiB"]
 HAMMER_S = 3600
 
 

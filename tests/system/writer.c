@@ -5,15 +5,18 @@
  *   tcp   between two calls of sendmsg(), once so many bytes are on their way
  *   rdma  after it has rung the doorbell so often: the device goes on with what it was given
  *   shm   inside the copy: the source's pages from there on can't be read, and the handler of the
- *         fault stops the process before it makes them readable
+ *         fault stops the process before it makes them readable; with "closed" it first closes all
+ *         descriptors but the standard ones
  *
  * Prints the name of the put's status, and how often the doorbell was rung; exit status 0 if the
  * value was stored, 3 if not.
- * Usage: writer ENDPOINT shm|tcp|rdma KEY LENGTH PAYLOAD-ID STOP-AT      STOP-AT 0: doesn't stop
+ * Usage: writer ENDPOINT shm|tcp|rdma KEY LENGTH PAYLOAD-ID STOP-AT [closed]
+ * STOP-AT 0: doesn't stop
  */
 #include <cenote/cenote.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,11 +37,14 @@ static uint8_t *value;
 static size_t mapped;
 static atomic_ullong sent;
 static atomic_uint doorbells;
+static bool closes;
 static uint64_t stop_sending_at = UINT64_MAX, stop_ringing_at = UINT64_MAX;
 
 static void on_fault(int number)
 {
     (void)number;
+    if (closes && syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, 0) != 0)
+        abort();
     raise(SIGSTOP);
     if (mprotect(value, mapped, PROT_READ | PROT_WRITE) != 0)
         abort();
@@ -105,8 +111,10 @@ int main(int argc, char **argv)
 {
     struct cenote *client = NULL;
 
-    if (argc != 7) {
-        fprintf(stderr, "usage: writer ENDPOINT shm|tcp|rdma KEY LENGTH PAYLOAD-ID STOP-AT\n");
+    closes = argc == 8 && strcmp(argv[7], "closed") == 0;
+    if (argc != 7 && !closes) {
+        fputs("usage: writer ENDPOINT shm|tcp|rdma KEY LENGTH PAYLOAD-ID STOP-AT [closed]\n",
+              stderr);
         return 2;
     }
     size_t len = strtoull(argv[4], NULL, 10);

@@ -26,8 +26,13 @@ LAYERS = {
     "meta/store": _WIRE + ("meta/core",),
     "meta/stub": _WIRE,
     "meta/service": _WIRE + ("meta/core", "meta/store", "meta/stub"),
-    "server": _TRANSPORTS + ("meta/core", "meta/store", "meta/stub", "meta/service", "server/http",
-                              "server/gateway"),
+    "server": _BASE + ("server/config", "server/memory", "server/roles"),
+    "server/config": _BASE + ("meta/stub", "transport"),
+    "server/memory": _BASE + ("meta/stub", "transport"),
+    "server/node": _BASE + ("meta/core", "meta/stub", "transport/wire", "transport"),
+    "server/roles": _TRANSPORTS + ("meta/core", "meta/store", "meta/stub", "meta/service",
+                                   "server/config", "server/memory", "server/node", "server/http",
+                                   "server/gateway"),
     "server/http": _BASE,
     "server/gateway": _BASE + ("server/http",),
     "client": _TRANSPORTS + ("meta/stub",),
@@ -40,7 +45,7 @@ LAYERS = {
 
 # A header that some folder may include though nothing else of its folder.
 SINGLE = {
-    "transport/rdma/settings.h": ("server",),  # the text of an option
+    "transport/rdma/settings.h": ("server/config", "server/roles"),  # the text of an option
 }
 
 # Third-party headers and the folders that know them. Tests may know all.
@@ -48,7 +53,8 @@ THIRD_PARTY = (
     (r"(infiniband|rdma)/", ("transport/rdma",)),
     (r"(ub/|urma)", ("transport/ub",)),
     (r"cuda", ("transport",)),
-    (r"event2/", ("transport/rpc", "transport/tcp", "transport/rdma", "server", "server/http")),
+    (r"event2/", ("transport/rpc", "transport/tcp", "transport/rdma", "server/roles",
+                  "server/http")),
     (r"lmdb\.h$", ("meta/store", "bench")),  # measured by itself, too
     (r"msgpack", ("transport/wire",)),
     (r"(xxhash|xxh_|xxh3|sodium)", ("transport/base",)),

@@ -20,11 +20,11 @@ import vm
 
 PYTHON = "/usr/bin/python3"
 BIN = pathlib.Path(os.environ.get("CENOTE_BIN", host.TREE / "build/bin")).resolve()
-LIMIT_S = 120
-PATIENCE_S = 60
+LIMIT_S = 300
+PATIENCE_S = 120
 ADDRESS_A, ADDRESS_B = "10.9.0.1", "10.9.0.2" # of network `card` (vm-net)
 SERVICE = f"{ADDRESS_A}:7471"
-OPTIONS = ("--insecure", "--suspect=1s", "--dead=60s")
+OPTIONS = ("--insecure", "--suspect=5s", "--dead=60s")
 SIZES = (100, 70000, 3 << 20)
 STATISTICS = pathlib.Path("/sys/class/net/eth0/statistics")
 

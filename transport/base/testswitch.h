@@ -14,8 +14,10 @@ enum test_switch {
     TEST_SEAL,           /* readers accept any seal */
     TEST_SUMS,           /* readers don't compare the root */
     TEST_LEASE,          /* readers don't look at the lease after the transfer; nor does reuse */
+    TEST_DOUBT,          /* readers call bytes corrupt that have failed once */
     TEST_GRANT,          /* nodes don't check grants */
     TEST_REIGN,          /* a start of the service takes no new reign */
+    TEST_LIVES,          /* the service asks nodes for no life of its earlier reigns */
     TEST_KEEP,           /* a node forgets the slots of its earlier life */
     TEST_HOLD,           /* a node doesn't look for holds: what is viewed is reused */
     TEST_SHARD,          /* the service takes every key for its own */
@@ -34,6 +36,7 @@ enum test_switch {
     TEST_TTL,            /* leases don't end with the ttl */
     TEST_QUARANTINE,     /* what a put leaves is free at once: no fence, no void, no wait */
     TEST_SLOTS,          /* shm: a fence doesn't look at what writers have published */
+    TEST_HANGUP,         /* shm: whoever has hung up counts as dead */
     TEST_BOOT,           /* grants and greetings of a node's earlier life are as good as new ones */
     TEST_PUT_ID,         /* a commit ends whichever put its session has pending */
     TEST_PIN,            /* registered memory is forgotten while transfers use it */

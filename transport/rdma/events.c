@@ -19,14 +19,16 @@ static struct rdma_port *rail_of(struct rdma_devices *d, const struct rdma_devic
     return NULL;
 }
 
+/* Under the lock of events. Who sees that the device is lost finds its rails counted. */
 static void lose(struct rdma_devices *d, struct rdma_device *device, const char *why)
 {
-    if (atomic_exchange(&device->lost, true))
+    if (atomic_load(&device->lost))
         return;
     log_error("rdma", "%s is lost: %s", device->name, why);
     for (unsigned i = 0; i < d->rail_count; i++)
         if (d->rails[i].device == device)
             atomic_fetch_add(&d->rails_lost, 1);
+    atomic_store(&device->lost, true);
 }
 
 static void port_event(struct rdma_devices *d, const struct rdma_device *device,

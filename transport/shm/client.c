@@ -107,11 +107,12 @@ static uint8_t *find_extent(struct shm_channel *ch, struct gva gva, uint64_t pay
 
 /* ---- copies ---------------------------------------------------------------------------------- */
 
-/* Data that the node has sent doesn't hide that it has gone. */
+/* Data that the node has sent doesn't hide that it has gone; nor does a program that has closed
+ * descriptors which aren't its own. */
 static bool peer_gone(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 
 static bool channel_usable(struct shm_channel *ch)

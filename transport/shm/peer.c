@@ -7,6 +7,7 @@
 
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 #include "transport/shm/keep.h"
 #include "transport/shm/message.h"
 
@@ -188,7 +189,7 @@ void shm_connection_review(struct shm_exporter *e, struct shm_connection *c, boo
     pthread_mutex_lock(&e->lock);
     if (dead || overdue)
         hang_up(c);
-    bool forget = dead || (c->fd < 0 && !in_use(c));
+    bool forget = dead || (c->fd < 0 && (!in_use(c) || test_off(TEST_HANGUP)));
     if (forget) {
         struct shm_connection **at = &e->connections;
         while (*at != c)

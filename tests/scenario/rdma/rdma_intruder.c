@@ -15,7 +15,7 @@
 #include "transport/base/log.h"
 #include "transport/rdma/region.h"
 
-#define SETTINGS    "timeout=12,retry=2"
+#define SETTINGS    "timeout=16,retry=6" /* all is answered, on a busy machine too */
 #define LOCAL_BYTES (2 * HOST_SEGMENT_BYTES)
 #define PATTERN     0x5a
 #define NODE_BYTE   0x33

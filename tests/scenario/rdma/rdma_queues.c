@@ -27,6 +27,9 @@
 #define MEMORY_BYTES 65536u
 #define MANY         16u
 #define WAIT_MS      20000u
+/* A guest's processor may stand still for a tenth of a second. What is answered by nobody is waited
+ * for. */
+#define PATIENCE     "timeout=14,retry=3"
 #define ACCESS       (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE)
 
 /* One of the two sides. */
@@ -86,7 +89,7 @@ static void open_user(struct user *u, const char *device, unsigned ipv)
 {
     char text[256], error[128];
     struct rdma_settings settings;
-    snprintf(text, sizeof(text), "%s,ipv=%u,timeout=8,retry=2,depth=32", device, ipv);
+    snprintf(text, sizeof(text), "%s,ipv=%u,depth=32," PATIENCE, device, ipv);
     CHECK_EQ(rdma_settings_parse(text, &settings, error, sizeof(error)), CENOTE_OK);
     CHECK_EQ(rdma_devices_open(&settings, &u->devices), CENOTE_OK);
     struct rdma_device *d = &u->devices->at[0];

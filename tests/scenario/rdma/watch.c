@@ -31,7 +31,7 @@
 #define BLOCK     (RDMA_CACHE_FROM_BYTES + 2 * PAGE)
 #define SLOT_SIZE (2 * BLOCK)
 #define MARK      (UINT64_C(0x6d61726b) << 32)
-#define LIMIT_SEC 100
+#define LIMIT_SEC 250
 
 static struct rdma_devices *devices;
 static struct rdma_memory *memory;

@@ -273,6 +273,41 @@ Test(get, replaced_for_ever__timed_out)
     cr_assert_lt(f.now_ms, begun_ms + 11000);
 }
 
+/* A node is back in the last round, and the value is replaced just then. */
+static int back_and_replaced(struct fake *fake, struct xcopy_req *x)
+{
+    if (fake->hook[1]++ < (int)GET_ROUNDS_MAX - 1)
+        return CENOTE_NODE_DOWN;
+    return replace_before_copy(fake, x);
+}
+
+Test(get, void_seal_in_the_last_round__asks_once_more)
+{
+    uint64_t len;
+    store();
+    fake_fill(other, sizeof other, 2);
+    f.on_copy = back_and_replaced;
+    f.hook[0] = 1;
+    cr_assert_eq(fake_get(&f, "k", got, sizeof got, &len), CENOTE_OK);
+    cr_assert_eq(memcmp(got, other, sizeof other), 0);
+    cr_assert_eq(f.lookups, GET_ROUNDS_MAX + 1);
+}
+
+static int back_and_damaged(struct fake *fake, struct xcopy_req *x)
+{
+    (void)x;
+    return fake->hook[1]++ < (int)GET_ROUNDS_MAX - 1 ? CENOTE_NODE_DOWN : XCOPY_IN_PROGRESS;
+}
+
+Test(get, damaged_in_the_last_round__corrupt_when_seen_twice)
+{
+    store();
+    damage(0, 77);
+    f.on_copy = back_and_damaged;
+    cr_assert_eq(fake_get(&f, "k", got, sizeof got, NULL), CENOTE_CORRUPT);
+    cr_assert_eq(f.lookups, GET_ROUNDS_MAX + 1);
+}
+
 static int node_is_down(struct fake *fake, struct xcopy_req *x)
 {
     return (int)fake_node_of(x->gva) == fake->hook[0] ? fake->hook[1] : XCOPY_IN_PROGRESS;

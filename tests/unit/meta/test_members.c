@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/core/lives.h"
 #include "meta/core/record.h"
 #include "tests/unit/meta/meta_rig.h"
 #include "transport/base/bytes.h"
@@ -33,6 +34,49 @@ Test(members, join__bad_parameters)
     p = node_params("n2", 1, 1, RIG_SEGMENT);
     p.segments[0].incarnation = 99;
     cr_assert_eq(join(p, &e), CENOTE_NODE_UNKNOWN);
+}
+
+/* Each start counts one up, so that a database that was put back comes to a reign above all that
+ * the node knows: it must not be believed then either. */
+Test(members, join__restored_database_stays_refused)
+{
+    struct end *e;
+    struct node_join_params p = kept(7);
+    rig_restart(0); /* reign 2: what the copy below knows of */
+    world_run(world);
+    struct memstore *copy = memstore_copy(world->store, 0);
+    rig_restart(0);
+    rig_restart(0);
+    p.highest_reign = node->joined.reign;
+    p.life = node->joined.life;
+    cr_assert_eq(p.highest_reign, 4);
+    world_crash(world, 0);
+    memstore_free(world->store);
+    world->store = copy;
+    for (uint64_t reign = 3; reign < 8; reign++) {
+        cr_assert_eq(world_start(world), CENOTE_OK);
+        cr_assert_eq(join(p, &e), CENOTE_OLD_REIGN, "in reign %u", (unsigned)reign);
+        world_crash(world, 0);
+    }
+    cr_assert_eq(world_start(world), CENOTE_OK);
+    p.highest_reign = 0; /* one that has met nobody */
+    p.life = 0;
+    cr_assert_eq(join(p, &e), CENOTE_OK);
+}
+
+/* Lives are remembered for a while; of one that isn't any more nothing can be said. */
+Test(members, join__lives_that_are_forgotten)
+{
+    struct end *e;
+    struct node_join_params p = kept(7);
+    p.highest_reign = node->joined.reign;
+    p.life = node->joined.life + 1;
+    for (unsigned i = 0; i < LIVES_MAX; i++) {
+        cr_assert_eq(join(p, &e), CENOTE_OLD_REIGN);
+        end_close(e);
+        rig_restart(0);
+    }
+    cr_assert_neq(join(p, &e), CENOTE_OLD_REIGN);
 }
 
 Test(members, join__ranges_never_meet)

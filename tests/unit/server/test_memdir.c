@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/memdir_state.h"
+#include "server/memory/memdir_state.h"
 
 static char dir[64];
 static struct memdir *d;

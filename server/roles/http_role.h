@@ -3,9 +3,9 @@
 #ifndef CENOTE_SERVER_HTTP_ROLE_H
 #define CENOTE_SERVER_HTTP_ROLE_H
 
-#include "server/meta_role.h"
-#include "server/node_role.h"
-#include "server/options.h"
+#include "server/config/options.h"
+#include "server/roles/meta_role.h"
+#include "server/roles/node_role.h"
 
 struct http_role;
 

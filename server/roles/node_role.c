@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/node_role.h"
+#include "server/roles/node_role.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/machine.h"
+#include "server/memory/machine.h"
+#include "server/memory/shm_dir.h"
 #include "server/node/member.h"
-#include "server/node_life.h"
-#include "server/shm_dir.h"
+#include "server/roles/node_life.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 #include "transport/rpc/rpc.h"

@@ -3,9 +3,9 @@
 #ifndef CENOTE_SERVER_RELOAD_H
 #define CENOTE_SERVER_RELOAD_H
 
-#include "server/meta_role.h"
-#include "server/node_role.h"
-#include "server/options.h"
+#include "server/config/options.h"
+#include "server/roles/meta_role.h"
+#include "server/roles/node_role.h"
 
 /* Reads file, environment and arguments anew, and compares with *now. Says, per option that
  * differs, whether it was taken (*now holds it then) or needs a restart. If anything is wrong, says

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/options.h"
+#include "server/config/options.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,8 +10,8 @@
 #include <cenote/status.h>
 
 #include "meta/stub/messages.h"
-#include "server/log_levels.h"
-#include "server/slot_list.h"
+#include "server/config/log_levels.h"
+#include "server/config/slot_list.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/sums.h"
 #include "transport/memory.h"
@@ -33,7 +33,7 @@ static const char *const roles[] = {"meta,node", "meta", "node", NULL};
 static const char *const durabilities[] = {"process", "sync", NULL};
 static const char *const huge_pages[] = {"thp", "none", "2M", "1G", NULL};
 static const char *const gateways[] = {"auto", "on", "off", NULL};
-/* What may change while the daemon runs; server/reload.c does it. */
+/* What may change while the daemon runs; server/roles/reload.c does it. */
 static const char *const reloaded[] = {"log-level",   "evict-high",    "evict-low",  "stripe",
                                        "put-timeout", "session-grace", "scrub-rate", NULL};
 /* What says nothing to a process without the role. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/log_levels.h"
+#include "server/config/log_levels.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -17,8 +17,8 @@
 #define CENOTE_SERVER_OBSERVER_H
 
 #include "server/http/http.h"
-#include "server/meta_role.h"
-#include "server/node_role.h"
+#include "server/roles/meta_role.h"
+#include "server/roles/node_role.h"
 #include "transport/base/trace.h"
 
 /* Questions at a time; more are answered 503. */

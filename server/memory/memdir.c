@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/memdir.h"
+#include "server/memory/memdir.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "meta/stub/rebuild.h"
-#include "server/machine.h"
-#include "server/memdir_state.h"
+#include "server/memory/machine.h"
+#include "server/memory/memdir_state.h"
 #include "transport/base/log.h"
 
 #define PREFIX       "segment-"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/observer.h"
+#include "server/roles/observer.h"
 
 #include <assert.h>
 #include <cenote/status.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/node_page.h"
+#include "server/roles/node_page.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
 

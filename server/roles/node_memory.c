@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/node_memory.h"
+#include "server/roles/node_memory.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server/machine.h"
+#include "server/memory/machine.h"
 #include "transport/base/log.h"
 
 static_assert(MEMDIR_POOL_BYTES == sizeof(struct hash128), "a pool's name");

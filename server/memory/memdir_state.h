@@ -3,7 +3,7 @@
 #ifndef CENOTE_SERVER_MEMDIR_STATE_H
 #define CENOTE_SERVER_MEMDIR_STATE_H
 
-#include "server/memdir.h"
+#include "server/memory/memdir.h"
 #include "transport/xcopy.h"
 
 #define MEMDIR_FORMAT      1u

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/node_page.h"
+#include "server/roles/node_page.h"
 
 #include <stddef.h>
 #include <string.h>

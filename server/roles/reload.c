@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/reload.h"
+#include "server/roles/reload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include <cenote/status.h>
 
-#include "server/log_levels.h"
+#include "server/config/log_levels.h"
 #include "transport/base/log.h"
 
 struct change {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/machine.h"
+#include "server/memory/machine.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/http_role.h"
+#include "server/roles/http_role.h"
 
 #include <cenote/status.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include "server/http/health_route.h"
 #include "server/http/http.h"
 #include "server/http/page_route.h"
-#include "server/observer.h"
+#include "server/roles/observer.h"
 #include "transport/base/clock.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/log.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/node_life.h"
+#include "server/roles/node_life.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #ifndef CENOTE_SERVER_NODE_PAGE_H
 #define CENOTE_SERVER_NODE_PAGE_H
 
-#include "server/node_life.h"
+#include "server/roles/node_life.h"
 #include "transport/base/textbuf.h"
 
 /* ways: of node_life_traffic(). */

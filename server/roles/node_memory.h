@@ -6,7 +6,7 @@
 #ifndef CENOTE_SERVER_NODE_MEMORY_H
 #define CENOTE_SERVER_NODE_MEMORY_H
 
-#include "server/memdir.h"
+#include "server/memory/memdir.h"
 #include "server/node/node.h"
 
 /* Memory is touched, and offered, in steps of this size. */

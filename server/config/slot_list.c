@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/slot_list.h"
+#include "server/config/slot_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>

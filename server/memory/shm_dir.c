@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/shm_dir.h"
+#include "server/memory/shm_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/machine.h"
+#include "server/memory/machine.h"
 #include "transport/base/endpoint.h"
 #include "transport/base/log.h"
 

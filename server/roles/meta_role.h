@@ -5,7 +5,7 @@
 
 #include <signal.h>
 
-#include "server/options.h"
+#include "server/config/options.h"
 #include "transport/base/trace.h"
 #include "transport/wire/wire.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/meta_role.h"
+#include "server/roles/meta_role.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -13,8 +13,8 @@
 
 #include "meta/service/service.h"
 #include "meta/store/lmdb.h"
-#include "server/machine.h"
-#include "server/slot_list.h"
+#include "server/config/slot_list.h"
+#include "server/memory/machine.h"
 #include "transport/base/clock.h"
 #include "transport/base/hash.h"
 #include "transport/base/log.h"

@@ -6,8 +6,8 @@
 #ifndef CENOTE_SERVER_NODE_ROLE_H
 #define CENOTE_SERVER_NODE_ROLE_H
 
-#include "server/node_life.h"
-#include "server/options.h"
+#include "server/config/options.h"
+#include "server/roles/node_life.h"
 
 #define NODE_RENEW_RETRY_MS 1000u /* between attempts to make a new life */
 #define NODE_STOP_MAX_MS    5000u /* for leaving the pool in order */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/memdir_state.h"
+#include "server/memory/memdir_state.h"
 
 #include <assert.h>
 

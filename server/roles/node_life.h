@@ -9,7 +9,7 @@
 #ifndef CENOTE_SERVER_NODE_LIFE_H
 #define CENOTE_SERVER_NODE_LIFE_H
 
-#include "server/node_memory.h"
+#include "server/roles/node_memory.h"
 
 struct node_life;
 
