@@ -33,7 +33,7 @@ int lives_read(struct core *c)
     }
     struct bytes b = bytes_over((void *)(uintptr_t)value, len);
     for (c->lives.count = 0; c->lives.count < len / LIFE_BYTES; c->lives.count++) {
-        struct life *l = &c->lives.at[c->lives.count];
+        struct reign_life *l = &c->lives.at[c->lives.count];
         l->reign = bytes_get_u64(&b);
         l->life = bytes_get_u64(&b);
     }
@@ -47,7 +47,7 @@ void lives_begin(struct core *c)
     struct lives *all = &c->lives;
     if (all->count == LIVES_MAX)
         memmove(&all->at[0], &all->at[1], --all->count * sizeof(all->at[0]));
-    all->at[all->count++] = (struct life){c->ids.reign, c->life};
+    all->at[all->count++] = (struct reign_life){c->ids.reign, c->life};
     for (uint32_t i = 0; i < all->count; i++) {
         bytes_put_u64(&b, all->at[i].reign);
         bytes_put_u64(&b, all->at[i].life);

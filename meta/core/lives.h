@@ -20,12 +20,12 @@
 
 struct core;
 
-struct life {
+struct reign_life {
     uint64_t reign, life;
 };
 
 struct lives {
-    struct life at[LIVES_MAX]; /* ascending reigns */
+    struct reign_life at[LIVES_MAX]; /* ascending reigns */
     uint32_t count;
 };
 
