@@ -68,7 +68,7 @@ static uint64_t exists_some(struct keys_call *c, struct drive *d, const struct c
                             size_t count, int *statuses)
 {
     struct rpc_answer answer = {0};
-    uint64_t epoch = 0, begun_ns = clock_now_ns();
+    uint64_t epoch = 0, begun_ns = tally_begin();
 
     keys_call_ask(c, METHOD_EXISTS, keys, count);
     int status = drive_ask(d, &c->request, &answer);
@@ -170,7 +170,7 @@ static int stat_one(void *arg, struct drive *d, uint64_t *epoch)
     wire_put_request(&request, 0, METHOD_STAT);
     keys_params_put(&request, 1);
     wire_put_bin(&request, c->key->data, c->key->len_bytes);
-    uint64_t begun_ns = clock_now_ns();
+    uint64_t begun_ns = tally_begin();
     int status = drive_ask(d, &request, &answer);
     tally_took(drive_tally(d), TALLY_STAT, begun_ns);
     wire_buf_free(&request);

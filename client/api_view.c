@@ -18,7 +18,7 @@ static int run(struct drive *d, const struct cenote_key *key, uint32_t slot,
 
     if (!v)
         return CENOTE_NO_MEMORY;
-    uint64_t begun_ns = clock_now_ns();
+    uint64_t begun_ns = tally_begin();
     drive_run(d, view_machine(v));
     tally_took(drive_tally(d), TALLY_VIEW, begun_ns);
     *epoch = view_machine(v)->wrong_epoch;

@@ -127,7 +127,7 @@ int cenote_writer_commit(struct cenote_writer *writer)
         status = writer_commit(writer->w, &m);
     if (!m)
         return status;
-    uint64_t begun_ns = clock_now_ns();
+    uint64_t begun_ns = tally_begin();
     drive_run(writer->drive, m);
     tally_took(drive_tally(writer->drive), TALLY_PUT, begun_ns);
     tally_ended(drive_tally(writer->drive), TALLY_PUT, writer->w->status);

@@ -93,7 +93,7 @@ static uint64_t change_some(struct keys_call *c, struct drive *d, const struct c
 {
     struct some_keys some = {{encode_some}, c->arg, keys, count};
     struct rpc_answer answer = {0};
-    uint64_t newest = 0, begun_ns = clock_now_ns();
+    uint64_t newest = 0, begun_ns = tally_begin();
     int whole = change_run(d, &some.call, &c->request, &answer);
 
     for (size_t i = 0; i < count; i++)

@@ -610,7 +610,7 @@ static struct op *op_new(struct pump *p, size_t count)
     op->pump = p;
     op->lanes = &op->lane;
     op->deadline_ms = TIMER_NEVER;
-    op->begun_ns = clock_now_ns();
+    op->begun_ns = tally_begin();
     op->count = count;
     return op;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/tally.h"
 
-#include <cenote/status.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,41 +38,14 @@ void tally_free(struct tally *t)
     free(t);
 }
 
-void tally_ended(struct tally *t, enum tally_op op, int status)
+void tally_count_ended(struct tally *t, enum tally_op op, int status)
 {
     unsigned place = status <= 0 && status > -(int)TALLY_STATUSES ? (unsigned)-status
                                                                   : (unsigned)-CENOTE_INTERNAL;
-    if (t && status != CENOTE_WRONG_SHARD)
-        metric_add_shared(&t->ended[op][place], 1);
+    metric_add_shared(&t->ended[op][place], 1);
 }
 
-void tally_took(struct tally *t, enum tally_op op, uint64_t begun_ns)
+void tally_count_took(struct tally *t, enum tally_op op, uint64_t begun_ns)
 {
-    if (t)
-        metric_observe_ns_shared(&t->durations[op], clock_now_ns() - begun_ns, 1);
-}
-
-bool tally_again(struct tally *t, bool again)
-{
-    if (t && again)
-        metric_add_shared(&t->retries, 1);
-    return again;
-}
-
-void tally_checksum_failure(struct tally *t)
-{
-    if (t)
-        metric_add_shared(&t->checksum_failures, 1);
-}
-
-uint64_t tally_trace(struct tally *t, enum tally_op op, enum tally_stage stage)
-{
-    return t ? trace_begin(t->trace, t->points[op][stage]) : 0;
-}
-
-void tally_traced(struct tally *t, enum tally_op op, enum tally_stage stage, uint64_t begun_ns,
-                  uint64_t number)
-{
-    if (t)
-        trace_end(t->trace, t->points[op][stage], begun_ns, number);
+    metric_observe_ns_shared(&t->durations[op], clock_now_ns() - begun_ns, 1);
 }

@@ -9,7 +9,7 @@
 #ifndef CENOTE_CLIENT_TALLY_H
 #define CENOTE_CLIENT_TALLY_H
 
-#include <pthread.h>
+#include <cenote/status.h>
 
 #include "transport/base/clock.h"
 #include "transport/base/trace.h"
@@ -41,8 +41,10 @@ enum tally_stage {
 #define TALLY_WARM_EVERY   64u /* one is timed */
 #define TALLY_STATUSES     96u /* more than the lowest status says */
 
+/* In a cache line of its own. */
 struct tally_warm {
-    _Alignas(64) metric_counter gets, bytes, views;
+    _Alignas(64) metric_counter gets;
+    metric_counter bytes, views;
 };
 
 struct tally {
@@ -59,15 +61,25 @@ struct tally {
 struct tally *tally_new(void);
 void tally_free(struct tally *t);
 
+/* Threads are told apart by where their stacks are, which costs no call. (One that calls from
+ * different depths may have two stripes.) */
 static inline struct tally_warm *tally_warm_stripe(struct tally *t)
 {
-    uint64_t x = (uint64_t)pthread_self();
-    return &t->warm[(x >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TALLY_STRIPES_BITS)];
+    uint32_t page = (uint32_t)((uintptr_t)__builtin_frame_address(0) >> 12);
+    return &t->warm[page * 0x9e3779b1u >> (32 - TALLY_STRIPES_BITS)];
+}
+
+/* When an operation begins, for tally_took(). */
+static inline uint64_t tally_begin(void)
+{
+    return CENOTE_METRICS ? clock_now_ns() : 0;
 }
 
 /* A get of so many keys begins; when, or 0: it isn't timed unless it turns out to be cold. */
 static inline uint64_t tally_get_begin(const struct tally_warm *w, size_t count)
 {
+    if (!CENOTE_METRICS)
+        return 0;
     bool due = count > 1 || metric_get(&w->gets) % TALLY_WARM_EVERY == TALLY_WARM_EVERY - 1;
     return __builtin_expect(due, 0) ? clock_now_ns() : 0;
 }
@@ -78,24 +90,60 @@ static inline void tally_warm_got(struct tally_warm *w, size_t count, uint64_t b
     metric_add_shared(&w->bytes, bytes);
 }
 
-/* An operation that all of was warm. */
-static inline void tally_warm_end(struct tally *t, uint64_t begun_ns, size_t count)
+static inline bool tally_is_timed(uint64_t begun_ns)
 {
-    if (__builtin_expect(begun_ns != 0, 0))
-        metric_observe_ns_shared(&t->durations[TALLY_GET], clock_now_ns() - begun_ns,
-                                 count > 1 ? 1 : TALLY_WARM_EVERY);
+    return CENOTE_METRICS && __builtin_expect(begun_ns != 0, 0);
 }
 
-/* How one key of it has ended; a status that the operation's next round may change doesn't count.
- * t may be NULL, as in the next ones. */
-void tally_ended(struct tally *t, enum tally_op op, int status);
-void tally_took(struct tally *t, enum tally_op op, uint64_t begun_ns);
-/* Is it sent again? Returns that. */
-bool tally_again(struct tally *t, bool again);
-void tally_checksum_failure(struct tally *t);
+/* An operation that all of was warm, and that is timed. */
+static inline void tally_warm_took(struct tally *t, uint64_t begun_ns, size_t count)
+{
+    metric_observe_ns_shared(&t->durations[TALLY_GET], clock_now_ns() - begun_ns,
+                             count > 1 ? 1 : TALLY_WARM_EVERY);
+}
 
-uint64_t tally_trace(struct tally *t, enum tally_op op, enum tally_stage stage);
-void tally_traced(struct tally *t, enum tally_op op, enum tally_stage stage, uint64_t begun_ns,
-                  uint64_t number);
+/* ---- of all others; t may be NULL ---- */
+
+void tally_count_ended(struct tally *t, enum tally_op op, int status);
+void tally_count_took(struct tally *t, enum tally_op op, uint64_t begun_ns);
+
+/* How one key of it has ended. A status that may change in the next round doesn't count. */
+static inline void tally_ended(struct tally *t, enum tally_op op, int status)
+{
+    if (CENOTE_METRICS && t && status != CENOTE_WRONG_SHARD)
+        tally_count_ended(t, op, status);
+}
+
+static inline void tally_took(struct tally *t, enum tally_op op, uint64_t begun_ns)
+{
+    if (CENOTE_METRICS && t)
+        tally_count_took(t, op, begun_ns);
+}
+
+/* Is it sent again? Returns that. */
+static inline bool tally_again(struct tally *t, bool again)
+{
+    if (t && again)
+        metric_add_shared(&t->retries, 1);
+    return again;
+}
+
+static inline void tally_checksum_failure(struct tally *t)
+{
+    if (t)
+        metric_add_shared(&t->checksum_failures, 1);
+}
+
+static inline uint64_t tally_trace(struct tally *t, enum tally_op op, enum tally_stage stage)
+{
+    return CENOTE_METRICS && t ? trace_begin(t->trace, t->points[op][stage]) : 0;
+}
+
+static inline void tally_traced(struct tally *t, enum tally_op op, enum tally_stage stage,
+                                uint64_t begun_ns, uint64_t number)
+{
+    if (__builtin_expect(begun_ns != 0, 0))
+        trace_end(t->trace, t->points[op][stage], begun_ns, number);
+}
 
 #endif

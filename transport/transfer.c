@@ -61,6 +61,8 @@ static bool is_busy(const struct transfer *t, const struct transfer_lane *l)
 static void count_moved(struct transfer *t, struct transfer_lane *l, const uint64_t copied[2])
 {
     const struct xcopy_transport *by = l->link->channel->transport;
+    if (!CENOTE_METRICS)
+        return;
     for (unsigned op = 0; op < 2; op++) {
         fabric_count_moved(t->fabric, by, (enum xcopy_op)op, copied[op] - l->counted_bytes[op]);
         l->counted_bytes[op] = copied[op];

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Types the commands of doc/OPERATIONS.md that need no container: those that ask a daemon and look at
-# a machine, and those that set it, which are undone afterwards.
+# Types the commands of doc/OPERATIONS.md that need no container: those that ask a daemon, look at a
+# machine, check rules and configurations, and those that set a machine, which are undone afterwards.
 # Usage: deploy/test/operations.sh [--quick]    --quick: without those that set the machine
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -40,6 +40,29 @@ for _ in $(seq 200); do
     sleep 0.05
 done
 typed daemon
+if command -v promtool >/dev/null; then
+    typed rules
+else
+    echo "SKIPPED: deploy/test/operations.sh: no promtool (deploy/packages.sh deploy)" >&2
+fi
+
+# The configuration is a good one.
+/usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md file >"$work/example.conf"
+env -u CENOTE_META "$bin/cenoted" --check-config --config "$work/example.conf" \
+    >"$work/output" 2>&1 ||
+    { cat "$work/output" >&2; echo "FAILED: the file of doc/OPERATIONS.md" >&2; exit 1; }
+# One with faults is told of as it is written there.
+printf '%s\n' 'roles = meta' 'listen = 127.0.0.1:7400' 'lease = 5q' 'evict-low = 80' \
+    'evict-low = 85' 'dram = 1GiB' '' '# Not its name' 'data_dir = /var/lib/cenote' \
+    >"$work/cenoted.conf"
+/usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md check >"$work/check"
+code=0
+sed -n 's/^\$ //p' "$work/check" >"$work/typed"
+(cd "$work" && PATH=$bin:$PATH env -u CENOTE_META bash typed) >"$work/output" 2>&1 || code=$?
+grep -v '^\$ ' "$work/check" >"$work/expected"
+{ [ "$code" = 2 ] && diff "$work/expected" "$work/output"; } ||
+    { echo "FAILED: --check-config says something else than doc/OPERATIONS.md ($code)" >&2; exit 1; }
+echo "operations: a configuration and its faults"
 [ "${1:-}" != --quick ] || exit 0
 
 if [ "$(id -u)" != 0 ]; then

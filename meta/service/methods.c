@@ -4,7 +4,7 @@
 #include "meta/service/peer.h"
 #include "meta/stub/messages.h"
 
-static const struct method methods[] = {
+const struct method methods[] = {
     {METHOD_LOOKUP, method_lookup, NEEDS_SESSION, false},
     {METHOD_EXISTS, method_exists, NEEDS_SESSION, false},
     {METHOD_PUT_START, method_put_start, NEEDS_SESSION, false},
@@ -28,31 +28,22 @@ static const struct method methods[] = {
     {METHOD_NODE_HEARTBEAT, method_node_heartbeat, NEEDS_NODE, true},
     {METHOD_EXTENT_DAMAGED, method_extent_damaged, NEEDS_NODE, false},
     {METHOD_NODE_LEAVE, method_node_leave, NEEDS_NODE, true},
+    {"unknown", NULL, NEEDS_NOTHING, true},
 };
 
 #define METHODS ((unsigned)(sizeof(methods) / sizeof(*methods)))
 
-_Static_assert(METHODS < TRAFFIC_METHODS_MAX, "each has a place, and those that aren't known");
+_Static_assert(METHODS <= TRAFFIC_METHODS_MAX, "each has a place");
 
 const struct method *method_find(const char *name)
 {
-    for (unsigned i = 0; i < METHODS; i++)
-        if (strcmp(methods[i].name, name) == 0)
-            return &methods[i];
-    return NULL;
-}
-
-unsigned method_place(const struct method *m)
-{
-    return m != NULL ? (unsigned)(m - methods) : METHODS;
-}
-
-const char *method_name(unsigned place)
-{
-    return place < METHODS ? methods[place].name : "unknown";
+    unsigned i = 0;
+    while (i < METHODS - 1 && strcmp(methods[i].name, name) != 0)
+        i++;
+    return &methods[i];
 }
 
 unsigned method_count(void)
 {
-    return METHODS + 1;
+    return METHODS;
 }

@@ -386,7 +386,7 @@ static void put_calls(const struct service *s, struct textbuf *page)
     const unsigned count = method_count();
     metric_page_family(page, &requests);
     for (unsigned i = 0; i < count; i++) {
-        names[i] = method_name(i);
+        names[i] = methods[i].name;
         metric_view_add(&views[i], &s->traffic.methods[i].durations);
         metric_page_number(page, &requests, &names[i], views[i].count);
     }

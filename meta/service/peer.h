@@ -89,12 +89,11 @@ struct method {
     bool notify; /* may come as a notification: nobody hears the answer */
 };
 
-/* NULL: there is none. */
-const struct method *method_find(const char *name);
-/* Methods by their places in the table; beyond it there is one for all that aren't known. */
-unsigned method_place(const struct method *m);
-const char *method_name(unsigned place);
+/* All of them; the last one stands for those that aren't known, and can't be run. */
+extern const struct method methods[];
 unsigned method_count(void);
+/* The last one: there is none of that name. */
+const struct method *method_find(const char *name);
 
 /* ---- numbered calls (numbered.c); see meta/core/window.h ---- */
 

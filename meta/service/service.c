@@ -66,9 +66,9 @@ static void recovered(struct recover *r, int status)
 
 static unsigned add_trace_points(struct trace *t)
 {
-    unsigned first = trace_point(t, method_name(0), NULL);
+    unsigned first = trace_point(t, methods[0].name, NULL);
     for (unsigned i = 1; i < method_count(); i++) {
-        unsigned point = trace_point(t, method_name(i), NULL);
+        unsigned point = trace_point(t, methods[i].name, NULL);
         assert(t == NULL || point == first + i);
     }
     return first;
@@ -138,7 +138,7 @@ static inline void call_ended(struct service *s, const struct traffic_call *call
 static inline void settle(struct service *s, uint64_t now_ns)
 {
     struct traffic *t = &s->traffic;
-    if (!t->goes_on)
+    if (!CENOTE_METRICS || !t->goes_on)
         return;
     t->goes_on = false;
     call_ended(s, &t->now, now_ns);
@@ -148,14 +148,17 @@ static void request_ended(const struct request *r)
 {
     struct service *s = r->peer->service;
     const struct service_env *env = &s->core.env;
+    if (!CENOTE_METRICS)
+        return;
     call_ended(s, &r->call, env->now_ns(env->arg));
     trace_end_overlapping(env->trace, s->trace_first + r->call.method, r->traced_ns, r->call.keys);
 }
 
-void service_idle(struct service *s)
+void service_idle(struct service *s, uint64_t sent_ns)
 {
-    if (s->traffic.goes_on)
-        settle(s, s->core.env.now_ns(s->core.env.arg));
+    if (CENOTE_METRICS && s->traffic.goes_on)
+        settle(s,
+               sent_ns >= s->traffic.now.begun_ns ? sent_ns : s->core.env.now_ns(s->core.env.arg));
 }
 
 void service_turn(struct service *s)
@@ -171,7 +174,7 @@ static bool is_busy(const struct service *s)
     const struct core *c = &s->core;
     const struct traffic_call *last = &s->traffic.now;
     bool called = last->begun_ns != s->ticked_ns &&
-                  strcmp(method_name(last->method), METHOD_NODE_HEARTBEAT) != 0;
+                  strcmp(methods[last->method].name, METHOD_NODE_HEARTBEAT) != 0;
     return called || !list_empty(&s->requests) || c->pending > 0 || c->reuse.extents > 0 ||
            c->evict.waiting_count > 0 || c->evict.draining || c->changes.in_flight > 0 ||
            (c->fsck.phase != FSCK_NEVER && c->fsck.phase != FSCK_DONE) ||
@@ -350,7 +353,7 @@ void request_fail(struct request *r, int status)
 static int run(struct service_peer *p, const struct wire_msg *m, const struct method *method,
                struct wire_buf *b)
 {
-    if (method == NULL || (m->kind == WIRE_NOTIFICATION && !method->notify))
+    if (method->run == NULL || (m->kind == WIRE_NOTIFICATION && !method->notify))
         return CENOTE_NO_METHOD;
     if (method->needs == NEEDS_SESSION && p->session == NULL)
         return CENOTE_NO_SESSION;
@@ -364,6 +367,8 @@ static int run(struct service_peer *p, const struct wire_msg *m, const struct me
 static inline void answered(struct service *s, int status)
 {
     struct traffic *t = &s->traffic;
+    if (!CENOTE_METRICS)
+        return;
     t->goes_on = true;
     if (status != CENOTE_OK)
         metric_add(&t->methods[t->now.method].errors, 1);
@@ -383,7 +388,7 @@ void service_peer_message(struct service_peer *p, const struct wire_msg *m)
     core_clock(&s->core);
     settle(s, s->core.now_ns);
     s->traffic.now.begun_ns = s->core.now_ns;
-    s->traffic.now.method = method_place(method);
+    s->traffic.now.method = (uint32_t)(method - methods);
     s->traffic.now.keys = 0;
     if (trace_on(s->core.env.trace))
         s->traced_ns = trace_begin(s->core.env.trace, s->trace_first + s->traffic.now.method);

@@ -43,8 +43,9 @@ void service_tick(struct service *s);
 /* For a second no client has called, and nothing is under way but heartbeats. */
 bool service_is_quiet(const struct service *s);
 
-/* Whoever calls is about to wait: what takes time from now on isn't the service's. */
-void service_idle(struct service *s);
+/* Whoever calls is about to wait: what takes time from now on isn't the service's. sent_ns: when he
+ * sent the last of its answers, by the service's clock; 0, if he doesn't know. */
+void service_idle(struct service *s, uint64_t sent_ns);
 
 /* What the method "status" answers, as one value. */
 void service_status(struct service *s, struct wire_buf *out);

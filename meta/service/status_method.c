@@ -277,7 +277,7 @@ static void put_method(const struct service *s, unsigned place, struct wire_buf 
     struct metric_view view = {0};
     metric_view_add(&view, &t->durations);
     wire_put_map(b, 7);
-    put_text(b, "name", method_name(place));
+    put_text(b, "name", methods[place].name);
     put_number(b, "count", view.count);
     put_number(b, "errors", metric_get(&t->errors));
     put_number(b, "p50_us", metric_view_quantile_ns(&view, 500) / NS_PER_US);
@@ -295,7 +295,7 @@ static void put_slowest(const struct service *s, struct wire_buf *b)
     for (uint32_t i = 0; i < count; i++) {
         wire_put_map(b, 4);
         put_number(b, "at_ms", calls[i].ended_ms);
-        put_text(b, "method", method_name(calls[i].method));
+        put_text(b, "method", methods[calls[i].method].name);
         put_number(b, "us", calls[i].ns / NS_PER_US);
         put_number(b, "key_count", calls[i].keys);
     }

@@ -5,8 +5,8 @@
  *
  * The time of a call that is answered later is that from its message to its answer. One that is
  * answered at once is timed without reading the clock once more: its time ends when the next
- * message begins, or when the service's loop is about to wait. So it includes the sending of the
- * answer and the reading of the next message, and the times of one thread add up to what it did.
+ * message begins, or when the loop, about to wait, has sent its answers. So it includes the sending
+ * of the answer and the reading of the next message.
  *
  * The service's thread writes; counters and histograms may be read by others.
  */

@@ -201,8 +201,7 @@ static void end_request(struct http_conn *c)
     if (!closes && !broken && !r->body_over)
         return; /* still to be thrown away */
     c->request = NULL;
-    r->watch = NULL;
-    http_request_lose(r);
+    http_request_lose(r); /* a watch that is still there is of an answer that broke by itself */
     TAILQ_REMOVE(&c->server->conns, c, entry);
     TAILQ_INSERT_TAIL(&c->server->conns, c, entry);
     c->phase = PHASE_HEAD;

@@ -165,7 +165,7 @@ void http_reply_error(struct http_request *r, int code, int status, const char *
 void http_reply_begin(struct http_request *r, int code, const char *type, uint64_t len_bytes);
 /* How much should be written now; 0: wait for writable(). */
 size_t http_reply_room(const struct http_request *r);
-/* Copies. */
+/* Copies. Without memory this one and the next break the answer, and gone() follows. */
 void http_reply_write(struct http_request *r, const void *data, size_t len_bytes);
 /* Doesn't copy: done(arg) is called when the bytes are sent or given up, maybe at once. */
 void http_reply_lend(struct http_request *r, const void *data, size_t len_bytes,

@@ -150,6 +150,13 @@ static void open_piece(struct http_request *r, size_t len_bytes)
         r->reply_left_bytes -= len_bytes;
 }
 
+/* There is no memory for a piece. Who writes doesn't know, so his watch stays and is told. */
+static void lose_rest(struct http_request *r)
+{
+    r->broken = true;
+    http_conn_turn(r->conn);
+}
+
 static void close_piece(struct http_request *r)
 {
     if (r->chunked)
@@ -164,7 +171,7 @@ void http_reply_write(struct http_request *r, const void *data, size_t len_bytes
         return;
     open_piece(r, len_bytes);
     if (evbuffer_add(r->conn->out, data, len_bytes) != 0)
-        http_reply_break(r);
+        lose_rest(r);
     else
         close_piece(r);
 }
@@ -193,7 +200,7 @@ void http_reply_lend(struct http_request *r, const void *data, size_t len_bytes,
     }
     loan = malloc(sizeof *loan);
     if (!loan) {
-        http_reply_break(r);
+        lose_rest(r);
         done(arg);
         return;
     }
@@ -201,7 +208,7 @@ void http_reply_lend(struct http_request *r, const void *data, size_t len_bytes,
     open_piece(r, len_bytes);
     if (evbuffer_add_reference(r->conn->out, data, len_bytes, on_given_back, loan) != 0) {
         free(loan);
-        http_reply_break(r);
+        lose_rest(r);
         done(arg);
         return;
     }
@@ -210,6 +217,7 @@ void http_reply_lend(struct http_request *r, const void *data, size_t len_bytes,
 
 void http_reply_end(struct http_request *r)
 {
+    r->watch = NULL;
     if (is_deaf(r))
         return;
     assert(r->begun);
@@ -217,7 +225,6 @@ void http_reply_end(struct http_request *r)
     if (r->chunked)
         evbuffer_add(r->conn->out, "0\r\n\r\n", 5);
     r->ended = true;
-    r->watch = NULL;
     http_conn_turn(r->conn);
 }
 
@@ -233,10 +240,10 @@ void http_reply_tell_sent(struct http_request *r)
 
 void http_reply_break(struct http_request *r)
 {
+    r->watch = NULL;
     if (is_deaf(r))
         return;
     r->begun = r->broken = true;
-    r->watch = NULL;
     http_conn_turn(r->conn);
 }
 

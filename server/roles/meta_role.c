@@ -167,7 +167,7 @@ static void on_turn(void *arg)
     store_lmdb_hand_over(r->store); /* what was asked for goes first */
     if (!r->started)
         return;
-    service_idle(r->service);
+    service_idle(r->service, rpc_loop_sent_ns(r->loop));
     service_turn(r->service);
     store_lmdb_hand_over(r->store);
 }

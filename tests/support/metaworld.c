@@ -346,6 +346,7 @@ static bool answer_calls(struct world *w)
 static bool take_turn(struct world *w)
 {
     in_service = true;
+    service_idle(w->service, now_ns(w));
     service_turn(w->service);
     in_service = false;
     return world_waiting(w) > 0;

@@ -2,21 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each fault point of the service, the node and the client is hit alone, once.
 
-A scene of real processes: a pool on one machine, a client that does all that the library can; or
-then the pool killed and started again, a second client that finds what was left. Of each process,
-the calls that may be refused (memory, threads, descriptors, sockets, files, LMDB) are first
-counted, by function and callers; then the scene is played once for each with that one failing.
+A scene of real processes: a pool on one machine, a client that does all that the library can, a
+scrape of the metrics, a value put and fetched through the gateway; or then the pool killed and
+started again, a second client that finds what was left. Of each process, the calls that may be
+refused (memory, threads, descriptors, sockets, files, LMDB) are first counted, by function and
+callers; then the scene is played once for each with that one failing.
 
 Nothing may crash, hang, leak, return wrong bytes or lose what was stored; a step of a client that
-fails must succeed soon afterwards; a daemon that could not start says why, and can be started
-again; one that runs says what happened in a few lines, and ends in order with records and tables
-equal. One whose store takes no more changes says so, and is killed and started again.
+fails must succeed soon afterwards, and so must a request of HTTP; a daemon that could not start
+says why, and can be started again; one that runs says what happened in a few lines, and ends in
+order with records and tables equal. One whose store takes no more changes says so, and is killed
+and started again.
 
 Usage: sweep.py [--all | --seconds N] [--seed S] [--shard I/N] [--only TEXT] [--transport shm|tcp]
 """
 import argparse
 import concurrent.futures
 import dataclasses
+import http.client
 import os
 import random
 import re
@@ -35,6 +38,9 @@ START_S = 20 * SLOWNESS
 CLIENT_S = 60 * SLOWNESS
 STOP_S = 20 * SLOWNESS
 WORKERS = 2
+HTTP_S = 10 * SLOWNESS # until a request succeeds
+HTTP_PAUSE_S = 0.05
+VALUE = b"through the gateway" * 5000
 ERRORS_MAX = 40 # lines of a daemon's log that are errors
 BROKEN = "takes no more changes, until the service is started again"
 ROLES = ("cenoted", "client", "cenoted again", "client again")
@@ -102,6 +108,7 @@ class Scene:
         self.dir = tempfile.mkdtemp(prefix="cenote-sweep-", dir="/dev/shm")
         self.logs = {}
         self.started = []
+        self.http = None # where the daemon that was started last serves it
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -130,7 +137,7 @@ class Scene:
         command = [os.path.join(BIN, "sweep_cenoted"), "--data-dir", self.path("m"),
                    "--listen", f"unix:{self.path('c')}", "--shm-dir", self.path("s"),
                    "--memory-dir", self.path("mem"), "--dram", "24MiB", "--lease", "100ms",
-                   "--http", "none",
+                   "--http", "127.0.0.1:0", "--gateway", "on",
                    "--heartbeat", "50ms", "--suspect", "1s", "--dead", "8s", "--stripe", "1MiB",
                    "--meta-map-size", "16MiB", "--session-grace", "1s", "--rdma", "none",
                    "--huge-pages", "none", "--node-name", "n"]
@@ -140,6 +147,7 @@ class Scene:
         self.started.append(daemon)
         line = self.ready(role, daemon)
         if line:
+            self.http = re.search(r"http 127\.0\.0\.1:(\d+)", line)
             return daemon
         self.ended(role, daemon, 1, 2, -signal.SIGKILL)
         if "level=error" not in self.text(role) and "cenoted:" not in self.text(role):
@@ -190,6 +198,46 @@ class Scene:
             watch.join()
         return watch.end()
 
+    def request(self, method, path, body=None):
+        """Status and body of an answer; the error, if there is none."""
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", int(self.http[1]), timeout=HTTP_S)
+            try:
+                connection.request(method, path, body)
+                answer = connection.getresponse()
+                return answer.status, answer.read()
+            finally:
+                connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            return 0, repr(error).encode()
+
+    def ask(self, method, path, statuses, body=None):
+        """Until it succeeds. A refusal says why."""
+        end = time.monotonic() + HTTP_S
+        while True:
+            status, found = self.request(method, path, body)
+            if status in statuses:
+                return found
+            if status < 500 and status != 0:
+                raise Wrong(f"{method} {path} is answered with {status}: {found[:200]}")
+            if time.monotonic() > end:
+                raise Wrong(f"{method} {path} goes on failing: {status} {found[:200]}")
+            time.sleep(HTTP_PAUSE_S)
+
+    def browse(self, role, daemon):
+        """What HTTP serves. Returns the daemon, as client() does."""
+        watch = Watch(self, role, daemon)
+        try:
+            if b"\ncenote_objects " not in self.ask("GET", "/metrics", (200,)):
+                raise Wrong("the page of metrics is not complete")
+            self.ask("PUT", "/v1/objects/default/web", (200, 201, 204), VALUE)
+            if self.ask("GET", "/v1/objects/default/web", (200,)) != VALUE:
+                raise Wrong("the gateway gives other bytes")
+        finally:
+            watch.over.set()
+            watch.join()
+        return watch.end()
+
     def run_client(self, role, part):
         with open(self.log(role), "wb") as log:
             client = subprocess.Popen([os.path.join(BIN, "sweep_client"),
@@ -209,6 +257,7 @@ class Scene:
         memory and the records that a killed one has left."""
         daemon = self.up(ROLES[0])
         daemon = self.client(ROLES[1], "fill", ROLES[0], daemon)
+        daemon = self.browse(ROLES[0], daemon)
         if self.again:
             daemon.kill()
             daemon.wait()

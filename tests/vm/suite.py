@@ -52,24 +52,25 @@ def system(name, net, script, *words, limit_s=LIMIT_S):
 
 
 GROUPS = {
+    # One after the other: clients that wait poll for a while first, so that two tests side by side
+    # take longer.
     "rdma": (
-        # One after the other: clients that wait poll for a while first, so that two tests side by
-        # side take longer. The thousand connects of "leaks" are enough.
+        # The thousand connects of "leaks" are enough.
         program("contract_rdma", "one", "rdma", "-thousand_connects"),
         system("flights", "one", "test_flights.py", "--few", "healthy", "cancelled_puts",
                "stopped_node"),
         program("fabric_rdma", "pair", "rdma"),
         program("rdma_queues", "pair", "rxe0", "rxe1"),
-        program("rdma_storm", "pair", "real"),
-        program("rdma_intruder", "pair", "real"),
-        system("devices", "pair", "test_rdma_devices.py"),
         system("basic", "pair", "test_basic.py", "Rdma"),
         system("replicas", "pair", "test_replicas.py", "--only", "kill_rdma", "stop_rdma"),
         system("trace", "pair", "test_trace.py", "all_fits"),
-        system("fence", "pair", "test_fence.py", "--times", "4"),
-        system("leaks", "pair", "test_rdma_leaks.py", "--kills", "1"),
     ),
     "rdma_faults": (
+        program("rdma_storm", "pair", "real"),
+        program("rdma_intruder", "pair", "real"),
+        system("devices", "pair", "test_rdma_devices.py"),
+        system("fence", "pair", "test_fence.py", "--times", "4"),
+        system("leaks", "pair", "test_rdma_leaks.py", "--kills", "1"),
         program("rdma_faults", "pair"),
         program("rdma_faults", "rails"),
     ),

@@ -20,6 +20,12 @@
 
 #include "transport/base/textbuf.h"
 
+/* 0: nothing is counted, timed or traced; what would is compiled to nothing. For tests/cost alone,
+ * which finds by it what counting costs. */
+#ifndef CENOTE_METRICS
+#define CENOTE_METRICS 1
+#endif
+
 typedef _Atomic uint64_t metric_counter;
 
 static inline uint64_t metric_get(const metric_counter *c)
@@ -29,12 +35,14 @@ static inline uint64_t metric_get(const metric_counter *c)
 
 static inline void metric_add(metric_counter *c, uint64_t n)
 {
-    atomic_store_explicit(c, metric_get(c) + n, memory_order_relaxed);
+    if (CENOTE_METRICS)
+        atomic_store_explicit(c, metric_get(c) + n, memory_order_relaxed);
 }
 
 static inline void metric_add_shared(metric_counter *c, uint64_t n)
 {
-    atomic_fetch_add_explicit(c, n, memory_order_relaxed);
+    if (CENOTE_METRICS)
+        atomic_fetch_add_explicit(c, n, memory_order_relaxed);
 }
 
 /* ---- histograms ------------------------------------------------------------------------------ */
@@ -61,7 +69,7 @@ static inline unsigned metric_bucket_of(uint64_t n)
 
 static inline void metric_peak(struct metric_histogram *h, uint64_t n)
 {
-    if (n > metric_get(&h->max))
+    if (CENOTE_METRICS && n > metric_get(&h->max))
         atomic_store_explicit(&h->max, n, memory_order_relaxed);
 }
 

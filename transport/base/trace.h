@@ -52,7 +52,8 @@ struct trace_flag {
 static inline bool trace_on(const struct trace *t)
 {
     const struct trace_flag *flag = (const struct trace_flag *)t;
-    return t != NULL && __builtin_expect(atomic_load_explicit(&flag->on, memory_order_relaxed), 0);
+    return CENOTE_METRICS && t != NULL &&
+           __builtin_expect(atomic_load_explicit(&flag->on, memory_order_relaxed), 0);
 }
 
 uint64_t trace_begin_now(struct trace *t, unsigned point);
@@ -68,14 +69,14 @@ static inline uint64_t trace_begin(struct trace *t, unsigned point)
 /* number: of keys, bytes, changes, whatever is worth telling. */
 static inline void trace_end(struct trace *t, unsigned point, uint64_t begun_ns, uint64_t number)
 {
-    if (__builtin_expect(begun_ns != 0, 0))
+    if (CENOTE_METRICS && __builtin_expect(begun_ns != 0, 0))
         trace_end_now(t, point, begun_ns, number, false);
 }
 
 static inline void trace_end_overlapping(struct trace *t, unsigned point, uint64_t begun_ns,
                                          uint64_t number)
 {
-    if (__builtin_expect(begun_ns != 0, 0))
+    if (CENOTE_METRICS && __builtin_expect(begun_ns != 0, 0))
         trace_end_now(t, point, begun_ns, number, true);
 }
 

@@ -38,6 +38,7 @@
 #define OUTPUT_HARD_FACTOR   4u
 /* Read and dropped before a refused peer is closed, so that the refusal reaches it. */
 #define REFUSED_DRAIN_READS  16
+#define NS_PER_MS            UINT64_C(1000000)
 
 enum conn_state { CONN_CONNECTING, CONN_OPEN, CONN_CLOSING };
 
@@ -145,8 +146,11 @@ static void conn_flush(struct rpc_conn *c)
 {
     size_t before_bytes = rpc_output_len(&c->output);
     int error = rpc_output_send(&c->output, c->spec.fd);
-    if (rpc_output_len(&c->output) < before_bytes)
-        c->active_ms = clock_now_ms();
+    if (rpc_output_len(&c->output) < before_bytes) {
+        uint64_t now_ns = clock_now_ns();
+        c->active_ms = now_ns / NS_PER_MS;
+        rpc_loop_sent(c->loop, now_ns);
+    }
     if (error == EAGAIN && c->state == CONN_OPEN) {
         if (event_add(&c->write_event, NULL) != 0)
             conn_fail(c, "cannot send", NO_MEMORY_FOR_IT);

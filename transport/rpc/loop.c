@@ -31,6 +31,7 @@ struct rpc_loop {
     bool freeing;
     void (*turn_fn)(void *arg); /* NULL: none */
     void *turn_arg;
+    uint64_t sent_ns;
     struct rpc_owned *owned; /* newest first */
     pthread_mutex_t posts_lock;
     struct post *posts, **posts_end;
@@ -143,6 +144,16 @@ void rpc_loop_each_turn(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
 {
     l->turn_fn = fn;
     l->turn_arg = arg;
+}
+
+void rpc_loop_sent(struct rpc_loop *l, uint64_t now_ns)
+{
+    l->sent_ns = now_ns;
+}
+
+uint64_t rpc_loop_sent_ns(const struct rpc_loop *l)
+{
+    return l->sent_ns;
 }
 
 void rpc_loop_stop(struct rpc_loop *l)

@@ -69,6 +69,9 @@ void rpc_loop_pace(struct rpc_loop *l, void (*fn)(void *arg), uint32_t period_ms
 /* Runs fn whenever fd is readable (level-triggered). */
 int rpc_loop_watch(struct rpc_loop *l, int fd, void (*fn)(void *arg), void *arg);
 
+/* When one of its connections has sent something last, by clock_now_ns(); 0: never. The loop's
+ * thread. */
+uint64_t rpc_loop_sent_ns(const struct rpc_loop *l);
 /* Runs fn whenever the loop is about to wait: all that had arrived is handled. One function a loop,
  * set before it runs. */
 void rpc_loop_each_turn(struct rpc_loop *l, void (*fn)(void *arg), void *arg);

@@ -87,6 +87,15 @@ static int take_occupied(struct shm_exporter *e, const char *name, uint64_t sess
     return status;
 }
 
+/* What can't be opened for want of something may be opened in a moment: the memory is not given up
+ * for that. */
+static int not_opened(const char *name, int error)
+{
+    bool passes = error == EMFILE || error == ENFILE || error == ENOMEM || error == EINTR;
+    log_warn("shm", "cannot open %s: %s", name, strerror(error));
+    return passes ? CENOTE_IO : CENOTE_LOCKED;
+}
+
 static int take_file(struct shm_exporter *e, const char *name, int fd)
 {
     struct process_name who;
@@ -96,7 +105,10 @@ static int take_file(struct shm_exporter *e, const char *name, int fd)
     /* Killed between making the file and giving it its size: no client has ever got it. */
     if (fstat(fd, &st) == 0 && st.st_size == 0)
         return unlinkat(e->slots_dir, name, 0) == 0 ? CENOTE_OK : CENOTE_IO;
-    if (!name_read(name, &session, &who) || slots_open(fd, &slots) != CENOTE_OK) {
+    int status = name_read(name, &session, &who) ? slots_open(fd, &slots) : CENOTE_PROTOCOL;
+    if (status == CENOTE_NO_MEMORY)
+        return status;
+    if (status != CENOTE_OK) {
         log_warn("shm", "%s is no file of slots", name);
         return CENOTE_LOCKED;
     }
@@ -116,10 +128,8 @@ static int take_all(struct shm_exporter *e, DIR *dir)
         if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
             continue;
         int fd = openat(e->slots_dir, d->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd < 0) {
-            log_warn("shm", "cannot open %s: %s", d->d_name, strerror(errno));
-            return CENOTE_LOCKED;
-        }
+        if (fd < 0)
+            return not_opened(d->d_name, errno);
         status = take_file(e, d->d_name, fd);
         close(fd);
     }

@@ -40,11 +40,11 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     tcp_turn_begin(c->loop);
     for (unsigned i = 0; step == STEP_ON && i < TCP_TURN_REQUESTS && moved < TCP_TURN_BYTES; i++)
         step = tcp_connection_step(c, &moved);
+    uint64_t now_ns = tcp_turn_end(c->loop);
     if (step == STEP_CLOSE) {
         tcp_connection_close(c);
         return;
     }
-    uint64_t now_ns = tcp_turn_end(c->loop);
     if (moved > 0 && c->state != STATE_LINGER)
         c->active_ms = now_ns / NS_PER_MS;
     await(c, step);

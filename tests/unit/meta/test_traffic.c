@@ -49,7 +49,7 @@ Test(traffic, page__calls_are_counted)
     wire_put_array(&b, 1);
     wire_put_map(&b, 0);
     cr_assert_neq(end_ask(bob, &b, msgid, NULL), CENOTE_OK);
-    service_idle(world->service);
+    service_idle(world->service, 0);
     cr_assert_eq(sample("cenote_rpc_requests_total{method=\"put_start\"}"), 1);
     cr_assert_eq(sample("cenote_rpc_requests_total{method=\"put_commit\"}"), 1);
     cr_assert_eq(sample("cenote_rpc_requests_total{method=\"lookup\"}"), 3);
@@ -69,7 +69,7 @@ Test(traffic, page__method_that_is_not_known)
     uint32_t msgid = end_request(bob, &b, "no_such_method");
     wire_put_array(&b, 0);
     cr_assert_eq(end_ask(bob, &b, msgid, NULL), CENOTE_NO_METHOD);
-    service_idle(world->service);
+    service_idle(world->service, 0);
     cr_assert_eq(sample("cenote_rpc_requests_total{method=\"unknown\"}"), 1);
     cr_assert_eq(sample("cenote_rpc_errors_total{method=\"unknown\"}"), 1);
 }

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,13 +100,28 @@ static void answer_later(void *arg, struct http_request *r)
     pthread_mutex_unlock(&lock);
 }
 
+/* ---- memory that may be refused ---- */
+
+static _Thread_local bool refuse; /* the next one */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    bool refused = refuse;
+    refuse = false;
+    return refused ? NULL : __real_malloc(size);
+}
+
 /* A long answer, of pieces that are given back. */
 struct stream {
     struct http_request *request;
     unsigned left;
 };
 
-static unsigned lent; /* the server's thread */
+static unsigned lent;      /* the server's thread */
+static atomic_bool starve; /* the next stream, of memory for its second piece */
+static atomic_uint streams_gone;
 
 static void on_given_back(void *arg)
 {
@@ -122,6 +138,7 @@ static void stream_on(void *arg)
         memset(piece, 'p', PIECE);
         lent++;
         s->left--;
+        refuse = s->left == PIECES - 2 && atomic_exchange(&starve, false);
         http_reply_lend(s->request, piece, PIECE, on_given_back, piece);
     }
     if (s->left > 0)
@@ -134,6 +151,7 @@ static void stream_on(void *arg)
 static void stream_gone(void *arg)
 {
     struct stream *s = arg;
+    atomic_fetch_add(&streams_gone, 1);
     http_request_release(s->request);
     free(s);
 }
@@ -318,6 +336,19 @@ static void check_sizes(void)
     expect(head, "HTTP/1.1 431 ");
 }
 
+/* A stream that has no memory to go on ends, and whoever writes it is told: he waited for ever, and
+ * the server with him when it was to stop. */
+static void check_stream_without_memory(void)
+{
+    unsigned before = atomic_load(&streams_gone);
+    int fd = dial();
+    atomic_store(&starve, true);
+    say(fd, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
+    CHECK(hear(fd, answer, sizeof answer) < 2 * PIECE);
+    close(fd);
+    CHECK(!atomic_load(&starve) && atomic_load(&streams_gone) == before + 1);
+}
+
 /* What isn't sent in time, and who doesn't read in time, doesn't stay. */
 static void check_slow_ones(void)
 {
@@ -388,6 +419,7 @@ int main(void)
     check_page();
     check_refusals();
     check_sizes();
+    check_stream_without_memory();
     check_slow_ones();
     check_many();
 
