@@ -18,8 +18,10 @@ static struct {
 static unsigned loss_count;
 static bool doubted;
 static uint64_t doubted_ns; /* until then, if not now */
-/* Until then each client goes by what a twin of the service has told it. */
-static uint64_t strayed_ns[PLAN_CLIENTS_MAX];
+static struct {
+    uint64_t asked_ns;   /* the service, the last time */
+    uint64_t strayed_ns; /* until then it goes by what a twin of the service has told it */
+} clients[PLAN_CLIENTS_MAX];
 
 static const char *const kinds[LINEAR_KINDS] = {"put", "replace", "remove", "get", "exists"};
 
@@ -28,7 +30,7 @@ void history_reset(void)
     count = loss_count = 0;
     doubted = false;
     doubted_ns = 0;
-    memset(strayed_ns, 0, sizeof strayed_ns);
+    memset(clients, 0, sizeof clients);
 }
 
 unsigned history_count(void)
@@ -79,11 +81,15 @@ void history_doubt(bool now)
     doubted = now;
 }
 
-void history_strays(const struct process *client)
+void history_asks(const struct process *client, bool twin)
 {
     for (unsigned i = 0; i < PLAN_CLIENTS_MAX; i++) {
-        if (scene.apps[i].process == client)
-            strayed_ns[i] = leased_ns();
+        if (scene.apps[i].process != client)
+            continue;
+        if (twin)
+            clients[i].strayed_ns = leased_ns();
+        else
+            clients[i].asked_ns = world.now_ns;
     }
 }
 
@@ -96,8 +102,12 @@ bool history_doubts(uint64_t asked_ns)
  * there, goes with it. What was read must be some value of the key all the same, whole. */
 static void doubt(struct record *r)
 {
-    if (!history_doubts(r->op.invoked_ns) && r->op.invoked_ns > strayed_ns[r->client])
+    uint64_t begun_ns = r->op.invoked_ns;
+    bool strays = begun_ns <= clients[r->client].strayed_ns;
+    if (!history_doubts(begun_ns) && !strays)
         return;
+    if (strays && clients[r->client].asked_ns < begun_ns)
+        r->judged = false; /* the service hasn't heard of it */
     r->judged = r->judged && r->op.kind <= LINEAR_REMOVE;
     r->op.outcome = LINEAR_UNKNOWN;
 }

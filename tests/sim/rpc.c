@@ -144,9 +144,9 @@ static void tell_moment(struct process *me, const void *frame, size_t len_bytes)
 static void note(const struct rpc_client *c, uint64_t asked_ns, uint64_t asked_ms,
                  const struct waiting *w, const void *frame, size_t len_bytes)
 {
-    if (c->at == &scene.twin)
-        history_strays(world.self);
-    else if (w->frame != NULL)
+    bool twin = c->at == &scene.twin;
+    history_asks(world.self, twin);
+    if (!twin && w->frame != NULL)
         rules_answered(world.self, frame, len_bytes, asked_ms, w->frame, w->len_bytes,
                        history_doubts(asked_ns));
 }

@@ -215,8 +215,8 @@ void history_loss(unsigned key, uint64_t from_ns);
 /* From now on, or not any more: a service answers that knows what was so earlier, and of which
  * nothing stays. */
 void history_doubt(bool doubted);
-/* A twin of the service was asked, or has answered. */
-void history_strays(const struct process *client);
+/* The service was asked, or has answered; or a twin of it. */
+void history_asks(const struct process *client, bool twin);
 /* May an answer to what was asked then be of a restored service? */
 bool history_doubts(uint64_t asked_ns);
 void history_judge(unsigned keys);
