@@ -435,7 +435,8 @@ int recover_run(struct recover *r)
         return status;
     if (!test_off(TEST_REIGN) || c->ids.reign == 0)
         c->ids.reign++;
-    c->members.map_version = c->ids.reign << 32; /* not one that a client knows from before */
+    ids_begin(&c->ids, c->life);
+    c->members.map_version = c->life; /* not one that a client knows from another life */
     write_u64(c, "format", META_FORMAT);
     write_u64(c, "reign", c->ids.reign);
     lives_begin(c);

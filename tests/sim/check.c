@@ -508,7 +508,7 @@ static struct gva gva_of(const void *data)
     for (unsigned i = 0; i < scene.plan->nodes; i++) {
         const struct memory_sim *m = scene.donors[i].memory;
         uintptr_t offset = m != NULL ? (uintptr_t)data - (uintptr_t)m->base : 0;
-        if (m != NULL && m->gva.v != 0 && offset < m->len_bytes)
+        if (m != NULL && !scene.donors[i].strayed && m->gva.v != 0 && offset < m->len_bytes)
             return gva_add(m->gva, offset);
     }
     return (struct gva){0};

@@ -39,11 +39,11 @@ static struct donor_call *call_take(struct donor *d, uint32_t msgid)
 static void connect_now(void *arg)
 {
     struct donor *d = arg;
-    if (net_is_cut(d->process, scene.meta.process)) {
+    if (net_is_cut(d->process, d->at->process)) {
         world_after(d->process, CONNECT_LOOK_NS, connect_now, d);
         return;
     }
-    d->conn = meta_connect(&handler, d);
+    d->conn = meta_connect(d->at, &handler, d);
     if (d->conn != NULL)
         member_connected(d->member);
     else
@@ -53,6 +53,7 @@ static void connect_now(void *arg)
 static void env_connect(void *arg)
 {
     struct donor *d = arg;
+    d->at = meta_reached();
     world_after(d->process, net_delay_ns(&d->process->chance) * 2, connect_now, d);
 }
 
@@ -94,6 +95,7 @@ static void env_joined(void *arg)
 {
     struct donor *d = arg;
     const struct xcopy_segment *s = node_segment_at(d->node, 0);
+    d->strayed |= d->at == &scene.twin;
     d->memory->gva = s->gva;
     d->memory->incarnation = s->incarnation;
     d->kept = d->named;
@@ -332,6 +334,12 @@ void donor_add(const struct plan *plan, unsigned number)
                         .ways = plan->ways};
 }
 
+static void forget(struct donor *d)
+{
+    d->reign = d->service_life = 0;
+    d->strayed = false;
+}
+
 void donor_start(struct donor *d)
 {
     d->node = NULL;
@@ -341,7 +349,7 @@ void donor_start(struct donor *d)
     d->calls = NULL;
     memset(d->exporters, 0, sizeof d->exporters);
     if (!d->named)
-        d->reign = d->service_life = 0;
+        forget(d);
     process_start(d->process);
     world_after(d->process, 0, begin, d);
 }
@@ -356,4 +364,15 @@ void donor_kill(struct donor *d)
     d->node = NULL;
     d->member = NULL;
     d->directory = NULL;
+}
+
+void donor_discard(struct donor *d)
+{
+    if (!d->strayed)
+        return;
+    TRACE("%s has joined the twin: the operator starts it anew", d->process->name);
+    d->kept = false;
+    if (d->process->alive)
+        donor_kill(d);
+    forget(d);
 }

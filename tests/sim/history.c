@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/sim/scene.h"
 
@@ -17,6 +18,10 @@ static struct {
 static unsigned loss_count;
 static bool doubted;
 static uint64_t doubted_ns; /* until then, if not now */
+static struct {
+    uint64_t asked_ns;   /* the service, the last time */
+    uint64_t strayed_ns; /* until then it goes by what a twin of the service has told it */
+} clients[PLAN_CLIENTS_MAX];
 
 static const char *const kinds[LINEAR_KINDS] = {"put", "replace", "remove", "get", "exists"};
 
@@ -25,6 +30,7 @@ void history_reset(void)
     count = loss_count = 0;
     doubted = false;
     doubted_ns = 0;
+    memset(clients, 0, sizeof clients);
 }
 
 unsigned history_count(void)
@@ -63,11 +69,28 @@ static enum linear_outcome outcome_of(const struct record *r, int status)
 }
 
 /* Clients go by what they looked up there as long as its lease runs, by clocks that differ. */
+static uint64_t leased_ns(void)
+{
+    return world.now_ns + scene.plan->lease_ms * NS_PER_MS * 51 / 50;
+}
+
 void history_doubt(bool now)
 {
     if (doubted && !now)
-        doubted_ns = world.now_ns + scene.plan->lease_ms * NS_PER_MS * 51 / 50;
+        doubted_ns = leased_ns();
     doubted = now;
+}
+
+void history_asks(const struct process *client, bool twin)
+{
+    for (unsigned i = 0; i < PLAN_CLIENTS_MAX; i++) {
+        if (scene.apps[i].process != client)
+            continue;
+        if (twin)
+            clients[i].strayed_ns = leased_ns();
+        else
+            clients[i].asked_ns = world.now_ns;
+    }
 }
 
 bool history_doubts(uint64_t asked_ns)
@@ -75,12 +98,16 @@ bool history_doubts(uint64_t asked_ns)
     return doubted || asked_ns <= doubted_ns;
 }
 
-/* Its answer may be of a service that was restored: what that knows, and what is done there, goes
- * with it. What was read must be some value of the key all the same, whole. */
+/* Its answer may be of a service that was restored, or of a twin: what that knows, and what is done
+ * there, goes with it. What was read must be some value of the key all the same, whole. */
 static void doubt(struct record *r)
 {
-    if (!history_doubts(r->op.invoked_ns))
+    uint64_t begun_ns = r->op.invoked_ns;
+    bool strays = begun_ns <= clients[r->client].strayed_ns;
+    if (!history_doubts(begun_ns) && !strays)
         return;
+    if (strays && clients[r->client].asked_ns < begun_ns)
+        r->judged = false; /* the service hasn't heard of it */
     r->judged = r->judged && r->op.kind <= LINEAR_REMOVE;
     r->op.outcome = LINEAR_UNKNOWN;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The process of the metadata service: its connections, its ticks, its disk. */
+/* The process of the metadata service: its connections, its ticks, its disk. A second one may begin
+ * with a copy of the first one's database, while that goes on. */
 #include <assert.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct peer_call {
 };
 
 struct peer {
+    struct meta *meta;
     struct net_end *end;
     struct service_peer *peer; /* NULL: not yet, or not any more */
     struct peer_call *calls;
@@ -28,30 +30,26 @@ struct peer {
     bool gone;
 };
 
-static struct memstore *backup;
-/* In plans with crashes: what a crash of the machine would find. */
-static struct memstore *synced;
-
 /* ---- the disk -------------------------------------------------------------------------------- */
 
-/* The store's own memory isn't the service's, and survives it. */
-struct disk {
-    struct store store;
-};
-
 struct disk_change {
+    struct meta *meta;
     void (*done)(void *arg, int status);
     void *arg;
     bool sync;
 };
 
-static struct disk disk;
+/* The store's own memory isn't the service's, and survives it. */
+static struct store *real_store(struct store *s)
+{
+    return memstore_store(container_of(s, struct meta, store)->disk);
+}
 
 /* The service's loop is about to wait. */
-static void take_turn(void)
+static void take_turn(struct meta *m)
 {
-    if (scene.meta.ready)
-        service_turn(scene.meta.service);
+    if (m->ready)
+        service_turn(m->service);
 }
 
 static bool may_crash(void)
@@ -64,56 +62,55 @@ static bool may_crash(void)
 }
 
 /* All that is done is on stable storage: by a change that asks for it, or by the background. */
-static void note_synced(void)
+static void note_synced(struct meta *m)
 {
-    if (synced != NULL)
-        memstore_free(synced);
-    synced = memstore_copy(scene.meta.disk, 0);
+    if (m->synced != NULL)
+        memstore_free(m->synced);
+    m->synced = memstore_copy(m->disk, 0);
 }
 
 static void change_done(void *arg, int status)
 {
     const struct disk_change *c = arg;
     if (may_crash() && (c->sync || chance_in(&world.chance, SYNCED_ONE)))
-        note_synced();
-    world_enter(scene.meta.process);
+        note_synced(c->meta);
+    world_enter(c->meta->process);
     c->done(c->arg, status);
-    take_turn();
+    take_turn(c->meta);
     world_enter(NULL);
 }
 
 static void write_next(void *arg)
 {
-    (void)arg;
+    struct meta *m = arg;
     struct process *me = world_enter(NULL);
-    memstore_step(scene.meta.disk);
+    memstore_step(m->disk);
     world_enter(me);
 }
 
 static void disk_submit(struct store *s, const struct store_change *change)
 {
+    struct meta *m = container_of(s, struct meta, store);
     struct store_change ours = *change;
     struct disk_change *c = world_alloc(sizeof *c);
-    struct chance *chance = &scene.meta.process->chance;
-    (void)s;
-    *c = (struct disk_change){change->done, change->arg, change->sync};
+    struct chance *chance = &m->process->chance;
+    *c = (struct disk_change){m, change->done, change->arg, change->sync};
     ours.done = change_done;
     ours.arg = c;
     struct process *me = world_enter(NULL);
-    struct store *real = memstore_store(scene.meta.disk);
+    struct store *real = real_store(s);
     real->ops->submit(real, &ours);
     world_enter(me);
     uint64_t ns = chance_between(chance, 10, 200) * NS_PER_US;
     if (chance_in(chance, 40))
         ns += chance_below(chance, 30 * NS_PER_MS);
-    world_after(me, ns, write_next, NULL);
+    world_after(me, ns, write_next, m);
 }
 
 static int disk_get(struct store *s, enum store_tree tree, const void *key, uint32_t key_len,
                     const void **value, uint32_t *value_len)
 {
-    struct store *real = memstore_store(scene.meta.disk);
-    (void)s;
+    struct store *real = real_store(s);
     return real->ops->get(real, tree, key, key_len, value, value_len);
 }
 
@@ -122,15 +119,13 @@ static int disk_scan(struct store *s, enum store_tree tree, const void *from, ui
                                   uint32_t value_len),
                      void *arg)
 {
-    struct store *real = memstore_store(scene.meta.disk);
-    (void)s;
+    struct store *real = real_store(s);
     return real->ops->scan(real, tree, from, from_len, each, arg);
 }
 
 static void disk_usage(struct store *s, struct store_usage *out)
 {
-    struct store *real = memstore_store(scene.meta.disk);
-    (void)s;
+    struct store *real = real_store(s);
     real->ops->usage(real, out);
 }
 
@@ -170,7 +165,7 @@ static void accept_peer(void *arg)
         .arg = p, .name = "simulated", .send = link_send, .call = link_call, .close = link_close};
     if (p->gone)
         return;
-    p->peer = service_peer_open(scene.meta.service, &line);
+    p->peer = service_peer_open(p->meta->service, &line);
     if (p->peer == NULL)
         net_close(p->end);
 }
@@ -204,7 +199,7 @@ static void peer_message(void *arg, const uint8_t *frame, size_t len_bytes, uint
         m.msgid = msgid;
         service_peer_message(p->peer, &m);
     }
-    take_turn();
+    take_turn(p->meta);
     wire_msg_free(&m);
 }
 
@@ -225,9 +220,14 @@ static void peer_closed(void *arg)
 
 static const struct net_handler peer_handler = {peer_message, peer_closed};
 
-struct net_end *meta_connect(const struct net_handler *handler, void *arg)
+struct meta *meta_reached(void)
 {
-    struct meta *m = &scene.meta;
+    bool twin = scene.twin.process != NULL && scene.twin.process->alive;
+    return twin && chance_in(&world.chance, 2) ? &scene.twin : &scene.meta;
+}
+
+struct net_end *meta_connect(struct meta *m, const struct net_handler *handler, void *arg)
+{
     struct net_end *mine, *theirs;
     if (!m->process->alive || !m->ready)
         return NULL;
@@ -235,6 +235,7 @@ struct net_end *meta_connect(const struct net_handler *handler, void *arg)
     net_make(world.self, handler, m->process, &peer_handler, &mine, &theirs);
     mine->arg = arg;
     theirs->arg = p;
+    p->meta = m;
     p->end = theirs;
     world_after(m->process, 0, accept_peer, p);
     return mine;
@@ -265,27 +266,27 @@ static void tick(void *arg)
 {
     struct meta *m = arg;
     service_tick(m->service);
-    take_turn();
+    take_turn(m);
     world_after(m->process, process_delay_ns(m->process, TICK_NS), tick, m);
 }
 
 /* Whoever supervises a service that has ended starts it again. */
 static void give_up(void *arg)
 {
-    (void)arg;
-    if (!scene.meta.process->alive || scene.meta.ready)
+    struct meta *m = arg;
+    if (!m->process->alive || m->ready)
         return;
-    meta_kill();
-    meta_start();
+    meta_kill(m);
+    meta_start(m);
 }
 
 static void started(void *arg, int status)
 {
     struct meta *m = arg;
     m->ready = status == CENOTE_OK;
-    TRACE("the service has started: %s", cenote_status_name(status));
+    TRACE("%s has started: %s", m->process->name, cenote_status_name(status));
     if (status == CENOTE_META_FULL || status == CENOTE_NO_MEMORY)
-        world_after(NULL, AGAIN_NS, give_up, NULL);
+        world_after(NULL, AGAIN_NS, give_up, m);
     else if (!m->ready)
         violation("the service doesn't start: %s", cenote_status_name(status));
 }
@@ -293,63 +294,66 @@ static void started(void *arg, int status)
 static void begin(void *arg)
 {
     struct meta *m = arg;
-    struct service_env env = {.store = &disk.store,
-                              .now_ns = now_ns,
-                              .wall_ms = wall_ms,
-                              .random = random_bytes,
-                              .arg = m};
+    struct service_env env = {
+        .store = &m->store, .now_ns = now_ns, .wall_ms = wall_ms, .random = random_bytes, .arg = m};
     int status = service_new(&m->options, &env, started, m, &m->service);
     if (status != CENOTE_OK)
-        world_after(NULL, AGAIN_NS, give_up, NULL);
+        world_after(NULL, AGAIN_NS, give_up, m);
     else
         world_after(m->process, TICK_NS, tick, m);
 }
 
-void meta_add(const struct plan *plan)
+static struct service_options options_of(const struct plan *plan)
 {
-    struct meta *m = &scene.meta;
-    m->process = process_add("meta", 0);
-    if (m->disk != NULL) {
-        memstore_crash(m->disk, 0);
-        memstore_free(m->disk);
-    }
-    if (backup != NULL)
-        memstore_free(backup);
-    if (synced != NULL)
-        memstore_free(synced);
-    backup = synced = NULL;
-    m->restored = false;
-    m->disk = memstore_new();
-    disk.store.ops = &disk_ops;
-    m->service = NULL;
-    m->ready = false;
-    m->options = (struct service_options){.lease_ms = plan->lease_ms,
-                                          .put_timeout_ms = plan->put_timeout_ms,
-                                          .session_grace_ms = plan->session_grace_ms,
-                                          .heartbeat_ms = plan->heartbeat_ms,
-                                          .suspect_ms = plan->suspect_ms,
-                                          .dead_ms = plan->dead_ms,
-                                          .stripe_bytes = plan->stripe_bytes,
-                                          .evict_high = plan->evict_high,
-                                          .evict_low = plan->evict_low};
+    return (struct service_options){.lease_ms = plan->lease_ms,
+                                    .put_timeout_ms = plan->put_timeout_ms,
+                                    .session_grace_ms = plan->session_grace_ms,
+                                    .heartbeat_ms = plan->heartbeat_ms,
+                                    .suspect_ms = plan->suspect_ms,
+                                    .dead_ms = plan->dead_ms,
+                                    .stripe_bytes = plan->stripe_bytes,
+                                    .evict_high = plan->evict_high,
+                                    .evict_low = plan->evict_low};
 }
 
-void meta_start(void)
+/* Of the last world. */
+static void forget(struct meta *m)
 {
-    if (scene.meta.options.rebuild) {
-        memstore_free(scene.meta.disk);
-        scene.meta.disk = memstore_new();
+    if (m->disk != NULL)
+        memstore_crash(m->disk, 0);
+    struct memstore *all[] = {m->disk, m->backup, m->synced};
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (all[i] != NULL)
+            memstore_free(all[i]);
     }
-    if (scene.meta.process->life > 0 && scene.plan->later_lease_ms > 0)
-        scene.meta.options.lease_ms = scene.plan->later_lease_ms;
-    process_start(scene.meta.process);
-    world_after(scene.meta.process, 0, begin, &scene.meta);
+    *m = (struct meta){0};
+}
+
+void metas_add(const struct plan *plan)
+{
+    forget(&scene.meta);
+    forget(&scene.twin);
+    scene.meta = (struct meta){.process = process_add("meta", 0),
+                               .store = {.ops = &disk_ops},
+                               .disk = memstore_new(),
+                               .options = options_of(plan)};
+}
+
+void meta_start(struct meta *m)
+{
+    if (m->options.rebuild) {
+        memstore_free(m->disk);
+        m->disk = memstore_new();
+    }
+    if (m->process->life > 0 && scene.plan->later_lease_ms > 0)
+        m->options.lease_ms = scene.plan->later_lease_ms;
+    process_start(m->process);
+    world_after(m->process, 0, begin, m);
 }
 
 /* Of the changes that wait the oldest ones have become durable. */
-static void meta_end(unsigned durable)
+static void meta_end(struct meta *m, unsigned durable)
 {
-    struct meta *m = &scene.meta;
     if (m->ready && m->service->core.rebuild.done)
         m->options.rebuild = false;
     process_kill(m->process);
@@ -360,10 +364,10 @@ static void meta_end(unsigned durable)
 }
 
 /* ... any number of them. */
-void meta_kill(void)
+void meta_kill(struct meta *m)
 {
-    unsigned waiting = memstore_waiting(scene.meta.disk);
-    meta_end((unsigned)chance_below(&world.chance, waiting + 1));
+    unsigned waiting = memstore_waiting(m->disk);
+    meta_end(m, (unsigned)chance_below(&world.chance, waiting + 1));
 }
 
 /* A value that was superseded, and whose seal is still live, would come back. */
@@ -391,46 +395,58 @@ bool meta_may_be_lost(void)
     return true;
 }
 
+static void rebuild_next(struct meta *m)
+{
+    m->options.rebuild = true;
+    m->options.rebuild_nodes = scene.plan->nodes;
+}
+
 void meta_lose(void)
 {
-    meta_kill();
-    scene.meta.options.rebuild = true;
-    scene.meta.options.rebuild_nodes = scene.plan->nodes;
+    meta_kill(&scene.meta);
+    rebuild_next(&scene.meta);
 }
 
 void meta_crash(void)
 {
     struct meta *m = &scene.meta;
     net_vanished(m->process);
-    meta_kill();
-    if (synced != NULL) {
+    meta_kill(m);
+    if (m->synced != NULL) {
         memstore_free(m->disk);
-        m->disk = memstore_copy(synced, 0);
+        m->disk = memstore_copy(m->synced, 0);
     }
     if (crash_believed())
         return;
     TRACE("the store doesn't believe its files: the operator lets it be rebuilt");
-    m->options.rebuild = true;
-    m->options.rebuild_nodes = scene.plan->nodes;
+    rebuild_next(m);
 }
 
 void meta_backup(void)
 {
-    memstore_fail(scene.meta.disk, 0, CENOTE_OK);
-    meta_end(memstore_waiting(scene.meta.disk));
-    if (backup != NULL)
-        memstore_free(backup);
-    backup = memstore_copy(scene.meta.disk, 0);
+    struct meta *m = &scene.meta;
+    memstore_fail(m->disk, 0, CENOTE_OK);
+    meta_end(m, memstore_waiting(m->disk));
+    if (m->backup != NULL)
+        memstore_free(m->backup);
+    m->backup = memstore_copy(m->disk, 0);
+}
+
+static struct memstore *take_backup(void)
+{
+    struct memstore *backup = scene.meta.backup;
+    assert(backup != NULL);
+    scene.meta.backup = NULL;
+    return backup;
 }
 
 void meta_restore(void)
 {
-    assert(backup != NULL);
-    meta_kill();
-    memstore_free(scene.meta.disk);
-    scene.meta.disk = backup;
-    scene.meta.restored = true;
-    backup = NULL;
+    struct meta *m = &scene.meta;
+    meta_kill(m);
+    memstore_free(m->disk);
+    m->disk = take_backup();
+    m->restored = true;
 }
 
 void meta_disown(void)
@@ -438,8 +454,17 @@ void meta_disown(void)
     struct meta *m = &scene.meta;
     TRACE("no node obeys the restored service: the operator lets it be rebuilt");
     if (m->process->alive)
-        meta_kill();
+        meta_kill(m);
     m->restored = false;
-    m->options.rebuild = true;
-    m->options.rebuild_nodes = scene.plan->nodes;
+    rebuild_next(m);
+}
+
+void meta_copy(void)
+{
+    struct meta *twin = &scene.twin;
+    *twin = (struct meta){.process = process_add("twin", 0),
+                          .store = {.ops = &disk_ops},
+                          .disk = take_backup(),
+                          .options = scene.meta.options};
+    meta_start(twin);
 }

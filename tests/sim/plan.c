@@ -16,9 +16,9 @@ static const char *const op_names[OP_KINDS] = {"put",    "replace", "remove", "g
                                                "exists", "view",    "puts",   "gets",
                                                "ranges", "writer",  "rewrite"};
 static const char *const fault_names[FAULT_KINDS] = {
-    "kill-meta", "stop-meta", "kill-node", "stop-node",  "kill-client", "stop-client",
-    "closefrom", "break",     "cut",       "slow",       "disk",        "memory",
-    "flip",      "machine",   "lose-meta", "crash-meta", "restore-meta"};
+    "kill-meta", "stop-meta", "kill-node", "stop-node",  "kill-client",  "stop-client",
+    "closefrom", "break",     "cut",       "slow",       "disk",         "memory",
+    "flip",      "machine",   "lose-meta", "crash-meta", "restore-meta", "twin-meta"};
 
 static const char *const moments[MOMENTS] = {"",      "writing", "reading", "viewing", "lookup",
                                              "start", "commit",  "remove",  "fence",   "void"};

@@ -69,6 +69,7 @@ enum plan_fault_kind {
     FAULT_LOSE_META = FAULT_KINDS_DRAWN, /* the service is killed, its database gone: a rebuild */
     FAULT_CRASH_META,   /* its machine crashes, what wasn't synced is gone from its database */
     FAULT_RESTORE_META, /* it is stopped in order and its database copied; and the copy restored */
+    FAULT_TWIN_META,    /* ... and the copy begins beside it */
     FAULT_KINDS
 };
 
@@ -89,6 +90,8 @@ enum plan_moment {
 
 /* Whoever the moment is about. */
 #define TARGET_THERE 255u
+/* KILL_META: the service's twin, if there is one. */
+#define TARGET_TWIN  1u
 
 struct plan_fault {
     uint8_t kind;

@@ -20,6 +20,7 @@ struct waiting {
 };
 
 struct rpc_client {
+    const struct meta *at;
     struct net_end *end;
     struct waiting *calls;
     uint32_t msgid;
@@ -64,10 +65,11 @@ int __wrap_rpc_client_open(const struct endpoint *e, uint32_t timeout_ms, struct
 {
     (void)e;
     struct process *me = world.self;
+    struct meta *at = meta_reached();
     uint64_t deadline_ns = process_ns(me) + timeout_ms * NS_PER_MS;
     thread_sleep(net_delay_ns(&me->chance) * 2);
     /* A stopped service accepts by way of its kernel's backlog, and says nothing. */
-    while (net_is_cut(me, scene.meta.process)) {
+    while (net_is_cut(me, at->process)) {
         if (process_ns(me) >= deadline_ns)
             return CENOTE_TIMED_OUT;
         thread_sleep(CONNECT_LOOK_NS);
@@ -75,7 +77,8 @@ int __wrap_rpc_client_open(const struct endpoint *e, uint32_t timeout_ms, struct
     struct rpc_client *c = calloc(1, sizeof *c);
     if (c == NULL)
         return CENOTE_NO_MEMORY;
-    c->end = meta_connect(&handler, c);
+    c->at = at;
+    c->end = meta_connect(at, &handler, c);
     if (c->end == NULL) {
         free(c);
         return CENOTE_UNAVAILABLE;
@@ -137,6 +140,17 @@ static void tell_moment(struct process *me, const void *frame, size_t len_bytes)
     wire_msg_free(&m);
 }
 
+/* What a twin of the service tells is of no consequence. */
+static void note(const struct rpc_client *c, uint64_t asked_ns, uint64_t asked_ms,
+                 const struct waiting *w, const void *frame, size_t len_bytes)
+{
+    bool twin = c->at == &scene.twin;
+    history_asks(world.self, twin);
+    if (!twin && w->frame != NULL)
+        rules_answered(world.self, frame, len_bytes, asked_ms, w->frame, w->len_bytes,
+                       history_doubts(asked_ns));
+}
+
 /* Leases begin before the question is sent. */
 int __wrap_rpc_client_call(struct rpc_client *c, const void *frame, size_t len_bytes,
                            uint32_t timeout_ms, struct rpc_answer *answer)
@@ -154,9 +168,9 @@ int __wrap_rpc_client_call(struct rpc_client *c, const void *frame, size_t len_b
     while (w.frame == NULL && !c->broken && process_ns(me) < deadline_ns)
         thread_nap(w.nap, process_delay_ns(me, deadline_ns - process_ns(me)) + 1);
     uncall(c, &w);
+    note(c, asked_ns, asked_ms, &w, frame, len_bytes);
     if (w.frame == NULL)
         return c->broken ? CENOTE_UNKNOWN : CENOTE_TIMED_OUT;
-    rules_answered(me, frame, len_bytes, asked_ms, w.frame, w.len_bytes, history_doubts(asked_ns));
     return take_answer(&w, answer);
 }
 

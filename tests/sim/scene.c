@@ -27,11 +27,12 @@ static struct plan_op judge_ops[PLAN_KEYS_MAX];
 
 /* ---- faults ---------------------------------------------------------------------------------- */
 
+/* When all is well there is one service. */
 static void meta_again(void *arg)
 {
-    (void)arg;
-    if (!scene.meta.process->alive)
-        meta_start();
+    struct meta *m = arg;
+    if (!m->process->alive && !(scene.calm && m == &scene.twin))
+        meta_start(m);
 }
 
 static void donor_again(void *arg)
@@ -88,6 +89,11 @@ static struct donor *donor_of(const struct plan_fault *f)
 {
     return f->target == TARGET_THERE ? scene.there[f - scene.plan->faults].donor
                                      : &scene.donors[f->target];
+}
+
+static struct meta *meta_of(const struct plan_fault *f)
+{
+    return f->target == TARGET_TWIN ? &scene.twin : &scene.meta;
 }
 
 static struct app *app_of(const struct plan_fault *f)
@@ -157,9 +163,10 @@ static void kill(const struct plan_fault *f, uint64_t ns)
 {
     struct donor *d = f->kind == FAULT_KILL_NODE ? donor_of(f) : NULL;
     struct app *a = f->kind == FAULT_KILL_CLIENT ? app_of(f) : NULL;
-    if (f->kind == FAULT_KILL_META && scene.meta.process->alive) {
-        meta_kill();
-        world_after(NULL, ns, meta_again, NULL);
+    struct meta *m = f->kind == FAULT_KILL_META ? meta_of(f) : NULL;
+    if (m != NULL && m->process != NULL && m->process->alive) {
+        meta_kill(m);
+        world_after(NULL, ns, meta_again, m);
     } else if (d != NULL && d->process->alive) {
         donor_kill(d);
         world_after(NULL, ns, donor_again, d);
@@ -185,7 +192,7 @@ static void lose(void *arg)
         meta_crash();
     else
         meta_lose();
-    world_after(NULL, f->lasts_ms * NS_PER_MS, meta_again, NULL);
+    world_after(NULL, f->lasts_ms * NS_PER_MS, meta_again, &scene.meta);
 }
 
 static void disown(void *arg)
@@ -195,7 +202,7 @@ static void disown(void *arg)
         return;
     history_doubt(false);
     meta_disown();
-    meta_again(NULL);
+    meta_again(&scene.meta);
 }
 
 /* A node that has met none of the lives that came after the copy can't know of them. */
@@ -224,18 +231,43 @@ static void restore(void *arg)
     rules_lost();
     history_doubt(true);
     meta_restore();
-    world_after(NULL, RESTORE_NS, meta_again, NULL);
+    world_after(NULL, RESTORE_NS, meta_again, &scene.meta);
     world_after(NULL, chance_between(&world.chance, RESTORE_NS, DISOWN_NS), disown, NULL);
+}
+
+/* Somebody starts it beside the service, when all nodes have met that since. */
+static void split(void *arg)
+{
+    if (scene.calm)
+        return;
+    if (!scene.meta.process->alive || !all_know()) {
+        world_after(NULL, LOSE_LOOK_NS, split, arg);
+        return;
+    }
+    TRACE("a twin of the service begins with the copy");
+    meta_copy();
+}
+
+/* There is one service again: what stays of the twin is nodes that have met it first, and that the
+ * operator starts anew. */
+static void unite(void)
+{
+    if (scene.twin.process != NULL && scene.twin.process->alive)
+        meta_kill(&scene.twin);
+    for (unsigned i = 0; i < scene.plan->nodes; i++)
+        donor_discard(&scene.donors[i]);
 }
 
 static void back_up(struct plan_fault *f)
 {
-    if (!scene.meta.ready || scene.meta.options.rebuild || scene.meta.restored)
+    if (!scene.meta.ready || scene.meta.options.rebuild || scene.meta.restored ||
+        scene.twin.process != NULL)
         return;
     TRACE("the service is stopped in order, and its database is copied");
     meta_backup();
-    world_after(NULL, RESTORE_NS, meta_again, NULL);
-    world_after(NULL, RESTORE_NS + f->lasts_ms * NS_PER_MS, restore, f);
+    world_after(NULL, RESTORE_NS, meta_again, &scene.meta);
+    world_after(NULL, RESTORE_NS + f->lasts_ms * NS_PER_MS,
+                f->kind == FAULT_TWIN_META ? split : restore, f);
 }
 
 static void fault(void *arg)
@@ -295,6 +327,7 @@ static void fault(void *arg)
         lose(f);
         break;
     case FAULT_RESTORE_META:
+    case FAULT_TWIN_META:
         back_up(f);
         break;
     case FAULT_KINDS:
@@ -328,13 +361,13 @@ static void add_judge(const struct plan *plan)
 
 static void set_up(const struct plan *plan)
 {
-    meta_add(plan);
+    metas_add(plan);
     for (unsigned i = 0; i < plan->nodes; i++)
         donor_add(plan, i);
     for (unsigned i = 0; i < plan->clients; i++)
         app_add(plan, i);
     add_judge(plan);
-    meta_start();
+    meta_start(&scene.meta);
     for (unsigned i = 0; i < plan->nodes; i++)
         donor_start(&scene.donors[i]);
     for (unsigned i = 0; i < plan->clients; i++)
@@ -397,7 +430,8 @@ static void heal_all(void)
         resume(&world.processes[i]);
     }
     disown(NULL);
-    meta_again(NULL);
+    meta_again(&scene.meta);
+    unite();
     for (unsigned i = 0; i < scene.plan->nodes; i++)
         donor_again(&scene.donors[i]);
 }

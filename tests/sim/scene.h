@@ -23,19 +23,25 @@
 /* ---- the metadata service (meta.c) ---- */
 
 struct meta {
-    struct process *process;
+    struct process *process; /* NULL: there is none */
+    struct store store;      /* the disk, as the service sees it */
     struct memstore *disk;
+    struct memstore *backup; /* a copy of earlier */
+    struct memstore *synced; /* in plans with crashes: what a crash of the machine would find */
     struct service *service; /* NULL: not started */
     bool ready;              /* takes connections */
     bool restored;           /* what it knows is of earlier, and isn't so */
     struct service_options options;
 };
 
-void meta_add(const struct plan *plan);
-void meta_start(void);
-void meta_kill(void);
+/* The service, and no twin of it. */
+void metas_add(const struct plan *plan);
+void meta_start(struct meta *m);
+void meta_kill(struct meta *m);
+/* Where the address leads now. */
+struct meta *meta_reached(void);
 /* A connection of the process that runs; NULL: nobody listens. */
-struct net_end *meta_connect(const struct net_handler *handler, void *arg);
+struct net_end *meta_connect(struct meta *m, const struct net_handler *handler, void *arg);
 /* Is nothing under way that a rebuild may undo: told to somebody, and not yet to the nodes? */
 bool meta_may_be_lost(void);
 /* Kills it and takes its database away: from now on it starts with --rebuild until that is over. */
@@ -50,6 +56,9 @@ void meta_backup(void);
 void meta_restore(void);
 /* The operator has seen that no node obeys it: it is to be rebuilt. */
 void meta_disown(void);
+/* Somebody starts a twin of the service with what meta_backup() has copied; from then on the
+ * address leads to either. */
+void meta_copy(void);
 
 /* Does the store believe its files after a crash of the system? (crash.c) */
 bool crash_believed(void);
@@ -139,7 +148,9 @@ struct donor {
     uint64_t kept_incarnation;
     struct gva kept_gva;
     uint64_t segment_bytes;
-    unsigned ways; /* bits of enum way */
+    unsigned ways;   /* bits of enum way */
+    struct meta *at; /* whom it asks, or has joined ... */
+    bool strayed;    /* ... and that was the twin: the service won't have it any more */
 };
 
 /* Files of the last world. */
@@ -147,6 +158,8 @@ void donors_reset(void);
 void donor_add(const struct plan *plan, unsigned number);
 void donor_start(struct donor *d);
 void donor_kill(struct donor *d);
+/* If it has joined the twin: ends it, with all that it knows. */
+void donor_discard(struct donor *d);
 
 /* ---- clients (app.c) ---- */
 
@@ -202,7 +215,9 @@ void history_loss(unsigned key, uint64_t from_ns);
 /* From now on, or not any more: a service answers that knows what was so earlier, and of which
  * nothing stays. */
 void history_doubt(bool doubted);
-/* May an answer to what was asked then be of such a one? */
+/* The service was asked, or has answered; or a twin of it. */
+void history_asks(const struct process *client, bool twin);
+/* May an answer to what was asked then be of a restored service? */
 bool history_doubts(uint64_t asked_ns);
 void history_judge(unsigned keys);
 unsigned history_count(void);
@@ -240,7 +255,8 @@ struct scene {
         struct process *client;
         struct donor *donor;
     } there[PLAN_FAULTS_MAX]; /* of each fault */
-    struct meta meta;
+    struct meta meta;         /* the one that nodes obey ... */
+    struct meta twin;         /* ... and one that has begun with a copy of its database */
     struct donor donors[PLAN_NODES_MAX];
     struct app apps[PLAN_CLIENTS_MAX];
 };

@@ -276,6 +276,30 @@ static void draw_restored(struct plan *p, uint64_t seed)
         fault_in(p, &c, FAULT_KILL_NODE, 0, 2000, 100);
 }
 
+/* A copy of the database begins beside the service, and new connections lead to either. Some nodes
+ * forget whom they have met, and join the first that they reach. */
+static void draw_twins(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 3), 3, ANY);
+    p->directories = chance_in(&c, 2);
+    p->named = chance_in(&c, 2);
+    p->session_grace_ms = (uint32_t)chance_between(&c, 100, 1000);
+    for (unsigned i = 0; i < 3; i++) {
+        read_much(p, &c, i, 6, 100);
+        churn(p, &c, i, 24, 100);
+    }
+    fault_in(p, &c, FAULT_TWIN_META, 0, 1, 1)->at_ms = (uint32_t)chance_between(&c, 10, 300);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1000);
+    for (unsigned i = 0; i < 6; i++)
+        fault_in(p, &c, FAULT_BREAK, 1 + p->nodes + i % 3, 2000, 1);
+    for (unsigned i = 0; i < 3; i++)
+        fault_in(p, &c, FAULT_KILL_CLIENT, i, 800, 20);
+    fault_in(p, &c, FAULT_BREAK, 1, 2000, 1);
+    fault_in(p, &c, FAULT_KILL_META, 0, 2000, 50);
+    fault_in(p, &c, FAULT_KILL_META, TARGET_TWIN, 2000, 50);
+    fault_in(p, &c, FAULT_KILL_NODE, 0, 2000, 100);
+}
+
 static void draw_lookups(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 1, 3, ANY);
@@ -483,6 +507,7 @@ static const struct schedule schedules[] = {
     {"crash", "8b. its machine crashes, and the newest changes of the database are gone",
      draw_crash},
     {"restored", "8c. an older database is put back", draw_restored},
+    {"twins", "8d. two services: a copy of the database begins beside it", draw_twins},
     {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
     {"answers", "10. answers that are lost", draw_answers},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},

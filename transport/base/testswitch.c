@@ -19,6 +19,7 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_REIGN] = "reign",
     [TEST_RETRY] = "retry",
     [TEST_LIVES] = "lives",
+    [TEST_NAMES] = "names",
     [TEST_KEEP] = "keep",
     [TEST_VOID] = "void",
     [TEST_ENTRIES] = "entries",

@@ -18,6 +18,7 @@ enum test_switch {
     TEST_GRANT,          /* nodes don't check grants */
     TEST_REIGN,          /* a start of the service takes no new reign */
     TEST_LIVES,          /* the service asks nodes for no life of its earlier reigns */
+    TEST_NAMES,          /* lives of the service that have the same reign give the same names */
     TEST_KEEP,           /* a node forgets the slots of its earlier life */
     TEST_HOLD,           /* a node doesn't look for holds: what is viewed is reused */
     TEST_SHARD,          /* the service takes every key for its own */

@@ -92,12 +92,13 @@ Test(puts, commit__wrong_counts)
 Test(puts, commit__not_before_it_was_answered)
 {
     struct wire_buf b;
+    cr_assert_eq(client_put_start(alice, "before", 100, 0, &item, NULL), CENOTE_OK);
     uint32_t msgid = end_request(alice, &b, METHOD_PUT_START);
     put_start_params_put(&b, ++alice->seq, 0, 1);
     put_start_key_put(&b, "k", 1, 100);
     end_send(alice, &b);
     cr_assert_null(end_answer(alice, msgid)); /* not durable yet */
-    item = (struct put_start_item){.put_id = (UINT64_C(1) << 44) + 6, .stripe_count = 1};
+    item.put_id += PUT_IDS;
     uint32_t guess = client_commit_send(alice, &item, EXTENT_VISIBLE);
     cr_assert_eq(client_commit_status(alice, guess), CENOTE_NO_SUCH_PUT);
 }

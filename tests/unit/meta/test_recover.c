@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/core/record.h"
 #include "meta/core/sessions.h"
+#include "meta/service/peer.h"
 #include "tests/unit/meta/meta_rig.h"
 
 TestSuite(recover, .init = rig_up, .fini = rig_down);
@@ -15,6 +16,29 @@ Test(recover, put_ids__never_come_back)
     rig_restart(0);
     cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, NULL), CENOTE_OK);
     cr_assert_gt(item.put_id, before);
+}
+
+/* Two services have begun with copies of one database: the reign is the same, the names aren't, and
+ * a client of one can't go on with the other as somebody else. */
+Test(recover, twins__give_different_names)
+{
+    uint64_t ids[2], versions[2];
+    struct memstore *copy = memstore_copy(world->store, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        world_crash(world, 0);
+        if (i == 1) {
+            memstore_free(world->store);
+            world->store = copy;
+        }
+        cr_assert_eq(world_start(world), CENOTE_OK);
+        struct core *c = &world->service->core;
+        cr_assert_eq(c->ids.reign, 2);
+        ids[i] = ids_next(&c->ids);
+        versions[i] = c->members.map_version;
+    }
+    uint64_t apart = ids[0] < ids[1] ? ids[1] - ids[0] : ids[0] - ids[1];
+    cr_assert_gt(apart, UINT64_C(1) << 24);
+    cr_assert_neq(versions[0], versions[1]);
 }
 
 Test(recover, committed__is_found_before_the_node_is_back)
