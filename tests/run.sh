@@ -55,7 +55,8 @@ check() {
     "$@" ctest --test-dir "$dir" -L "$label" -E "$without" -j $((jobs + 1)) --no-tests=error \
         --output-on-failure --output-junit "$results/$dir.xml" && return
     [ -s "$lost" ] || { failed=yes; return; }
-    names=$(sed 's/^[0-9]*://' "$lost" | grep -vE "$final" | paste -sd '|') || return 0
+    names=$(sed 's/^[0-9]*://' "$lost" | grep -vE "$final" | paste -sd '|')
+    [ -n "$names" ] || return 0
     echo "== $dir, alone: $names"
     "$@" ctest --test-dir "$dir" -R "^($names)\$" --output-on-failure \
         --output-junit "$results/$dir-alone.xml" || true
