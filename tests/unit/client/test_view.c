@@ -151,6 +151,31 @@ static void cannot(int node, int status)
     f.hook[1] = status;
 }
 
+/* A node is back in the last round, and the value is replaced between lookup and hold. */
+static int back_and_replaced(struct fake *fake, struct fabric_hold *h)
+{
+    (void)h;
+    if (fake->hook[0]++ < (int)VIEW_ROUNDS_MAX - 1)
+        return CENOTE_NODE_DOWN;
+    if (fake->hook[0] > (int)VIEW_ROUNDS_MAX)
+        return XCOPY_IN_PROGRESS;
+    struct fake_object *o = fake_find(fake, "k");
+    uint8_t *at = fake_at(fake, o->stripes[0].gva[0]) + extent_seal_offset(VALUE_BYTES);
+    struct seal seal;
+    cr_assert_eq(seal_decode(at, &seal), CENOTE_OK);
+    seal.put_id = ++o->put_id;
+    seal_encode(&seal, at);
+    return XCOPY_IN_PROGRESS;
+}
+
+CASE(another_seal_in_the_last_round__asks_once_more)
+{
+    store(first, 0);
+    f.on_hold = back_and_replaced;
+    expect(first);
+    cr_assert_eq(f.lookups, VIEW_ROUNDS_MAX + 1);
+}
+
 CASE(no_shared_memory__not_supported)
 {
     f.replicas = 2;
