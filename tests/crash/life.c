@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "meta/service/peer.h"
 #include "tests/crash/image.h"
@@ -36,7 +37,7 @@ static void say_at_exit(int status, void *arg)
 {
     (void)arg;
     if (status != 0)
-        fprintf(stderr, "errors logged: %s\n", log_text);
+        fprintf(stderr, "errors logged: %s\n", life_said());
 }
 
 void life_log_keep(void)
@@ -44,14 +45,20 @@ void life_log_keep(void)
     static bool registered;
     if (!registered)
         registered = on_exit(say_at_exit, NULL) == 0;
+    pthread_mutex_lock(&log_lock);
     log_text[0] = 0;
     log_len = 0;
+    pthread_mutex_unlock(&log_lock);
     log_set_sink(keep, NULL);
 }
 
 const char *life_said(void)
 {
-    return log_text;
+    static char said[sizeof(log_text)];
+    pthread_mutex_lock(&log_lock);
+    memcpy(said, log_text, sizeof(said));
+    pthread_mutex_unlock(&log_lock);
+    return said;
 }
 
 /* ---- the store of a world -------------------------------------------------------------------- */

@@ -25,6 +25,7 @@ void lmdb_disk_init(struct lmdb_disk *d, const char *dir, const struct store_lmd
 
 /* The log's errors from now on, which are not printed. */
 void life_log_keep(void);
+/* What they are so far; a copy, until it is asked for again. */
 const char *life_said(void);
 
 struct life {

@@ -181,11 +181,11 @@ static void case_leader_leaves(struct rpc_host *h)
     rpc_client_close(c);
 }
 
-enum { PATIENCE_MS = 1000, NAP_STEP_US = 10000 };
+enum { PATIENCE_MS = 2000, NAP_STEP_US = 10000 };
 
 static pthread_t napper;
 static uint64_t nap_ends_ms; /* not before its call's time is up */
-static atomic_bool answered;
+static atomic_bool connected, answered;
 
 static void nap(int signal_number)
 {
@@ -198,6 +198,7 @@ static void *release_main(void *arg)
 {
     struct rpc_host *h = arg;
     struct rpc_client *c = client_at(&h->at);
+    atomic_store(&connected, true);
     host_await(&h->held_count, 1);
     CHECK_EQ(pthread_kill(napper, SIGUSR1), 0);
     CHECK_EQ(call(c, "release", CALL_MS), CENOTE_OK);
@@ -213,10 +214,13 @@ static void case_own_nap(struct rpc_host *h)
     struct rpc_client *c = client_at(&h->at);
     pthread_t thread;
     napper = pthread_self();
-    nap_ends_ms = clock_now_ms() + PATIENCE_MS + PATIENCE_MS / 10;
+    atomic_store(&connected, false);
     atomic_store(&answered, false);
     CHECK_EQ(sigaction(SIGUSR1, &act, NULL), 0);
     CHECK_EQ(pthread_create(&thread, NULL, release_main, h), 0);
+    while (!atomic_load(&connected))
+        usleep(NAP_STEP_US);
+    nap_ends_ms = clock_now_ms() + PATIENCE_MS + PATIENCE_MS / 10;
     CHECK_EQ(call(c, "hold", PATIENCE_MS), CENOTE_OK);
     pthread_join(thread, NULL);
     rpc_client_close(c);
