@@ -145,8 +145,10 @@ static int time_puts(struct evict_bench *b, enum state state, uint64_t batches)
 
 static int turn(struct evict_bench *b, uint64_t batches)
 {
-    int status = clear(b);
+    int status = fill(b);
 
+    if (status == CENOTE_OK)
+        status = clear(b);
     if (status == CENOTE_OK)
         status = time_puts(b, ROOMY, batches);
     if (status == CENOTE_OK)
