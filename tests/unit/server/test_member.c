@@ -569,6 +569,64 @@ Test(member, directory_read__page_by_page)
     cr_assert(r.count == 0 && r.cursor == 0);
 }
 
+/* As the entry says. */
+static void put_seal(unsigned number)
+{
+    struct directory_entry e = entry_at(number);
+    struct seal seal = {.put_id = e.put_id,
+                        .name_space = e.name_space,
+                        .key_hash = e.key_hash,
+                        .gva = e.gva,
+                        .stripe = (uint16_t)e.stripe,
+                        .stripes = (uint16_t)e.stripes,
+                        .stripe_offset = e.offset,
+                        .total_len = e.len_bytes,
+                        .payload_len = e.payload_len,
+                        .sum_kind = (uint8_t)e.sum_kind,
+                        .root = e.root,
+                        .state = SEAL_STATE_LIVE,
+                        .incarnation = node_segment_at(t.node.node, 0)->incarnation};
+    seal_encode(&seal,
+                (uint8_t *)t.node.memory.base + number * 4096u + extent_seal_offset(e.payload_len));
+}
+
+static void request_look(uint32_t msgid, uint64_t reign, const struct directory_entry *e,
+                         uint32_t count)
+{
+    struct wire_buf b = {0};
+    wire_put_request(&b, msgid, METHOD_DIRECTORY_LOOK);
+    directory_look_params_put(&b, reign, count);
+    for (uint32_t i = 0; i < count; i++)
+        directory_name_put(&b, e[i].gva, e[i].put_id);
+    request(&b);
+}
+
+Test(member, directory_look__says_what_is_there)
+{
+    const unsigned numbers[] = {0, 1, 2};
+    struct directory_entry e[] = {entry_at(0), entry_at(1), entry_at(2), entry_at(3), entry_at(0)};
+    uint8_t states[5];
+    with_directory();
+    request_directory(90, FAKE_REIGN, DIRECTORY_NEWS, numbers, 3);
+    put_seal(0);
+    put_seal(1);
+    cr_assert_eq(node_void(t.node.node, e[1].gva, e[1].payload_len), CENOTE_OK);
+    request_directory(92, FAKE_REIGN, DIRECTORY_NEWS, &numbers[1], 1); /* too late */
+    e[4].put_id++;
+    request_look(93, FAKE_REIGN, e, 5);
+    cr_assert_eq(t.answer.error, CENOTE_OK);
+    cr_assert(directory_look_result_get(t.answer.result, states, 5));
+    cr_assert_eq(states[0], DIRECTORY_LIVE);
+    cr_assert_eq(states[1], DIRECTORY_NO_SEAL);
+    cr_assert_eq(states[2], DIRECTORY_NO_SEAL, "never written");
+    cr_assert_eq(states[3], DIRECTORY_NO_ENTRY);
+    cr_assert_eq(states[4], DIRECTORY_NO_ENTRY, "another put's");
+    request_look(94, FAKE_REIGN - 1, e, 5);
+    cr_assert_eq(t.answer.error, CENOTE_OLD_REIGN);
+    request_look(95, FAKE_REIGN, e, 0);
+    cr_assert_eq(t.answer.error, CENOTE_PROTOCOL);
+}
+
 /* Not in the order of their addresses, and held by way of two exporters. */
 Test(member, void__names_what_is_held)
 {
