@@ -206,8 +206,23 @@ def rates(site, browser):
         stop(load)
 
 
-def clicks(browser):
-    """What can be clicked and typed does what it says."""
+def commits(browser):
+    return browser.run("""return Number(document.querySelector('#methods [data-key=put_commit]')
+        .cells[1].dataset.value)""")
+
+
+def clicks(site, browser):
+    """What can be clicked and typed does what it says, while the pool works."""
+    load = site.load()
+    try:
+        click(browser)
+    finally:
+        stop(load)
+
+
+def click(browser):
+    before = commits(browser)
+    wait_until(lambda: commits(browser) > before, 15, "the load being seen")
     browser.find("#methods tr[data-key=put_commit] button")[0].click()
     check(browser.run("return document.getElementById('method').value") == "put_commit", "method")
     summary = browser.find(".node[data-key=node0] summary")[0]
@@ -217,15 +232,16 @@ def clicks(browser):
     check("tcp" in browser.text(".node[data-key=node0] dl"), "details")
     browser.find("#pause")[0].click()
     browser.wait_text("#link", "Paused")
-    uptime = browser.text("#facts")
+    uptime, before = browser.text("#facts"), commits(browser)
     chart = browser.find("#chart-operations svg")[0]
     browser.run("arguments[0].focus()", chart)
     chart.send_keys("\ue012")  # the left arrow
     check(" at " in chart.get_attribute("aria-label"), chart.get_attribute("aria-label"))
-    check(browser.text("#facts") == uptime, "it goes on, paused")
+    check(browser.text("#facts") == uptime and commits(browser) == before, "it goes on, paused")
     browser.find("#pause")[0].click()
     browser.wait_text("#link", "Live")
-    wait_until(lambda: browser.text("#facts") != uptime, 10, "the page going on")
+    wait_until(lambda: browser.text("#facts") != uptime and commits(browser) > before, 10,
+               "the page going on")
     check(browser.text(".node[data-key=node0] dl"), "the details stay open")
     hidden = browser.run_async("""
         const asked = () => performance.getEntriesByName(`${location.origin}/v1/status`).length;
@@ -360,7 +376,7 @@ def main():
             browser.wait_text("#link", "Live")
             cases = [named(c.__name__, c, *a) for c, a in (
                 (files, [site]), (parts, [browser]), (numbers, [site, browser]),
-                (rates, [site, browser]), (clicks, [browser]), (texts, [browser]),
+                (rates, [site, browser]), (clicks, [site, browser]), (texts, [browser]),
                 (sizes, [browser]), (node_dies, [site, browser]), (daemon_dies, [site, browser]))]
             run_cases(cases, arguments)
             complaints = browser.complaints()
