@@ -116,6 +116,8 @@ def parts(browser):
         past.add(status(30, 30, 3000, 1), 2000);
         past.add(status(5, 5, 100, 2), 4000);
         past.add(status(9, 9, 2100, 2), 6000);
+        const ratio = past.hitRatio();
+        past.gap(90000); // longer than the minute that the ratio is of
         return {
           sizes: [0, 512, 1023, 1024, 1536, 1048575, 2 ** 40].map(n.bytes),
           times: [320, 12000, 185000, 187200000].map(n.duration),
@@ -123,12 +125,13 @@ def parts(browser):
           shares: [0, 0.00001, 0.5, 0.99999, 1].map(n.share),
           quantiles: [0, 0.5, 0.99, 1].map(q => h.quantile([[1000, 98], [5000, 1], [9000, 1]], q)),
           none: h.quantile([], 0.5),
-          rates: past.points.map(p => p.lookups ?? null), ratio: past.hitRatio()};""")
+          rates: past.points.map(p => p.lookups ?? null), ratio, later: past.hitRatio()};""")
     wanted = {"sizes": ["0 B", "512 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 TiB"],
               "times": ["320 ms", "12 s", "3 min 5 s", "2 d 4 h"],
               "micros": ["0.5 µs", "320 µs", "1.50 ms", "60.2 ms", "1.5 s"],
               "shares": ["0 %", "0.1 %", "50.0 %", "99.9 %", "100.0 %"],
-              "quantiles": [1, 1, 5, 9], "none": None, "rates": [10, None, 2], "ratio": 1}
+              "quantiles": [1, 1, 5, 9], "none": None, "rates": [10, None, 2, None],
+              "ratio": 1, "later": None}
     for name, value in wanted.items():
         check(found[name] == value, f"{name}: {found[name]}, not {value}")
 
