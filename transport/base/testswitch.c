@@ -21,6 +21,7 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_LIVES] = "lives",
     [TEST_NAMES] = "names",
     [TEST_KEEP] = "keep",
+    [TEST_WANT] = "want",
     [TEST_VOID] = "void",
     [TEST_ENTRIES] = "entries",
     [TEST_HOLD] = "hold",
