@@ -49,6 +49,10 @@ enum test_switch {
     TEST_SYNC,           /* the store's commits aren't synced */
     TEST_TRUST,          /* the store believes its files after a crash of the system */
     TEST_RECORDS,        /* the store believes damaged records */
+    TEST_HTTP_LIMITS,    /* the HTTP server takes what is too large, or too many */
+    TEST_HTTP_PATIENCE,  /* the HTTP server waits for everybody for ever */
+    TEST_GATEWAY_ABORT,  /* a put by HTTP whose client goes is left as it is */
+    TEST_REPAIR,         /* fsck says that it has mended what it leaves as it is */
     TEST_SWITCHES        /* their number */
 };
 
