@@ -424,7 +424,7 @@ static uint64_t worthwhile(const struct core *c)
 {
     uint64_t between = mark(c, c->options.evict_high) - mark(c, c->options.evict_low);
     uint64_t each = c->table.count > 0 ? c->evict.used_bytes / c->table.count : 0;
-    return each * EVICT_LOOKS_TURN < between / 4 ? each * EVICT_LOOKS_TURN : between / 4;
+    return each * EVICT_LOOKS_TURN < between / 2 ? each * EVICT_LOOKS_TURN : between / 2;
 }
 
 void evict_turn(struct core *c)
