@@ -12,6 +12,7 @@
 
 #include "server/gateway/put_query.h"
 #include "server/gateway/transfer.h"
+#include "transport/base/testswitch.h"
 
 #define PIECES_MAX        128u
 #define CHUNKED_MAX_BYTES (PIECES_MAX * PIECE_MIN_BYTES)
@@ -105,7 +106,7 @@ static void done_aborting(struct job *job)
 /* Answered, or gone. */
 static void end(struct putting *p)
 {
-    if (p->writer)
+    if (p->writer && !test_off(TEST_GATEWAY_ABORT))
         transfer_run(&p->t, work_abort, done_aborting, true);
     else
         done_aborting(&p->t.job);

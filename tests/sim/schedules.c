@@ -101,6 +101,13 @@ static void churn(struct plan *p, struct chance *c, unsigned client, unsigned co
         op(p, c, client, kinds[chance_below(c, 5)], (unsigned)chance_below(c, p->keys), pause_ms);
 }
 
+/* Each of three clients does so. */
+static void churn_all(struct plan *p, struct chance *c, unsigned count, unsigned pause_ms)
+{
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, c, i, count, pause_ms);
+}
+
 static void read_much(struct plan *p, struct chance *c, unsigned client, unsigned count,
                       unsigned pause_ms)
 {
@@ -187,8 +194,7 @@ static void draw_mixture(struct plan *p, uint64_t seed)
 static void draw_queued(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 2, 3, chance_of(seed, 2).state % 3 ? RDMA : RDMA | TCP);
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 24, 100);
+    churn_all(p, &c, 24, 100);
     for (unsigned i = 0; i < p->op_count; i++)
         p->ops[i].replicas = (uint8_t)(1 + chance_below(&c, 2));
     for (unsigned i = 0; i < 3; i++)
@@ -202,8 +208,7 @@ static void draw_restarts(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 2, 3, chance_of(seed, 3).state % 2 ? TCP : ANY);
     p->named = !chance_in(&c, 4);
     p->dead_ms = 600;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 100);
+    churn_all(p, &c, 28, 100);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1500);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_START, 1500);
     fault_in(p, &c, FAULT_KILL_NODE, 0, 2000, 150);
@@ -216,8 +221,7 @@ static void draw_rebuild(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, seed % 3 ? SHM : ANY);
     p->directories = true;
     p->dead_ms = 4000;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 120);
+    churn_all(p, &c, 28, 120);
     for (unsigned i = 0; i < 2; i++)
         fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 3000);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_COMMIT, 1500);
@@ -231,8 +235,7 @@ static void draw_rebuild(struct plan *p, uint64_t seed)
 static void draw_reigns(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 2, 3, ANY);
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 100);
+    churn_all(p, &c, 28, 100);
     for (unsigned i = 0; i < 3; i++)
         fault_at(p, &c, FAULT_KILL_META, (enum plan_moment)chance_between(&c, AT_LOOKUP, AT_VOID),
                  50);
@@ -246,8 +249,7 @@ static void draw_crash(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
     p->directories = true;
     p->dead_ms = 4000;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 100);
+    churn_all(p, &c, 28, 100);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 2000);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 600);
     fault_in(p, &c, FAULT_CRASH_META, 0, 1500, 50);
@@ -264,8 +266,7 @@ static void draw_restored(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
     p->directories = true;
     p->dead_ms = 4000;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 30, 100);
+    churn_all(p, &c, 30, 100);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1000);
     fault_in(p, &c, FAULT_RESTORE_META, 0, 300, (unsigned)chance_between(&c, 50, 900));
     for (unsigned i = 0; i < 4; i++)
@@ -319,8 +320,7 @@ static void draw_answers(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1, 3, ANY);
     p->client_timeout_ms = 2000;
     p->session_grace_ms = 1500;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 24, 40);
+    churn_all(p, &c, 24, 40);
     for (unsigned i = 0; i < 10; i++) {
         enum plan_moment m = (enum plan_moment)chance_between(&c, AT_START, AT_REMOVE);
         fault_at(p, &c, chance_in(&c, 5) ? FAULT_KILL_META : FAULT_BREAK, m, 50)->after_us =
@@ -349,8 +349,7 @@ static void draw_woken(struct plan *p, uint64_t seed)
 {
     static const unsigned ways[] = {SHM, RDMA, TCP};
     struct chance c = base(p, seed, 1, 3, ways[seed % 3]);
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 120);
+    churn_all(p, &c, 28, 120);
     for (unsigned i = 0; i < 3; i++)
         fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1800);
     fault_in(p, &c, FAULT_SLOW, 0, 1500, 1000);

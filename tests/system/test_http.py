@@ -7,6 +7,7 @@ Usage: test_http.py [CASE...]
 """
 import os
 import random
+import select
 import socket
 import statistics
 import subprocess
@@ -207,12 +208,20 @@ def too_many_at_once():
     """Nobody gives way who has just come: the others are told."""
     with Pool(options=HTTP) as pool:
         many = [dial(pool.meta) for _ in range(CONNECTIONS_MAX + 8)]
+        wait_until(lambda: all(is_told(s) for s in many[-8:]), 5,
+                   "those beyond the limit hearing it")
         told = [code_of(talked(s)) for s in many[-8:]]
         check(told == [503] * 8, f"those beyond the limit hear {told}")
         for sock in many:
             sock.close()
         wait_until(lambda: ask(pool.meta, "GET", "/healthz").code == 200, 10, "room again")
         check(faults(pool.meta)["turned_away"] == 8, f"{faults(pool.meta)}")
+
+
+def is_told(sock):
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def talked(sock):
