@@ -360,6 +360,8 @@ static bool one_of(struct work *w, struct space *s, unsigned queue)
 
 static void evict_from_pool(struct work *w, struct space *asking, uint64_t bytes)
 {
+    if (test_off(TEST_EVICT))
+        return;
     for (unsigned queue = QUEUE_PLAIN; queue <= QUEUE_SOFT; queue++) {
         while (w->done.bytes < bytes && w->looks > 0 && !w->failed) {
             struct space *s = giver(w->core, asking, queue);
