@@ -406,3 +406,22 @@ Test(fsck, name_wrong__while_the_key_is_put)
     cr_assert_eq(core_of()->fsck.found[FSCK_NAME_WRONG].mended, 0);
     cr_assert_eq(check(false), 0);
 }
+
+static void answer_nonsense(void *arg, struct end *e, const struct call *call)
+{
+    (void)arg;
+    if (strcmp(call->method, METHOD_DIRECTORY_READ) == 0)
+        e->answers_garbage = true; /* from the next call on */
+}
+
+/* Neither about pages nor about what is asked by name. */
+Test(fsck, nonsense__is_no_difference)
+{
+    node->is_live = is_never_live;
+    world->replied = answer_nonsense;
+    cr_assert_eq(check(true), 0);
+    cr_assert_eq(core_of()->fsck.entries, 20);
+    cr_assert_eq(check(true), 0);
+    cr_assert_eq(core_of()->fsck.entries, 0);
+    node->answers_garbage = false;
+}
