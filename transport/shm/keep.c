@@ -76,6 +76,8 @@ static int take_occupied(struct shm_exporter *e, const char *name, uint64_t sess
     } else if (fate == PROCESS_DEAD) {
         unlinkat(e->slots_dir, name, 0);
         status = CENOTE_OK;
+    } else if (fate == PROCESS_UNSEEN) {
+        status = CENOTE_IO;
     } else {
         log_warn("shm", "%s: nobody can tell from here when process %llu has done with this memory",
                  name, (unsigned long long)who->pid);
@@ -91,9 +93,8 @@ static int take_occupied(struct shm_exporter *e, const char *name, uint64_t sess
  * for that. */
 static int not_opened(const char *name, int error)
 {
-    bool passes = error == EMFILE || error == ENFILE || error == ENOMEM || error == EINTR;
     log_warn("shm", "cannot open %s: %s", name, strerror(error));
-    return passes ? CENOTE_IO : CENOTE_LOCKED;
+    return process_lacks(error) ? CENOTE_IO : CENOTE_LOCKED;
 }
 
 static int take_file(struct shm_exporter *e, const char *name, int fd)

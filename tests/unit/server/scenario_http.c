@@ -2,6 +2,8 @@
 /*
  * The HTTP server with handlers that answer at once, later from another thread, or piece by piece,
  * and with clients that are well-behaved, write garbage, go away in the middle, or don't read.
+ *
+ * Usage: scenario_http [CASE...]
  */
 #include <cenote/status.h>
 #include <poll.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <event2/buffer.h>
@@ -24,6 +27,7 @@
 #include "transport/base/clock.h"
 
 #define IDLE_MS    300u
+#define PATIENCE_S 5 /* of clients */
 #define PIECE      (64u << 10)
 #define PIECES     256u /* more than sockets take in */
 #define ANSWER_MAX (1u << 20)
@@ -274,8 +278,10 @@ static const struct http_route routes[] = {
 
 static int dial(void)
 {
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
     int fd = endpoint_connect(&at, 5000);
     CHECK(fd >= 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
     return fd;
 }
 
@@ -369,18 +375,23 @@ static void check_refusals(void)
     expect("BREW /hello HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 501 ");
     expect("POST /hello HTTP/1.1\r\n" HOST "\r\n", "Allow: GET, HEAD\r\n");
     expect("PUT /count/ HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 411 ");
-    expect("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", "HTTP/1.1 413 ");
-    expect("GET /hello HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na", "HTTP/1.1 413 ");
 }
 
-static void check_sizes(void)
+static void check_bodies(void)
 {
-    static char head[HTTP_HEAD_MAX + 1], chunk[2048];
+    static char chunk[2048];
+    expect("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", "HTTP/1.1 413 ");
+    expect("GET /hello HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na", "HTTP/1.1 413 ");
     size_t len = (size_t)snprintf(chunk, sizeof chunk,
                                   "POST /echo HTTP/1.1\r\n" HOST
                                   "Transfer-Encoding: chunked\r\n\r\n3e9\r\n");
     memset(chunk + len, 'c', 1001);
     expect(chunk, "HTTP/1.1 413 ");
+}
+
+static void check_heads(void)
+{
+    static char head[HTTP_HEAD_MAX + 1];
     memset(head, 'a', HTTP_HEAD_MAX);
     memcpy(head, "GET /", 5);
     expect(head, "HTTP/1.1 431 ");
@@ -494,7 +505,32 @@ static void check_many(void)
         pthread_join(threads[i], NULL);
 }
 
-int main(void)
+static const struct {
+    const char *name;
+    void (*check)(void);
+} cases[] = {{"answers", check_answers},
+             {"page", check_page},
+             {"refusals", check_refusals},
+             {"bodies", check_bodies},
+             {"heads", check_heads},
+             {"stream", check_stream_without_memory},
+             {"left_out", check_nothing_is_left_out},
+             {"slow_ones", check_slow_ones},
+             {"many", check_many}};
+
+/* Those that are named; all, if none is. */
+static void check_cases(int count, char **names)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool wanted = count == 0;
+        for (int k = 0; k < count; k++)
+            wanted = wanted || strcmp(names[k], cases[i].name) == 0;
+        if (wanted)
+            cases[i].check();
+    }
+}
+
+int main(int argc, char **argv)
 {
     pthread_t thread;
     int left;
@@ -508,14 +544,7 @@ int main(void)
     CHECK(endpoint_parse(http_endpoint(server), &at) == CENOTE_OK);
     CHECK(pthread_create(&thread, NULL, do_jobs, NULL) == 0);
 
-    check_answers();
-    check_page();
-    check_refusals();
-    check_sizes();
-    check_stream_without_memory();
-    check_nothing_is_left_out();
-    check_slow_ones();
-    check_many();
+    check_cases(argc - 1, argv + 1);
 
     /* Stopped with requests that wait for another thread, and a reader that doesn't read. */
     left = dial();
