@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LMDB's calls of the writer fail, one or two in a row, wherever they stand in a transaction of many
- * changes. Each change says what became of it: what was acknowledged is there, whole, now and after
- * the next start; what wasn't has left nothing. Linked with --wrap.
+ * LMDB's calls of the writer fail, one or two in a row, wherever they stand in a transaction of
+ * many changes. Each change says what became of it: what was acknowledged is there, whole, now and
+ * after the next start; what wasn't has left nothing. Linked with --wrap.
  */
 #include <errno.h>
 #include <lmdb.h>
