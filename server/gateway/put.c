@@ -114,8 +114,7 @@ static void end(struct putting *p)
 
 static void fail(struct putting *p)
 {
-    bool none_only = http_request_header(p->t.request, "If-None-Match") != NULL;
-    if (p->t.status == CENOTE_EXISTS && none_only)
+    if (p->t.status == CENOTE_EXISTS && p->query.new_only)
         http_reply_error(p->t.request, 412, CENOTE_EXISTS, "%s", cenote_status_text(CENOTE_EXISTS));
     else
         transfer_fail(&p->t);

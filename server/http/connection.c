@@ -222,7 +222,7 @@ static void call_handler(struct http_request *r)
 {
     r->handled = true;
     r->route->handle(r->route->arg, r);
-    assert((r->begun || r->holds > 1) && "a handler answers, or holds the request");
+    assert((r->begun || r->broken || r->holds > 1) && "a handler answers, or holds the request");
 }
 
 static void tell_watcher(struct http_conn *c)

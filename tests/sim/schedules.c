@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <cenote/policy.h>
+
 #include "tests/sim/crew.h"
 
 #define SHM  (1u << BY_SHM)
@@ -328,6 +330,45 @@ static void draw_answers(struct plan *p, uint64_t seed)
     }
 }
 
+/* What was sent over a connection that is given up arrives when it has been sent again: twice, and
+ * after what was sent later. */
+static void draw_overtaken(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->client_timeout_ms = 2000;
+    p->session_grace_ms = (uint32_t)chance_between(&c, 100, 1500);
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 24, 40);
+    for (unsigned i = 0; i < 10; i++) {
+        enum plan_moment m = (enum plan_moment)chance_between(&c, AT_START, AT_REMOVE);
+        fault_at(p, &c, FAULT_LATE, m, (unsigned)chance_below(&c, chance_in(&c, 2) ? 30 : 600))
+            ->nth = (uint8_t)chance_between(&c, 1, 12);
+    }
+    fault_in(p, &c, FAULT_LATE, 1, 1500, 200);
+    fault_in(p, &c, FAULT_STOP_META, 0, 1500, 100);
+}
+
+/* One side hears the other and isn't heard, or believes in a connection that is gone. */
+static void draw_oneway(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->dead_ms = 600;
+    p->named = chance_in(&c, 2);
+    p->client_timeout_ms = (uint32_t)chance_between(&c, 200, 2000);
+    for (unsigned i = 0; i < 3; i++) {
+        churn(p, &c, i, 20, 80);
+        read_much(p, &c, i, 10, 60);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        fault_in(p, &c, i % 2 ? FAULT_CUT_IN : FAULT_CUT_OUT, (unsigned)chance_between(&c, 1, 2),
+                 2000, (unsigned)chance_between(&c, 50, 1500));
+    for (unsigned i = 0; i < 3; i++)
+        fault_at(p, &c, FAULT_HALF, (enum plan_moment)chance_between(&c, AT_LOOKUP, AT_VOID),
+                 (unsigned)chance_between(&c, 50, 2000));
+    fault_in(p, &c, FAULT_HALF, 1 + (unsigned)(seed % p->nodes), 2000, 1500);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1200);
+}
+
 static void draw_failover(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 2, 2, chance_of(seed, 4).state % 2 ? TCP : RDMA);
@@ -379,6 +420,31 @@ static void draw_full(struct plan *p, uint64_t seed)
     for (unsigned i = 0; i < 3; i++)
         fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
     fault_in(p, &c, FAULT_KILL_META, 0, 1500, 50);
+}
+
+/* Puts that wait for room as long as they have to. */
+static void draw_room(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->keys = PLAN_KEYS_MAX;
+    p->segment_bytes = 1024u * chance_between(&c, 2, 4);
+    p->client_timeout_ms = 9000;
+    p->evict_high = chance_in(&c, 2) ? 100 : 70;
+    p->evict_low = p->evict_high - 10;
+    for (unsigned i = 0; i < 60; i++) {
+        struct plan_op *o = op(p, &c, i % 3, i % 7 ? OP_REPLACE : OP_GET,
+                               (unsigned)chance_below(&c, p->keys), i % 5 ? 60 : 900);
+        if (o->kind == OP_REPLACE && chance_in(&c, 6))
+            o->pin = (uint8_t)chance_between(&c, CENOTE_PIN_SOFT, CENOTE_PIN_HARD);
+        if (chance_in(&c, 4))
+            o->len_bytes = (uint32_t)chance_between(&c, 700, 2000);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        op(p, &c, i, OP_VIEW, i, 500)->look_us = 2000000;
+    fault_in(p, &c, FAULT_STOP_NODE, 0, 4000, (unsigned)chance_between(&c, 50, 1500));
+    fault_in(p, &c, FAULT_KILL_META, 0, 4000, 50);
+    fault_in(p, &c, FAULT_DISK, 0, 4000, (unsigned)chance_below(&c, 4));
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
 }
 
 /* A full pool of values that are kept in all ways. */
@@ -509,9 +575,12 @@ static const struct schedule schedules[] = {
     {"twins", "8d. two services: a copy of the database begins beside it", draw_twins},
     {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
     {"answers", "10. answers that are lost", draw_answers},
+    {"overtaken", "10b. calls that arrive late, when they have been sent again", draw_overtaken},
+    {"oneway", "6b. cuts in one direction, and connections that are half-open", draw_oneway},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
     {"full", "a pool that is full all the time", draw_full},
     {"kept", "a full pool of values with ttls, pins and groups, and a quota", draw_kept},
+    {"room", "puts that wait for what may go", draw_room},
     {"late", "commits of puts that have been aborted", draw_late},
     {"directory", "what nodes write down of what lies there", draw_directory},
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},

@@ -109,6 +109,27 @@ def ranges():
         expect(browser.ask("GET", path, If_None_Match=etag), 200)
 
 
+def conditions():
+    """A write is done on the condition that its client sent, or it isn't done."""
+    with Pool(options=HTTP) as pool, Browser(pool.meta) as browser:
+        path = path_of("k")
+        expect(browser.ask("PUT", path + "?replace=1", b"first", If_None_Match="*"), 201)
+        expect(browser.ask("PUT", path + "?replace=1", b"second", If_None_Match="*"), 412, "EXISTS")
+        long = b"second" * 100000
+        expect(browser.ask("PUT", path + "?replace=1", long, If_None_Match="*"), 412, "EXISTS")
+        etag = browser.ask("HEAD", path).headers["ETag"]
+        for name, value in (("If_Match", '"x"'), ("If_Match", etag), ("If_Match", "*"),
+                            ("If_None_Match", etag), ("If_None_Match", '"x"'),
+                            ("If_Unmodified_Since", "Thu, 01 Jan 1970 00:00:00 GMT")):
+            expect(browser.ask("PUT", path + "?replace=1", b"third", **{name: value}), 501,
+                   "NOT_SUPPORTED")
+            expect(browser.ask("DELETE", path, **{name: value}), 501, "NOT_SUPPORTED")
+        expect(browser.ask("DELETE", path, If_None_Match="*"), 501, "NOT_SUPPORTED")
+        expect(browser.ask("PUT", path + "?replace=1", b"part", Content_Range="bytes 0-3/9"), 400,
+               "INVALID")
+        check(browser.ask("GET", path).body == b"first", "nothing of that was done")
+
+
 def chunked():
     """Bodies that don't tell their length, up to 8 MiB."""
     with Pool(options=HTTP) as pool, Browser(pool.meta) as browser:
@@ -363,7 +384,8 @@ def big():
             check(max(tops) < before + 32 * MIB, "memory isn't flat")
 
 
-CASES = (values, ranges, chunked, keeping, refusals, switches, left_behind, replaced_meanwhile,
+CASES = (values, ranges, conditions, chunked, keeping, refusals, switches, left_behind,
+         replaced_meanwhile,
          listing, slow_clients, service_away)
 
 

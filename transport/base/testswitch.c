@@ -33,6 +33,7 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_REBUILD_SEALS] = "rebuild_seals",
     [TEST_REBUILD_SETTLE] = "rebuild_settle",
     [TEST_SCRUB] = "scrub",
+    [TEST_EVICT] = "evict",
     [TEST_EVICT_LEASE] = "evict_lease",
     [TEST_EVICT_PIN] = "evict_pin",
     [TEST_WAIT_ORDER] = "wait_order",

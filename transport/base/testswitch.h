@@ -30,6 +30,7 @@ enum test_switch {
     TEST_RDMA_ORDER,     /* rdma: a tail is read while its payload is still on its way */
     TEST_VOID,           /* a node says that a seal is void, and leaves it alive */
     TEST_WATCH,          /* nobody hears of memory that is unmapped */
+    TEST_EVICT,          /* nothing is evicted to make room */
     TEST_EVICT_LEASE,    /* eviction takes what is leased */
     TEST_EVICT_PIN,      /* eviction takes what is pinned hard */
     TEST_WAIT_ORDER,     /* puts that fit overtake those that wait, for ever */

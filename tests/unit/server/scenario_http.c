@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+
+#include <event2/buffer.h>
 
 #include "server/http/http.h"
 #include "server/http/page_files.h"
@@ -117,6 +120,43 @@ void *__wrap_malloc(size_t size)
     return refused ? NULL : __real_malloc(size);
 }
 
+/* Of what is added to buffers, in every thread: the one that is refused; 0: none. */
+static atomic_uint refuse_add, adds;
+
+static bool is_refused(void)
+{
+    return atomic_load(&refuse_add) != 0 &&
+           atomic_fetch_add(&adds, 1) + 1 == atomic_load(&refuse_add);
+}
+
+int __real_evbuffer_add(struct evbuffer *b, const void *data, size_t len_bytes);
+int __wrap_evbuffer_add(struct evbuffer *b, const void *data, size_t len_bytes);
+int __wrap_evbuffer_add(struct evbuffer *b, const void *data, size_t len_bytes)
+{
+    return is_refused() ? -1 : __real_evbuffer_add(b, data, len_bytes);
+}
+
+int __real_evbuffer_add_vprintf(struct evbuffer *b, const char *format, va_list args);
+int __wrap_evbuffer_add_vprintf(struct evbuffer *b, const char *format, va_list args);
+int __wrap_evbuffer_add_vprintf(struct evbuffer *b, const char *format, va_list args)
+{
+    return is_refused() ? -1 : __real_evbuffer_add_vprintf(b, format, args);
+}
+
+int __real_evbuffer_remove_buffer(struct evbuffer *from, struct evbuffer *to, size_t len_bytes);
+int __wrap_evbuffer_remove_buffer(struct evbuffer *from, struct evbuffer *to, size_t len_bytes);
+int __wrap_evbuffer_remove_buffer(struct evbuffer *from, struct evbuffer *to, size_t len_bytes)
+{
+    return is_refused() ? -1 : __real_evbuffer_remove_buffer(from, to, len_bytes);
+}
+
+unsigned char *__real_evbuffer_pullup(struct evbuffer *b, ev_ssize_t len_bytes);
+unsigned char *__wrap_evbuffer_pullup(struct evbuffer *b, ev_ssize_t len_bytes);
+unsigned char *__wrap_evbuffer_pullup(struct evbuffer *b, ev_ssize_t len_bytes)
+{
+    return is_refused() ? NULL : __real_evbuffer_pullup(b, len_bytes);
+}
+
 /* A long answer, of pieces that are given back. */
 struct stream {
     struct http_request *request;
@@ -212,7 +252,17 @@ static void count(void *arg, struct http_request *r)
     count_on(c);
 }
 
+static void say_pieces(void *arg, struct http_request *r)
+{
+    (void)arg;
+    http_reply_begin(r, 200, "text/plain", HTTP_LENGTH_UNKNOWN);
+    http_reply_write(r, "one piece, ", 11);
+    http_reply_write(r, "and another", 11);
+    http_reply_end(r);
+}
+
 static const struct http_route routes[] = {
+    {.methods = HTTP_GET, .path = "/pieces", .handle = say_pieces},
     {.methods = HTTP_GET, .path = "/hello", .handle = say_hello},
     {.methods = HTTP_POST, .path = "/echo", .body_max_bytes = 1000, .handle = echo},
     {.methods = HTTP_GET, .path = "/later", .handle = answer_later},
@@ -360,6 +410,49 @@ static void check_stream_without_memory(void)
     CHECK(!atomic_load(&starve) && atomic_load(&streams_gone) == before + 1);
 }
 
+/* The whole answer without its date, which may be another. */
+static size_t ask(const char *request, char *out, size_t size)
+{
+    int fd = dial();
+    say(fd, request);
+    size_t len = hear(fd, out, size);
+    char *date = strstr(out, "Date: ");
+    if (date)
+        memset(date, 'd', strcspn(date, "\r"));
+    close(fd);
+    return len;
+}
+
+/* A line of the head, the mark of a chunk or bytes of a body that there was no memory for were left
+ * out, and the rest went on: a value could be stored without its middle. */
+static void check_nothing_is_left_out(void)
+{
+    static const char *const requests[] = {
+        "GET /hello HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n",
+        "GET /pieces HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n",
+        "POST /echo HTTP/1.1\r\n" HOST "Connection: close\r\nContent-Length: 5\r\n\r\nplain",
+        "POST /echo HTTP/1.1\r\n" HOST "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n",
+        "PUT /count/x HTTP/1.1\r\n" HOST "Connection: close\r\nExpect: 100-continue\r\n"
+        "Content-Length: 3\r\n\r\nabc"};
+    static char whole[ANSWER_MAX];
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        size_t whole_len = ask(requests[i], whole, sizeof whole);
+        unsigned at_one = 0;
+        do {
+            atomic_store(&adds, 0);
+            atomic_store(&refuse_add, ++at_one);
+            size_t len = ask(requests[i], answer, sizeof answer);
+            if (atomic_load(&adds) < at_one)
+                CHECK(len == whole_len);
+            else if (!strstr(answer, "HTTP/1.1 503 "))
+                CHECK(len < whole_len && memcmp(answer, whole, len) == 0);
+        } while (atomic_load(&adds) >= at_one);
+        CHECK(at_one > 5);
+        atomic_store(&refuse_add, 0);
+    }
+}
+
 /* What isn't sent in time, and who doesn't read in time, doesn't stay. */
 static void check_slow_ones(void)
 {
@@ -415,10 +508,15 @@ static void check_many(void)
 static const struct {
     const char *name;
     void (*check)(void);
-} cases[] = {{"answers", check_answers},     {"page", check_page},
-             {"refusals", check_refusals},   {"bodies", check_bodies},
-             {"heads", check_heads},         {"stream", check_stream_without_memory},
-             {"slow_ones", check_slow_ones}, {"many", check_many}};
+} cases[] = {{"answers", check_answers},
+             {"page", check_page},
+             {"refusals", check_refusals},
+             {"bodies", check_bodies},
+             {"heads", check_heads},
+             {"stream", check_stream_without_memory},
+             {"left_out", check_nothing_is_left_out},
+             {"slow_ones", check_slow_ones},
+             {"many", check_many}};
 
 /* Those that are named; all, if none is. */
 static void check_cases(int count, char **names)
