@@ -6,22 +6,16 @@
  */
 #include "tests/sim/schedules.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include <cenote/policy.h>
 
-#include "tests/sim/crew.h"
+#include "tests/sim/scene.h"
 
 #define SHM  (1u << BY_SHM)
 #define RDMA (1u << BY_RDMA)
 #define TCP  (1u << BY_TCP)
 #define ANY  0u
-
-struct schedule {
-    const char *name, *about;
-    void (*draw)(struct plan *p, uint64_t seed);
-};
 
 /* ---- what they are made of ------------------------------------------------------------------- */
 
@@ -592,46 +586,7 @@ static const struct schedule schedules[] = {
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };
 
-#define COUNT (sizeof schedules / sizeof schedules[0])
-
-int schedules_list(void)
+const struct schedule *schedules_at(unsigned at)
 {
-    for (size_t i = 0; i < COUNT; i++)
-        printf("%-10s %s\n", schedules[i].name, schedules[i].about);
-    return 0;
-}
-
-static int run_one(const struct schedule *s, uint64_t seed, bool tracing)
-{
-    static struct plan plan;
-    s->draw(&plan, seed);
-    if (tracing)
-        plan_print(&plan);
-    scene_run(&plan, tracing);
-    printf("schedule %s, seed %llu: %s (%llx)\n", s->name, (unsigned long long)seed,
-           violated() ? world.violation : "nothing wrong", (unsigned long long)world.tolls);
-    return violated() ? 1 : 0;
-}
-
-int schedules_run(const char *name, uint64_t seeds, uint64_t seed, bool tracing)
-{
-    bool all = strcmp(name, "all") == 0, any = false;
-    int code = 0;
-    for (size_t i = 0; i < COUNT; i++) {
-        const struct schedule *s = &schedules[i];
-        if (!all && strcmp(s->name, name) != 0)
-            continue;
-        any = true;
-        if (seed != 0)
-            code |= run_one(s, seed, tracing);
-        else
-            code |= crew_run(&(struct crew_work){.first = 1,
-                                                 .seeds = seeds > 0 ? seeds : SCHEDULE_SEEDS,
-                                                 .jobs = 1,
-                                                 .draw = s->draw,
-                                                 .name = s->name});
-    }
-    if (!any)
-        fprintf(stderr, "sim: no schedule is called %s\n", name);
-    return any ? code : 2;
+    return at < sizeof schedules / sizeof schedules[0] ? &schedules[at] : NULL;
 }
