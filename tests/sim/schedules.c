@@ -164,6 +164,10 @@ static void draw_stale(struct plan *p, uint64_t seed)
     read_much(p, &c, 0, 32, 30);
     read_much(p, &c, 1, 24, 30);
     churn(p, &c, 2, 28, 40);
+    for (unsigned i = 0; i < p->op_count; i++) {
+        if (p->ops[i].kind == OP_PUT || p->ops[i].kind == OP_REPLACE)
+            p->ops[i].ttl_ms = chance_in(&c, 2) ? (uint16_t)chance_between(&c, 30, 900) : 0;
+    }
     p->named = chance_in(&c, 2);
     fault_in(p, &c, FAULT_KILL_NODE, 0, 1000, 200);
     fault_in(p, &c, FAULT_CUT, 2, 1000, 2500);
@@ -222,6 +226,30 @@ static void draw_rebuild(struct plan *p, uint64_t seed)
         fault_in(p, &c, FAULT_KILL_META, 0, 2000, 50);
     if (chance_in(&c, 3))
         fault_in(p, &c, FAULT_LOSE_META, 0, 3000, 50);
+}
+
+/* Values hold live seals of what lay in their place before: who believes an older entry of the
+ * directory finds what was removed. */
+static void draw_seals(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->directories = true;
+    p->dead_ms = 4000;
+    p->keys = 3;
+    p->segment_bytes = 1024u * chance_between(&c, 3, 8);
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 30, 100);
+    for (unsigned i = 0; i < p->op_count; i++) {
+        struct plan_op *o = &p->ops[i];
+        o->seals = !chance_in(&c, 3);
+        if (o->seals)
+            o->len_bytes += (uint32_t)chance_below(&c, 600);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        fault_in(p, &c, FAULT_LOSE_META, 0, 2500, 50);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 600);
+    if (chance_in(&c, 2))
+        fault_in(p, &c, FAULT_KILL_META, 0, 2000, 50);
 }
 
 static void draw_reigns(struct plan *p, uint64_t seed)
@@ -563,6 +591,7 @@ static const struct schedule schedules[] = {
      draw_restarts},
     {"rebuild", "7. a database that is lost, with writers and aborts of before under way",
      draw_rebuild},
+    {"seals", "7b. the same, with values that hold seals of what was there before", draw_seals},
     {"reigns", "8. a service that is killed and begins again", draw_reigns},
     {"crash", "8b. its machine crashes, and the newest changes of the database are gone",
      draw_crash},
