@@ -402,6 +402,8 @@ void member_message(struct member *m, const struct wire_msg *msg)
         serve_by(m, msg, node_directory);
     else if (strcmp(msg->method, METHOD_DIRECTORY_READ) == 0)
         serve_by(m, msg, node_directory_read);
+    else if (strcmp(msg->method, METHOD_DIRECTORY_LOOK) == 0)
+        serve_by(m, msg, node_directory_look);
     else if (strcmp(msg->method, METHOD_NOTES) == 0)
         serve_notes(m, msg);
     else if (strcmp(msg->method, METHOD_SETTLE) == 0)

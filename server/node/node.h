@@ -96,6 +96,7 @@ uint32_t node_hold_count(const struct node *n);
  * answered instead. */
 int node_directory(struct node *n, struct wire_value params, struct wire_buf *result);
 int node_directory_read(struct node *n, struct wire_value params, struct wire_buf *result);
+int node_directory_look(struct node *n, struct wire_value params, struct wire_buf *result);
 /* The extent, as far as it lies in this node's memory; NULL: it doesn't. */
 const uint8_t *node_extent_at(const struct node *n, struct gva gva, uint64_t payload_len);
 /* Is there a live seal that says the same as the entry, of this life of the segment? */
