@@ -223,13 +223,15 @@ def traced():
         pool.cenote("put", "a", "/bin/true")
         events = json.loads(fetch(pool, "/v1/trace"))["traceEvents"]
         check(all(e["ph"] == "M" for e in events), f"{events}")
-        check(json.loads(fetch(pool, "/v1/trace?on=1", "POST")) == {"on": True}, "on")
+        tool(pool, "trace", "on")
         for i in range(5):
             pool.cenote("--transport=tcp", "put", f"k{i}", "/bin/true")
         pool.cenote("--transport=tcp", "get", "k1", pool.dir / "got")
-        fetch(pool, "/v1/trace?on=0", "POST")
+        tool(pool, "trace", "off")
         pool.cenote("put", "later", "/bin/true")
-        events = json.loads(fetch(pool, "/v1/trace"))["traceEvents"]
+        text = tool(pool, "trace", "dump").stdout.decode()
+        check(text == fetch(pool, "/v1/trace"), "the tool's dump")
+        events = json.loads(text)["traceEvents"]
         nested(events)
         count = {}
         for e in events:
@@ -299,6 +301,11 @@ def client():
               f"{page}")
 
 
+def tool(pool, *words, code=0):
+    """The commands that ask the daemon and not the pool."""
+    return pool.cenote("--http", pool.meta.endpoints["http"][0], *words, code=code)
+
+
 def log_levels():
     """A module's level can be changed while the daemon runs."""
     with Pool(dram=8 * MIB, meta_options=[HTTP]) as pool:
@@ -311,6 +318,19 @@ def log_levels():
             check(error.code == 400, f"{error}")
         fetch(pool, "/v1/log?level=info", "POST")
         check('module=log msg="the level of http is debug"' in pool.meta.log(), pool.meta.log())
+        tool(pool, "log", "tcp=debug")
+        tool(pool, "log", "info")
+        for text in ("of tcp is debug", "of all modules is info"):
+            check(f'msg="the level {text}"' in pool.meta.log(), pool.meta.log())
+        for words, code, why in ((("log", "loud"), 1, b"is wanted"), (("log", "a=b=c"), 2, b""),
+                                 (("log", "x y"), 2, b""), (("trace", "maybe"), 2, b"on, off or"),
+                                 (("log", "m" * 30 + "=info"), 1, b"no such module")):
+            done = tool(pool, *words, code=code)
+            check(why in done.stderr, f"{words}: {done.stderr}")
+        done = pool.cenote("--http", f"unix:{pool.control}", "trace", "on", code=1)
+        check(b"no cenoted answers" in done.stderr, f"of another server: {done.stderr}")
+        done = pool.cenote("--http=none", "trace", "on", code=1)
+        check(b"no cenoted answers" in done.stderr, f"{done.stderr}")
 
 
 def main():
