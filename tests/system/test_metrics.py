@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import urllib.error
 import urllib.request
 
 import protocol
-from pool import BIN, MIB, Pool, check, run_cases
+from pool import BIN, MIB, SANITIZED, Pool, check, run_cases
 
 HTTP = "--http=127.0.0.1:0"
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
@@ -25,7 +26,9 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 SEAL_BYTES = 128
 IDLE_SECONDS = 2
 PATIENCE_S = 10
-IDLE_WAKES = 30 # a second, of all threads: ticks of 125 ms, heartbeats of 100 ms and their answers
+IDLE_WAKES = 20 # a second, of all threads: ticks of 125 and 250 ms, a heartbeat and its answer
+SCRAPES = 30
+SCRAPE_CPU_MS = 10
 
 
 def fetch(pool, path, method="GET", daemon=None):
@@ -262,7 +265,7 @@ def spent(pid):
 
 
 def idle():
-    """A daemon that does nothing wakes up seldom. What that costs depends on the machine's caches,
+    """A daemon, of both roles, that does nothing wakes up seldom. What that costs depends on the machine's caches,
     and on who else uses them: it is told, not judged."""
     with Pool(dram=8 * MIB, meta_options=[HTTP]) as pool:
         pool.cenote("put", "a", "/bin/true")
@@ -273,6 +276,38 @@ def idle():
         print(f"  idle: {100 * (after_ns - before_ns) / (end_ns - begin_ns):.3f} % of a core, "
               f"{after - before} times awake in {IDLE_SECONDS} s", flush=True)
         check(after - before <= IDLE_WAKES * IDLE_SECONDS, f"{after - before} times awake")
+
+
+def many_nodes():
+    """A page with the series of 64 nodes of four segments each costs little."""
+    names = [f"n{i}" for i in range(62)] + ["n\u00f6", "n?"]
+    segment = [1 << 30, 0, 0, 0]
+    with Pool(dram=8 * MIB, meta_options=[HTTP], options=["--suspect=60s", "--dead=90s"]) as pool:
+        nodes = [protocol.Client(pool.meta_endpoint, opens=False) for _ in names]
+        for i, (node, name) in enumerate(zip(nodes, names)):
+            node.call("node_join", [1, name, i + 1, "elsewhere", "", "", "", "127.0.0.1:9",
+                                    bytes(16), 0, [segment] * 4, 0])
+        times = []
+        (before_ns, _) = spent(pool.meta.pid)
+        for _ in range(SCRAPES):
+            begin = time.perf_counter()
+            page = fetch(pool, "/metrics")
+            times.append(time.perf_counter() - begin)
+        cpu_ms = (spent(pool.meta.pid)[0] - before_ns) / SCRAPES / 1e6
+        found = samples(page)
+        print(f"  a scrape of {len(found)} series, {len(page) >> 10} KiB, of 65 nodes: median "
+              f"{statistics.median(times) * 1000:.2f} ms, {cpu_ms:.2f} ms of the daemon's CPU",
+              flush=True)
+        for name in names:
+            check(("cenote_node_connected", frozenset({("node", name)})) in found, name)
+            for i in range(4):
+                check(found["cenote_segment_capacity_bytes",
+                            frozenset({("node", name), ("segment", str(i))})] == 1 << 30, name)
+        if not SANITIZED:
+            check(cpu_ms < SCRAPE_CPU_MS, f"{cpu_ms} ms")
+        for node in nodes:
+            node.call("node_leave", [])
+            node.close()
 
 
 def client():
@@ -334,8 +369,8 @@ def log_levels():
 
 
 def main():
-    run_cases([counted, evicted, page_is_well_formed, status, traced, client, log_levels, idle],
-              sys.argv[1:])
+    run_cases([counted, evicted, page_is_well_formed, status, traced, client, log_levels, many_nodes,
+               idle], sys.argv[1:])
 
 
 if __name__ == "__main__":
