@@ -9,6 +9,7 @@
 
 #include "server/memory/machine.h"
 #include "transport/base/log.h"
+#include "transport/base/trace.h"
 
 static_assert(MEMDIR_POOL_BYTES == sizeof(struct hash128), "a pool's name");
 
@@ -23,7 +24,8 @@ struct node_memory {
     int directory_file; /* -1: it has no name */
     struct node *node;
     pthread_t populator;
-    bool ending; /* atomic */
+    unsigned trace_populate; /* a point */
+    bool ending;             /* atomic */
 };
 
 /* ---- what goes together ---------------------------------------------------------------------- */
@@ -252,7 +254,9 @@ static int populate_segment(struct node_memory *m, uint32_t i)
     uint64_t end = m->segments[i].len_bytes, done = 0;
     while (done < end && !__atomic_load_n(&m->ending, __ATOMIC_ACQUIRE)) {
         uint64_t step = end - done < MEMORY_STEP_BYTES ? end - done : MEMORY_STEP_BYTES;
+        uint64_t traced_ns = trace_begin(node_trace(m->node), m->trace_populate);
         int status = populate_step(m, i, done, step);
+        trace_end(node_trace(m->node), m->trace_populate, traced_ns, step);
         if (status != CENOTE_OK) {
             log_warn("node", "segment %u: %llu MiB of %llu MiB can be offered: %s", (unsigned)i,
                      (unsigned long long)(done >> 20), (unsigned long long)(end >> 20),
@@ -276,6 +280,7 @@ static void *populate(void *arg)
 int node_memory_populate_start(struct node_memory *m, struct node *n)
 {
     m->node = n;
+    m->trace_populate = trace_point(node_trace(n), "node", "populate");
     return pthread_create(&m->populator, NULL, populate, m) == 0 ? CENOTE_OK : CENOTE_NO_MEMORY;
 }
 
