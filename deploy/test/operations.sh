@@ -78,7 +78,7 @@ undo+=("echo $(sed 's/.*\[\(.*\)\].*/\1/' $huge) >$huge")
 undo+=("umount /run/cenote-memory && rmdir /run/cenote-memory")
 typed machine
 grep -qF '[advise]' $huge
-# What was set serves: a node's memory on that tmpfs, and in pages that were set aside.
+# What was set serves: a node's memory on that tmpfs.
 "$bin/cenoted" --http none --data-dir "$work/second" --listen "unix:$work/second.sock" \
     --shm-dir "$work/shm2" --node-name n --memory-dir /run/cenote-memory/n --dram 64MiB \
     >"$work/ready2" 2>"$work/log2" &
@@ -87,5 +87,7 @@ for _ in $(seq 200); do
     ! grep -q ready "$work/ready2" || break
     sleep 0.05
 done
-kill "$second" && wait "$second"
+grep -q ready "$work/ready2" || { cat "$work/log2" >&2; exit 1; }
+kill "$second"
+wait "$second"
 echo "operations: a node's memory on the tmpfs of the document"
