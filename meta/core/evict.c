@@ -369,6 +369,8 @@ static bool goes_on(const struct work *w)
 
 static void evict_from_pool(struct work *w, struct space *asking, uint64_t bytes)
 {
+    if (test_off(TEST_EVICT))
+        return;
     for (unsigned queue = QUEUE_PLAIN; queue <= QUEUE_SOFT; queue++) {
         while (w->done.bytes < bytes && goes_on(w)) {
             struct space *s = giver(w->core, asking, queue);

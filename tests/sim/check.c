@@ -36,6 +36,7 @@ struct seen_put {
     bool gone;
     bool lost;     /* it was committed when the database was lost: it may come back */
     uint64_t look; /* at which it was seen last */
+    struct room room;
 };
 
 struct seen_extent {
@@ -91,6 +92,7 @@ void rules_reset(void)
     rules.objects = 0;
     rules.stays = false;
     rules.look = rules.highest_put = rules.highest_before = rules.reign = 0;
+    room_reset();
 }
 
 static struct seen_put *find_put(uint64_t put_id)
@@ -300,6 +302,7 @@ static void see_put(struct object *o)
         see_kept(o);
     }
     see_expiry(p, o);
+    room_see(&p->room, o);
     rules.stays |= p->leaving && !o->leaving;
     p->leaving = o->leaving;
     p->state = (uint8_t)o->state;
@@ -439,6 +442,7 @@ void rules_step(void)
     if (m->restored) /* what comes of what it believes is judged where it lands */
         return;
     rules.look++;
+    room_look();
     rules.highest_before = rules.highest_put;
     if (m->service->core.ids.reign != 0) /* a rebuild asks the nodes for the highest one first */
         see_reign(m->service->core.ids.reign);
@@ -495,6 +499,8 @@ void rules_answered(struct process *client, const uint8_t *request, size_t reque
     bool answered = wire_parse(answer, answer_bytes, &a) == CENOTE_OK;
     if (asked && answered && strcmp(q.method, METHOD_LOOKUP) == 0 && a.error == CENOTE_OK)
         see_lookup(client, asked_ms, a.result, doubted);
+    if (asked && answered && !doubted)
+        room_answered(client, &q, &a);
     if (asked)
         wire_msg_free(&q);
     if (answered)

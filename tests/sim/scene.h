@@ -6,6 +6,8 @@
 #include <cenote/cenote.h>
 #include <cenote/view.h>
 
+#include "meta/core/alloc.h"
+#include "meta/core/table.h"
 #include "meta/service/service.h"
 #include "server/node/member.h"
 #include "tests/linear/linear.h"
@@ -78,6 +80,7 @@ enum way { BY_SHM, BY_RDMA, BY_TCP };
 struct exporter;
 
 struct flight;
+struct coming;
 
 /* One client's connection to a node's exporter, as both sides and the hardware see it. */
 struct channel {
@@ -100,6 +103,7 @@ struct channel {
     uint64_t body_put;                     /* tcp: of the write that is being received */
     uint64_t last_ns;                      /* pieces stay in order */
     struct flight *flights, *flights_last; /* in progress, in order */
+    struct coming *coming, *coming_last;   /* from the node, in order */
     struct nap *waiters[PROCESS_FIBERS_MAX];
     uint64_t moved;
 };
@@ -245,6 +249,26 @@ void rules_client_died(const struct process *client);
 /* Nothing waits to be given back. */
 bool rules_settled(void);
 void rules_end(void);
+
+/* ---- that a pool isn't full while something may go (room.c) ---- */
+
+/* Of a put that is in the service's table. */
+struct room {
+    struct room *next; /* that could go, too */
+    uint64_t put_id;
+    struct alloc_shape shape; /* of its first extent */
+    uint32_t lease_stamp;
+    uint64_t asked_for_ns; /* last */
+    uint64_t since_ns;     /* it could go; 0: it can't */
+};
+
+void room_reset(void);
+/* What is in the table is looked at again: room_see() of each follows. */
+void room_look(void);
+void room_see(struct room *r, struct object *o);
+void room_asked(const struct process *client, const struct wire_msg *request);
+void room_answered(const struct process *client, const struct wire_msg *request,
+                   const struct wire_msg *answer);
 
 struct scene {
     const struct plan *plan;

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <cenote/policy.h>
+
 #include "tests/sim/crew.h"
 
 #define SHM  (1u << BY_SHM)
@@ -101,6 +103,13 @@ static void churn(struct plan *p, struct chance *c, unsigned client, unsigned co
         op(p, c, client, kinds[chance_below(c, 5)], (unsigned)chance_below(c, p->keys), pause_ms);
 }
 
+/* Each of three clients does so. */
+static void churn_all(struct plan *p, struct chance *c, unsigned count, unsigned pause_ms)
+{
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, c, i, count, pause_ms);
+}
+
 static void read_much(struct plan *p, struct chance *c, unsigned client, unsigned count,
                       unsigned pause_ms)
 {
@@ -187,8 +196,7 @@ static void draw_mixture(struct plan *p, uint64_t seed)
 static void draw_queued(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 2, 3, chance_of(seed, 2).state % 3 ? RDMA : RDMA | TCP);
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 24, 100);
+    churn_all(p, &c, 24, 100);
     for (unsigned i = 0; i < p->op_count; i++)
         p->ops[i].replicas = (uint8_t)(1 + chance_below(&c, 2));
     for (unsigned i = 0; i < 3; i++)
@@ -202,8 +210,7 @@ static void draw_restarts(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 2, 3, chance_of(seed, 3).state % 2 ? TCP : ANY);
     p->named = !chance_in(&c, 4);
     p->dead_ms = 600;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 100);
+    churn_all(p, &c, 28, 100);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1500);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_START, 1500);
     fault_in(p, &c, FAULT_KILL_NODE, 0, 2000, 150);
@@ -216,8 +223,7 @@ static void draw_rebuild(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, seed % 3 ? SHM : ANY);
     p->directories = true;
     p->dead_ms = 4000;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 120);
+    churn_all(p, &c, 28, 120);
     for (unsigned i = 0; i < 2; i++)
         fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 3000);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_COMMIT, 1500);
@@ -231,8 +237,7 @@ static void draw_rebuild(struct plan *p, uint64_t seed)
 static void draw_reigns(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 2, 3, ANY);
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 100);
+    churn_all(p, &c, 28, 100);
     for (unsigned i = 0; i < 3; i++)
         fault_at(p, &c, FAULT_KILL_META, (enum plan_moment)chance_between(&c, AT_LOOKUP, AT_VOID),
                  50);
@@ -246,8 +251,7 @@ static void draw_crash(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
     p->directories = true;
     p->dead_ms = 4000;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 100);
+    churn_all(p, &c, 28, 100);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 2000);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 600);
     fault_in(p, &c, FAULT_CRASH_META, 0, 1500, 50);
@@ -264,8 +268,7 @@ static void draw_restored(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
     p->directories = true;
     p->dead_ms = 4000;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 30, 100);
+    churn_all(p, &c, 30, 100);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1000);
     fault_in(p, &c, FAULT_RESTORE_META, 0, 300, (unsigned)chance_between(&c, 50, 900));
     for (unsigned i = 0; i < 4; i++)
@@ -319,13 +322,51 @@ static void draw_answers(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1, 3, ANY);
     p->client_timeout_ms = 2000;
     p->session_grace_ms = 1500;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 24, 40);
+    churn_all(p, &c, 24, 40);
     for (unsigned i = 0; i < 10; i++) {
         enum plan_moment m = (enum plan_moment)chance_between(&c, AT_START, AT_REMOVE);
         fault_at(p, &c, chance_in(&c, 5) ? FAULT_KILL_META : FAULT_BREAK, m, 50)->after_us =
             (uint32_t)chance_below(&c, 300);
     }
+}
+
+/* What was sent over a connection that is given up arrives when it has been sent again: twice, and
+ * after what was sent later. */
+static void draw_overtaken(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->client_timeout_ms = 2000;
+    p->session_grace_ms = (uint32_t)chance_between(&c, 100, 1500);
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 24, 40);
+    for (unsigned i = 0; i < 10; i++) {
+        enum plan_moment m = (enum plan_moment)chance_between(&c, AT_START, AT_REMOVE);
+        fault_at(p, &c, FAULT_LATE, m, (unsigned)chance_below(&c, chance_in(&c, 2) ? 30 : 600))
+            ->nth = (uint8_t)chance_between(&c, 1, 12);
+    }
+    fault_in(p, &c, FAULT_LATE, 1, 1500, 200);
+    fault_in(p, &c, FAULT_STOP_META, 0, 1500, 100);
+}
+
+/* One side hears the other and isn't heard, or believes in a connection that is gone. */
+static void draw_oneway(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->dead_ms = 600;
+    p->named = chance_in(&c, 2);
+    p->client_timeout_ms = (uint32_t)chance_between(&c, 200, 2000);
+    for (unsigned i = 0; i < 3; i++) {
+        churn(p, &c, i, 20, 80);
+        read_much(p, &c, i, 10, 60);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        fault_in(p, &c, i % 2 ? FAULT_CUT_IN : FAULT_CUT_OUT, (unsigned)chance_between(&c, 1, 2),
+                 2000, (unsigned)chance_between(&c, 50, 1500));
+    for (unsigned i = 0; i < 3; i++)
+        fault_at(p, &c, FAULT_HALF, (enum plan_moment)chance_between(&c, AT_LOOKUP, AT_VOID),
+                 (unsigned)chance_between(&c, 50, 2000));
+    fault_in(p, &c, FAULT_HALF, 1 + (unsigned)(seed % p->nodes), 2000, 1500);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1200);
 }
 
 static void draw_failover(struct plan *p, uint64_t seed)
@@ -349,8 +390,7 @@ static void draw_woken(struct plan *p, uint64_t seed)
 {
     static const unsigned ways[] = {SHM, RDMA, TCP};
     struct chance c = base(p, seed, 1, 3, ways[seed % 3]);
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 120);
+    churn_all(p, &c, 28, 120);
     for (unsigned i = 0; i < 3; i++)
         fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1800);
     fault_in(p, &c, FAULT_SLOW, 0, 1500, 1000);
@@ -380,6 +420,31 @@ static void draw_full(struct plan *p, uint64_t seed)
     for (unsigned i = 0; i < 3; i++)
         fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
     fault_in(p, &c, FAULT_KILL_META, 0, 1500, 50);
+}
+
+/* Puts that wait for room as long as they have to. */
+static void draw_room(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->keys = PLAN_KEYS_MAX;
+    p->segment_bytes = 1024u * chance_between(&c, 2, 4);
+    p->client_timeout_ms = 9000;
+    p->evict_high = chance_in(&c, 2) ? 100 : 70;
+    p->evict_low = p->evict_high - 10;
+    for (unsigned i = 0; i < 60; i++) {
+        struct plan_op *o = op(p, &c, i % 3, i % 7 ? OP_REPLACE : OP_GET,
+                               (unsigned)chance_below(&c, p->keys), i % 5 ? 60 : 900);
+        if (o->kind == OP_REPLACE && chance_in(&c, 6))
+            o->pin = (uint8_t)chance_between(&c, CENOTE_PIN_SOFT, CENOTE_PIN_HARD);
+        if (chance_in(&c, 4))
+            o->len_bytes = (uint32_t)chance_between(&c, 700, 2000);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        op(p, &c, i, OP_VIEW, i, 500)->look_us = 2000000;
+    fault_in(p, &c, FAULT_STOP_NODE, 0, 4000, (unsigned)chance_between(&c, 50, 1500));
+    fault_in(p, &c, FAULT_KILL_META, 0, 4000, 50);
+    fault_in(p, &c, FAULT_DISK, 0, 4000, (unsigned)chance_below(&c, 4));
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
 }
 
 /* A full pool of values that are kept in all ways. */
@@ -510,9 +575,12 @@ static const struct schedule schedules[] = {
     {"twins", "8d. two services: a copy of the database begins beside it", draw_twins},
     {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
     {"answers", "10. answers that are lost", draw_answers},
+    {"overtaken", "10b. calls that arrive late, when they have been sent again", draw_overtaken},
+    {"oneway", "6b. cuts in one direction, and connections that are half-open", draw_oneway},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
     {"full", "a pool that is full all the time", draw_full},
     {"kept", "a full pool of values with ttls, pins and groups, and a quota", draw_kept},
+    {"room", "puts that wait for what may go", draw_room},
     {"late", "commits of puts that have been aborted", draw_late},
     {"directory", "what nodes write down of what lies there", draw_directory},
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},

@@ -339,7 +339,7 @@ def log_levels():
         except urllib.error.HTTPError as error:
             check(error.code == 400, f"{error}")
         fetch(pool, "/v1/log?level=info", "POST")
-        check("module=log the level of http is debug" in pool.meta.log(), pool.meta.log())
+        check('module=log msg="the level of http is debug"' in pool.meta.log(), pool.meta.log())
 
 
 def main():

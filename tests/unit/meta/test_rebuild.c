@@ -136,13 +136,19 @@ static void clients_come(void)
     bob = client_open(world, "default");
 }
 
+/* Those that have come; they needn't have settled. */
+static void all_join(void)
+{
+    world_pass(world, 2100);
+    for (unsigned i = 0; i < NODES; i++)
+        cr_assert_eq(joined(&nodes[i]), CENOTE_OK);
+}
+
 /* To the end, with all nodes. */
 static void rebuild(void)
 {
     all_come();
-    world_pass(world, 2100);
-    for (unsigned i = 0; i < NODES; i++)
-        cr_assert_eq(joined(&nodes[i]), CENOTE_OK);
+    all_join();
     pass(300);
     clients_come();
     cr_assert_eq(rig_status("rebuild", "nodes"), NODES);
@@ -239,9 +245,7 @@ Test(rebuild, clients__wait)
     session_open_params_put(&b, &open);
     cr_assert_eq(end_ask(e, &b, msgid, NULL), CENOTE_UNAVAILABLE);
     all_come();
-    world_pass(world, 2300);
-    for (unsigned i = 0; i < NODES; i++)
-        cr_assert_eq(joined(&nodes[i]), CENOTE_OK);
+    all_join();
     clients_come();
     cr_assert(is_over());
 }
@@ -305,9 +309,7 @@ Test(rebuild, void_seals__are_left_out)
     all_come();
     for (unsigned i = 0; i < NODES; i++)
         nodes[i].end->is_live = no_live_seal;
-    world_pass(world, 2100);
-    for (unsigned i = 0; i < NODES; i++)
-        cr_assert_eq(joined(&nodes[i]), CENOTE_OK);
+    all_join();
     pass(300);
     clients_come();
     cr_assert_eq(put_id_of("dead"), 0);
@@ -368,7 +370,8 @@ Test(rebuild, number_of_nodes__is_enough)
     cr_assert_eq(joined(&nodes[1]), CENOTE_OK);
 }
 
-Test(rebuild, nothing_is_placed__before_a_node_has_settled)
+/* A value is there, and on all nodes somebody writes while they come. */
+static void lose_with_writers(void)
 {
     cr_assert_eq(client_put(alice, "key", 1000, 0), CENOTE_OK);
     pass(300);
@@ -376,9 +379,12 @@ Test(rebuild, nothing_is_placed__before_a_node_has_settled)
     all_come();
     for (unsigned i = 0; i < NODES; i++)
         nodes[i].end->writes = true;
-    world_pass(world, 2100);
-    for (unsigned i = 0; i < NODES; i++)
-        cr_assert_eq(joined(&nodes[i]), CENOTE_OK);
+    all_join();
+}
+
+Test(rebuild, nothing_is_placed__before_a_node_has_settled)
+{
+    lose_with_writers();
     pass(2 * RIG_LEASE_MS + 500);
     clients_come();
     cr_assert_neq(put_id_of("key"), 0);
@@ -396,15 +402,7 @@ Test(rebuild, nothing_is_placed__before_a_node_has_settled)
 /* The service dies once more, with its new store this time. */
 Test(rebuild, restart__nodes_still_have_to_settle)
 {
-    cr_assert_eq(client_put(alice, "key", 1000, 0), CENOTE_OK);
-    pass(300);
-    lose_store();
-    all_come();
-    for (unsigned i = 0; i < NODES; i++)
-        nodes[i].end->writes = true;
-    world_pass(world, 2100);
-    for (unsigned i = 0; i < NODES; i++)
-        cr_assert_eq(joined(&nodes[i]), CENOTE_OK);
+    lose_with_writers();
     pass(300);
     world_crash(world, 0);
     world->options.rebuild = false;
