@@ -5,12 +5,13 @@
 #   packages     deploy/test/packages.sh    Debian packages in a bare system
 #   compose      deploy/test/compose.sh     the image and deploy/compose.yaml on an engine
 #   chart        deploy/test/chart.sh       deploy/helm/cenote
+#   admission    deploy/test/admission.sh   what Kubernetes' own code says of it; not with --quick
 #   operations   deploy/test/operations.sh  commands of doc/OPERATIONS.md that need none of these
 # Usage: deploy/test.sh [--quick] [PART...]    default: all parts; --quick: under four minutes in all
 set -u
 cd "$(dirname "$0")/.."
 
-known=(packages compose chart operations)
+known=(packages compose chart admission operations)
 options=()
 parts=()
 for word; do
@@ -23,7 +24,10 @@ for word; do
         ;;
     esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=("${known[@]}")
+if [ ${#parts[@]} = 0 ]; then
+    parts=("${known[@]}")
+    [ ${#options[@]} = 0 ] || parts=(packages compose chart operations)
+fi
 
 part_pid=
 stop() {

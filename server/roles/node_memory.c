@@ -10,6 +10,7 @@
 
 #include "server/memory/machine.h"
 #include "transport/base/log.h"
+#include "transport/base/trace.h"
 
 /* From one try to offer more memory to the next. */
 #define POPULATE_AGAIN_MIN_MS 500u
@@ -28,6 +29,7 @@ struct node_memory {
     int directory_file; /* -1: it has no name */
     struct node *node;
     pthread_t populator;
+    unsigned trace_populate; /* a point */
     pthread_mutex_t lock;
     pthread_cond_t ends;
     bool ending; /* under the lock */
@@ -295,7 +297,9 @@ static bool populate_segment(struct node_memory *m, uint32_t i)
     uint32_t again_ms = 0;
     while (done < end) {
         uint64_t step = end - done < MEMORY_STEP_BYTES ? end - done : MEMORY_STEP_BYTES;
+        uint64_t traced_ns = trace_begin(node_trace(m->node), m->trace_populate);
         int status = populate_step(m, i, done, step);
+        trace_end(node_trace(m->node), m->trace_populate, traced_ns, step);
         if (status == CENOTE_OK) {
             done += step;
             again_ms = 0;
@@ -325,6 +329,7 @@ static void *populate(void *arg)
 int node_memory_populate_start(struct node_memory *m, struct node *n)
 {
     m->node = n;
+    m->trace_populate = trace_point(node_trace(n), "node", "populate");
     return pthread_create(&m->populator, NULL, populate, m) == 0 ? CENOTE_OK : CENOTE_NO_MEMORY;
 }
 

@@ -203,14 +203,18 @@ def status():
 
 
 def nested(events):
-    """Do complete events of each thread nest? Every pair has its end."""
-    threads, pairs = {}, {}
+    """Do complete events of each thread nest, and pairs of each group? Every pair has its end,
+    which follows it."""
+    threads, begun = {}, {}
     for e in events:
         if e["ph"] == "X":
             threads.setdefault(e["tid"], []).append((e["ts"], e["ts"] + e["dur"], e["name"]))
-        elif e["ph"] in "be":
-            pairs.setdefault((e["cat"], e["id"]), []).append(e["ph"])
-    check(all(p == ["b", "e"] for p in pairs.values()), f"{pairs}")
+        elif e["ph"] == "b":
+            check(begun.setdefault((e["cat"], e["id"], e["name"]), e) is e, f"{e}")
+        elif e["ph"] == "e":
+            first = begun.pop((e["cat"], e["id"], e["name"]))
+            threads.setdefault((e["cat"], e["id"]), []).append((first["ts"], e["ts"], e["name"]))
+    check(not begun, f"{begun}")
     for spans in threads.values():
         open_spans = []
         for begin, end, name in sorted(spans, key=lambda s: (s[0], -s[1])):
@@ -251,6 +255,31 @@ def traced():
             raise AssertionError("on=2 was taken")
         except urllib.error.HTTPError as error:
             check(error.code == 400, f"{error}")
+
+
+def traced_at_nodes():
+    """What a node does that isn't on anybody's way: voids, fences, scrubbing, clients that come."""
+    with Pool(dram=8 * MIB, meta_options=[HTTP, "--lease=50ms", "--session-grace=100ms"],
+              node_options=["--scrub-rate=64MiB"]) as pool:
+        fetch(pool, "/v1/trace?on=1", "POST")
+        for transport in "shm", "tcp":
+            pool.cenote(f"--transport={transport}", "put", transport, "/bin/true")
+        pool.cenote("rm", "shm")
+        client = pool.client()
+        client.put_start(b"never written", 4096)
+        client.sock.close() # its session ends, and with it the put
+        wanted = {("shm", "greet"), ("shm", "fence"), ("tcp", "write"), ("tcp", "fence"),
+                  ("node", "fence"), ("node", "void"), ("node", "directory"), ("node", "heartbeat"),
+                  ("node", "notes"), ("node", "scrub")}
+        end, found = time.monotonic() + PATIENCE_S, set()
+        while wanted - found and time.monotonic() < end:
+            time.sleep(0.05)
+            events = json.loads(fetch(pool, "/v1/trace"))["traceEvents"]
+            found = {(e["cat"], e["name"]) for e in events if e["ph"] in "Xb"}
+        check(wanted <= found, f"no {wanted - found}: {found}")
+        nested(events)
+        voids = [e["args"]["n"] for e in events if (e.get("cat"), e["name"]) == ("node", "void")]
+        check(sum(voids) >= 1, f"{voids} extents were made void")
 
 
 def spent(pid):
@@ -369,8 +398,8 @@ def log_levels():
 
 
 def main():
-    run_cases([counted, evicted, page_is_well_formed, status, traced, client, log_levels, many_nodes,
-               idle], sys.argv[1:])
+    run_cases([counted, evicted, page_is_well_formed, status, traced, traced_at_nodes, client,
+               log_levels, many_nodes, idle], sys.argv[1:])
 
 
 if __name__ == "__main__":
