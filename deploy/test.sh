@@ -3,6 +3,7 @@
 # Tests what is deployed, in parts. One that can't run on this machine says why, and is counted as
 # skipped:
 #   packages     deploy/test/packages.sh    Debian packages in a bare system
+#   systemd      deploy/test/systemd.sh     they and their unit in a system that systemd boots
 #   compose      deploy/test/compose.sh     the image and deploy/compose.yaml on an engine
 #   chart        deploy/test/chart.sh       deploy/helm/cenote
 #   operations   deploy/test/operations.sh  commands of doc/OPERATIONS.md that need none of these
@@ -10,7 +11,7 @@
 set -u
 cd "$(dirname "$0")/.."
 
-known=(packages compose chart operations)
+known=(packages systemd compose chart operations)
 options=()
 parts=()
 for word; do
