@@ -6,12 +6,13 @@
 #   systemd      deploy/test/systemd.sh     they and their unit in a system that systemd boots
 #   compose      deploy/test/compose.sh     the image and deploy/compose.yaml on an engine
 #   chart        deploy/test/chart.sh       deploy/helm/cenote
+#   prometheus   deploy/test/prometheus.sh  configuration, alerts and dashboard in a real Prometheus
 #   operations   deploy/test/operations.sh  commands of doc/OPERATIONS.md that need none of these
 # Usage: deploy/test.sh [--quick] [PART...]    default: all parts; --quick: under four minutes in all
 set -u
 cd "$(dirname "$0")/.."
 
-known=(packages systemd compose chart operations)
+known=(packages systemd compose chart prometheus operations)
 options=()
 parts=()
 for word; do

@@ -127,6 +127,11 @@ check_journal() {
     grep -q 'level=info module=node .*joined the pool' /run/lines || fail_there "no line of a join"
     ! grep -vE '^[-0-9T:.]+Z level=[a-z]+ module=[a-z]+ |^cenoted ready' /run/lines ||
         fail "lines of the log that aren't logfmt"
+    # The journal knows their levels.
+    journalctl -u cenoted -p warning -o cat >/run/lines
+    grep -q 'level=warn .* is dead' /run/lines || fail_there "a warning isn't one for the journal"
+    ! grep -v 'level=\(warn\|error\) ' /run/lines || fail_there "no warnings, but the journal has them so"
+    ! grep 'a client is refused' /run/lines || fail "a client of root is called refused"
 }
 
 check_exposure() {

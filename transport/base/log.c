@@ -175,7 +175,8 @@ void log_write(enum log_level level, const char *module, const char *format, ...
     errno = saved_errno;
 }
 
-void log_to_stderr(void *arg, enum log_level level, const char *module, const char *text)
+static void write_line(const char *priority, enum log_level level, const char *module,
+                       const char *text)
 {
     uint64_t wall_ms = clock_wall_ms();
     time_t seconds = (time_t)(wall_ms / 1000);
@@ -183,11 +184,10 @@ void log_to_stderr(void *arg, enum log_level level, const char *module, const ch
     char stamp[LOG_STAMP_MAX];
     char line[LOG_TEXT_MAX + 2 * LOG_STAMP_MAX];
 
-    (void)arg;
     if (gmtime_r(&seconds, &utc) == NULL ||
         strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc) == 0)
         stamp[0] = '\0';
-    int len = snprintf(line, sizeof line, "%s.%03uZ level=%s module=%s %s\n", stamp,
+    int len = snprintf(line, sizeof line, "%s%s.%03uZ level=%s module=%s %s\n", priority, stamp,
                        (unsigned)(wall_ms % 1000), log_level_name(level), module, text);
     size_t len_bytes = len < 0 ? 0 : (size_t)len;
     if (len_bytes >= sizeof line) {
@@ -197,4 +197,20 @@ void log_to_stderr(void *arg, enum log_level level, const char *module, const ch
     /* One write for a line: lines of several threads don't mix. A lost line is nobody's error. */
     ssize_t written = write(STDERR_FILENO, line, len_bytes);
     (void)written;
+}
+
+void log_to_stderr(void *arg, enum log_level level, const char *module, const char *text)
+{
+    (void)arg;
+    write_line("", level, module, text);
+}
+
+void log_to_journal(void *arg, enum log_level level, const char *module, const char *text)
+{
+    /* syslog(3)'s: error, warning, informational, debug. */
+    static const char *const priorities[] = {
+        [LOG_ERROR] = "<3>", [LOG_WARN] = "<4>", [LOG_INFO] = "<6>", [LOG_DEBUG] = "<7>"};
+
+    (void)arg;
+    write_line(priorities[level], level, module, text);
 }
