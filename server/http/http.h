@@ -29,6 +29,7 @@
 
 #include "server/http/head.h"
 #include "transport/base/endpoint.h"
+#include "transport/base/metric.h"
 
 #define HTTP_ROUTES_MAX      64u
 #define HTTP_CONNECTIONS_MAX 1024u
@@ -84,6 +85,9 @@ void http_stop(struct http_server *s);
 void http_free(struct http_server *s);
 /* Any thread. */
 void http_counted(const struct http_server *s, struct http_counts *out);
+/* How long requests of the method with this number (the first is 0) took: from the end of their
+ * head until all of the answer was sent. Adds to a view; returns the method's name. Any thread. */
+const char *http_durations(const struct http_server *s, unsigned number, struct metric_view *out);
 
 /* Something to run on the server's thread; the caller's memory until it runs. Any thread. Between
  * http_new() and http_stop(). */

@@ -168,7 +168,7 @@ def tell_traced():
             times = BLOCK_TIMES if name == "shm block" else TIMES
             off, on = (counted(command, p.dir, times, "measured", *more)
                        for more in ((), ("traced",)))
-            total = [(instructions + CLOCK * clocks) / times for instructions, clocks, *_ in (off, on)]
+            total = [(count[0] + CLOCK * count[1]) / times for count in (off, on)]
             print(f"  {name}: {total[0]:.0f} instructions, {total[1] - total[0]:.0f} more while it "
                   f"is traced ({100 * (total[1] / total[0] - 1):.1f} %)", flush=True)
 

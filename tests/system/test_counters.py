@@ -158,6 +158,24 @@ def full():
         check(left < 6, "nothing was evicted")
 
 
+def http():
+    """What came and went by HTTP, and how long it took."""
+    size = 3 * MIB
+    with Pool(dram=16 * MIB, meta_options=HTTP) as p:
+        before = {w: metric(p.meta, f"cenote_http_{w}_bytes_total") for w in ("received", "sent")}
+        check(ask(p.meta, "PUT", "/v1/objects/default/k", b"v" * size).code == 201, "put")
+        for _ in range(2):
+            check(len(ask(p.meta, "GET", "/v1/objects/default/k").body) == size, "got")
+        for what, times in (("received", 1), ("sent", 2)):
+            moved = metric(p.meta, f"cenote_http_{what}_bytes_total") - before[what]
+            check(times * size < moved < times * size + 200000, f"{moved} bytes {what}")
+        duration = 'cenote_http_duration_seconds_%s{method="%s"}'
+        expect_metric(p.meta, duration % ("count", "PUT"), 1)
+        check(0.0001 < metric(p.meta, duration % ("sum", "PUT")) < 10, "how long the put took")
+        gets = metric(p.meta, duration % ("count", "GET"))
+        expect_metric(p.meta, duration % ("count", "GET"), gets + 1)
+
+
 def damaged():
     """A client that reads what was changed in memory says so."""
     series = "cenote_client_checksum_failures_total"
@@ -179,4 +197,4 @@ def damaged():
 
 
 if __name__ == "__main__":
-    run_cases([fences, refused, views, store, lag, full, damaged], sys.argv[1:])
+    run_cases([fences, refused, views, store, lag, full, http, damaged], sys.argv[1:])

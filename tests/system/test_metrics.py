@@ -294,8 +294,8 @@ def spent(pid):
 
 
 def idle():
-    """A daemon, of both roles, that does nothing wakes up seldom. What that costs depends on the machine's caches,
-    and on who else uses them: it is told, not judged."""
+    """A daemon, of both roles, that does nothing wakes up seldom. What that costs depends on the
+    machine's caches, and on who else uses them: it is told, not judged."""
     with Pool(dram=8 * MIB, meta_options=[HTTP]) as pool:
         pool.cenote("put", "a", "/bin/true")
         time.sleep(1.2)  # until it is quiet
