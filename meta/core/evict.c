@@ -476,8 +476,7 @@ void evict_turn(struct core *c)
         e->owed_bytes = background(c, e->owed_bytes, EVICT_LOOKS_TURN);
 }
 
-/* What could be given up may be other things by now. */
-static void look_round(struct core *c)
+void evict_look_again(struct core *c)
 {
     c->evict.most = NULL;
     c->evict.soon = false;
@@ -492,7 +491,7 @@ static void look_round(struct core *c)
 void evict_tick(struct core *c)
 {
     struct evict *e = &c->evict;
-    look_round(c);
+    evict_look_again(c);
     expire_tick(c);
     e->above = keep_quotas(c, EVICT_LOOKS_TICK);
     uint64_t owed = background(c, TICK_BYTES, EVICT_LOOKS_TICK);
