@@ -261,6 +261,7 @@ void evict_ended(struct ending *e, int status)
         c->evict.coming_bytes += bytes;
         return;
     }
+    s->evict.soon = c->evict.soon = true;
     if (e->object->pin != KEEP_PIN_HARD)
         policy_add(queue_of(s, e->object), &c->table, e->object, NULL);
     expire_again(c, e->object);
