@@ -469,8 +469,8 @@ static void draw_room(struct plan *p, uint64_t seed)
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
 }
 
-/* In the tick in which a node came back, or the store had refused an eviction, a put was refused, as
- * the eviction had looked through all before. */
+/* In the tick in which a node came back, or the store had refused an eviction, a put was refused,
+ * as the eviction had looked through all before. */
 static void draw_returned(struct plan *p, uint64_t seed)
 {
     draw_room(p, seed);
