@@ -245,8 +245,8 @@ void rules_lost(void);
 void rules_memory_died(uint64_t incarnation);
 /* Flips a bit of some extent that is in use. False: there is none. */
 bool rules_flip(uint32_t which);
-/* Writes seals over some of a value's bytes: live ones of earlier puts, where these are if the value
- * is given the same place. */
+/* Writes seals over some of a value's bytes: live ones of earlier puts, where these are if the
+ * value is given the same place. */
 void rules_forge(uint8_t *bytes, uint64_t len_bytes);
 /* A view is open, or not any more: somebody looks at what lies there. */
 void rules_view_opened(const struct process *client, const struct cenote_view *v);

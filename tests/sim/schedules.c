@@ -469,6 +469,20 @@ static void draw_room(struct plan *p, uint64_t seed)
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
 }
 
+/* In the tick in which a node came back, or the store had refused an eviction, a put was refused,
+ * as the eviction had looked through all before. */
+static void draw_returned(struct plan *p, uint64_t seed)
+{
+    draw_room(p, seed);
+    struct chance c = chance_of(seed, 12);
+    p->ways = chance_in(&c, 2) ? RDMA : TCP;
+    for (unsigned i = 0; i < 4; i++)
+        fault_in(p, &c, FAULT_STOP_NODE, (unsigned)(seed % p->nodes), 4000,
+                 (unsigned)chance_between(&c, 250, 900));
+    for (unsigned i = 0; i < 3; i++)
+        fault_in(p, &c, FAULT_DISK, 0, 4000, (unsigned)chance_below(&c, 4));
+}
+
 /* A full pool of values that are kept in all ways. */
 static void draw_kept(struct plan *p, uint64_t seed)
 {
@@ -604,6 +618,7 @@ static const struct schedule schedules[] = {
     {"full", "a pool that is full all the time", draw_full},
     {"kept", "a full pool of values with ttls, pins and groups, and a quota", draw_kept},
     {"room", "puts that wait for what may go", draw_room},
+    {"returned", "the same, when a node comes back or the store refuses", draw_returned},
     {"late", "commits of puts that have been aborted", draw_late},
     {"directory", "what nodes write down of what lies there", draw_directory},
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
