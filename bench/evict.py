@@ -26,8 +26,9 @@ from pool import MIB, Pool, wait_until # noqa: E402 pylint: disable=wrong-import
 
 BATCH_BYTES = MIB
 BATCH_MAX = 128
-POOL_BYTES = 64 * MIB
-LARGE_POOL_BYTES = 300 * MIB # for values of more than 1 MiB
+# Between the marks (1 % of the pool) lies twice what is evicted at a time, as in a pool of any use.
+POOL_OBJECTS = 12800
+POOL_MAX_BYTES = 1024 * MIB
 IDLE_S = 3
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 
@@ -119,7 +120,7 @@ def evicted(pool):
 
 
 def measure(size, puts, functions):
-    dram = LARGE_POOL_BYTES if size > MIB else POOL_BYTES
+    dram = min(POOL_OBJECTS * size, POOL_MAX_BYTES) // MIB * MIB
     pool = Pool(dram=dram, meta_options=["--lease=300ms", "--meta-map-size=256MiB",
                                          "--scrub-rate=0"])
     pool.meta.launcher = ["valgrind", "--tool=callgrind", "--separate-threads=yes",

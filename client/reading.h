@@ -93,7 +93,8 @@ int reading_failure(const struct reading *r);
 
 /* Bytes are corrupt when they fail twice with a lookup between that names the same put: by right a
  * seal is void only after the last lookup that names its put. Is this failure the first of these?
- * *doubted, false for each new put, remembers it. */
+ * *doubted, false for each new put, remembers it. What was read by a lookup from the cache doesn't
+ * count: the service hasn't been asked yet. */
 bool reading_is_doubtful(int failure, bool *doubted);
 
 #endif

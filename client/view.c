@@ -107,9 +107,6 @@ static void finish(struct view *v, int status)
 /* This lookup's replicas didn't help; another one may, see get.c. */
 static void ask_again(struct view *v, int failure, uint64_t now_ms)
 {
-    bool late = failure == CENOTE_NODE_DOWN && now_ms >= v->begun_ms + v->env.timeout_ms;
-    bool doubtful = reading_is_doubtful(failure, &v->doubted);
-
     if (v->cached && failure != CENOTE_NO_MEMORY && failure != CENOTE_NOT_SUPPORTED) {
         cache_drop(v->env.cache, v->key, v->common.put_id);
         v->cached = false;
@@ -118,6 +115,10 @@ static void ask_again(struct view *v, int failure, uint64_t now_ms)
         v->map_wanted = v->map_wanted || failure == CENOTE_NODE_DOWN;
         return;
     }
+
+    bool late = failure == CENOTE_NODE_DOWN && now_ms >= v->begun_ms + v->env.timeout_ms;
+    bool doubtful = reading_is_doubtful(failure, &v->doubted);
+
     if (failure == CENOTE_TIMED_OUT || failure == CENOTE_NO_MEMORY || late ||
         failure == CENOTE_NOT_SUPPORTED || (v->rounds >= VIEW_ROUNDS_MAX && !doubtful)) {
         finish(v, failure == CENOTE_STALE ? CENOTE_TIMED_OUT : failure);

@@ -7,13 +7,15 @@ set -eu
 
 at=${CENOTE_HTTP:-}
 if [ -z "$at" ] && [ -f "${CENOTE_CONFIG:-}" ]; then
-    at=$(sed -n 's/^[[:space:]]*http[[:space:]]*=[[:space:]]*//p' "$CENOTE_CONFIG")
+    at=$(sed -n 's/^[[:space:]]*http[[:space:]]*=[[:space:]]*\([^[:space:]#]*\).*/\1/p' "$CENOTE_CONFIG")
 fi
 at=${at:-127.0.0.1:7480}
-if [ "$at" = none ]; then
-    echo "HTTP is off: nobody can be asked"
+case $at in
+none | unix:*)
+    echo "HTTP is at $at: nobody can be asked here"
     exit 0
-fi
+    ;;
+esac
 host=${at%:*}
 case $host in
 0.0.0.0 | '[::]') host=127.0.0.1 ;;

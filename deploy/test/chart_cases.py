@@ -59,6 +59,11 @@ class Chart:
         check(len(kinds) == 1, f"{self.name}: {kinds}")
         return self.one(kinds[0], "-node")
 
+    def shm_dir(self):
+        """Where the node's sockets are mounted."""
+        mounts = self.node()["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+        return next(m["mountPath"] for m in mounts if m["name"] == "sockets")
+
     def config(self, role):
         text = self.all("ConfigMap")[0]["data"][f"{role}.conf"]
         return dict(line.split(" = ", 1) for line in text.strip().splitlines())
@@ -93,19 +98,42 @@ def check_references(chart):
               f"{chart.name}: {part['kind']} {part['metadata']['name']} finds no pod")
 
 
+def image_environment():
+    """What the image's processes find in their environment."""
+    text = (TOP / "deploy/docker/Dockerfile").read_text()
+    words = re.search(r"^ENV (.*)$", text, re.MULTILINE)[1].split()
+    return dict(word.split("=", 1) for word in words)
+
+
+def pod_environment(chart, role):
+    """What cenoted of this role finds: the image's, and the pod's; the cluster's words are "x"."""
+    pod = chart.one("StatefulSet", "-meta") if role == "meta" else chart.node()
+    found = {k: v for k, v in os.environ.items() if not k.startswith("CENOTE_")}
+    found |= image_environment()
+    for entry in pod["spec"]["template"]["spec"]["containers"][0]["env"]:
+        value = entry.get("value", "x")
+        found[entry["name"]] = re.sub(r"\$\((\w+)\)", lambda m: found[m[1]], value)
+    return found
+
+
 def check_config(chart, cenoted):
-    """cenoted takes the files: their names and values."""
-    for role in ("meta", "node"):
+    """cenoted takes the files, and what it makes of all that it finds in the pod is what they say."""
+    of_image = {name[len("CENOTE_"):].lower().replace("_", "-") for name in image_environment()}
+    for role, claimed in (("meta", {"data-dir": "/var/lib/cenote/meta"}),
+                          ("node", {"shm-dir": chart.shm_dir()})):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
             f.write(chart.all("ConfigMap")[0]["data"][f"{role}.conf"])
             f.flush()
-            environment = {k: v for k, v in os.environ.items() if not k.startswith("CENOTE_")}
-            if role == "node": # what the pod has in its environment
-                environment |= {"CENOTE_NODE_NAME": "n", "CENOTE_MEMORY_DIR": "/memory/n"}
-            done = run(cenoted, "--check-config", "--config", f.name, env=environment)
+            environment = pod_environment(chart, role) | {"CENOTE_CONFIG": f.name}
+            done = run(cenoted, "--check-config", env=environment)
             said = done.stdout + done.stderr
-            check(done.returncode == 0 and "says nothing" not in said,
-                  f"{chart.name}: {role}.conf: {said}")
+            idle = set(re.findall(r"([\w-]+) says nothing", said)) - of_image
+            check(done.returncode == 0 and not idle, f"{chart.name}: {role}.conf: {said}")
+            printed = run(cenoted, "--print-config", env=environment).stdout
+        lines = [line.split(" = ", 1) for line in printed.splitlines() if re.match("[a-z]", line)]
+        for name, value in (chart.config(role) | claimed).items():
+            got = [v for n, v in lines if n == name]
+            check(",".join(got) == value, f"{chart.name}: {role}: {name} is {got}, not {value}")
 
 
 def check_default(chart):
@@ -139,17 +167,24 @@ def check_rdma(chart):
     check(limits["hugepages-1Gi"] == str(128 << 30) and limits["memory"] == "2Gi", f"{limits}")
     check(limits["rdma/hca_shared_devices_b"] == 2 and limits["nvidia.com/gpu"] == 1, f"{limits}")
     check(spec["containers"][0]["securityContext"]["capabilities"]["add"] == ["IPC_LOCK"], "lock")
+    labels = chart.node()["spec"]["selector"]
+    check(spec["topologySpreadConstraints"][0]["labelSelector"] == labels, "spread as what?")
     config = chart.config("node")
     check(config["huge-pages"] == "1G" and config["rdma"] == "mlx5_0,tc=106", f"{config}")
 
 
 def check_everything(chart):
-    check(len(chart.all("ServiceMonitor")) == 2, "service monitors")
+    monitors = chart.all("ServiceMonitor")
+    jobs = [r["replacement"] for m in monitors for r in m["spec"]["endpoints"][0]["relabelings"]
+            if r["targetLabel"] == "job"]
+    check(len(monitors) == 2 and jobs == ["cenote-pool-pool"] * 2, f"jobs of monitors: {jobs}")
     check("hostPID" not in chart.node()["spec"]["template"]["spec"], "its own processes")
     config = chart.config("meta")
     check(config["log-level"] == "info" and config["lease"] == "2s" and config["evict-high"] == "90"
           and config["shards"] == "0-8191=a:7400,8192-16383=b:7400", f"{config}")
-    check(chart.config("node")["meta"].endswith(":17400"), "the service's port")
+    node = chart.config("node")
+    check(node["meta"].endswith(":17400"), "the service's port")
+    check(node["keep-memory"] == "false" and node["scrub-rate"] == "0", f"{node}")
     for pod in [p["spec"]["template"] for p in chart.all("StatefulSet")] + chart.all("Pod"):
         check(any(v.get("secret", {}).get("secretName") == "pool-keys"
                   for v in pod["spec"]["volumes"]), "the secret is mounted everywhere")

@@ -160,6 +160,7 @@ check_all() {
 
 # ---- the test ---------------------------------------------------------------------------------
 
+[ ! -e /dev/shm/cenote ] || skip "somebody has a pool in /dev/shm/cenote, where that of the document lies"
 engine_start "$work/engine" || skip "no engine runs here"
 say "engine $(docker version -f '{{.Server.Version}}'), $engine_storage, $(docker info -f '{{.CgroupDriver}} {{.CgroupVersion}}')"
 
@@ -303,11 +304,10 @@ say "more memory than the container's limit is refused: $(grep -o 'this machine 
 # ---- the document -----------------------------------------------------------------------------
 
 unset CENOTE_IMAGE CENOTE_MEMORY CENOTE_DRAM CENOTE_PORT CENOTE_HTTP_PORT COMPOSE_PROJECT_NAME
-[ ! -e /dev/shm/cenote ] || skip "somebody has a pool in /dev/shm/cenote: its commands aren't typed"
 documented() { docker-compose -f deploy/compose.yaml down -v --remove-orphans -t 5; }
 CENOTE_IMAGE=cenote:latest CENOTE_MEMORY=/dev/shm/cenote COMPOSE_PROJECT_NAME=deploy
 /usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md compose "compose last" >"$work/commands"
 bash -euo pipefail "$work/commands" >"$work/output" 2>&1 ||
     { tail -n 30 "$work/output" >&2; documented; fail "a command of doc/OPERATIONS.md"; }
-rm -f /var/tmp/cenote-meta.tar
+rm -f /var/tmp/cenote-meta.tar /var/tmp/cenote-trace.json
 say "$(grep -c . "$work/commands") lines of doc/OPERATIONS.md"

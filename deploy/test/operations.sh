@@ -17,7 +17,7 @@ undo=()
 clean() {
     for command in "${undo[@]}"; do eval "$command" || true; done
     [ -z "$daemon" ] || { kill "$daemon" && wait "$daemon"; } || true
-    rm -rf "$work"
+    rm -rf "$work" /var/tmp/cenote-trace.json
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
@@ -35,8 +35,8 @@ typed() {
     echo "operations: $(wc -l <"$work/$1") lines typed ($1)"
 }
 
-export CENOTE_META="unix:$work/control"
-"$bin/cenoted" --http none --data-dir "$work/meta" --listen "$CENOTE_META" --shm-dir "$work/shm" \
+export CENOTE_META="unix:$work/control" CENOTE_HTTP="unix:$work/http"
+"$bin/cenoted" --data-dir "$work/meta" --listen "$CENOTE_META" --shm-dir "$work/shm" \
     --dram 32MiB >"$work/ready" 2>"$work/log" &
 daemon=$!
 for _ in $(seq 200); do
@@ -53,7 +53,7 @@ fi
 
 # The configuration is a good one.
 /usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md file >"$work/example.conf"
-env -u CENOTE_META "$bin/cenoted" --check-config --config "$work/example.conf" \
+env -u CENOTE_META -u CENOTE_HTTP "$bin/cenoted" --check-config --config "$work/example.conf" \
     >"$work/output" 2>&1 ||
     { cat "$work/output" >&2; echo "FAILED: the file of doc/OPERATIONS.md" >&2; exit 1; }
 # One with faults is told of as it is written there.
@@ -63,7 +63,7 @@ printf '%s\n' 'roles = meta' 'listen = 127.0.0.1:7400' 'lease = 5q' 'evict-low =
 /usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md check >"$work/check"
 code=0
 sed -n 's/^\$ //p' "$work/check" >"$work/typed"
-(cd "$work" && PATH=$bin:$PATH env -u CENOTE_META bash typed) >"$work/output" 2>&1 || code=$?
+(cd "$work" && PATH=$bin:$PATH env -u CENOTE_META -u CENOTE_HTTP bash typed) >"$work/output" 2>&1 || code=$?
 grep -v '^\$ ' "$work/check" >"$work/expected"
 { [ "$code" = 2 ] && diff "$work/expected" "$work/output"; } ||
     { echo "FAILED: --check-config says something else than doc/OPERATIONS.md ($code)" >&2; exit 1; }
@@ -83,7 +83,7 @@ undo+=("echo $(sed 's/.*\[\(.*\)\].*/\1/' $huge) >$huge")
 undo+=("umount /run/cenote-memory && rmdir /run/cenote-memory")
 typed machine
 grep -qF '[advise]' $huge
-# What was set serves: a node's memory on that tmpfs, and in pages that were set aside.
+# What was set serves: a node's memory on that tmpfs.
 "$bin/cenoted" --http none --data-dir "$work/second" --listen "unix:$work/second.sock" \
     --shm-dir "$work/shm2" --node-name n --memory-dir /run/cenote-memory/n --dram 64MiB \
     >"$work/ready2" 2>"$work/log2" &
@@ -92,5 +92,7 @@ for _ in $(seq 200); do
     ! grep -q ready "$work/ready2" || break
     sleep 0.05
 done
-kill "$second" && wait "$second"
+grep -q ready "$work/ready2" || { cat "$work/log2" >&2; exit 1; }
+kill "$second"
+wait "$second"
 echo "operations: a node's memory on the tmpfs of the document"

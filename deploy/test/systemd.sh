@@ -125,7 +125,7 @@ install_it() {
 check_journal() {
     journalctl _PID="$(property MainPID)" -o cat >/run/lines
     grep -q 'level=info module=node .*joined the pool' /run/lines || fail_there "no line of a join"
-    ! grep -vE '^[-0-9T:.]+Z level=[a-z]+ module=[a-z]+ |^cenoted ready' /run/lines ||
+    ! grep -vE '^ts=[-0-9T:.]+Z level=[a-z]+ module=[a-z]+ msg=".*"$|^cenoted ready' /run/lines ||
         fail "lines of the log that aren't logfmt"
     # The journal knows their levels.
     journalctl -u cenoted -p warning -o cat >/run/lines
@@ -207,7 +207,7 @@ reload_as_written() {
     systemctl reload cenoted
     wait_for "the summary" said '1 taken, 1 need a restart'
     journalctl _PID="$(property MainPID)" -o cat --since "$since" |
-        sed -n 's/^[^ ]* \(level=[a-z]* module=cenoted reload: .*\)/\1/p' >/run/lines
+        sed -n 's/^[^ ]* \(level=[a-z]* module=cenoted msg="reload: .*\)/\1/p' >/run/lines
     diff "/debs/typed/packages reload" /run/lines || fail_there "doc/OPERATIONS.md says something else"
 }
 

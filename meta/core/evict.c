@@ -257,10 +257,13 @@ void evict_ended(struct ending *e, int status)
     s->evict.leaving_objects--;
     c->evict.leaving_bytes -= bytes;
     e->object->leaving = false;
-    if (status == CENOTE_OK)
+    if (status == CENOTE_OK) {
         c->evict.coming_bytes += bytes;
-    else if (e->object->pin != KEEP_PIN_HARD)
+        return;
+    }
+    if (e->object->pin != KEEP_PIN_HARD)
         policy_add(queue_of(s, e->object), &c->table, e->object, NULL);
+    expire_again(c, e->object);
 }
 
 void evict_given(struct core *c, const struct ending *e, uint64_t bytes)
@@ -312,6 +315,7 @@ struct work {
     struct evict_batch *batch;
     enum evict_reason reason;
     int64_t looks;
+    uint64_t most; /* objects; 0: as many as there are looks */
     struct evict_want done;
     bool failed; /* no memory, or a record can't be read: no more now */
 };
@@ -358,10 +362,17 @@ static bool one_of(struct work *w, struct space *s, unsigned queue)
     return true;
 }
 
+static bool goes_on(const struct work *w)
+{
+    return w->looks > 0 && !w->failed && (w->most == 0 || w->done.objects < w->most);
+}
+
 static void evict_from_pool(struct work *w, struct space *asking, uint64_t bytes)
 {
+    if (test_off(TEST_EVICT))
+        return;
     for (unsigned queue = QUEUE_PLAIN; queue <= QUEUE_SOFT; queue++) {
-        while (w->done.bytes < bytes && w->looks > 0 && !w->failed) {
+        while (w->done.bytes < bytes && goes_on(w)) {
             struct space *s = giver(w->core, asking, queue);
             if (s == NULL)
                 break;
@@ -378,13 +389,20 @@ uint64_t evict_for_space(struct core *c, struct space *s, uint64_t bytes, uint32
     return w.done.bytes;
 }
 
+static void within(struct work *w, struct space *s, struct evict_want want)
+{
+    want.bytes += w->done.bytes;
+    want.objects += w->done.objects;
+    for (unsigned queue = QUEUE_PLAIN; queue <= QUEUE_SOFT; queue++)
+        while ((w->done.bytes < want.bytes || w->done.objects < want.objects) && goes_on(w) &&
+               !exhausted(s, queue))
+            (void)one_of(w, s, queue);
+}
+
 void evict_within(struct core *c, struct space *s, struct evict_want want, uint32_t looks)
 {
     struct work w = {.core = c, .reason = EVICT_QUOTA, .looks = looks};
-    for (unsigned queue = QUEUE_PLAIN; queue <= QUEUE_SOFT; queue++)
-        while ((w.done.bytes < want.bytes || w.done.objects < want.objects) && w.looks > 0 &&
-               !w.failed && !exhausted(s, queue))
-            (void)one_of(&w, s, queue);
+    within(&w, s, want);
     evict_submit(c, &w.batch);
 }
 
@@ -407,9 +425,9 @@ static uint64_t background(struct core *c, uint64_t bytes, uint32_t looks)
     if (!e->draining)
         return 0;
     bytes = bytes < used - low ? bytes : used - low;
-    struct work w = {.core = c, .reason = EVICT_BACKGROUND, .looks = looks};
+    struct work w = {.core = c, .reason = EVICT_BACKGROUND, .looks = looks, .most = EVICT_STEP};
     evict_from_pool(&w, NULL, bytes);
-    return w.looks > 0 || w.failed || w.done.bytes >= bytes ? 0 : bytes - w.done.bytes;
+    return goes_on(&w) || w.failed || w.done.bytes >= bytes ? 0 : bytes - w.done.bytes;
 }
 
 void evict_owe(struct core *c, uint64_t bytes)
@@ -424,37 +442,62 @@ static uint64_t worthwhile(const struct core *c)
 {
     uint64_t between = mark(c, c->options.evict_high) - mark(c, c->options.evict_low);
     uint64_t each = c->table.count > 0 ? c->evict.used_bytes / c->table.count : 0;
-    return each * EVICT_LOOKS_TURN < between / 4 ? each * EVICT_LOOKS_TURN : between / 4;
+    return each * EVICT_LOOKS_TURN < between / 2 ? each * EVICT_LOOKS_TURN : between / 2;
+}
+
+/* A step towards the quotas that were lowered. Is there more to do? */
+static bool keep_quotas(struct core *c, uint32_t looks)
+{
+    struct evict *e = &c->evict;
+    struct work w = {.core = c, .reason = EVICT_QUOTA, .looks = looks, .most = EVICT_STEP};
+    uint32_t at = 0;
+    list_each(&c->spaces.list, l)
+    {
+        struct space *s = container_of(l, struct space, link);
+        if (at++ < e->quotas_at)
+            continue;
+        within(&w, s, use_above(s, (struct evict_want){0}));
+        if (!goes_on(&w))
+            break;
+    }
+    e->quotas_at = goes_on(&w) ? 0 : at - 1;
+    evict_submit(c, &w.batch);
+    return e->quotas_at > 0 || (w.done.objects > 0 && !w.failed);
 }
 
 void evict_turn(struct core *c)
 {
-    if (c->evict.owed_bytes > worthwhile(c))
-        c->evict.owed_bytes = background(c, c->evict.owed_bytes, EVICT_LOOKS_TURN);
+    struct evict *e = &c->evict;
+    if (e->expiring)
+        expire_turn(c);
+    if (e->above)
+        e->above = keep_quotas(c, EVICT_LOOKS_TURN);
+    if (e->owed_bytes > worthwhile(c))
+        e->owed_bytes = background(c, e->owed_bytes, EVICT_LOOKS_TURN);
 }
 
-/* What could be given up may be other things by now; and a quota may have been lowered. */
+/* What could be given up may be other things by now. */
 static void look_round(struct core *c)
 {
-    struct evict *e = &c->evict;
-    e->most = NULL;
-    e->soon = false;
+    c->evict.most = NULL;
+    c->evict.soon = false;
     list_each(&c->spaces.list, l)
     {
         struct space *s = container_of(l, struct space, link);
         s->evict.soon = false;
         s->evict.looks[QUEUE_PLAIN] = s->evict.looks[QUEUE_SOFT] = 0;
-        struct evict_want above = use_above(s, (struct evict_want){0});
-        if (above.bytes > 0 || above.objects > 0)
-            evict_within(c, s, above, EVICT_LOOKS_CALL);
     }
 }
 
 void evict_tick(struct core *c)
 {
+    struct evict *e = &c->evict;
     look_round(c);
     expire_tick(c);
-    (void)background(c, TICK_BYTES, EVICT_LOOKS_TICK);
+    e->above = keep_quotas(c, EVICT_LOOKS_TICK);
+    uint64_t owed = background(c, TICK_BYTES, EVICT_LOOKS_TICK);
+    if (owed > e->owed_bytes)
+        e->owed_bytes = owed; /* the turns go on */
     put_wait_tick(c);
 }
 

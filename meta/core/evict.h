@@ -63,7 +63,12 @@ struct space_evict {
 struct evict {
     struct groups groups;
     struct dues dues;
-    bool dues_lost;      /* no memory for an entry: it goes when it is found */
+    bool dues_lost;      /* no memory for an entry: all are looked for again, */
+    bool dues_looked;    /* and this is under way, */
+    uint32_t dues_at;    /* at this reference of the table */
+    bool expiring;       /* more is due than went in the last step */
+    bool above;          /* more is above quotas than went in the last step */
+    uint32_t quotas_at;  /* namespaces that were seen to by then, in this round */
     uint64_t room_bytes; /* that values may have: memory of hosts, also if not offered, or away */
     uint64_t used_bytes; /* by all namespaces; without what is in quarantine */
     uint64_t leaving_bytes; /* of these, on their way to be REMOVED */
@@ -114,6 +119,9 @@ struct evict_want {
 #define EVICT_LOOKS_CALL 1024u
 #define EVICT_LOOKS_TICK 4096u
 #define EVICT_LOOKS_TURN 64u
+/* Objects that go in one step that nobody waits for: others want to be served. The change is soon
+ * done, and the loop's next turn goes on. */
+#define EVICT_STEP       64u
 
 /* For a put of this namespace. Less than was wanted: nothing may go, or there were too many looks.
  * How many bytes go. */
@@ -156,6 +164,9 @@ static inline uint64_t expire_cap(const struct core *c, const struct object *o, 
 }
 /* A visible object has times: it is looked at when they are over. */
 void expire_watch(struct core *c, const struct object *o);
+/* The removal of one whose ttl is over was refused. */
+void expire_again(struct core *c, const struct object *o);
 void expire_tick(struct core *c);
+void expire_turn(struct core *c);
 
 #endif

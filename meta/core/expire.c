@@ -7,8 +7,8 @@
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
 
-/* Ends that one tick sees to. */
-#define EXPIRE_TICK 4096u
+/* References of the table that one tick looks at, when entries were lost. */
+#define WATCH_REFS 20000u
 
 static uint32_t stamp_now(const struct core *c)
 {
@@ -47,21 +47,51 @@ static bool stale(void *arg, struct due due)
              (o->pin == KEEP_PIN_SOFT && due_for(o->pinned_until, due.at)));
 }
 
-static void add(struct core *c, const struct object *o, uint32_t at)
+static bool add(struct core *c, const struct object *o, uint32_t at)
 {
     struct due due = {.at = at, .ref = o->ref};
     if (at == 0 || dues_add(&c->evict.dues, due, stale, c))
-        return;
-    if (!c->evict.dues_lost)
-        log_error("meta", "no memory to watch the ends of ttls: eviction finds them");
+        return true;
+    if (!c->evict.dues_lost && !c->evict.dues_looked)
+        log_error("meta", "no memory to watch the ends of ttls: they will be looked for");
     c->evict.dues_lost = true;
+    return false;
 }
 
 void expire_watch(struct core *c, const struct object *o)
 {
-    add(c, o, o->expires);
-    if (o->pin == KEEP_PIN_SOFT)
-        add(c, o, o->pinned_until);
+    if (add(c, o, o->expires) && o->pin == KEEP_PIN_SOFT)
+        (void)add(c, o, o->pinned_until);
+}
+
+void expire_again(struct core *c, const struct object *o)
+{
+    if (expire_over(c, o))
+        (void)add(c, o, expire_stamp(c, STORE_RETRY_MS));
+}
+
+/* After entries were lost all are made anew, in steps. What is over isn't served meanwhile, it only
+ * keeps its space. */
+static void watch_all(struct core *c)
+{
+    struct evict *e = &c->evict;
+    if (e->dues_lost && !e->dues_looked) {
+        e->dues_lost = false;
+        e->dues_looked = true;
+        e->dues_at = e->dues.count = 0;
+    }
+    for (uint32_t n = 0; e->dues_looked && n < WATCH_REFS; n++) {
+        const struct object *o = NULL;
+        if (e->dues_at < table_refs(&c->table))
+            o = table_at(&c->table, e->dues_at);
+        else
+            e->dues_looked = false;
+        e->dues_at++;
+        if (o != NULL && o->visible)
+            expire_watch(c, o);
+        if (e->dues_lost)
+            e->dues_looked = false; /* no memory yet: from the beginning, in the next tick */
+    }
 }
 
 static void unpin(struct core *c, struct object *o)
@@ -72,21 +102,32 @@ static void unpin(struct core *c, struct object *o)
 /* A lease ends with the ttl, as the life of the service that granted it reckoned that: from the
  * moment when the put was durable, and in its own units. An earlier one's may end a little later
  * than the ttl does now. */
-void expire_tick(struct core *c)
+static void end(struct core *c, struct object *o, uint32_t now, struct evict_batch **batch)
+{
+    if (o->leaving)
+        (void)add(c, o, now + 1); /* it may be refused */
+    else if (!expire_over(c, o))
+        unpin(c, o);
+    else if (c->leased_until_ms > c->now_ms && !test_off(TEST_EVICT_LEASE))
+        (void)add(c, o, expire_stamp(c, c->leased_until_ms - c->now_ms));
+    else if (evict_take(c, batch, o, EVICT_EXPIRED) != CENOTE_OK)
+        (void)add(c, o, now + 1); /* something is under way with it */
+}
+
+void expire_turn(struct core *c)
 {
     struct evict_batch *batch = NULL;
     struct due due;
-    uint32_t now = stamp_now(c);
-    for (uint32_t n = 0; n < EXPIRE_TICK && dues_next(&c->evict.dues, now, &due); n++) {
-        if (stale(c, due))
-            continue;
-        struct object *o = table_at(&c->table, due.ref);
-        if (!expire_over(c, o))
-            unpin(c, o);
-        else if (c->leased_until_ms > c->now_ms && !test_off(TEST_EVICT_LEASE))
-            add(c, o, expire_stamp(c, c->leased_until_ms - c->now_ms));
-        else if (evict_take(c, &batch, o, EVICT_EXPIRED) != CENOTE_OK)
-            add(c, o, now + 1); /* something is under way with it */
-    }
+    uint32_t now = stamp_now(c), n = 0;
+    for (; n < EVICT_STEP && dues_next(&c->evict.dues, now, &due); n++)
+        if (!stale(c, due))
+            end(c, table_at(&c->table, due.ref), now, &batch);
+    c->evict.expiring = n == EVICT_STEP;
     evict_submit(c, &batch);
+}
+
+void expire_tick(struct core *c)
+{
+    watch_all(c);
+    expire_turn(c);
 }

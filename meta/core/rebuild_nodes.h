@@ -7,6 +7,10 @@
 #include "meta/core/rebuild.h"
 #include "meta/stub/rebuild.h"
 
+/* In the store: a rebuild isn't over; puts up to this one have to settle. */
+#define REBUILD_VALUE_MARK   "rebuild"
+#define REBUILD_VALUE_SETTLE "settle"
+
 /* A node that has come at least once; here until the end. */
 struct candidate {
     struct link link;
@@ -32,8 +36,29 @@ struct candidate {
     struct change change;
 };
 
-struct candidate *rebuild_candidate(const struct core *c, const char *name);
+/* Its join is held, and what it remembers is known. */
+static inline bool rebuild_is_there(const struct candidate *k)
+{
+    return k->peer != NULL && k->noted;
+}
+
+/* For good: logged with what couldn't be done. */
 void rebuild_fail(struct core *c, int status, const char *what);
+
+/* rebuild_notes.c */
+/* Everything that a node remembers of the service's earlier lives. */
+void rebuild_remember(struct rebuild *r, const struct node_join_params *p);
+/* A node's notes have come. CENOTE_OK, CENOTE_NO_MEMORY. */
+int rebuild_merge(struct candidate *k, struct wire_value notes, uint32_t count);
+bool rebuild_own_pool(const struct rebuild *r, const struct candidate *k);
+/* What is to be in the store again, as a part of the change that is being drafted. */
+void rebuild_draft_notes(struct core *c);
+void rebuild_free_notes(struct rebuild *r);
+
+/* rebuild_join.c */
+struct candidate *rebuild_candidate(const struct core *c, const char *name);
+/* The join that was held goes on. */
+void rebuild_pass_on(struct candidate *k);
 
 /* rebuild_read.c */
 void rebuild_read(struct candidate *k);

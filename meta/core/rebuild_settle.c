@@ -10,7 +10,7 @@
 
 #define SETTLE_PAUSE_MS 250u
 
-static const char value_name[] = "settle";
+static const char value_name[] = REBUILD_VALUE_SETTLE;
 
 static void take_answer(struct core *c, struct node *n, const struct settle_result *r)
 {

@@ -112,6 +112,17 @@ bool query_has_only(struct http_request *r, const char *const *names)
     return false;
 }
 
+bool conditions_are_absent(struct http_request *r, const char *const *names)
+{
+    for (; *names; names++) {
+        if (!http_request_header(r, *names))
+            continue;
+        http_reply_error(r, 501, CENOTE_NOT_SUPPORTED, "%s is not supported here", *names);
+        return false;
+    }
+    return true;
+}
+
 /* ---- routes ---------------------------------------------------------------------------------- */
 
 static void handle(void *arg, struct http_request *r)

@@ -12,6 +12,7 @@
 
 #include "server/gateway/put_query.h"
 #include "server/gateway/transfer.h"
+#include "transport/base/testswitch.h"
 
 #define PIECES_MAX        128u
 #define CHUNKED_MAX_BYTES (PIECES_MAX * PIECE_MIN_BYTES)
@@ -105,7 +106,7 @@ static void done_aborting(struct job *job)
 /* Answered, or gone. */
 static void end(struct putting *p)
 {
-    if (p->writer)
+    if (p->writer && !test_off(TEST_GATEWAY_ABORT))
         transfer_run(&p->t, work_abort, done_aborting, true);
     else
         done_aborting(&p->t.job);
@@ -113,8 +114,7 @@ static void end(struct putting *p)
 
 static void fail(struct putting *p)
 {
-    bool none_only = http_request_header(p->t.request, "If-None-Match") != NULL;
-    if (p->t.status == CENOTE_EXISTS && none_only)
+    if (p->t.status == CENOTE_EXISTS && p->query.new_only)
         http_reply_error(p->t.request, 412, CENOTE_EXISTS, "%s", cenote_status_text(CENOTE_EXISTS));
     else
         transfer_fail(&p->t);

@@ -60,6 +60,29 @@ static bool read_group(struct http_request *r, struct put_query *out)
     return false;
 }
 
+/* What the client takes for granted, or else it must not be done. */
+static bool read_conditions(struct http_request *r, struct put_query *out)
+{
+    static const char *const others[] = {"If-Match", "If-Unmodified-Since", NULL};
+    const char *none = http_request_header(r, "If-None-Match");
+    if (!conditions_are_absent(r, others))
+        return false;
+    if (none && strcmp(none, "*") != 0) {
+        http_reply_error(r, 501, CENOTE_NOT_SUPPORTED,
+                         "If-None-Match of a PUT: only * is supported");
+        return false;
+    }
+    if (http_request_header(r, "Content-Range")) {
+        http_reply_error(r, 400, CENOTE_INVALID, "Content-Range: a value is put as a whole");
+        return false;
+    }
+    out->new_only = none != NULL;
+    /* A put that doesn't replace is that already, and the service decides who comes first. */
+    if (out->new_only)
+        out->flags &= ~(unsigned)CENOTE_PUT_REPLACE;
+    return true;
+}
+
 bool put_query_read(struct http_request *r, struct put_query *out)
 {
     static const struct {
@@ -83,5 +106,5 @@ bool put_query_read(struct http_request *r, struct put_query *out)
             return false;
         }
     }
-    return read_group(r, out);
+    return read_group(r, out) && read_conditions(r, out);
 }

@@ -24,7 +24,11 @@ static void done(struct job *job)
 void gateway_remove(struct gateway *g, struct http_request *r)
 {
     static const char *const none[] = {NULL};
-    struct transfer *t = query_has_only(r, none) ? transfer_new(g, r, sizeof *t) : NULL;
+    static const char *const conditions[] = {"If-Match", "If-None-Match", "If-Unmodified-Since",
+                                             NULL};
+    if (!query_has_only(r, none) || !conditions_are_absent(r, conditions))
+        return;
+    struct transfer *t = transfer_new(g, r, sizeof *t);
     if (t)
         transfer_run(t, work, done, true);
 }

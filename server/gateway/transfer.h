@@ -54,6 +54,10 @@ void transfer_fail(struct transfer *t);
 /* Has the query no other parameters than these? NULL ends them. Otherwise it is answered. */
 bool query_has_only(struct http_request *r, const char *const *names);
 
+/* Has it none of these headers? NULL ends them. Otherwise it is answered: what they ask for can't
+ * be kept, and must not be ignored. */
+bool conditions_are_absent(struct http_request *r, const char *const *names);
+
 /* The methods of values, and the listing. */
 void gateway_get(struct gateway *g, struct http_request *r);
 void gateway_put(struct gateway *g, struct http_request *r);

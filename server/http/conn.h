@@ -18,7 +18,7 @@
 #define HTTP_DISCARD_MAX  (64u << 10) /* of a body that nobody wanted, to keep the connection */
 #define HTTP_LINGER_MS    2000u       /* for the client to read why it is refused */
 #define HTTP_PROGRESS_MIN 1024u       /* bytes in the idle time, or the client is too slow */
-#define HTTP_TAKE_OVER_MS 1000u       /* so long idle: may make room for another connection */
+#define HTTP_TAKE_OVER_MS 1000u       /* so long waited for: may make room for another connection */
 #define HTTP_NAME_MAX     64u
 
 /* What is counted; any thread reads it. */

@@ -19,6 +19,7 @@
 #include "server/http/conn.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
@@ -159,6 +160,7 @@ static bool take_head(struct http_conn *c)
     skip_empty_lines(c);
     size_t len_bytes = evbuffer_get_length(c->in);
     size_t visible = len_bytes < HTTP_HEAD_MAX ? len_bytes : HTTP_HEAD_MAX;
+    bool full = visible == HTTP_HEAD_MAX && !test_off(TEST_HTTP_LIMITS);
     if (visible == 0)
         return false;
     const char *text = (const char *)evbuffer_pullup(c->in, (ev_ssize_t)visible);
@@ -171,9 +173,9 @@ static bool take_head(struct http_conn *c)
         begin_request(c, text, (size_t)end);
     else if (end < 0)
         refuse(c, 400, "this is not HTTP");
-    else if (visible == HTTP_HEAD_MAX)
+    else if (full)
         refuse(c, 431, why_of(431));
-    return end != 0 || visible == HTTP_HEAD_MAX;
+    return end != 0 || full;
 }
 
 /* ---- output ---------------------------------------------------------------------------------- */
@@ -220,7 +222,7 @@ static void call_handler(struct http_request *r)
 {
     r->handled = true;
     r->route->handle(r->route->arg, r);
-    assert((r->begun || r->holds > 1) && "a handler answers, or holds the request");
+    assert((r->begun || r->broken || r->holds > 1) && "a handler answers, or holds the request");
 }
 
 static void tell_watcher(struct http_conn *c)
@@ -388,7 +390,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     uint64_t now_ms = clock_now_ms(), patience = patience_ms(c);
     (void)fd;
     (void)what;
-    if (c->wait == WAIT_NOBODY)
+    if (c->wait == WAIT_NOBODY || test_off(TEST_HTTP_PATIENCE))
         return;
     if (now_ms - c->since_ms < patience) {
         arm(c, patience - (now_ms - c->since_ms));

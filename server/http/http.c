@@ -22,6 +22,7 @@
 #include "server/http/conn.h"
 #include "transport/base/clock.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 
 #define LISTEN_BACKLOG  1024
 #define ACCEPT_BATCH    64  /* in a row, before others have their turn */
@@ -123,21 +124,49 @@ static void turn_away(struct http_server *s, int fd)
     log_debug("http", "turned away: there are %u connections", s->conn_count);
 }
 
-/* The connection that has been idle for longest gives way. */
+/* How gladly is a connection given up? 0: not at all, for it is at work, or gets on, or has just
+ * come. */
+static unsigned spare(const struct http_conn *c, uint64_t now_ms)
+{
+    if (now_ms - c->since_ms < HTTP_TAKE_OVER_MS)
+        return 0;
+    switch (c->wait) {
+    case WAIT_IDLE:
+        return 3;
+    case WAIT_HEAD:
+    case WAIT_LINGER:
+        return 2;
+    case WAIT_CLIENT:
+        return c->moved_bytes < HTTP_PROGRESS_MIN ? 1 : 0;
+    default:
+        return 0;
+    }
+}
+
+/* In a full house somebody gives way who keeps the server waiting: who asks nothing, then who
+ * doesn't finish his question, then who doesn't take or send what he asked for; of these who has
+ * done so for longest. So nobody keeps others out, probes above all, by being slow. */
 static bool make_room(struct http_server *s)
 {
-    struct http_conn *c;
+    struct http_conn *c, *least = NULL;
     uint64_t now_ms = clock_now_ms();
-    if (s->conn_count < HTTP_CONNECTIONS_MAX)
+    unsigned most = 0;
+    if (s->conn_count < HTTP_CONNECTIONS_MAX || test_off(TEST_HTTP_LIMITS))
         return true;
     TAILQ_FOREACH(c, &s->conns, entry)
     {
-        if (c->wait == WAIT_IDLE && now_ms - c->since_ms >= HTTP_TAKE_OVER_MS) {
-            http_conn_drop(c);
-            return true;
+        unsigned here = spare(c, now_ms);
+        if (here > most || (here > 0 && here == most && c->since_ms < least->since_ms)) {
+            least = c;
+            most = here;
         }
     }
-    return false;
+    if (!least)
+        return false;
+    if (least->wait != WAIT_IDLE)
+        count_one(&s->counters.slow);
+    http_conn_drop(least);
+    return true;
 }
 
 static void take_connection(struct http_server *s, int fd, const struct endpoint *peer)

@@ -125,8 +125,9 @@ int http_decode(const char *text, size_t text_len_bytes, bool plus, char *out, s
 
 /* ---- its body -------------------------------------------------------------------------------- */
 
-/* Of a route that doesn't stream: all of it. Valid as long as the request. */
-const void *http_request_body(const struct http_request *r, size_t *len_bytes);
+/* Of a route that doesn't stream: all of it. Valid as long as the request. Without memory it is
+ * empty, and the connection ends instead of the answer. */
+const void *http_request_body(struct http_request *r, size_t *len_bytes);
 /* What the client has announced; false: it is chunked. Without a body: 0. */
 bool http_body_length(const struct http_request *r, uint64_t *len_bytes);
 /* Takes what has arrived; 0: nothing at present, or nothing more. A client that waits to be told

@@ -92,14 +92,38 @@ static bool outlives(const struct http_request *r)
     return !r->continue_owed && !r->head.chunked && r->body_left_bytes <= HTTP_DISCARD_MAX;
 }
 
-static void add_date(struct evbuffer *out)
+/* There is no memory for a piece. Who writes doesn't know, so his watch stays and is told. */
+static void lose_rest(struct http_request *r)
+{
+    r->broken = true;
+    http_conn_turn(r->conn);
+}
+
+/* Something that the client must not miss. After a part that there was no memory for nothing more
+ * is sent: what is left must not look like a whole answer. */
+static void add_text(struct http_request *r, const char *text, size_t len_bytes)
+{
+    if (!r->broken && evbuffer_add(r->conn->out, text, len_bytes) != 0)
+        lose_rest(r);
+}
+
+__attribute__((format(printf, 2, 3))) static void add(struct http_request *r, const char *format,
+                                                      ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (!r->broken && evbuffer_add_vprintf(r->conn->out, format, args) < 0)
+        lose_rest(r);
+    va_end(args);
+}
+
+static void add_date(struct http_request *r)
 {
     char text[64];
     struct tm tm;
     time_t now = (time_t)(clock_wall_ms() / 1000);
     gmtime_r(&now, &tm);
-    if (strftime(text, sizeof text, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm) > 0)
-        evbuffer_add_printf(out, "%s", text);
+    add_text(r, text, strftime(text, sizeof text, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm));
 }
 
 void http_reply_begin(struct http_request *r, int code, const char *type, uint64_t len_bytes)
@@ -108,24 +132,23 @@ void http_reply_begin(struct http_request *r, int code, const char *type, uint64
         return;
     assert(!r->begun);
     bool is_open = len_bytes == HTTP_LENGTH_UNKNOWN;
-    struct evbuffer *out = r->conn->out;
     r->closes = !outlives(r) || (is_open && r->head.http10);
     r->no_body = r->head.method == HTTP_HEAD || code == 204 || code == 304;
     r->chunked = is_open && !r->head.http10 && !r->no_body;
     r->reply_left_bytes = len_bytes;
     r->begun = true;
-    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\n", code, find_code(code)->text);
-    add_date(out);
+    add(r, "HTTP/1.1 %d %s\r\n", code, find_code(code)->text);
+    add_date(r);
     if (type)
-        evbuffer_add_printf(out, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\n", type);
+        add(r, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\n", type);
     if (!is_open && code != 204 && code != 304)
-        evbuffer_add_printf(out, "Content-Length: %" PRIu64 "\r\n", len_bytes);
+        add(r, "Content-Length: %" PRIu64 "\r\n", len_bytes);
     if (r->chunked)
-        evbuffer_add_printf(out, "Transfer-Encoding: chunked\r\n");
+        add(r, "Transfer-Encoding: chunked\r\n");
     if (r->closes)
-        evbuffer_add_printf(out, "Connection: close\r\n");
-    evbuffer_add(out, r->extra, r->extra_len);
-    evbuffer_add(out, "\r\n", 2);
+        add(r, "Connection: close\r\n");
+    add_text(r, r->extra, r->extra_len);
+    add_text(r, "\r\n", 2);
     count_one(&r->server->counters.answers[code / 100]);
     http_conn_turn(r->conn);
 }
@@ -145,22 +168,15 @@ static void open_piece(struct http_request *r, size_t len_bytes)
 {
     assert(r->begun && (r->reply_left_bytes >= len_bytes));
     if (r->chunked)
-        evbuffer_add_printf(r->conn->out, "%zx\r\n", len_bytes);
+        add(r, "%zx\r\n", len_bytes);
     else if (r->reply_left_bytes != HTTP_LENGTH_UNKNOWN)
         r->reply_left_bytes -= len_bytes;
-}
-
-/* There is no memory for a piece. Who writes doesn't know, so his watch stays and is told. */
-static void lose_rest(struct http_request *r)
-{
-    r->broken = true;
-    http_conn_turn(r->conn);
 }
 
 static void close_piece(struct http_request *r)
 {
     if (r->chunked)
-        evbuffer_add(r->conn->out, "\r\n", 2);
+        add_text(r, "\r\n", 2);
     r->was_full = r->was_full || evbuffer_get_length(r->conn->out) >= HTTP_OUTPUT_MAX;
     http_conn_turn(r->conn);
 }
@@ -170,9 +186,8 @@ void http_reply_write(struct http_request *r, const void *data, size_t len_bytes
     if (is_deaf(r) || r->no_body || len_bytes == 0)
         return;
     open_piece(r, len_bytes);
-    if (evbuffer_add(r->conn->out, data, len_bytes) != 0)
-        lose_rest(r);
-    else
+    add_text(r, data, len_bytes);
+    if (!r->broken)
         close_piece(r);
 }
 
@@ -206,7 +221,8 @@ void http_reply_lend(struct http_request *r, const void *data, size_t len_bytes,
     }
     *loan = (struct loan){done, arg};
     open_piece(r, len_bytes);
-    if (evbuffer_add_reference(r->conn->out, data, len_bytes, on_given_back, loan) != 0) {
+    if (r->broken ||
+        evbuffer_add_reference(r->conn->out, data, len_bytes, on_given_back, loan) != 0) {
         free(loan);
         lose_rest(r);
         done(arg);
@@ -223,7 +239,7 @@ void http_reply_end(struct http_request *r)
     assert(r->begun);
     assert(r->no_body || r->reply_left_bytes == 0 || r->reply_left_bytes == HTTP_LENGTH_UNKNOWN);
     if (r->chunked)
-        evbuffer_add(r->conn->out, "0\r\n\r\n", 5);
+        add_text(r, "0\r\n\r\n", 5);
     r->ended = true;
     http_conn_turn(r->conn);
 }

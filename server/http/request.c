@@ -10,6 +10,7 @@
 #include "server/http/conn.h"
 #include "server/http/origin.h"
 #include "transport/base/log.h"
+#include "transport/base/testswitch.h"
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -87,6 +88,11 @@ static void refuse_method(struct http_request *r, unsigned allowed)
     }
 }
 
+static bool too_large(uint64_t body_bytes, uint64_t max_bytes)
+{
+    return body_bytes > max_bytes && !test_off(TEST_HTTP_LIMITS);
+}
+
 static void choose_route(struct http_request *r)
 {
     unsigned allowed;
@@ -103,7 +109,7 @@ static void choose_route(struct http_request *r)
         http_reply_refuse(r, 403, "this path is for clients on the server's machine");
     else if (h->method == HTTP_PUT && !h->chunked && !h->has_len)
         http_reply_refuse(r, 411, "a Content-Length is needed");
-    else if (h->has_len && h->content_len_bytes > (writes ? route->body_max_bytes : 0))
+    else if (h->has_len && too_large(h->content_len_bytes, writes ? route->body_max_bytes : 0))
         http_reply_refuse(r, 413, "the body is larger than what is taken here");
     else
         r->route = route;
@@ -115,7 +121,8 @@ static void send_continue(struct http_request *r)
     if (!r->continue_owed || !r->conn || r->begun)
         return;
     r->continue_owed = false;
-    evbuffer_add(r->conn->out, text, sizeof text - 1);
+    if (evbuffer_add(r->conn->out, text, sizeof text - 1) != 0)
+        r->broken = true; /* it would wait */
     http_conn_turn(r->conn);
 }
 
@@ -165,21 +172,24 @@ bool http_request_wants_body(const struct http_request *r)
     return !r->body_over && !(r->ended && r->closes) && body_room(r) > 0;
 }
 
-/* Bytes of the body lie at the beginning of in. */
-static void take_plain(struct http_request *r, struct evbuffer *in)
+/* Bytes of the body lie at the beginning of in. 0, or the code with which it is refused; so it is
+ * with chunks. */
+static int take_plain(struct http_request *r, struct evbuffer *in)
 {
     size_t take = evbuffer_get_length(in), room = body_room(r);
     if (take > r->body_left_bytes)
         take = (size_t)r->body_left_bytes;
     if (take > room)
         take = room;
-    evbuffer_remove_buffer(in, r->body, take);
+    if (evbuffer_remove_buffer(in, r->body, take) != (int)take)
+        return 503;
     r->body_bytes += take;
     r->body_left_bytes -= take;
     r->body_over = r->body_left_bytes == 0;
+    return 0;
 }
 
-static bool take_chunked(struct http_request *r, struct evbuffer *in)
+static int take_chunked(struct http_request *r, struct evbuffer *in)
 {
     struct evbuffer_iovec piece;
     size_t room;
@@ -188,27 +198,25 @@ static bool take_chunked(struct http_request *r, struct evbuffer *in)
         size_t len = piece.iov_len < room ? piece.iov_len : room, used, data;
         const char *text = piece.iov_base;
         if (http_chunks_next(&r->chunks, text, len, &used, &data) != 0)
-            return false;
-        evbuffer_add(r->body, text + used - data, data);
+            return 400;
+        if (evbuffer_add(r->body, text + used - data, data) != 0)
+            return 503;
         evbuffer_drain(in, used);
         r->body_bytes += data;
         r->body_over = r->chunks.state == CHUNKS_END;
         if (throws_away(r))
             evbuffer_drain(r->body, evbuffer_get_length(r->body));
     }
-    return true;
+    return 0;
 }
 
 bool http_request_feed(struct http_request *r, struct evbuffer *in)
 {
     uint64_t before = r->body_bytes;
-    bool whole = true;
     if (!http_request_wants_body(r))
         return true;
-    if (r->head.chunked)
-        whole = take_chunked(r, in);
-    else
-        take_plain(r, in);
+    int code = r->head.chunked ? take_chunked(r, in) : take_plain(r, in);
+    bool whole = code == 0;
     if (throws_away(r)) {
         evbuffer_drain(r->body, evbuffer_get_length(r->body));
         r->closes = r->closes || !whole;
@@ -216,17 +224,20 @@ bool http_request_feed(struct http_request *r, struct evbuffer *in)
         return whole;
     }
     r->news = r->news || r->body_bytes != before || r->body_over;
-    if (!whole)
+    if (code == 503)
+        http_reply_refuse(r, 503, "there is no memory for the body");
+    else if (!whole)
         http_reply_refuse(r, 400, "the chunks of the body are malformed");
-    else if (r->body_bytes > r->route->body_max_bytes)
+    else if (too_large(r->body_bytes, r->route->body_max_bytes))
         http_reply_refuse(r, 413, "the body is larger than what is taken here");
-    return whole;
+    return whole || code == 503;
 }
 
-const void *http_request_body(const struct http_request *r, size_t *len_bytes)
+const void *http_request_body(struct http_request *r, size_t *len_bytes)
 {
     size_t len = evbuffer_get_length(r->body);
     const void *body = len > 0 ? evbuffer_pullup(r->body, -1) : NULL;
+    r->broken = r->broken || (len > 0 && !body); /* no answer to half of what was asked */
     *len_bytes = body ? len : 0;
     return body ? body : "";
 }

@@ -134,6 +134,7 @@ static void remove_files(int fd, const char *prefix)
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     DIR *dir = copy < 0 ? NULL : fdopendir(copy);
     if (dir == NULL) {
+        log_warn("node", "cannot look for old files %s*: %s", prefix, strerror(errno));
         if (copy >= 0)
             close(copy);
         return;

@@ -91,7 +91,7 @@ export class History {
 
   // Of the keys that were looked up in the last minute; null: there were none.
   hitRatio() {
-    const end = this.last?.at ?? 0;
+    const end = this.latest.at ?? 0;
     let hits = 0, all = 0;
     for (const p of this.points) {
       if (p.at < end - MINUTE_MS || p.hits == null) continue;

@@ -12,7 +12,7 @@ const PATIENCE_MS = 5000;                       // for an answer
 
 const $ = id => document.getElementById(id);
 const history = new History();
-const nodesSeen = new Map(); // name: the last that was told of it
+const nodesSeen = new Map(); // name: {node: the last that was told of it, at: ms}
 let lastHeard = null;        // ms
 let failure = null;          // what is wrong with the service, as text
 let timer = 0;
@@ -125,18 +125,21 @@ function showTiles({service, capacity, eviction, live}) {
 
 // ---- nodes ---------------------------------------------------------------------------------------
 
+const GONE_SHOWN_MS = 10 * 60 * 1000;
 const ORDER = {gone: 0, dead: 0, suspect: 1, alive: 2};
 
 function sum(items, field) {
   return items.reduce((total, item) => total + item[field], 0);
 }
 
-// All that are members, and those that were when this page saw them last.
+// All that are members, and for a while those that were when this page saw them last.
 function allNodes(status) {
-  const now = new Set(status.nodes.map(n => n.name));
-  for (const n of status.nodes) nodesSeen.set(n.name, n);
-  const gone = [...nodesSeen.values()].filter(n => !now.has(n.name))
-    .map(n => ({...n, state: 'gone', connected: false, segments: []}));
+  const names = new Set(status.nodes.map(n => n.name)), at = performance.now();
+  for (const node of status.nodes) nodesSeen.set(node.name, {node, at});
+  for (const [name, seen] of nodesSeen)
+    if (at - seen.at > GONE_SHOWN_MS) nodesSeen.delete(name);
+  const gone = [...nodesSeen.values()].filter(({node}) => !names.has(node.name))
+    .map(({node}) => ({...node, state: 'gone', connected: false, segments: []}));
   return [...status.nodes, ...gone].sort((a, b) =>
     ORDER[a.state] - ORDER[b.state] || a.name.localeCompare(b.name, 'en', {numeric: true}));
 }

@@ -27,6 +27,7 @@
     X(writer_killed)                                                                               \
     X(writer_forgets)                                                                              \
     X(writer_outlives_node)                                                                        \
+    X(writer_unseen)                                                                               \
     X(hold)                                                                                        \
     X(hold_refused)                                                                                \
     X(hold_all)                                                                                    \

@@ -131,6 +131,23 @@ def check_bursts(node):
             wire.sock.close()
 
 
+def check_last_turns(node, counted):
+    """What a connection ends with counts like everything else, though its last turn closes it."""
+    put_id, gva, length, mac = node["grants"][0]
+    for reads, writes in [(1, 0), (0, 1), (3, 2)] * 8:
+        before = counted()
+        wire = Wire(node)
+        burst = [wire.request(1, put_id, gva, length, 0, 4) for _ in range(reads)]
+        burst += [wire.request(2, put_id, gva, length, 0, 2, mac, bytes(2)) for _ in range(writes)]
+        wire.sock.sendall(b"".join(burst))
+        wire.sock.shutdown(socket.SHUT_WR)
+        for number in range(len(burst)):
+            assert wire.response(number + 1)[0] == 0
+        expect_close(wire)
+        more = [now - then for now, then in zip(counted(), before)]
+        assert more == [reads, writes, 4 * reads, 2 * writes], (more, reads, writes)
+
+
 def check_refusals(node):
     assert Wire(node, boot=0).status == 0
     assert Wire(node, boot=node["boot"] + 1).status == -64
@@ -167,7 +184,13 @@ def main():
     with subprocess.Popen([sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           text=True) as program:
         node = read_node(program.stdout)
+        def counted():
+            program.stdin.write("traffic\n")
+            program.stdin.flush()
+            return [int(v) for v in program.stdout.readline().split()]
+
         check_values(node)
+        check_last_turns(node, counted)
         check_refusals(node)
         check_bursts(node)
         program.stdin.close()

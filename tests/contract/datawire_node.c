@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A node for datawire.py: prints what a client learns from the service, and serves until its
- * standard input ends. Each line: a name, then its value.
+ * standard input ends. Each line: a name, then its value. A line of input is answered by what has
+ * been counted so far.
  */
 #include <string.h>
 
@@ -24,6 +25,15 @@ static void print_grant(uint64_t put_id, uint64_t offset, uint64_t len_bytes)
            (unsigned long long)len_bytes, (unsigned long long)req.grant.mac);
 }
 
+static void print_traffic(const struct rig *r)
+{
+    struct xcopy_traffic t = {0};
+    r->ops->traffic(r->exporter, &t);
+    printf("%llu %llu %llu %llu\n", (unsigned long long)t.reads.count,
+           (unsigned long long)t.writes.count, (unsigned long long)t.read_bytes,
+           (unsigned long long)t.written_bytes);
+}
+
 int main(void)
 {
     static struct rig r;
@@ -38,8 +48,10 @@ int main(void)
     print_grant(rig_next_put(), 4096, 6);
     print_grant(rig_next_put(), 1 << 20, 1000003);
     fflush(stdout);
-    while (fgets(line, sizeof line, stdin) != NULL)
-        ;
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        print_traffic(&r);
+        fflush(stdout);
+    }
     rig_stop(&r);
     return 0;
 }

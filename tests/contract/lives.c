@@ -2,6 +2,7 @@
 /* Contract case: the memory outlives its exporter, and so do its writers. */
 #include <dirent.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/contract/cases.h"
@@ -66,6 +67,51 @@ void case_writer_outlives_node(struct rig *r)
     lives_wait_empty(dir);
     rig_fence_free(&f);
     rig_fence_free(&other);
+    half_free(&h);
+    CHECK(rmdir(dir) == 0);
+}
+
+/* With so many descriptors: a life that begins can look at the writer, or doesn't begin. */
+static bool begins_with(struct rig *r, rlim_t count)
+{
+    struct rlimit before;
+    char endpoint[XCOPY_ENDPOINT_MAX], bound[XCOPY_ENDPOINT_MAX];
+    snprintf(endpoint, sizeof endpoint, "%s", rig_endpoint(r));
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    struct rlimit few = {.rlim_cur = count, .rlim_max = before.rlim_max};
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    int status =
+        r->ops->start(endpoint, &r->gate, &(struct xcopy_settings){0}, &r->exporter, bound);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    if (status != CENOTE_OK)
+        CHECK_STATUS(status, CENOTE_IO);
+    return status == CENOTE_OK;
+}
+
+/* Who is half-way can't be looked at for want of descriptors: that is no reason to begin with other
+ * memory, nor to forget him. */
+void case_writer_unseen(struct rig *r)
+{
+    static struct half h;
+    struct rig_fence f;
+    char dir[] = LIVES_DIRECTORY;
+    if (r->peer.shm[0] == '\0')
+        return;
+    CHECK(mkdtemp(dir) != NULL);
+    lives_begin(r, dir);
+    half_begin(&h, r, 1);
+    r->ops->stop(r->exporter);
+    rlim_t count = 3;
+    for (; !begins_with(r, count); count++)
+        CHECK(lives_count_files(dir) == 1);
+    CHECK(count > 6);
+    lives_begin(r, dir);
+    rig_fence_begin(r, &f, 1, h.value.put_id);
+    CHECK(!rig_fence_ended(&f, LINGER_MS));
+    half_resume(&h);
+    CHECK(rig_fence_ended(&f, SOON_MS));
+    lives_wait_empty(dir);
+    rig_fence_free(&f);
     half_free(&h);
     CHECK(rmdir(dir) == 0);
 }

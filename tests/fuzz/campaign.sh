@@ -36,8 +36,9 @@ search() {
     found=build-fuzz/corpus/fuzz_$1
     mkdir -p "$found"
     pids=
+    # Weighing inputs by rare features takes a third of a slow target's time, and finds less in it.
     for core in $(seq "$cores"); do
-        build-fuzz/bin/fuzz_"$1" -max_total_time="$slice" -timeout=10 -rss_limit_mb=2048 \
+        build-fuzz/bin/fuzz_"$1" -max_total_time="$slice" -timeout=10 -rss_limit_mb=2048 -entropic=0 \
             -print_final_stats=1 -reload=1 -artifact_prefix=build-fuzz/crashes/"$1"- \
             "$found" tests/fuzz/corpus/"$1" >build-fuzz/logs/"$1.$core" 2>&1 &
         pids="$pids $!"

@@ -15,8 +15,8 @@
 #define WORKLOAD_BLOCKS 8000u
 #define OF_LRU          0.85 /* at least, of its hits */
 /* The reserve that the service keeps. */
-#define HIGH_PERCENT    95u
-#define LOW_PERCENT     92u
+#define HIGH_PERCENT    98u
+#define LOW_PERCENT     97u
 
 static double ratio(const struct result *r)
 {

@@ -8,6 +8,7 @@
  * look at it, and from then on nothing of the first may land there.
  */
 #include <assert.h>
+#include <endian.h>
 #include <string.h>
 
 #include "client/reading.h"
@@ -36,6 +37,7 @@ struct seen_put {
     bool gone;
     bool lost;     /* it was committed when the database was lost: it may come back */
     uint64_t look; /* at which it was seen last */
+    struct room room;
 };
 
 struct seen_extent {
@@ -91,6 +93,7 @@ void rules_reset(void)
     rules.objects = 0;
     rules.stays = false;
     rules.look = rules.highest_put = rules.highest_before = rules.reign = 0;
+    room_reset();
 }
 
 static struct seen_put *find_put(uint64_t put_id)
@@ -300,6 +303,7 @@ static void see_put(struct object *o)
         see_kept(o);
     }
     see_expiry(p, o);
+    room_see(&p->room, o);
     rules.stays |= p->leaving && !o->leaving;
     p->leaving = o->leaving;
     p->state = (uint8_t)o->state;
@@ -439,6 +443,7 @@ void rules_step(void)
     if (m->restored) /* what comes of what it believes is judged where it lands */
         return;
     rules.look++;
+    room_look();
     rules.highest_before = rules.highest_put;
     if (m->service->core.ids.reign != 0) /* a rebuild asks the nodes for the highest one first */
         see_reign(m->service->core.ids.reign);
@@ -495,6 +500,8 @@ void rules_answered(struct process *client, const uint8_t *request, size_t reque
     bool answered = wire_parse(answer, answer_bytes, &a) == CENOTE_OK;
     if (asked && answered && strcmp(q.method, METHOD_LOOKUP) == 0 && a.error == CENOTE_OK)
         see_lookup(client, asked_ms, a.result, doubted);
+    if (asked && answered && !doubted)
+        room_answered(client, &q, &a);
     if (asked)
         wire_msg_free(&q);
     if (answered)
@@ -617,6 +624,28 @@ bool rules_flip(uint32_t which)
         return true;
     }
     return false;
+}
+
+static bool seal_of(const struct seen_extent *e, uint8_t out[SEAL_BYTES])
+{
+    const struct memory_sim *m = memory_of(e->gva);
+    uint32_t live = htole32(SEAL_STATE_LIVE);
+    struct seal seal;
+    if (m == NULL)
+        return false;
+    memcpy(out, m->base + (e->gva.v - m->gva.v) + e->len_bytes - SEAL_BYTES, SEAL_BYTES);
+    memcpy(out + SEAL_STATE_OFFSET, &live, sizeof live);
+    return seal_decode(out, &seal) == CENOTE_OK && same_put(seal.put_id, e->put_id);
+}
+
+void rules_forge(uint8_t *bytes, uint64_t len_bytes)
+{
+    for (unsigned i = 0; i < rules.extent_count; i++) {
+        uint8_t seal[SEAL_BYTES];
+        const struct seen_extent *e = &rules.extents[i];
+        if (e->len_bytes > SEAL_BYTES && e->len_bytes <= len_bytes && seal_of(e, seal))
+            memcpy(bytes + e->len_bytes - SEAL_BYTES, seal, SEAL_BYTES);
+    }
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

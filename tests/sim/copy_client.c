@@ -46,6 +46,13 @@ struct flight {
     bool given_up;
 };
 
+/* What a node has sent, on its way. */
+struct coming {
+    struct coming *next;
+    void (*fn)(void *arg);
+    struct flight *flight;
+};
+
 static struct channel *channel_of(struct xcopy_channel *c)
 {
     return ((struct handle *)c)->c;
@@ -87,7 +94,7 @@ static int wait_for_hello(struct channel *c, uint32_t timeout_ms)
     struct process *me = world.self, *node = c->donor->process;
     uint64_t deadline_ns = process_ns(me) + timeout_ms * NS_PER_MS;
     thread_sleep(net_delay_ns(&me->chance));
-    while (net_is_cut(me, node)) {
+    while (net_is_apart(me, node)) {
         if (process_ns(me) >= deadline_ns)
             return CENOTE_TIMED_OUT;
         thread_sleep(CUT_LOOK_NS);
@@ -403,6 +410,26 @@ static void bytes_came(void *arg)
     local_copy(f->req, from, to, f->bytes, true);
 }
 
+/* A device writes into the memory of a stopped process. */
+static struct process *receiver(const struct channel *c)
+{
+    return c->way == BY_TCP ? c->client : NULL;
+}
+
+/* The next of what comes from the node is there, unless nothing gets through. */
+static void came(void *arg)
+{
+    struct channel *c = arg;
+    struct coming *m = c->coming;
+    if (net_is_cut(c->donor->process, c->client)) {
+        if (client_lives(c))
+            world_after(receiver(c), CUT_LOOK_NS, came, c);
+        return;
+    }
+    c->coming = m->next;
+    m->fn(m->flight);
+}
+
 static void to_client(struct flight *f, void (*fn)(void *arg))
 {
     struct channel *c = f->channel;
@@ -410,10 +437,16 @@ static void to_client(struct flight *f, void (*fn)(void *arg))
     if (at_ns < c->last_ns)
         at_ns = c->last_ns;
     c->last_ns = at_ns;
-    /* A device writes into the memory of a stopped process. */
-    struct process *who = c->way == BY_TCP ? c->client : NULL;
-    if (client_lives(c))
-        world_after(who, at_ns - world.now_ns, fn, f);
+    if (!client_lives(c))
+        return;
+    struct coming *m = world_alloc(sizeof *m);
+    *m = (struct coming){.fn = fn, .flight = f};
+    if (c->coming == NULL)
+        c->coming = m;
+    else
+        c->coming_last->next = m;
+    c->coming_last = m;
+    world_after(receiver(c), at_ns - world.now_ns, came, c);
 }
 
 static int admit(struct flight *f)

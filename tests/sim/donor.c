@@ -39,7 +39,7 @@ static struct donor_call *call_take(struct donor *d, uint32_t msgid)
 static void connect_now(void *arg)
 {
     struct donor *d = arg;
-    if (net_is_cut(d->process, d->at->process)) {
+    if (net_is_apart(d->process, d->at->process)) {
         world_after(d->process, CONNECT_LOOK_NS, connect_now, d);
         return;
     }

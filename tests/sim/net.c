@@ -24,9 +24,14 @@ uint64_t net_delay_ns(struct chance *c)
     return ns * world.slow;
 }
 
-bool net_is_cut(const struct process *a, const struct process *b)
+bool net_is_cut(const struct process *from, const struct process *to)
 {
-    return world.cut[a->host][b->host];
+    return world.cut[from->host][to->host];
+}
+
+bool net_is_apart(const struct process *a, const struct process *b)
+{
+    return net_is_cut(a, b) || net_is_cut(b, a);
 }
 
 static struct net_end *end_new(struct process *p, const struct net_handler *h)
@@ -67,7 +72,7 @@ static void arrive(void *arg)
     struct net_message *m = e->first;
     if (!e->open || m == NULL)
         return;
-    if (net_is_cut(e->who, e->other->who)) {
+    if (net_is_cut(e->other->who, e->who) || world.now_ns < e->late_ns) {
         world_after(e->who, CUT_LOOK_NS, arrive, e);
         return;
     }
@@ -116,11 +121,9 @@ void net_close(struct net_end *e)
     world_after(e->who, 0, closed_later, e);
 }
 
-static void learn(struct net_end *e, struct chance *c)
+/* Of what is on its way to there all arrives, or nothing. */
+static void learn_after(struct net_end *e, struct chance *c, uint64_t ns)
 {
-    uint64_t ns = chance_below(c, LEARNS_NS);
-    if (chance_in(c, HALF_OPEN_ONE))
-        ns = chance_below(c, HALF_OPEN_NS);
     if (chance_in(c, 2))
         e->first = NULL;
     e->severed = true;
@@ -128,11 +131,36 @@ static void learn(struct net_end *e, struct chance *c)
         world_after(e->who, ns, closed_later, e);
 }
 
+static void learn(struct net_end *e, struct chance *c)
+{
+    uint64_t ns = chance_below(c, LEARNS_NS);
+    if (chance_in(c, HALF_OPEN_ONE))
+        ns = chance_below(c, HALF_OPEN_NS);
+    learn_after(e, c, ns);
+}
+
 void net_break(struct net_end *e)
 {
     TRACE("the connection of %s and %s breaks", e->who->name, e->other->who->name);
     learn(e, &world.chance);
     learn(e->other, &world.chance);
+}
+
+void net_halve(struct net_end *e, uint64_t ns)
+{
+    bool mine = chance_in(&world.chance, 2);
+    TRACE("the connection of %s and %s is half-open: %s believes in it", e->who->name,
+          e->other->who->name, mine ? e->who->name : e->other->who->name);
+    learn_after(e, &world.chance, mine ? ns : chance_below(&world.chance, LEARNS_NS));
+    learn_after(e->other, &world.chance, mine ? chance_below(&world.chance, LEARNS_NS) : ns);
+}
+
+void net_leave_late(struct net_end *e, uint64_t ns)
+{
+    TRACE("%s loses its connection to %s, what it has sent is late", e->who->name,
+          e->other->who->name);
+    e->other->late_ns = world.now_ns + ns;
+    net_close(e);
 }
 
 struct net_end *net_some_of(const struct process *p, struct chance *c)

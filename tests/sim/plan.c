@@ -16,9 +16,10 @@ static const char *const op_names[OP_KINDS] = {"put",    "replace", "remove", "g
                                                "exists", "view",    "puts",   "gets",
                                                "ranges", "writer",  "rewrite"};
 static const char *const fault_names[FAULT_KINDS] = {
-    "kill-meta", "stop-meta", "kill-node", "stop-node",  "kill-client",  "stop-client",
-    "closefrom", "break",     "cut",       "slow",       "disk",         "memory",
-    "flip",      "machine",   "lose-meta", "crash-meta", "restore-meta", "twin-meta"};
+    "kill-meta", "stop-meta",  "kill-node",    "stop-node", "kill-client", "stop-client",
+    "closefrom", "break",      "half",         "late",      "cut",         "cut-in",
+    "cut-out",   "slow",       "disk",         "memory",    "flip",        "machine",
+    "lose-meta", "crash-meta", "restore-meta", "twin-meta"};
 
 static const char *const moments[MOMENTS] = {"",      "writing", "reading", "viewing", "lookup",
                                              "start", "commit",  "remove",  "fence",   "void"};
@@ -65,6 +66,7 @@ static void make_ops(struct plan *p, struct chance *c)
                               .number = (uint16_t)i};
         if (o->replicas > p->nodes)
             o->replicas = (uint8_t)p->nodes;
+        o->seals = chance_in(c, 6);
     }
 }
 
@@ -105,9 +107,13 @@ static uint8_t some_target(struct chance *c, const struct plan *p, enum plan_fau
     case FAULT_CLOSEFROM:
         return (uint8_t)chance_below(c, p->clients);
     case FAULT_BREAK:
+    case FAULT_HALF:
+    case FAULT_LATE:
     case FAULT_MEMORY:
         return (uint8_t)chance_below(c, 1 + p->nodes + p->clients);
     case FAULT_CUT:
+    case FAULT_CUT_IN:
+    case FAULT_CUT_OUT:
     case FAULT_MACHINE:
         return (uint8_t)chance_between(c, 1, p->hosts - 1);
     default:
@@ -121,7 +127,8 @@ static void at_moment(struct plan_fault *f, struct chance *c)
     f->moment = (uint8_t)chance_between(c, AT_TIME + 1, MOMENTS - 1);
     f->nth = (uint8_t)chance_between(c, 1, 6);
     f->after_us = chance_in(c, 2) ? 0 : (uint32_t)chance_below(c, 300);
-    if (f->kind != FAULT_CUT && f->kind != FAULT_MACHINE && chance_in(c, 2))
+    bool of_host = f->kind == FAULT_MACHINE || (f->kind >= FAULT_CUT && f->kind <= FAULT_CUT_OUT);
+    if (!of_host && chance_in(c, 2))
         f->target = TARGET_THERE;
 }
 
@@ -231,7 +238,8 @@ void plan_print(const struct plan *p)
         printf("  o%u client %u.%u after %u us: %s key %u, %u bytes, %u replicas", o->number,
                o->client, o->thread, o->pause_us, op_names[o->kind], o->key, o->len_bytes,
                o->replicas);
-        printf(", ttl %u, pin %u, group %u\n", o->ttl_ms, o->pin, o->group);
+        printf(", ttl %u, pin %u, group %u%s\n", o->ttl_ms, o->pin, o->group,
+               o->seals ? ", with seals" : "");
     }
     for (unsigned i = 0; i < p->fault_count; i++) {
         const struct plan_fault *f = &p->faults[i];

@@ -45,6 +45,7 @@ struct plan_op {
     uint16_t ttl_ms;   /* PUT, REPLACE: 0: none */
     uint8_t pin;       /* likewise, enum cenote_pin */
     uint8_t group;     /* likewise, 0: none */
+    bool seals;        /* whatever puts: its bytes hold seals of other extents */
     uint32_t look_us;  /* VIEW: how long it stays open */
     uint16_t number;   /* in the plan as it was made */
 };
@@ -58,7 +59,11 @@ enum plan_fault_kind {
     FAULT_STOP_CLIENT,
     FAULT_CLOSEFROM, /* a client closes all of its descriptors, and goes on */
     FAULT_BREAK,     /* a connection of a process */
-    FAULT_CUT,       /* a host from all others */
+    FAULT_HALF,      /* ... of which one end doesn't hear */
+    FAULT_LATE,      /* ... and what was sent over it arrives all the same, later */
+    FAULT_CUT,       /* a host from all others ... */
+    FAULT_CUT_IN,    /* ... nothing gets there */
+    FAULT_CUT_OUT,   /* ... nothing comes from there */
     FAULT_SLOW,      /* the network */
     FAULT_DISK,      /* the store refuses some changes */
     FAULT_MEMORY,    /* a request of a process for it fails */

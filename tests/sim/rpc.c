@@ -69,7 +69,7 @@ int __wrap_rpc_client_open(const struct endpoint *e, uint32_t timeout_ms, struct
     uint64_t deadline_ns = process_ns(me) + timeout_ms * NS_PER_MS;
     thread_sleep(net_delay_ns(&me->chance) * 2);
     /* A stopped service accepts by way of its kernel's backlog, and says nothing. */
-    while (net_is_cut(me, at->process)) {
+    while (net_is_apart(me, at->process)) {
         if (process_ns(me) >= deadline_ns)
             return CENOTE_TIMED_OUT;
         thread_sleep(CONNECT_LOOK_NS);
@@ -133,6 +133,7 @@ static void tell_moment(struct process *me, const void *frame, size_t len_bytes)
     struct wire_msg m;
     if (wire_parse(frame, len_bytes, &m) != CENOTE_OK)
         return;
+    room_asked(me, &m);
     for (unsigned i = AT_LOOKUP; i <= AT_REMOVE; i++) {
         if (strcmp(m.method, methods[i]) == 0)
             scene_moment((enum plan_moment)i, me, NULL);

@@ -64,11 +64,16 @@ static void stop(struct process *p, uint64_t ns)
     world_after(NULL, ns, resume, p);
 }
 
-static void set_cut(unsigned host, bool cut)
+/* In both directions, or in one. */
+static void set_cut(const struct plan_fault *f, bool cut)
 {
     for (unsigned i = 0; i < HOSTS_MAX; i++) {
-        if (i != host)
-            world.cut[i][host] = world.cut[host][i] = cut;
+        if (i == f->target)
+            continue;
+        if (f->kind != FAULT_CUT_OUT)
+            world.cut[i][f->target] = cut;
+        if (f->kind != FAULT_CUT_IN)
+            world.cut[f->target][i] = cut;
     }
 }
 
@@ -76,7 +81,7 @@ static void heal(void *arg)
 {
     const struct plan_fault *f = arg;
     TRACE("host %u is reached again", f->target);
-    set_cut(f->target, false);
+    set_cut(f, false);
 }
 
 static void speed_up(void *arg)
@@ -143,11 +148,18 @@ static void restart_machine(unsigned host, uint64_t ns)
     }
 }
 
-static void break_one(struct process *p)
+static void break_one(const struct plan_fault *f)
 {
+    struct process *p = process_of(f);
     struct net_end *e = net_some_of(p, &world.chance);
-    if (p->alive && e != NULL)
+    if (!p->alive || e == NULL)
+        return;
+    if (f->kind == FAULT_BREAK)
         net_break(e);
+    else if (f->kind == FAULT_HALF)
+        net_halve(e, f->lasts_ms * NS_PER_MS);
+    else
+        net_leave_late(e, f->lasts_ms * NS_PER_MS);
 }
 
 static void close_all(struct app *a)
@@ -297,11 +309,18 @@ static void fault(void *arg)
         close_all(app_of(f));
         break;
     case FAULT_BREAK:
-        break_one(process_of(f));
+    case FAULT_HALF:
+    case FAULT_LATE:
+        break_one(f);
         break;
     case FAULT_CUT:
-        TRACE("host %u is cut off", f->target);
-        set_cut(f->target, true);
+    case FAULT_CUT_IN:
+    case FAULT_CUT_OUT:
+        TRACE("host %u is cut off%s", f->target,
+              f->kind == FAULT_CUT      ? ""
+              : f->kind == FAULT_CUT_IN ? ", and can talk"
+                                        : ", and can listen");
+        set_cut(f, true);
         world_after(NULL, ns, heal, f);
         break;
     case FAULT_SLOW:

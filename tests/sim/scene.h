@@ -6,6 +6,8 @@
 #include <cenote/cenote.h>
 #include <cenote/view.h>
 
+#include "meta/core/alloc.h"
+#include "meta/core/table.h"
 #include "meta/service/service.h"
 #include "server/node/member.h"
 #include "tests/linear/linear.h"
@@ -78,6 +80,7 @@ enum way { BY_SHM, BY_RDMA, BY_TCP };
 struct exporter;
 
 struct flight;
+struct coming;
 
 /* One client's connection to a node's exporter, as both sides and the hardware see it. */
 struct channel {
@@ -100,6 +103,7 @@ struct channel {
     uint64_t body_put;                     /* tcp: of the write that is being received */
     uint64_t last_ns;                      /* pieces stay in order */
     struct flight *flights, *flights_last; /* in progress, in order */
+    struct coming *coming, *coming_last;   /* from the node, in order */
     struct nap *waiters[PROCESS_FIBERS_MAX];
     uint64_t moved;
 };
@@ -199,14 +203,17 @@ struct record {
     struct linear_op op;
     unsigned key;
     unsigned client;
-    uint64_t len_bytes; /* of what was to be written */
-    bool judged;        /* else without effect, or of no consequence */
+    uint64_t len_bytes;   /* of what was to be written */
+    const uint8_t *bytes; /* likewise; NULL: what follows from the value */
+    bool judged;          /* else without effect, or of no consequence */
 };
 
 void history_reset(void);
 /* Begins an operation: its number. */
 int history_begin(unsigned client, unsigned key, enum linear_kind kind, uint64_t len_bytes);
 const struct record *history_at(unsigned at);
+/* Of what is put: these bytes are to be written, and aren't what follows from the value. */
+void history_bytes(int at, const uint8_t *bytes);
 void history_end(int at, int status, uint64_t value);
 /* The client died in the middle of it. */
 void history_lost(int at);
@@ -238,6 +245,9 @@ void rules_lost(void);
 void rules_memory_died(uint64_t incarnation);
 /* Flips a bit of some extent that is in use. False: there is none. */
 bool rules_flip(uint32_t which);
+/* Writes seals over some of a value's bytes: live ones of earlier puts, where these are if the value
+ * is given the same place. */
+void rules_forge(uint8_t *bytes, uint64_t len_bytes);
 /* A view is open, or not any more: somebody looks at what lies there. */
 void rules_view_opened(const struct process *client, const struct cenote_view *v);
 void rules_view_closed(const struct process *client, const struct cenote_view *v);
@@ -245,6 +255,26 @@ void rules_client_died(const struct process *client);
 /* Nothing waits to be given back. */
 bool rules_settled(void);
 void rules_end(void);
+
+/* ---- that a pool isn't full while something may go (room.c) ---- */
+
+/* Of a put that is in the service's table. */
+struct room {
+    struct room *next; /* that could go, too */
+    uint64_t put_id;
+    struct alloc_shape shape; /* of its first extent */
+    uint32_t lease_stamp;
+    uint64_t asked_for_ns; /* last */
+    uint64_t since_ns;     /* it could go; 0: it can't */
+};
+
+void room_reset(void);
+/* What is in the table is looked at again: room_see() of each follows. */
+void room_look(void);
+void room_see(struct room *r, struct object *o);
+void room_asked(const struct process *client, const struct wire_msg *request);
+void room_answered(const struct process *client, const struct wire_msg *request,
+                   const struct wire_msg *answer);
 
 struct scene {
     const struct plan *plan;

@@ -6,20 +6,16 @@
  */
 #include "tests/sim/schedules.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "tests/sim/crew.h"
+#include <cenote/policy.h>
+
+#include "tests/sim/scene.h"
 
 #define SHM  (1u << BY_SHM)
 #define RDMA (1u << BY_RDMA)
 #define TCP  (1u << BY_TCP)
 #define ANY  0u
-
-struct schedule {
-    const char *name, *about;
-    void (*draw)(struct plan *p, uint64_t seed);
-};
 
 /* ---- what they are made of ------------------------------------------------------------------- */
 
@@ -101,6 +97,13 @@ static void churn(struct plan *p, struct chance *c, unsigned client, unsigned co
         op(p, c, client, kinds[chance_below(c, 5)], (unsigned)chance_below(c, p->keys), pause_ms);
 }
 
+/* Each of three clients does so. */
+static void churn_all(struct plan *p, struct chance *c, unsigned count, unsigned pause_ms)
+{
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, c, i, count, pause_ms);
+}
+
 static void read_much(struct plan *p, struct chance *c, unsigned client, unsigned count,
                       unsigned pause_ms)
 {
@@ -168,6 +171,10 @@ static void draw_stale(struct plan *p, uint64_t seed)
     read_much(p, &c, 0, 32, 30);
     read_much(p, &c, 1, 24, 30);
     churn(p, &c, 2, 28, 40);
+    for (unsigned i = 0; i < p->op_count; i++) {
+        if (p->ops[i].kind == OP_PUT || p->ops[i].kind == OP_REPLACE)
+            p->ops[i].ttl_ms = chance_in(&c, 2) ? (uint16_t)chance_between(&c, 30, 900) : 0;
+    }
     p->named = chance_in(&c, 2);
     fault_in(p, &c, FAULT_KILL_NODE, 0, 1000, 200);
     fault_in(p, &c, FAULT_CUT, 2, 1000, 2500);
@@ -187,8 +194,7 @@ static void draw_mixture(struct plan *p, uint64_t seed)
 static void draw_queued(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 2, 3, chance_of(seed, 2).state % 3 ? RDMA : RDMA | TCP);
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 24, 100);
+    churn_all(p, &c, 24, 100);
     for (unsigned i = 0; i < p->op_count; i++)
         p->ops[i].replicas = (uint8_t)(1 + chance_below(&c, 2));
     for (unsigned i = 0; i < 3; i++)
@@ -202,8 +208,7 @@ static void draw_restarts(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 2, 3, chance_of(seed, 3).state % 2 ? TCP : ANY);
     p->named = !chance_in(&c, 4);
     p->dead_ms = 600;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 100);
+    churn_all(p, &c, 28, 100);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1500);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_START, 1500);
     fault_in(p, &c, FAULT_KILL_NODE, 0, 2000, 150);
@@ -216,8 +221,7 @@ static void draw_rebuild(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, seed % 3 ? SHM : ANY);
     p->directories = true;
     p->dead_ms = 4000;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 120);
+    churn_all(p, &c, 28, 120);
     for (unsigned i = 0; i < 2; i++)
         fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 3000);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_COMMIT, 1500);
@@ -228,11 +232,34 @@ static void draw_rebuild(struct plan *p, uint64_t seed)
         fault_in(p, &c, FAULT_LOSE_META, 0, 3000, 50);
 }
 
+/* Values hold live seals of what lay in their place before: who believes an older entry of the
+ * directory finds what was removed. */
+static void draw_seals(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->directories = true;
+    p->dead_ms = 4000;
+    p->keys = 3;
+    p->segment_bytes = 1024u * chance_between(&c, 3, 8);
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 30, 100);
+    for (unsigned i = 0; i < p->op_count; i++) {
+        struct plan_op *o = &p->ops[i];
+        o->seals = !chance_in(&c, 3);
+        if (o->seals)
+            o->len_bytes += (uint32_t)chance_below(&c, 600);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        fault_in(p, &c, FAULT_LOSE_META, 0, 2500, 50);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 600);
+    if (chance_in(&c, 2))
+        fault_in(p, &c, FAULT_KILL_META, 0, 2000, 50);
+}
+
 static void draw_reigns(struct plan *p, uint64_t seed)
 {
     struct chance c = base(p, seed, 2, 3, ANY);
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 100);
+    churn_all(p, &c, 28, 100);
     for (unsigned i = 0; i < 3; i++)
         fault_at(p, &c, FAULT_KILL_META, (enum plan_moment)chance_between(&c, AT_LOOKUP, AT_VOID),
                  50);
@@ -246,8 +273,7 @@ static void draw_crash(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
     p->directories = true;
     p->dead_ms = 4000;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 100);
+    churn_all(p, &c, 28, 100);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 2000);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 600);
     fault_in(p, &c, FAULT_CRASH_META, 0, 1500, 50);
@@ -264,8 +290,7 @@ static void draw_restored(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
     p->directories = true;
     p->dead_ms = 4000;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 30, 100);
+    churn_all(p, &c, 30, 100);
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1000);
     fault_in(p, &c, FAULT_RESTORE_META, 0, 300, (unsigned)chance_between(&c, 50, 900));
     for (unsigned i = 0; i < 4; i++)
@@ -319,13 +344,51 @@ static void draw_answers(struct plan *p, uint64_t seed)
     struct chance c = base(p, seed, 1, 3, ANY);
     p->client_timeout_ms = 2000;
     p->session_grace_ms = 1500;
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 24, 40);
+    churn_all(p, &c, 24, 40);
     for (unsigned i = 0; i < 10; i++) {
         enum plan_moment m = (enum plan_moment)chance_between(&c, AT_START, AT_REMOVE);
         fault_at(p, &c, chance_in(&c, 5) ? FAULT_KILL_META : FAULT_BREAK, m, 50)->after_us =
             (uint32_t)chance_below(&c, 300);
     }
+}
+
+/* What was sent over a connection that is given up arrives when it has been sent again: twice, and
+ * after what was sent later. */
+static void draw_overtaken(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->client_timeout_ms = 2000;
+    p->session_grace_ms = (uint32_t)chance_between(&c, 100, 1500);
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 24, 40);
+    for (unsigned i = 0; i < 10; i++) {
+        enum plan_moment m = (enum plan_moment)chance_between(&c, AT_START, AT_REMOVE);
+        fault_at(p, &c, FAULT_LATE, m, (unsigned)chance_below(&c, chance_in(&c, 2) ? 30 : 600))
+            ->nth = (uint8_t)chance_between(&c, 1, 12);
+    }
+    fault_in(p, &c, FAULT_LATE, 1, 1500, 200);
+    fault_in(p, &c, FAULT_STOP_META, 0, 1500, 100);
+}
+
+/* One side hears the other and isn't heard, or believes in a connection that is gone. */
+static void draw_oneway(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->dead_ms = 600;
+    p->named = chance_in(&c, 2);
+    p->client_timeout_ms = (uint32_t)chance_between(&c, 200, 2000);
+    for (unsigned i = 0; i < 3; i++) {
+        churn(p, &c, i, 20, 80);
+        read_much(p, &c, i, 10, 60);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        fault_in(p, &c, i % 2 ? FAULT_CUT_IN : FAULT_CUT_OUT, (unsigned)chance_between(&c, 1, 2),
+                 2000, (unsigned)chance_between(&c, 50, 1500));
+    for (unsigned i = 0; i < 3; i++)
+        fault_at(p, &c, FAULT_HALF, (enum plan_moment)chance_between(&c, AT_LOOKUP, AT_VOID),
+                 (unsigned)chance_between(&c, 50, 2000));
+    fault_in(p, &c, FAULT_HALF, 1 + (unsigned)(seed % p->nodes), 2000, 1500);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1200);
 }
 
 static void draw_failover(struct plan *p, uint64_t seed)
@@ -349,8 +412,7 @@ static void draw_woken(struct plan *p, uint64_t seed)
 {
     static const unsigned ways[] = {SHM, RDMA, TCP};
     struct chance c = base(p, seed, 1, 3, ways[seed % 3]);
-    for (unsigned i = 0; i < 3; i++)
-        churn(p, &c, i, 28, 120);
+    churn_all(p, &c, 28, 120);
     for (unsigned i = 0; i < 3; i++)
         fault_at(p, &c, FAULT_STOP_CLIENT, AT_WRITING, 1800);
     fault_in(p, &c, FAULT_SLOW, 0, 1500, 1000);
@@ -380,6 +442,31 @@ static void draw_full(struct plan *p, uint64_t seed)
     for (unsigned i = 0; i < 3; i++)
         fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
     fault_in(p, &c, FAULT_KILL_META, 0, 1500, 50);
+}
+
+/* Puts that wait for room as long as they have to. */
+static void draw_room(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->keys = PLAN_KEYS_MAX;
+    p->segment_bytes = 1024u * chance_between(&c, 2, 4);
+    p->client_timeout_ms = 9000;
+    p->evict_high = chance_in(&c, 2) ? 100 : 70;
+    p->evict_low = p->evict_high - 10;
+    for (unsigned i = 0; i < 60; i++) {
+        struct plan_op *o = op(p, &c, i % 3, i % 7 ? OP_REPLACE : OP_GET,
+                               (unsigned)chance_below(&c, p->keys), i % 5 ? 60 : 900);
+        if (o->kind == OP_REPLACE && chance_in(&c, 6))
+            o->pin = (uint8_t)chance_between(&c, CENOTE_PIN_SOFT, CENOTE_PIN_HARD);
+        if (chance_in(&c, 4))
+            o->len_bytes = (uint32_t)chance_between(&c, 700, 2000);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        op(p, &c, i, OP_VIEW, i, 500)->look_us = 2000000;
+    fault_in(p, &c, FAULT_STOP_NODE, 0, 4000, (unsigned)chance_between(&c, 50, 1500));
+    fault_in(p, &c, FAULT_KILL_META, 0, 4000, 50);
+    fault_in(p, &c, FAULT_DISK, 0, 4000, (unsigned)chance_below(&c, 4));
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
 }
 
 /* A full pool of values that are kept in all ways. */
@@ -503,6 +590,7 @@ static const struct schedule schedules[] = {
      draw_restarts},
     {"rebuild", "7. a database that is lost, with writers and aborts of before under way",
      draw_rebuild},
+    {"seals", "7b. the same, with values that hold seals of what was there before", draw_seals},
     {"reigns", "8. a service that is killed and begins again", draw_reigns},
     {"crash", "8b. its machine crashes, and the newest changes of the database are gone",
      draw_crash},
@@ -510,9 +598,12 @@ static const struct schedule schedules[] = {
     {"twins", "8d. two services: a copy of the database begins beside it", draw_twins},
     {"lookups", "9. lookups that race removals; shorter leases after a restart", draw_lookups},
     {"answers", "10. answers that are lost", draw_answers},
+    {"overtaken", "10b. calls that arrive late, when they have been sent again", draw_overtaken},
+    {"oneway", "6b. cuts in one direction, and connections that are half-open", draw_oneway},
     {"failover", "11. another replica into a buffer that a late transfer knows", draw_failover},
     {"full", "a pool that is full all the time", draw_full},
     {"kept", "a full pool of values with ttls, pins and groups, and a quota", draw_kept},
+    {"room", "puts that wait for what may go", draw_room},
     {"late", "commits of puts that have been aborted", draw_late},
     {"directory", "what nodes write down of what lies there", draw_directory},
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
@@ -523,46 +614,7 @@ static const struct schedule schedules[] = {
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };
 
-#define COUNT (sizeof schedules / sizeof schedules[0])
-
-int schedules_list(void)
+const struct schedule *schedules_at(unsigned at)
 {
-    for (size_t i = 0; i < COUNT; i++)
-        printf("%-10s %s\n", schedules[i].name, schedules[i].about);
-    return 0;
-}
-
-static int run_one(const struct schedule *s, uint64_t seed, bool tracing)
-{
-    static struct plan plan;
-    s->draw(&plan, seed);
-    if (tracing)
-        plan_print(&plan);
-    scene_run(&plan, tracing);
-    printf("schedule %s, seed %llu: %s (%llx)\n", s->name, (unsigned long long)seed,
-           violated() ? world.violation : "nothing wrong", (unsigned long long)world.tolls);
-    return violated() ? 1 : 0;
-}
-
-int schedules_run(const char *name, uint64_t seeds, uint64_t seed, bool tracing)
-{
-    bool all = strcmp(name, "all") == 0, any = false;
-    int code = 0;
-    for (size_t i = 0; i < COUNT; i++) {
-        const struct schedule *s = &schedules[i];
-        if (!all && strcmp(s->name, name) != 0)
-            continue;
-        any = true;
-        if (seed != 0)
-            code |= run_one(s, seed, tracing);
-        else
-            code |= crew_run(&(struct crew_work){.first = 1,
-                                                 .seeds = seeds > 0 ? seeds : SCHEDULE_SEEDS,
-                                                 .jobs = 1,
-                                                 .draw = s->draw,
-                                                 .name = s->name});
-    }
-    if (!any)
-        fprintf(stderr, "sim: no schedule is called %s\n", name);
-    return any ? code : 2;
+    return at < sizeof schedules / sizeof schedules[0] ? &schedules[at] : NULL;
 }

@@ -27,7 +27,7 @@ static struct point points[POINTS_MAX];
 static bool counting, said;
 static char count_file[256];
 static uint64_t fail_hash;
-static unsigned fail_call, fail_seen;
+static unsigned fail_call, fail_count = 1, fail_seen;
 
 /* ---- callers ------------------------------------------------------------------------------ */
 
@@ -94,9 +94,7 @@ static void count_point(const char *name, uint64_t hash, const uintptr_t callers
 
 static void say(void)
 {
-    static const char text[] = "sweep: the fault\n";
-    ssize_t n = write(STDERR_FILENO, text, sizeof(text) - 1);
-    (void)n;
+    dprintf(STDERR_FILENO, "sweep: the fault\n");
 }
 
 bool point_fails(const char *name, void *const *frame)
@@ -111,7 +109,7 @@ bool point_fails(const char *name, void *const *frame)
     if (counting)
         count_point(name, hash, callers);
     else if (hash == fail_hash)
-        fails = ++fail_seen == fail_call;
+        fails = ++fail_seen >= fail_call && fail_seen - fail_call < fail_count;
     if (fails && !said)
         say();
     said |= fails;
@@ -128,14 +126,17 @@ __attribute__((constructor)) static void begin(void)
     if (text != NULL && strncmp(text, "count:", 6) == 0) {
         snprintf(count_file, sizeof(count_file), "%s", text + 6);
         counting = true;
-    } else if (text != NULL && sscanf(text, "fail:%llx:%u", &hash, &fail_call) == 2) {
+    } else if (text != NULL &&
+               sscanf(text, "fail:%llx:%u:%u", &hash, &fail_call, &fail_count) >= 2) {
         fail_hash = hash;
     }
 }
 
 __attribute__((destructor)) static void end(void)
 {
-    FILE *f = counting ? fopen(count_file, "we") : NULL;
+    bool counted = counting;
+    counting = false; /* this one's own calls aren't the product's */
+    FILE *f = counted ? fopen(count_file, "we") : NULL;
     for (unsigned i = 0; f != NULL && i < POINTS_MAX; i++) {
         const struct point *p = &points[i];
         if (p->hash == 0)

@@ -14,10 +14,18 @@ says why, and can be started again; one that runs says what happened in a few li
 order with records and tables equal. One whose store takes no more changes says so, and is killed
 and started again.
 
-Usage: sweep.py [--all | --seconds N] [--seed S] [--shard I/N] [--only TEXT] [--transport shm|tcp]
+Of a point with many calls some are tried: the first FIRST of them, each that doubles the number,
+one in the middle and the last. Where the store writes, two calls in a row fail as well: it does the
+changes of a transaction that failed again one by one, and so one of them fails for good.
+
+What is wrapped and called in no scene (calls.txt) is a fault too.
+
+Usage: sweep.py [--all | --seconds N] [--seed S] [--shard I/N] [--only PATTERN] [--first FIRST]
+                [--transport shm|tcp]
 """
 import argparse
 import concurrent.futures
+import contextlib
 import dataclasses
 import http.client
 import os
@@ -26,11 +34,14 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+import calls
 
 BIN = os.environ["CENOTE_BIN"]
 SLOWNESS = 6 if os.environ.get("CENOTE_SANITIZE") else 1
@@ -41,10 +52,14 @@ WORKERS = 2
 HTTP_S = 10 * SLOWNESS # until a request succeeds
 HTTP_PAUSE_S = 0.05
 VALUE = b"through the gateway" * 5000
+MESSAGE_MAX = 4096 # to who keeps the daemon
 ERRORS_MAX = 40 # lines of a daemon's log that are errors
 BROKEN = "takes no more changes, until the service is started again"
 ROLES = ("cenoted", "client", "cenoted again", "client again")
-CALLS = (1, 2) # of a point with many: these, one in the middle and the last
+FIRST = 2 # calls of a point, and the same with --all
+FIRST_OF_ALL = 8
+TWICE = ("mdb_cursor_put", "mdb_cursor_del", "mdb_cursor_get", "mdb_txn_begin", "mdb_txn_commit",
+         "mdb_env_set_flags", "mdb_env_sync", "pwrite", "fsync") # the store's writer tries again
 BAD = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error|Assertion|stack smashing|"
                  r"with [1-9]\d* differences")
 UNCHECKED = re.compile(r"check: (the store can't be read|no memory)") # that was the fault
@@ -61,10 +76,12 @@ class Point:
     name: str
     hash: str
     call: int
+    count: int # calls in a row
     callers: tuple
 
     def __str__(self):
-        return (f"{self.transport}, {self.role}, call {self.call} of {self.name} "
+        what = f"call {self.call}" + (f" and {self.count - 1} more" if self.count > 1 else "")
+        return (f"{self.transport}, {self.role}, {what} of {self.name} "
                 f"({self.hash}: {' '.join(self.callers)})")
 
 
@@ -106,6 +123,8 @@ class Scene:
         self.sweep = sweep
         self.again = any("again" in role for role in sweep)
         self.dir = tempfile.mkdtemp(prefix="cenote-sweep-", dir="/dev/shm")
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) # of services
+        self.manager.bind(self.path("manager"))
         self.logs = {}
         self.started = []
         self.http = None # where the daemon that was started last serves it
@@ -116,6 +135,7 @@ class Scene:
     def environment(self, role):
         environment = dict(os.environ)
         environment.pop("CENOTE_SWEEP", None)
+        environment["NOTIFY_SOCKET"] = self.path("manager")
         if role in self.sweep:
             environment["CENOTE_SWEEP"] = self.sweep[role]
         return environment
@@ -136,11 +156,16 @@ class Scene:
         """The daemon, or None: it has ended."""
         command = [os.path.join(BIN, "sweep_cenoted"), "--data-dir", self.path("m"),
                    "--listen", f"unix:{self.path('c')}", "--shm-dir", self.path("s"),
-                   "--memory-dir", self.path("mem"), "--dram", "24MiB", "--lease", "100ms",
+                   "--dram", "24MiB", "--lease", "100ms",
                    "--http", "127.0.0.1:0", "--gateway", "on",
                    "--heartbeat", "50ms", "--suspect", "1s", "--dead", "8s", "--stripe", "1MiB",
                    "--meta-map-size", "16MiB", "--session-grace", "1s", "--rdma", "none",
                    "--huge-pages", "none", "--node-name", "n"]
+        if self.again or self.transport == "shm": # otherwise memory without a name
+            command += ["--memory-dir", self.path("mem")]
+        with contextlib.suppress(BlockingIOError): # of the daemons before
+            while self.manager.recv(MESSAGE_MAX, socket.MSG_DONTWAIT):
+                pass
         with open(self.log(role), "ab") as log:
             daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=log, env=self.environment(role), text=True)
@@ -148,6 +173,8 @@ class Scene:
         line = self.ready(role, daemon)
         if line:
             self.http = re.search(r"http 127\.0\.0\.1:(\d+)", line)
+            if not self.http:
+                raise Wrong(f"{role} says {line.strip()!r}, and not where HTTP is")
             return daemon
         self.ended(role, daemon, 1, 2, -signal.SIGKILL)
         if "level=error" not in self.text(role) and "cenoted:" not in self.text(role):
@@ -230,7 +257,8 @@ class Scene:
         try:
             if b"\ncenote_objects " not in self.ask("GET", "/metrics", (200,)):
                 raise Wrong("the page of metrics is not complete")
-            self.ask("PUT", "/v1/objects/default/web", (200, 201, 204), VALUE)
+            # 409: it was done, and the answer lost
+            self.ask("PUT", "/v1/objects/default/web", (200, 201, 204, 409), VALUE)
             if self.ask("GET", "/v1/objects/default/web", (200,)) != VALUE:
                 raise Wrong("the gateway gives other bytes")
         finally:
@@ -279,14 +307,19 @@ class Scene:
             process.wait()
             if process.stdout:
                 process.stdout.close()
+        self.manager.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def calls_of(count):
-    return sorted({call for call in (*CALLS, count // 2, count) if 1 <= call <= count})
+def calls_of(count, first):
+    """Which of count calls, all in the same place, are tried."""
+    chosen = {*range(1, first + 1), count // 2, count}
+    if first > FIRST:
+        chosen |= {1 << bit for bit in range(count.bit_length())}
+    return sorted(call for call in chosen if 1 <= call <= count)
 
 
-def counted(transport, roles):
+def counted(transport, roles, first):
     """The points of these roles in a play in which all goes well."""
     with tempfile.TemporaryDirectory(prefix="cenote-points-") as counts:
         files = {role: os.path.join(counts, role) for role in roles}
@@ -302,14 +335,21 @@ def counted(transport, roles):
         points = []
         for role, path in files.items():
             with open(path, encoding="ascii") as lines:
-                for name, number, calls, *callers in map(str.split, lines):
-                    points += [Point(transport, role, name, number, call, tuple(callers))
-                               for call in calls_of(int(calls))]
+                for name, number, count, *callers in map(str.split, lines):
+                    rows = (1, 2) if name in TWICE and int(count) > 1 else (1,)
+                    points += [Point(transport, role, name, number, call, row, tuple(callers))
+                               for call in calls_of(int(count), first) for row in rows]
     return points
 
 
-def count_points(transport):
-    return sorted(counted(transport, ROLES[:2]) + counted(transport, ROLES[2:]), key=str)
+def count_points(transport, first):
+    return sorted(counted(transport, ROLES[:2], first) + counted(transport, ROLES[2:], first),
+                  key=str)
+
+
+def never_called(points):
+    """What is wrapped (under one of its names) and meets nobody in the scenes."""
+    return sorted(calls.wrapped() - {calls.plain(point.name) for point in points})
 
 
 def where(point):
@@ -323,7 +363,7 @@ def where(point):
 
 def try_point(point):
     """None, or what was wrong; and whether the point was reached."""
-    scene = Scene(point.transport, {point.role: f"fail:{point.hash}:{point.call}"})
+    scene = Scene(point.transport, {point.role: f"fail:{point.hash}:{point.call}:{point.count}"})
     wrong = None
     try:
         scene.play()
@@ -339,7 +379,7 @@ def try_point(point):
 
 def choose(points, options):
     if options.only:
-        points = [point for point in points if options.only in str(point)]
+        points = [point for point in points if re.search(options.only, str(point))]
     index, shards = (int(number) for number in options.shard.split("/"))
     points = points[index::shards]
     if not options.all:
@@ -378,19 +418,25 @@ def main():
     parser.add_argument("--seconds", type=float, default=15, help="otherwise: for so long")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--shard", default="0/1", help="which part of how many, from 0/N on")
-    parser.add_argument("--only", default="", help="points whose text contains it")
+    parser.add_argument("--only", default="", help="points whose text it matches")
+    parser.add_argument("--first", type=int,
+                        help="of a point's calls: so many, and some later ones")
     parser.add_argument("--transport", choices=("shm", "tcp"))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     points = []
+    first = options.first or (FIRST_OF_ALL if options.all else FIRST)
     for transport in [options.transport] if options.transport else ["shm", "tcp"]:
-        points += count_points(transport)
+        points += count_points(transport, first)
+    missing = [] if options.transport else never_called(points)
+    for name in missing:
+        print(f"{name} is wrapped, and called in no scene", flush=True)
     chosen = choose(points, options)
     print(f"{len(points)} points, {len(chosen)} of them in question", flush=True)
     tried, reached, wrong = run_all(chosen, 1e9 if options.all else options.seconds)
     print(f"{reached} of {tried} were reached")
-    print(f"count {tried} violations {wrong}")
-    return 1 if wrong else 0
+    print(f"count {tried} violations {wrong + len(missing)}")
+    return 1 if wrong or missing else 0
 
 
 if __name__ == "__main__":

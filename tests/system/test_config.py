@@ -226,7 +226,7 @@ def reload_takes_what_it_can():
 def broken_reload_changes_nothing():
     with File("evict-high = 90\nevict-low = 80\n") as file:
         with Pool(options=["--config", file.path]) as p:
-            p.allow("module=cenoted reload: ")
+            p.allow('module=cenoted msg="reload: ')
             file.write("evict-high = 70\nevict-low = 75\nlog-level = error\nnonsense = 1\n")
             lines = hang_up(p.meta, "nothing is changed")
             check("reload: 2 faults, nothing is changed" in lines[-1], lines)

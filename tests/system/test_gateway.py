@@ -109,6 +109,27 @@ def ranges():
         expect(browser.ask("GET", path, If_None_Match=etag), 200)
 
 
+def conditions():
+    """A write is done on the condition that its client sent, or it isn't done."""
+    with Pool(options=HTTP) as pool, Browser(pool.meta) as browser:
+        path = path_of("k")
+        expect(browser.ask("PUT", path + "?replace=1", b"first", If_None_Match="*"), 201)
+        expect(browser.ask("PUT", path + "?replace=1", b"second", If_None_Match="*"), 412, "EXISTS")
+        long = b"second" * 100000
+        expect(browser.ask("PUT", path + "?replace=1", long, If_None_Match="*"), 412, "EXISTS")
+        etag = browser.ask("HEAD", path).headers["ETag"]
+        for name, value in (("If_Match", '"x"'), ("If_Match", etag), ("If_Match", "*"),
+                            ("If_None_Match", etag), ("If_None_Match", '"x"'),
+                            ("If_Unmodified_Since", "Thu, 01 Jan 1970 00:00:00 GMT")):
+            expect(browser.ask("PUT", path + "?replace=1", b"third", **{name: value}), 501,
+                   "NOT_SUPPORTED")
+            expect(browser.ask("DELETE", path, **{name: value}), 501, "NOT_SUPPORTED")
+        expect(browser.ask("DELETE", path, If_None_Match="*"), 501, "NOT_SUPPORTED")
+        expect(browser.ask("PUT", path + "?replace=1", b"part", Content_Range="bytes 0-3/9"), 400,
+               "INVALID")
+        check(browser.ask("GET", path).body == b"first", "nothing of that was done")
+
+
 def chunked():
     """Bodies that don't tell their length, up to 8 MiB."""
     with Pool(options=HTTP) as pool, Browser(pool.meta) as browser:
@@ -189,21 +210,31 @@ def switches():
             check(ask(pool.meta, "GET", "/healthz").code == 200, "health is served anyway")
 
 
+def pending_puts(pool):
+    return pool.status()["service"]["pending_puts"]
+
+
 def left_behind():
-    """Puts that aren't finished leave nothing."""
-    with Pool(options=(*HTTP, *SHORT)) as pool, Browser(pool.meta) as browser:
+    """Puts that aren't finished leave nothing: neither their time-out nor the end of the gateway's
+    session, which another one keeps, has to clear up."""
+    with Pool(options=(*HTTP, *SHORT, "--put-timeout=1m")) as pool, Browser(pool.meta) as browser:
         head = b" HTTP/1.1\r\n" + HOST + b"Content-Length: 3000000\r\n\r\n"
+        keeper = dial(pool.meta)
+        keeper.sendall(b"PUT " + path_of("keeper").encode() + head)
+        wait_until(lambda: pending_puts(pool) == 1, 5, "the one that is kept")
         for i, sent in enumerate((0, 1, 65536, 2999999)):
             with dial(pool.meta) as sock:
                 sock.sendall(b"PUT " + path_of(f"cut{i}").encode() + head + b"x" * sent)
                 if i % 2:
-                    wait_until(lambda: pool.status()["service"]["pending_puts"] > 0, 5, "the put")
+                    wait_until(lambda: pending_puts(pool) > 1, 5, "the put")
         heard = talk(pool.meta, b"PUT " + path_of("short").encode() + head + b"x" * 100000)
         check(code_of(heard) == 400 and b"ended too early" in heard, f"{heard[:100]}")
         heard = talk(pool.meta, b"PUT " + path_of("expect").encode() + head[:-2]
                      + b"Expect: 100-continue\r\n\r\n" + b"y" * 3000000)
         check(heard.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 "), f"{heard[:100]}")
         expect(browser.ask("DELETE", path_of("expect")), 204)
+        wait_until(lambda: pending_puts(pool) == 1, 10, "the puts being aborted")
+        keeper.close()
         pool.wait_used(0)
         for key in ("cut0", "cut3", "short"):
             expect(browser.ask("GET", path_of(key)), 404)
@@ -353,7 +384,8 @@ def big():
             check(max(tops) < before + 32 * MIB, "memory isn't flat")
 
 
-CASES = (values, ranges, chunked, keeping, refusals, switches, left_behind, replaced_meanwhile,
+CASES = (values, ranges, conditions, chunked, keeping, refusals, switches, left_behind,
+         replaced_meanwhile,
          listing, slow_clients, service_away)
 
 

@@ -7,6 +7,7 @@ Usage: test_http.py [CASE...]
 """
 import os
 import random
+import select
 import socket
 import statistics
 import subprocess
@@ -16,7 +17,7 @@ import time
 
 from pool import BIN, SANITIZED, Daemon, Pool, check, run_cases, wait_until
 from protocol import Client
-from rest import HTTP, Browser, ask, code_of, dial, faults, is_closed, talk, wait_closed
+from rest import HTTP, Browser, ask, code_of, dial, faults, is_closed, metric, talk, wait_closed
 
 SEED = int(os.environ.get("CENOTE_SEED", random.randrange(1 << 32)))
 IDLE_MS = 400
@@ -207,12 +208,43 @@ def too_many_at_once():
     """Nobody gives way who has just come: the others are told."""
     with Pool(options=HTTP) as pool:
         many = [dial(pool.meta) for _ in range(CONNECTIONS_MAX + 8)]
+        wait_until(lambda: all(is_told(s) for s in many[-8:]), 5,
+                   "those beyond the limit hearing it")
         told = [code_of(talked(s)) for s in many[-8:]]
         check(told == [503] * 8, f"those beyond the limit hear {told}")
         for sock in many:
             sock.close()
         wait_until(lambda: ask(pool.meta, "GET", "/healthz").code == 200, 10, "room again")
         check(faults(pool.meta)["turned_away"] == 8, f"{faults(pool.meta)}")
+
+
+def slow_house():
+    """A full house of clients who don't finish what they have begun doesn't keep the probes out."""
+    body = b"PUT /v1/objects/default/b HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\nx"
+    slow = 0
+    with Pool(options=HTTP) as pool:
+        for what in (b"GET /heal", body):
+            many = [dial(pool.meta) for _ in range(CONNECTIONS_MAX)]
+            for sock in many:
+                sock.sendall(what)
+            time.sleep(1.05)
+            before = slow
+            slow = faults(pool.meta)["slow"]
+            check(slow == before + 1, f"one gave way, and is counted: {slow}")
+            for path in ("/healthz", "/readyz", "/metrics"):
+                check(ask(pool.meta, "GET", path).code == 200, f"{path} among {what}")
+            # What it takes from others is one place for each who comes.
+            check(sum(is_closed(s) for s in many) <= 8, "the others stay")
+            for sock in many:
+                sock.close()
+            wait_until(lambda: metric(pool.meta, "cenote_http_connections") == 1, 10,
+                       "all having gone")
+
+
+def is_told(sock):
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def talked(sock):
@@ -225,7 +257,8 @@ def talked(sock):
     return heard
 
 
-CASES = (health, ports, garbage, pages, slow_ones, idle_connections, too_many_at_once)
+CASES = (health, ports, garbage, pages, slow_ones, idle_connections, too_many_at_once,
+         slow_house)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@
 same for nodes and for clients. At the end the service's records agree with each other, and when all
 is removed all space is free.
 
-Usage: test_kill_service.py [--times N] [--seed N] [--only service|nodes|clients]
+Usage: test_kill_service.py [--times N] [--seed N] [--only service|nodes|clients|stalls]
+--times: kills of the service; of nodes a fifth, and of clients a quarter of that, unless they are
+alone. The last line says how many there were, for tests/crash/campaign.py.
 """
 import argparse
 import random
@@ -15,7 +17,7 @@ import time
 import pool
 from pool import MIB, NOISE, SANITIZED, SHORT, Pool, check, end_of, wait_until
 
-HAMMER_S = 3600
+HAMMER_S = 6 * 3600
 # A life of the service is shorter than a lease: what is removed stays. So that the pool doesn't
 # fill up and evict what the hammers wait for, one life in so many is long enough.
 BREATHER, FEW_BYTES = 20, 64 * MIB
@@ -75,6 +77,7 @@ def kill_service(options, chance):
                        f"clients going on after kill {i}")
             time.sleep(chance.random() * 0.12)
             p.meta.kill()
+            options.kills += 1
             time.sleep(chance.choice((0, 0, 0.05)))
             p.meta.start()
             for process in hammers:
@@ -95,26 +98,36 @@ def all_alive(p):
     return len(nodes) == len(p.nodes) and all(n["state"] == "alive" for n in nodes)
 
 
+def stand_still(p, node):
+    node.pause()
+    wait_until(lambda: not all_alive(p), 30, "a silent node being noticed")
+    time.sleep(2)
+    node.resume()
+    wait_until(lambda: all_alive(p), 30, "the return of the node that stood still")
+
+
+def share(options, case, part):
+    """How many kills of this kind: all, when nothing else is asked for."""
+    return options.times if options.only == case else max(3, options.times // part)
+
+
 def kill_nodes(options, chance):
-    """Values may be gone, but none may be wrong. Some nodes aren't killed but stand still until
-    they count as dead, and come back with memory that is nobody's any more."""
+    """Values may be gone, but none may be wrong. After each third kill a node stands still until it
+    counts as dead, and comes back with memory that is nobody's any more."""
     with Pool(nodes=2, split=True, dram=192 * MIB,
               options=[*SHORT, "--suspect=500ms", "--dead=1500ms"]) as p:
         p.allow(*NOISE)
         hammers = [hammer(p, t, options.seed * 10 + i, "--lossy")
                    for i, t in enumerate(("shm", "tcp"))]
-        for i in range(max(4, options.times // 5)):
+        for i in range(share(options, "nodes", 5)):
             time.sleep(chance.random() * 0.5)
-            node = p.nodes[i % 2]
-            if i % 4 < 3:
-                node.kill()
-                node.start()
-            else:
-                node.pause()
-                wait_until(lambda: not all_alive(p), 30, "a silent node being noticed")
-                time.sleep(2)
-                node.resume()
+            node = p.nodes[chance.randrange(2)]
+            node.kill()
+            options.kills += 1
+            node.start()
             wait_until(lambda: all_alive(p), 30, f"the node's return after kill {i}")
+            if i % 3 == 2:
+                stand_still(p, p.nodes[chance.randrange(2)])
             for process in hammers:
                 check(process.poll() is None, f"a hammer ended by itself after kill {i}")
         for process, name in zip(hammers, ("shm", "tcp")):
@@ -152,12 +165,13 @@ def kill_clients(options, chance):
     """What a dead client was putting is fenced, and its space comes back."""
     with Pool(nodes=2, split=True, dram=192 * MIB, options=SHORT) as p:
         p.allow(*NOISE)
-        for i in range(max(2, options.times // 4)):
+        for i in range(share(options, "clients", 4)):
             victims = [hammer(p, t, 1000 + 2 * i + j, keys=4, size="4M")
                        for j, t in enumerate(("shm", "tcp"))]
             time.sleep(0.1 + chance.random() * 0.3 * pool.SLOWNESS)
             for victim in victims:
                 victim.kill()
+                options.kills += 1
                 victim.communicate()
             wait_until(p.settled, 20, f"the puts of the dead clients being over (kill {i})")
             remove_all(p)
@@ -168,6 +182,7 @@ def main():
     parser.add_argument("--times", type=int, default=5 if SANITIZED else 20)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))
     parser.add_argument("--only", choices=("service", "nodes", "clients", "stalls"))
+    parser.set_defaults(kills=0)
     options = parser.parse_args()
     print(f"--times {options.times} --seed {options.seed}", flush=True)
     chance = random.Random(options.seed)
@@ -184,7 +199,12 @@ def main():
     def stalls():
         stall(options, chance)
 
-    pool.run_cases([service, nodes, clients, stalls], [options.only] if options.only else [])
+    wrong = 1
+    try:
+        pool.run_cases([service, nodes, clients, stalls], [options.only] if options.only else [])
+        wrong = 0
+    finally:
+        print(f"count {options.kills} violations {wrong}", flush=True)
 
 
 if __name__ == "__main__":

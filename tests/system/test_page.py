@@ -116,6 +116,8 @@ def parts(browser):
         past.add(status(30, 30, 3000, 1), 2000);
         past.add(status(5, 5, 100, 2), 4000);
         past.add(status(9, 9, 2100, 2), 6000);
+        const ratio = past.hitRatio();
+        past.gap(90000); // longer than the minute that the ratio is of
         return {
           sizes: [0, 512, 1023, 1024, 1536, 1048575, 2 ** 40].map(n.bytes),
           times: [320, 12000, 185000, 187200000].map(n.duration),
@@ -123,12 +125,13 @@ def parts(browser):
           shares: [0, 0.00001, 0.5, 0.99999, 1].map(n.share),
           quantiles: [0, 0.5, 0.99, 1].map(q => h.quantile([[1000, 98], [5000, 1], [9000, 1]], q)),
           none: h.quantile([], 0.5),
-          rates: past.points.map(p => p.lookups ?? null), ratio: past.hitRatio()};""")
+          rates: past.points.map(p => p.lookups ?? null), ratio, later: past.hitRatio()};""")
     wanted = {"sizes": ["0 B", "512 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 TiB"],
               "times": ["320 ms", "12 s", "3 min 5 s", "2 d 4 h"],
               "micros": ["0.5 µs", "320 µs", "1.50 ms", "60.2 ms", "1.5 s"],
               "shares": ["0 %", "0.1 %", "50.0 %", "99.9 %", "100.0 %"],
-              "quantiles": [1, 1, 5, 9], "none": None, "rates": [10, None, 2], "ratio": 1}
+              "quantiles": [1, 1, 5, 9], "none": None, "rates": [10, None, 2, None],
+              "ratio": 1, "later": None}
     for name, value in wanted.items():
         check(found[name] == value, f"{name}: {found[name]}, not {value}")
 
@@ -206,8 +209,23 @@ def rates(site, browser):
         stop(load)
 
 
-def clicks(browser):
-    """What can be clicked and typed does what it says."""
+def commits(browser):
+    return browser.run("""return Number(document.querySelector('#methods [data-key=put_commit]')
+        .cells[1].dataset.value)""")
+
+
+def clicks(site, browser):
+    """What can be clicked and typed does what it says, while the pool works."""
+    load = site.load()
+    try:
+        click(browser)
+    finally:
+        stop(load)
+
+
+def click(browser):
+    before = commits(browser)
+    wait_until(lambda: commits(browser) > before, 15, "the load being seen")
     browser.find("#methods tr[data-key=put_commit] button")[0].click()
     check(browser.run("return document.getElementById('method').value") == "put_commit", "method")
     summary = browser.find(".node[data-key=node0] summary")[0]
@@ -217,15 +235,16 @@ def clicks(browser):
     check("tcp" in browser.text(".node[data-key=node0] dl"), "details")
     browser.find("#pause")[0].click()
     browser.wait_text("#link", "Paused")
-    uptime = browser.text("#facts")
+    uptime, before = browser.text("#facts"), commits(browser)
     chart = browser.find("#chart-operations svg")[0]
     browser.run("arguments[0].focus()", chart)
     chart.send_keys("\ue012")  # the left arrow
     check(" at " in chart.get_attribute("aria-label"), chart.get_attribute("aria-label"))
-    check(browser.text("#facts") == uptime, "it goes on, paused")
+    check(browser.text("#facts") == uptime and commits(browser) == before, "it goes on, paused")
     browser.find("#pause")[0].click()
     browser.wait_text("#link", "Live")
-    wait_until(lambda: browser.text("#facts") != uptime, 10, "the page going on")
+    wait_until(lambda: browser.text("#facts") != uptime and commits(browser) > before, 10,
+               "the page going on")
     check(browser.text(".node[data-key=node0] dl"), "the details stay open")
     hidden = browser.run_async("""
         const asked = () => performance.getEntriesByName(`${location.origin}/v1/status`).length;
@@ -360,7 +379,7 @@ def main():
             browser.wait_text("#link", "Live")
             cases = [named(c.__name__, c, *a) for c, a in (
                 (files, [site]), (parts, [browser]), (numbers, [site, browser]),
-                (rates, [site, browser]), (clicks, [browser]), (texts, [browser]),
+                (rates, [site, browser]), (clicks, [site, browser]), (texts, [browser]),
                 (sizes, [browser]), (node_dies, [site, browser]), (daemon_dies, [site, browser]))]
             run_cases(cases, arguments)
             complaints = browser.complaints()

@@ -4,7 +4,7 @@
 second. Everything they get is checked byte by byte (storm.c); nothing may be wrong, stale or torn,
 and the pool is never full.
 
-    shm, tcp   gets, by batches and one by one
+    shm, tcp   gets of up to 32 KiB, by batches and one by one
     small      of values so short that most of the time is for the gets
     views      ... and views that are held while the pool turns over
 
@@ -22,16 +22,18 @@ from results import Results
 
 DRAM = 2 * MIB
 LEASE = "--lease=10ms"
-KEYS = ("--keys=20000", "--window=5000") # about as many as have room
+# About as many keys as have room are read.
+SHORT = ("--keys=20000", "--window=5000", "--readers=8")
+LONG = ("--keys=500", "--window=60", "--max=32K", "--batch=16", "--readers=8")
 LONGEST_S = 24 * 3600
 PATIENCE_S = 18
 # Of 100 gets of a campaign.
-SHARES = {"shm": 20, "tcp": 15, "small": 60, "views": 5}
+SHARES = {"shm": 30, "tcp": 20, "small": 45, "views": 5}
 CASES = {
-    "shm": ("--transport=shm",),
-    "tcp": ("--transport=tcp",),
-    "small": ("--transport=shm", "--max=256"),
-    "views": ("--transport=shm", "--viewers=2", "--readers=1"),
+    "shm": ("--transport=shm", *LONG),
+    "tcp": ("--transport=tcp", *LONG),
+    "small": ("--transport=shm", *SHORT, "--max=256"),
+    "views": ("--transport=shm", *SHORT, "--viewers=4", "--readers=2"),
 }
 COLUMNS = ("case", "verified", "missed", "late", "views", "puts", "turns", "wrong", "seconds")
 
@@ -41,8 +43,7 @@ def storm(case, seconds, gets):
     with Pool(nodes=1, dram=DRAM, options=[LEASE]) as p:
         p.allow(*NOISE)
         amount = [f"--gets={gets}", f"--seconds={LONGEST_S}"] if gets else [f"--seconds={seconds}"]
-        process = p.spawn("storm", "--meta", p.meta_endpoint, *KEYS, *CASES[case],
-                          *amount)
+        process = p.spawn("storm", "--meta", p.meta_endpoint, *CASES[case], *amount)
         text = end_of(process, LONGEST_S if gets else seconds + 60, "the storm")
         last = text.strip().splitlines()[-1]
         counts = {name: int(value) for name, value in re.findall(r"(\w+) (\d+)", last)}

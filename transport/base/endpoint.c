@@ -12,12 +12,11 @@
 
 #include "transport/base/log.h"
 
-#define UNIX_PREFIX  "unix:"
-#define HOST_MAX     256 /* a DNS name has at most 253 characters */
-#define PORT_MAX     65535u
-#define PORT_DIGITS  5
-#define PATH_OFFSET  offsetof(struct sockaddr_un, sun_path)
-#define NUMERIC_FORM (NI_NUMERICHOST | NI_NUMERICSERV)
+#define UNIX_PREFIX "unix:"
+#define HOST_MAX    256 /* a DNS name has at most 253 characters */
+#define PORT_MAX    65535u
+#define PORT_DIGITS 5
+#define PATH_OFFSET offsetof(struct sockaddr_un, sun_path)
 
 static int parse_unix(const char *path, struct endpoint *out)
 {
@@ -146,22 +145,35 @@ static void format_unix(const struct endpoint *e, char *out, size_t size)
         snprintf(out, size, UNIX_PREFIX "%.*s", (int)len, un->sun_path);
 }
 
+/* By hand: getnameinfo() can fail, and then a node told everybody that it is at "?". */
+static void format_v4(const struct endpoint *e, char *out, size_t size)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&e->addr;
+    char host[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+    snprintf(out, size, "%s:%u", host, ntohs(in->sin_port));
+}
+
+static void format_v6(const struct endpoint *e, char *out, size_t size)
+{
+    const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&e->addr;
+    char host[INET6_ADDRSTRLEN], scope[16] = "";
+    inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
+    if (in->sin6_scope_id != 0)
+        snprintf(scope, sizeof scope, "%%%u", in->sin6_scope_id);
+    snprintf(out, size, "[%s%s]:%u", host, scope, ntohs(in->sin6_port));
+}
+
 void endpoint_format(const struct endpoint *e, char *out, size_t size)
 {
-    char host[NI_MAXHOST];
-    char port[NI_MAXSERV];
-
     if (size == 0)
         return;
-    if (endpoint_is_unix(e)) {
+    if (endpoint_is_unix(e))
         format_unix(e, out, size);
-        return;
-    }
-    if (getnameinfo((const struct sockaddr *)&e->addr, e->addr_len, host, sizeof host, port,
-                    sizeof port, NUMERIC_FORM) != 0)
-        snprintf(out, size, "?");
     else if (e->addr.ss_family == AF_INET6)
-        snprintf(out, size, "[%s]:%s", host, port);
+        format_v6(e, out, size);
+    else if (e->addr.ss_family == AF_INET)
+        format_v4(e, out, size);
     else
-        snprintf(out, size, "%s:%s", host, port);
+        snprintf(out, size, "?");
 }

@@ -11,9 +11,13 @@
 #include <unistd.h>
 
 #include "transport/base/clock.h"
+#include "transport/base/utf8.h"
 
-#define LOG_TEXT_MAX  1024 /* longer messages are cut, and end in dots */
-#define LOG_STAMP_MAX 128
+#define LOG_TEXT_MAX   1024 /* longer messages are cut, and end in dots */
+#define LOG_STAMP_MAX  128
+/* What a character becomes at most, with its end; and a line, whatever its message holds. */
+#define LOG_ESCAPE_MAX 8u
+#define LOG_LINE_MAX   (LOG_TEXT_MAX * LOG_ESCAPE_MAX)
 
 #define NO_LEVEL (-1)
 
@@ -147,14 +151,6 @@ bool log_level_parse(const char *name, enum log_level *out)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-/* Messages quote what peers sent: a newline in it must not become a line of its own. */
-static void keep_to_one_line(char *text)
-{
-    for (char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?';
-}
-
 void log_write(enum log_level level, const char *module, const char *format, ...)
 {
     int saved_errno = errno;
@@ -170,32 +166,67 @@ void log_write(enum log_level level, const char *module, const char *format, ...
         text[0] = '\0';
     else if ((size_t)len >= sizeof text)
         memcpy(text + sizeof text - sizeof "...", "...", sizeof "...");
-    keep_to_one_line(text);
     the_sink(the_arg, level, module, text);
     errno = saved_errno;
 }
 
-static void write_line(const char *priority, enum log_level level, const char *module,
-                       const char *text)
+/* "2026-01-31T12:00:00.000Z" */
+static void stamp(char *into, size_t size)
 {
     uint64_t wall_ms = clock_wall_ms();
     time_t seconds = (time_t)(wall_ms / 1000);
     struct tm utc;
-    char stamp[LOG_STAMP_MAX];
-    char line[LOG_TEXT_MAX + 2 * LOG_STAMP_MAX];
-
+    char whole[LOG_STAMP_MAX];
     if (gmtime_r(&seconds, &utc) == NULL ||
-        strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc) == 0)
-        stamp[0] = '\0';
-    int len = snprintf(line, sizeof line, "%s%s.%03uZ level=%s module=%s %s\n", priority, stamp,
-                       (unsigned)(wall_ms % 1000), log_level_name(level), module, text);
-    size_t len_bytes = len < 0 ? 0 : (size_t)len;
-    if (len_bytes >= sizeof line) {
-        len_bytes = sizeof line - 1;
-        line[len_bytes - 1] = '\n';
+        strftime(whole, sizeof whole, "%Y-%m-%dT%H:%M:%S", &utc) == 0)
+        whole[0] = '\0';
+    snprintf(into, size, "%s.%03uZ", whole, (unsigned)(wall_ms % 1000));
+}
+
+/* The character at the beginning of text as it may stand between quotation marks, its escapes those
+ * of JSON. A byte that is no UTF-8 is shown as the text \xff, backslash escaped. How much of text
+ * it was. */
+static size_t escape(const char *text, size_t left_bytes, char out[static LOG_ESCAPE_MAX])
+{
+    size_t n = utf8_char_bytes(text, left_bytes);
+    if (n == 0) {
+        snprintf(out, LOG_ESCAPE_MAX, "\\\\x%02x", (unsigned char)text[0]);
+        return 1;
     }
+    if (text[0] == '"' || text[0] == '\\')
+        snprintf(out, LOG_ESCAPE_MAX, "\\%c", text[0]);
+    else if (text[0] == '\n' || text[0] == '\t' || text[0] == '\r')
+        snprintf(out, LOG_ESCAPE_MAX, "\\%c", text[0] == '\n' ? 'n' : text[0] == '\t' ? 't' : 'r');
+    else if (utf8_is_control(text[0]))
+        snprintf(out, LOG_ESCAPE_MAX, "\\u%04x", (unsigned char)text[0]);
+    else
+        snprintf(out, LOG_ESCAPE_MAX, "%.*s", (int)n, text);
+    return n;
+}
+
+/* Messages quote what peers sent: nothing in one ends its quotation marks, or its line. */
+static void write_line(const char *priority, enum log_level level, const char *module,
+                       const char *text)
+{
+    char ts[2 * LOG_STAMP_MAX], line[LOG_LINE_MAX];
+    size_t left_bytes = strlen(text);
+
+    stamp(ts, sizeof ts);
+    int head = snprintf(line, sizeof line, "%sts=%s level=%s module=%.*s msg=\"", priority, ts,
+                        log_level_name(level), (int)LOG_MODULE_NAME_MAX, module);
+    size_t len = head < 0 ? 0 : (size_t)head;
+    while (left_bytes > 0 && len < sizeof line - LOG_ESCAPE_MAX - sizeof "\"\n") {
+        char shown[LOG_ESCAPE_MAX];
+        size_t used = escape(text, left_bytes, shown);
+        text += used;
+        left_bytes -= used;
+        memcpy(line + len, shown, strlen(shown));
+        len += strlen(shown);
+    }
+    memcpy(line + len, "\"\n", 2);
+    len += 2;
     /* One write for a line: lines of several threads don't mix. A lost line is nobody's error. */
-    ssize_t written = write(STDERR_FILENO, line, len_bytes);
+    ssize_t written = write(STDERR_FILENO, line, len);
     (void)written;
 }
 

@@ -17,7 +17,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* text: one line without its newline, valid during the call. Called from any thread. */
+/* text: what is said, without a newline at its end, valid during the call. It may quote what peers
+ * sent, of any bytes: the sink makes one line of it. Called from any thread. */
 typedef void (*log_sink_fn)(void *arg, enum log_level level, const char *module, const char *text);
 
 /* Not thread-safe: call before threads start. NULL silences. */
@@ -32,7 +33,9 @@ void log_clear_module_levels(void);
 /* "warn"; and back: true and *out on success. */
 const char *log_level_name(enum log_level level);
 bool log_level_parse(const char *name, enum log_level *out);
-/* A ready-made sink: "2026-01-31T12:00:00.000Z level=warn module=rpc msg" on stderr. */
+/* A ready-made sink, to standard error. Of a message, quotation marks, backslashes and control
+ * characters are escaped as in JSON; a byte that is no UTF-8 is the text \xff.
+ *     ts=2026-01-31T12:00:00.000Z level=warn module=rpc msg="peer 7 left" */
 void log_to_stderr(void *arg, enum log_level level, const char *module, const char *text);
 /* The same with "<4>" in front, sd-daemon(3)'s priority, where stderr ends in systemd's journal. */
 void log_to_journal(void *arg, enum log_level level, const char *module, const char *text);

@@ -2,7 +2,10 @@
 #include "transport/base/metric.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <string.h>
+
+#include "transport/base/utf8.h"
 
 #define SUB_BUCKETS 8u
 /* A second is 10^9 ns. */
@@ -95,16 +98,33 @@ uint64_t metric_bucket_end_ns(unsigned bucket)
 
 /* ---- families and samples -------------------------------------------------------------------- */
 
-/* In a label's value a quotation mark would be its end. */
+/* Does text begin with what a byte is shown as that can't be shown itself? */
+static bool looks_escaped(const char *text)
+{
+    return text[0] == '\\' && text[1] == 'x' && isxdigit((unsigned char)text[2]) &&
+           isxdigit((unsigned char)text[3]);
+}
+
+/* In a label's value a quotation mark would be its end, and bytes that are no UTF-8 would make the
+ * whole page void. These, and control characters, are shown as \xff; so is the backslash of what
+ * looks like that already, or two names could be the same on the page. */
 static void add_escaped(struct textbuf *page, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        if (*text == '\n')
+    static const char digits[] = "0123456789abcdef";
+    for (size_t left_bytes = strlen(text); left_bytes > 0;) {
+        size_t n = utf8_char_bytes(text, left_bytes);
+        unsigned char c = (unsigned char)*text;
+        if (c == '\n')
             textbuf_add(page, "\\n");
-        else if (*text == '"' || *text == '\\')
+        else if (n == 0 || utf8_is_control(*text) || looks_escaped(text))
+            textbuf_add_bytes(page, (const char[]){'\\', '\\', 'x', digits[c >> 4], digits[c & 15]},
+                              5);
+        else if (c == '"' || c == '\\')
             textbuf_add_bytes(page, (const char[]){'\\', *text}, 2);
         else
-            textbuf_add_bytes(page, *text >= ' ' && *text < 0x7f ? text : "?", 1);
+            textbuf_add_bytes(page, text, n);
+        text += n ? n : 1;
+        left_bytes -= n ? n : 1;
     }
 }
 

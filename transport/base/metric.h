@@ -133,8 +133,8 @@ struct metric {
  * that is asserted. */
 void metric_page_family(struct textbuf *page, const struct metric *m);
 /* A sample of a counter or a gauge; values: of the labels, in their order (NULL where there are
- * none). What is no ASCII in them is shown as a question mark: bytes that are no UTF-8 would make
- * the whole page void. */
+ * none). Of them, control characters and bytes that are no UTF-8 are shown as the text \xff; two
+ * values that differ are never shown as one. */
 void metric_page_number(struct textbuf *page, const struct metric *m, const char *const *values,
                         uint64_t n);
 /* The same of a gauge in seconds. */

@@ -21,6 +21,7 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_LIVES] = "lives",
     [TEST_NAMES] = "names",
     [TEST_KEEP] = "keep",
+    [TEST_WANT] = "want",
     [TEST_VOID] = "void",
     [TEST_ENTRIES] = "entries",
     [TEST_HOLD] = "hold",
@@ -32,6 +33,7 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_REBUILD_SEALS] = "rebuild_seals",
     [TEST_REBUILD_SETTLE] = "rebuild_settle",
     [TEST_SCRUB] = "scrub",
+    [TEST_EVICT] = "evict",
     [TEST_EVICT_LEASE] = "evict_lease",
     [TEST_EVICT_PIN] = "evict_pin",
     [TEST_WAIT_ORDER] = "wait_order",
@@ -48,6 +50,10 @@ static const char *const switch_names[TEST_SWITCHES] = {
     [TEST_SYNC] = "sync",
     [TEST_TRUST] = "trust",
     [TEST_RECORDS] = "records",
+    [TEST_HTTP_LIMITS] = "http_limits",
+    [TEST_HTTP_PATIENCE] = "http_patience",
+    [TEST_GATEWAY_ABORT] = "gateway_abort",
+    [TEST_REPAIR] = "repair",
 };
 
 static pthread_once_t read_once = PTHREAD_ONCE_INIT;

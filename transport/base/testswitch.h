@@ -20,6 +20,7 @@ enum test_switch {
     TEST_LIVES,          /* the service asks nodes for no life of its earlier reigns */
     TEST_NAMES,          /* lives of the service that have the same reign give the same names */
     TEST_KEEP,           /* a node forgets the slots of its earlier life */
+    TEST_WANT,           /* what a node lacks for a look at its earlier life is an answer to it */
     TEST_HOLD,           /* a node doesn't look for holds: what is viewed is reused */
     TEST_SHARD,          /* the service takes every key for its own */
     TEST_RETRY,          /* the service keeps no answers: a repeated call is done again */
@@ -29,6 +30,7 @@ enum test_switch {
     TEST_RDMA_ORDER,     /* rdma: a tail is read while its payload is still on its way */
     TEST_VOID,           /* a node says that a seal is void, and leaves it alive */
     TEST_WATCH,          /* nobody hears of memory that is unmapped */
+    TEST_EVICT,          /* nothing is evicted to make room */
     TEST_EVICT_LEASE,    /* eviction takes what is leased */
     TEST_EVICT_PIN,      /* eviction takes what is pinned hard */
     TEST_WAIT_ORDER,     /* puts that fit overtake those that wait, for ever */
@@ -48,6 +50,10 @@ enum test_switch {
     TEST_SYNC,           /* the store's commits aren't synced */
     TEST_TRUST,          /* the store believes its files after a crash of the system */
     TEST_RECORDS,        /* the store believes damaged records */
+    TEST_HTTP_LIMITS,    /* the HTTP server takes what is too large, or too many */
+    TEST_HTTP_PATIENCE,  /* the HTTP server waits for everybody for ever */
+    TEST_GATEWAY_ABORT,  /* a put by HTTP whose client goes is left as it is */
+    TEST_REPAIR,         /* fsck says that it has mended what it leaves as it is */
     TEST_SWITCHES        /* their number */
 };
 

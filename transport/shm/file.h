@@ -11,5 +11,7 @@
  * to root) alone: such a one can't be sealed, and only processes that are trusted anyway could
  * shrink it. */
 bool shm_file_fits(int fd, uint64_t len_bytes);
+/* The same with a reason: CENOTE_PROTOCOL: it doesn't; CENOTE_IO: it can't be looked at now. */
+int shm_file_look(int fd, uint64_t len_bytes);
 
 #endif

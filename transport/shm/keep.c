@@ -76,6 +76,8 @@ static int take_occupied(struct shm_exporter *e, const char *name, uint64_t sess
     } else if (fate == PROCESS_DEAD) {
         unlinkat(e->slots_dir, name, 0);
         status = CENOTE_OK;
+    } else if (fate == PROCESS_UNSEEN) {
+        status = CENOTE_IO;
     } else {
         log_warn("shm", "%s: nobody can tell from here when process %llu has done with this memory",
                  name, (unsigned long long)who->pid);
@@ -91,9 +93,8 @@ static int take_occupied(struct shm_exporter *e, const char *name, uint64_t sess
  * for that. */
 static int not_opened(const char *name, int error)
 {
-    bool passes = error == EMFILE || error == ENFILE || error == ENOMEM || error == EINTR;
     log_warn("shm", "cannot open %s: %s", name, strerror(error));
-    return passes ? CENOTE_IO : CENOTE_LOCKED;
+    return process_lacks(error) ? CENOTE_IO : CENOTE_LOCKED;
 }
 
 static int take_file(struct shm_exporter *e, const char *name, int fd)
@@ -106,8 +107,10 @@ static int take_file(struct shm_exporter *e, const char *name, int fd)
     if (fstat(fd, &st) == 0 && st.st_size == 0)
         return unlinkat(e->slots_dir, name, 0) == 0 ? CENOTE_OK : CENOTE_IO;
     int status = name_read(name, &session, &who) ? slots_open(fd, &slots) : CENOTE_PROTOCOL;
-    if (status == CENOTE_NO_MEMORY)
+    if (status == CENOTE_NO_MEMORY || status == CENOTE_IO) {
+        log_warn("shm", "cannot look at %s: %s", name, cenote_status_text(status));
         return status;
+    }
     if (status != CENOTE_OK) {
         log_warn("shm", "%s is no file of slots", name);
         return CENOTE_LOCKED;
@@ -120,11 +123,24 @@ static int take_file(struct shm_exporter *e, const char *name, int fd)
     return unlinkat(e->slots_dir, name, 0) == 0 ? CENOTE_OK : CENOTE_IO;
 }
 
+/* *status: the directory can't be read to its end, which is not the same as its end: writers that
+ * nobody knew of would be left. */
+static const struct dirent *next_file(DIR *dir, int *status)
+{
+    errno = 0;
+    const struct dirent *d = readdir(dir);
+    if (d == NULL && errno != 0) {
+        log_warn("shm", "cannot read the directory of slots: %s", strerror(errno));
+        *status = CENOTE_IO;
+    }
+    return d;
+}
+
 static int take_all(struct shm_exporter *e, DIR *dir)
 {
+    const struct dirent *d;
     int status = CENOTE_OK;
-    for (const struct dirent *d = readdir(dir); d != NULL && status == CENOTE_OK;
-         d = readdir(dir)) {
+    while (status == CENOTE_OK && (d = next_file(dir, &status)) != NULL) {
         if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
             continue;
         int fd = openat(e->slots_dir, d->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

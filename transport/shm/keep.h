@@ -17,7 +17,8 @@
  *      and extents for their holds, until they are empty or the process is dead.
  * If it can tell neither (the process lives in another pid namespace; the file isn't one of these),
  * the memory isn't taken over at all: the caller begins with fresh memory, which old mappings can't
- * reach.
+ * reach. A want of descriptors or memory is no answer, though: the node doesn't start, and the next
+ * one finds what this one has found.
  */
 #ifndef CENOTE_TRANSPORT_SHM_KEEP_H
 #define CENOTE_TRANSPORT_SHM_KEEP_H
@@ -25,8 +26,8 @@
 #include "transport/shm/exporter.h"
 
 /* Opens the directory of an exporter that keeps its slots (gate.slots_dir), and takes over what an
- * earlier one left there. CENOTE_OK; CENOTE_IO, CENOTE_NO_MEMORY; CENOTE_LOCKED: somebody may
- * still write who can't be looked after. */
+ * earlier one left there. CENOTE_OK; CENOTE_IO, CENOTE_NO_MEMORY: something is wanting, and
+ * all is as it was; CENOTE_LOCKED: somebody may still write who can't be looked after. */
 int shm_keep_open(struct shm_exporter *e);
 /* Makes the slots of a connection, named where the exporter keeps them. CENOTE_OK,
  * CENOTE_NO_MEMORY, CENOTE_IO. */

@@ -164,6 +164,13 @@ static void greet(struct shm_exporter *e, struct shm_connection *c)
     close(slots_fd);
 }
 
+static void greet_traced(struct shm_exporter *e, struct shm_connection *c)
+{
+    uint64_t traced_ns = trace_begin(e->trace, e->trace_greet);
+    greet(e, c);
+    trace_end(e->trace, e->trace_greet, traced_ns, c->session);
+}
+
 void shm_connection_read(struct shm_exporter *e, struct shm_connection *c)
 {
     if (c->slots == NULL) {
@@ -174,7 +181,7 @@ void shm_connection_read(struct shm_exporter *e, struct shm_connection *c)
         if (n > 0) {
             c->hello_have += (size_t)n;
             if (c->hello_have == HELLO_BYTES)
-                greet(e, c);
+                greet_traced(e, c);
             return;
         }
     }

@@ -9,6 +9,7 @@
 #ifndef CENOTE_TRANSPORT_SHM_PROCESS_H
 #define CENOTE_TRANSPORT_SHM_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,15 +20,19 @@ struct process_name {
 };
 
 enum process_fate {
-    PROCESS_DEAD,   /* proven */
-    PROCESS_LIVES,  /* a pidfd will prove its death */
-    PROCESS_UNKNOWN /* can't be looked at from here */
+    PROCESS_DEAD,    /* proven */
+    PROCESS_LIVES,   /* a pidfd will prove its death */
+    PROCESS_UNKNOWN, /* can't be looked at from here */
+    PROCESS_UNSEEN   /* couldn't be looked at now, see process_lacks() */
 };
 
 /* A pidfd, or -1. */
 int process_open(pid_t pid);
 /* Names the process of a pidfd. CENOTE_OK, CENOTE_NOT_SUPPORTED. */
 int process_name(int pidfd, pid_t pid, struct process_name *out);
+/* Is it a want of descriptors or memory in this process or machine? That says nothing about what
+ * was looked at, and may be over in a moment. */
+bool process_lacks(int error);
 /* *pidfd is set with PROCESS_LIVES only. */
 enum process_fate process_look(const struct process_name *name, int *pidfd);
 

@@ -151,10 +151,12 @@ int slots_map(int fd, struct slots **out)
 int slots_open(int fd, struct slots **out)
 {
     struct stat st;
-    if (!shm_file_fits(fd, sizeof(struct slots)) || fstat(fd, &st) != 0 ||
-        st.st_size != (off_t)sizeof(struct slots))
-        return CENOTE_PROTOCOL;
-    return map_file(fd, out);
+    int status = shm_file_look(fd, sizeof(struct slots));
+    if (status != CENOTE_OK)
+        return status;
+    if (fstat(fd, &st) != 0)
+        return CENOTE_IO;
+    return st.st_size == (off_t)sizeof(struct slots) ? map_file(fd, out) : CENOTE_PROTOCOL;
 }
 
 void slots_unmap(struct slots *s)

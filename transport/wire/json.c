@@ -11,37 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "transport/base/utf8.h"
 #include "transport/wire/wire.h"
-
-/* Length of the UTF-8 character at the beginning of s, 0 if there is no valid one. */
-static size_t utf8_char_bytes(const uint8_t *s, size_t len_bytes)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    if (n <= 1)
-        return n;
-    if (s[0] >= 0xf8 || n > len_bytes)
-        return 0;
-    uint32_t code = s[0] & (0xffu >> (n + 1));
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (s[i] & 0x3fu);
-    }
-    bool surrogate = code >= 0xd800 && code < 0xe000;
-    return code < least[n] || code > 0x10ffff || surrogate ? 0 : n;
-}
 
 static void json_str(FILE *f, const uint8_t *s, size_t len_bytes)
 {
     putc_unlocked('"', f);
     for (size_t i = 0; i < len_bytes;) {
-        size_t n = utf8_char_bytes(s + i, len_bytes - i);
+        size_t n = utf8_char_bytes((const char *)s + i, len_bytes - i);
         if (n == 0)
             fputs("\\ufffd", f);
         else if (n == 1 && (s[i] == '"' || s[i] == '\\'))
             fprintf(f, "\\%c", s[i]);
-        else if (n == 1 && (s[i] < 0x20 || s[i] == 0x7f))
+        else if (n == 1 && utf8_is_control((char)s[i]))
             fprintf(f, "\\u%04x", s[i]);
         else
             fwrite(s + i, 1, n, f);

@@ -19,14 +19,6 @@ static struct service service;
 static struct cenote *client;
 static uint8_t value[VALUE_BYTES];
 
-static void expect(const char *what, int got, int want)
-{
-    if (got == want)
-        return;
-    fprintf(stderr, "%s: %s, wanted %s\n", what, cenote_status_name(got), cenote_status_name(want));
-    exit(1);
-}
-
 static int put(const char *key, size_t len)
 {
     return cenote_put(client, key, strlen(key), value, len, 0);

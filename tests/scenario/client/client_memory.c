@@ -60,11 +60,11 @@ static void begin(void)
 }
 
 /* True when the failing allocation was reached. */
-static bool put_once(unsigned number)
+static bool store_once(unsigned number, int (*store)(void))
 {
     begin();
     failing = number;
-    int status = fake_put(&f, "k", value, sizeof value, 0);
+    int status = store();
     bool reached = made >= number;
     failing = 0;
     CHECK(status == CENOTE_OK || (reached && status == CENOTE_NO_MEMORY));
@@ -75,6 +75,16 @@ static bool put_once(unsigned number)
         CHECK(!fake_find(&f, "k"));
     fake_end(&f);
     return reached;
+}
+
+static int put(void)
+{
+    return fake_put(&f, "k", value, sizeof value, 0);
+}
+
+static bool put_once(unsigned number)
+{
+    return store_once(number, put);
 }
 
 static bool get_once(unsigned number)
@@ -148,19 +158,7 @@ static int put_by_ranges(void)
 
 static bool write_once(unsigned number)
 {
-    begin();
-    failing = number;
-    int status = put_by_ranges();
-    bool reached = made >= number;
-    failing = 0;
-    CHECK(status == CENOTE_OK || (reached && status == CENOTE_NO_MEMORY));
-    if (status == CENOTE_OK)
-        CHECK(fake_get(&f, "k", got, sizeof got, NULL) == CENOTE_OK &&
-              memcmp(got, value, sizeof value) == 0);
-    else
-        CHECK(!fake_find(&f, "k"));
-    fake_end(&f);
-    return reached;
+    return store_once(number, put_by_ranges);
 }
 
 static int get_ranges(void)

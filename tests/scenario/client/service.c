@@ -491,3 +491,11 @@ void service_lose_one(struct service *s, const char *method, unsigned refused)
 {
     give(&(struct order){.service = s, .method = method, .times = 1, .refused = refused}, lose);
 }
+
+void expect(const char *what, int got, int want)
+{
+    if (got == want)
+        return;
+    fprintf(stderr, "%s: %s, wanted %s\n", what, cenote_status_name(got), cenote_status_name(want));
+    exit(1);
+}

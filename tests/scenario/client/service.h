@@ -34,6 +34,9 @@ struct service {
     atomic_uint opened, resumed, requests, lost;
 };
 
+/* Ends the program, unless a call has given what it should. */
+void expect(const char *what, int got, int want);
+
 /* Nodes and the service at unix:where. */
 void service_begin(struct service *s, const char *where);
 void service_end(struct service *s);

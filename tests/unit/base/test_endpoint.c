@@ -80,6 +80,16 @@ Test(endpoint, parse__length_limits)
     cr_assert_eq(endpoint_parse(text, &e), CENOTE_INVALID);
 }
 
+/* It could fail, and said "?". */
+Test(endpoint, format__a_scope)
+{
+    struct endpoint e;
+    char text[64];
+    cr_assert_eq(endpoint_parse("[fe80::1%1]:7", &e), CENOTE_OK);
+    endpoint_format(&e, text, sizeof text);
+    cr_assert_str_eq(text, "[fe80::1%1]:7");
+}
+
 Test(endpoint, format__small_buffer)
 {
     char text[8] = "xxxxxxx";

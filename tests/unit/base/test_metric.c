@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "transport/base/metric.h"
+#include "transport/base/utf8.h"
 
 static struct metric_histogram h;
 static struct metric_view view;
@@ -116,7 +118,29 @@ Test(metric, page__numbers)
 Test(metric, page__labels_are_escaped)
 {
     metric_page_number(&page, &counter, (const char *[]){"a\"b\\c\nd", "\xff\x01\xc3\xa4~"}, 1);
-    cr_assert_str_eq(page.text, "cenote_things_total{kind=\"a\\\"b\\\\c\\nd\",of=\"????~\"} 1\n");
+    cr_assert_str_eq(page.text, "cenote_things_total{kind=\"a\\\"b\\\\c\\nd\","
+                                "of=\"\\\\xff\\\\x01\xc3\xa4~\"} 1\n");
+}
+
+/* What a page says of one name must not be taken for what it says of another. */
+Test(metric, page__labels_that_differ_stay_apart)
+{
+    static const char *const names[] = {
+        "ä",    "ö",        "?",    "??",     "\xff", "\\xff",    "\\\\xff", "\\x5cxff", "\\x5c",
+        "\\xf", "\\xfg",    "\xc3", "\xc3\\", "\n",   "\\n",      "\x01",    "\\x01",    "\"",
+        "\\\"", "\xed\xa0", "\\",   "\\\\",   "",     "\xc0\x80", "\\xc0",   "\x7f"};
+    char *lines[sizeof names / sizeof names[0]];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        metric_page_number(&page, &counter, (const char *[]){names[i], ""}, 1);
+        for (size_t k = 0; k < page.len; k += utf8_char_bytes(page.text + k, page.len - k))
+            cr_assert_gt(utf8_char_bytes(page.text + k, page.len - k), 0, "%s", page.text);
+        lines[i] = page.text;
+        for (size_t k = 0; k < i; k++)
+            cr_assert_str_neq(lines[i], lines[k], "of two names: %s", lines[i]);
+        page = (struct textbuf){0};
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        free(lines[i]);
 }
 
 /* The number behind the sample that begins so. */

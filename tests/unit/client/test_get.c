@@ -251,16 +251,21 @@ static int replace_before_copy(struct fake *fake, struct xcopy_req *x)
     return CENOTE_STALE;
 }
 
-Test(get, replaced_again_and_again__the_newest)
+static void expect_replaced(int (*on_copy)(struct fake *, struct xcopy_req *), int times,
+                            unsigned lookups)
 {
-    uint64_t len;
     store();
     fake_fill(other, sizeof other, 2);
-    f.on_copy = replace_before_copy;
-    f.hook[0] = 10;
-    cr_assert_eq(fake_get(&f, "k", got, sizeof got, &len), CENOTE_OK);
+    f.on_copy = on_copy;
+    f.hook[0] = times;
+    cr_assert_eq(fake_get(&f, "k", got, sizeof got, NULL), CENOTE_OK);
     cr_assert_eq(memcmp(got, other, sizeof other), 0);
-    cr_assert_eq(f.lookups, 11);
+    cr_assert_eq(f.lookups, lookups);
+}
+
+Test(get, replaced_again_and_again__the_newest)
+{
+    expect_replaced(replace_before_copy, 10, 11);
 }
 
 Test(get, replaced_for_ever__timed_out)
@@ -283,14 +288,7 @@ static int back_and_replaced(struct fake *fake, struct xcopy_req *x)
 
 Test(get, void_seal_in_the_last_round__asks_once_more)
 {
-    uint64_t len;
-    store();
-    fake_fill(other, sizeof other, 2);
-    f.on_copy = back_and_replaced;
-    f.hook[0] = 1;
-    cr_assert_eq(fake_get(&f, "k", got, sizeof got, &len), CENOTE_OK);
-    cr_assert_eq(memcmp(got, other, sizeof other), 0);
-    cr_assert_eq(f.lookups, GET_ROUNDS_MAX + 1);
+    expect_replaced(back_and_replaced, 1, GET_ROUNDS_MAX + 1);
 }
 
 static int back_and_damaged(struct fake *fake, struct xcopy_req *x)

@@ -45,9 +45,14 @@ static void pass(uint64_t ms)
     }
 }
 
+static struct space *space_of(const struct end *e)
+{
+    return spaces_by_id(core(), e->session.name_space);
+}
+
 static struct object *object_of(struct end *e, const char *key)
 {
-    struct space *s = spaces_by_id(core(), e->session.name_space);
+    struct space *s = space_of(e);
     struct hash128 hash = space_hash(s, key, strlen(key));
     return table_by_key(&core()->table, &hash);
 }
@@ -443,6 +448,51 @@ Test(evict, ttl__runs_out)
     cr_assert_eq(there(0, 2), 1);
 }
 
+/* Pinned, so that nothing but its ttl ends it. */
+static void pin_briefly(const char *key, uint64_t ttl_ms)
+{
+    struct evict_times times = {.expires = expire_stamp(core(), ttl_ms)};
+    evict_keep(core(), object_of(alice, key), times, KEEP_PIN_HARD);
+}
+
+Test(evict, ttl__tried_again_when_the_store_refuses)
+{
+    fill(0, 1);
+    pin_briefly("k0", 300);
+    pass(200);
+    memstore_fail(world->store, 1, CENOTE_IO);
+    pass(300);
+    cr_assert_eq(space_of(alice)->use.objects, 1);
+    pass(2 * STORE_RETRY_MS);
+    cr_assert_eq(space_of(alice)->use.objects, 0);
+}
+
+Test(evict, ttl__found_after_want_of_memory)
+{
+    fill(0, 2);
+    pin_briefly("k0", 300);
+    core()->evict.dues.count = 0; /* as if there had been no memory for it */
+    core()->evict.dues_lost = true;
+    pass(1000);
+    cr_assert_eq(there(0, 2), 1);
+    cr_assert_eq(space_of(alice)->use.objects, 1);
+    cr_assert_not(core()->evict.dues_lost || core()->evict.dues_looked);
+}
+
+Test(evict, ttl__many_end_in_steps)
+{
+    const struct keep brief = {.ttl_ms = 300};
+    for (unsigned i = 0; i < 3 * EVICT_STEP; i++)
+        cr_assert_eq(client_put_kept(alice, name_of(i), 100, 0, &brief), CENOTE_OK);
+    world->now_ms += 1000;
+    service_tick(world->service);
+    cr_assert_eq(evicted(EVICT_EXPIRED), EVICT_STEP);
+    service_turn(world->service);
+    cr_assert_eq(evicted(EVICT_EXPIRED), 2 * EVICT_STEP);
+    world_run(world);
+    cr_assert_eq(evicted(EVICT_EXPIRED), 3 * EVICT_STEP);
+}
+
 Test(evict, ttl__leases_of_an_earlier_life)
 {
     const struct keep brief = {.ttl_ms = 300};
@@ -472,9 +522,20 @@ Test(evict, soft__ends)
     cr_assert_not(client_exists(bob, "k0"));
 }
 
-static struct space *space_of(const struct end *e)
+/* Whoever lowers quotas doesn't stop the others, and none of many namespaces waits for the first. */
+Test(evict, quota__lowered_in_steps)
 {
-    return spaces_by_id(core(), e->session.name_space);
+    struct end *carol = client_open(world, "other");
+    for (unsigned i = 0; i < 2 * EVICT_STEP; i++) {
+        cr_assert_eq(client_put(alice, name_of(i), 100, 0), CENOTE_OK);
+        cr_assert_eq(client_put(carol, name_of(i), 100, 0), CENOTE_OK);
+    }
+    space_of(alice)->settings.quota_objects = space_of(carol)->settings.quota_objects = 1;
+    service_tick(world->service);
+    cr_assert_eq(evicted(EVICT_QUOTA), EVICT_STEP);
+    pass(SERVICE_TICK_MS);
+    cr_assert_eq(space_of(alice)->use.objects, 1);
+    cr_assert_eq(space_of(carol)->use.objects, 1);
 }
 
 Test(evict, quota__within_the_namespace)

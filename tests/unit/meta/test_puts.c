@@ -310,6 +310,25 @@ Test(puts, start__too_many_in_all)
     world->service->core.pending -= PENDING_MAX - 1;
 }
 
+/* What a session leaves in quarantine is limited, and nobody else's limit. */
+Test(puts, start__too_much_in_quarantine)
+{
+    node->holds_calls = true;
+    while (rig_status("quarantine", "bytes") <= RIG_SEGMENT / 2) {
+        cr_assert_eq(client_put_start(alice, "k", MIB, 0, &item, NULL), CENOTE_OK);
+        cr_assert_eq(client_abort(alice, &item, EXTENT_UNKNOWN), CENOTE_OK);
+    }
+    cr_assert_eq(client_put_start(alice, "k", 100, 0, &item, NULL), CENOTE_LIMIT);
+    cr_assert_eq(client_put_start(bob, "b", 100, 0, &other, NULL), CENOTE_OK);
+    node->holds_calls = false;
+    while (end_reply(node, METHOD_FENCE, CENOTE_OK) || end_reply(node, METHOD_VOID, CENOTE_OK))
+        continue;
+    rig_pass(RIG_LEASE_MS);
+    cr_assert_eq(rig_status("quarantine", "bytes"), 0);
+    cr_assert_eq(client_put(alice, "k", 100, 0), CENOTE_OK);
+    cr_assert_eq(client_abort(bob, &other, EXTENT_DRAINED), CENOTE_OK);
+}
+
 Test(puts, start__no_nodes)
 {
     end_close(node);

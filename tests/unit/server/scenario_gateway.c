@@ -167,11 +167,16 @@ static size_t fill(uint8_t *value, unsigned number, unsigned round)
     return len;
 }
 
-static void leave_in_the_middle(struct visitor *v, const char *path)
+/* Of an answer, and of a value, which is not to be seen then. */
+static void leave_in_the_middle(struct visitor *v, const char *path, const uint8_t *value)
 {
     int kept = v->fd;
     dial(v);
     ask(v, "GET", path, "", NULL, 0);
+    close(v->fd);
+    dial(v);
+    ask(v, "PUT", "/v1/objects/default/cut", "Content-Length: 299999\r\n", NULL, 0);
+    send_all(v, value, v->number % 2 ? 100000 : 100);
     close(v->fd);
     v->fd = kept;
 }
@@ -189,7 +194,8 @@ static void visit(struct visitor *v, unsigned round, uint8_t *value)
         CHECK_EQ(talk(v, "GET", path, "Range: bytes=10-99\r\n", NULL, 0, &content, &len), 206);
         CHECK(len == 90 && memcmp(content, value + 10, len) == 0);
     }
-    leave_in_the_middle(v, path);
+    leave_in_the_middle(v, path, value);
+    CHECK_EQ(talk(v, "GET", "/v1/objects/default/cut", "", NULL, 0, &content, &len), 404);
     CHECK_EQ(talk(v, "HEAD", path, "", NULL, 0, &content, &len), 200);
     once(v, "GET", "/metrics", "cenote_objects ");
     once(v, "GET", "/v1/status", "\"nodes\"");
@@ -202,7 +208,7 @@ static void visit(struct visitor *v, unsigned round, uint8_t *value)
 static void *run(void *arg)
 {
     struct visitor *v = arg;
-    uint8_t *value = malloc(VALUE_MAX);
+    uint8_t *value = calloc(1, VALUE_MAX);
     CHECK(value);
     dial(v);
     for (unsigned round = 0; round < ROUNDS; round++)

@@ -2,17 +2,23 @@
 /*
  * The HTTP server with handlers that answer at once, later from another thread, or piece by piece,
  * and with clients that are well-behaved, write garbage, go away in the middle, or don't read.
+ *
+ * Usage: scenario_http [CASE...]
  */
 #include <cenote/status.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
+
+#include <event2/buffer.h>
 
 #include "server/http/http.h"
 #include "server/http/page_files.h"
@@ -21,6 +27,7 @@
 #include "transport/base/clock.h"
 
 #define IDLE_MS    300u
+#define PATIENCE_S 5 /* of clients */
 #define PIECE      (64u << 10)
 #define PIECES     256u /* more than sockets take in */
 #define ANSWER_MAX (1u << 20)
@@ -111,6 +118,43 @@ void *__wrap_malloc(size_t size)
     bool refused = refuse;
     refuse = false;
     return refused ? NULL : __real_malloc(size);
+}
+
+/* Of what is added to buffers, in every thread: the one that is refused; 0: none. */
+static atomic_uint refuse_add, adds;
+
+static bool is_refused(void)
+{
+    return atomic_load(&refuse_add) != 0 &&
+           atomic_fetch_add(&adds, 1) + 1 == atomic_load(&refuse_add);
+}
+
+int __real_evbuffer_add(struct evbuffer *b, const void *data, size_t len_bytes);
+int __wrap_evbuffer_add(struct evbuffer *b, const void *data, size_t len_bytes);
+int __wrap_evbuffer_add(struct evbuffer *b, const void *data, size_t len_bytes)
+{
+    return is_refused() ? -1 : __real_evbuffer_add(b, data, len_bytes);
+}
+
+int __real_evbuffer_add_vprintf(struct evbuffer *b, const char *format, va_list args);
+int __wrap_evbuffer_add_vprintf(struct evbuffer *b, const char *format, va_list args);
+int __wrap_evbuffer_add_vprintf(struct evbuffer *b, const char *format, va_list args)
+{
+    return is_refused() ? -1 : __real_evbuffer_add_vprintf(b, format, args);
+}
+
+int __real_evbuffer_remove_buffer(struct evbuffer *from, struct evbuffer *to, size_t len_bytes);
+int __wrap_evbuffer_remove_buffer(struct evbuffer *from, struct evbuffer *to, size_t len_bytes);
+int __wrap_evbuffer_remove_buffer(struct evbuffer *from, struct evbuffer *to, size_t len_bytes)
+{
+    return is_refused() ? -1 : __real_evbuffer_remove_buffer(from, to, len_bytes);
+}
+
+unsigned char *__real_evbuffer_pullup(struct evbuffer *b, ev_ssize_t len_bytes);
+unsigned char *__wrap_evbuffer_pullup(struct evbuffer *b, ev_ssize_t len_bytes);
+unsigned char *__wrap_evbuffer_pullup(struct evbuffer *b, ev_ssize_t len_bytes)
+{
+    return is_refused() ? NULL : __real_evbuffer_pullup(b, len_bytes);
 }
 
 /* A long answer, of pieces that are given back. */
@@ -208,7 +252,17 @@ static void count(void *arg, struct http_request *r)
     count_on(c);
 }
 
+static void say_pieces(void *arg, struct http_request *r)
+{
+    (void)arg;
+    http_reply_begin(r, 200, "text/plain", HTTP_LENGTH_UNKNOWN);
+    http_reply_write(r, "one piece, ", 11);
+    http_reply_write(r, "and another", 11);
+    http_reply_end(r);
+}
+
 static const struct http_route routes[] = {
+    {.methods = HTTP_GET, .path = "/pieces", .handle = say_pieces},
     {.methods = HTTP_GET, .path = "/hello", .handle = say_hello},
     {.methods = HTTP_POST, .path = "/echo", .body_max_bytes = 1000, .handle = echo},
     {.methods = HTTP_GET, .path = "/later", .handle = answer_later},
@@ -224,8 +278,10 @@ static const struct http_route routes[] = {
 
 static int dial(void)
 {
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
     int fd = endpoint_connect(&at, 5000);
     CHECK(fd >= 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
     return fd;
 }
 
@@ -319,18 +375,23 @@ static void check_refusals(void)
     expect("BREW /hello HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 501 ");
     expect("POST /hello HTTP/1.1\r\n" HOST "\r\n", "Allow: GET, HEAD\r\n");
     expect("PUT /count/ HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 411 ");
-    expect("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", "HTTP/1.1 413 ");
-    expect("GET /hello HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na", "HTTP/1.1 413 ");
 }
 
-static void check_sizes(void)
+static void check_bodies(void)
 {
-    static char head[HTTP_HEAD_MAX + 1], chunk[2048];
+    static char chunk[2048];
+    expect("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", "HTTP/1.1 413 ");
+    expect("GET /hello HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na", "HTTP/1.1 413 ");
     size_t len = (size_t)snprintf(chunk, sizeof chunk,
                                   "POST /echo HTTP/1.1\r\n" HOST
                                   "Transfer-Encoding: chunked\r\n\r\n3e9\r\n");
     memset(chunk + len, 'c', 1001);
     expect(chunk, "HTTP/1.1 413 ");
+}
+
+static void check_heads(void)
+{
+    static char head[HTTP_HEAD_MAX + 1];
     memset(head, 'a', HTTP_HEAD_MAX);
     memcpy(head, "GET /", 5);
     expect(head, "HTTP/1.1 431 ");
@@ -347,6 +408,49 @@ static void check_stream_without_memory(void)
     CHECK(hear(fd, answer, sizeof answer) < 2 * PIECE);
     close(fd);
     CHECK(!atomic_load(&starve) && atomic_load(&streams_gone) == before + 1);
+}
+
+/* The whole answer without its date, which may be another. */
+static size_t ask(const char *request, char *out, size_t size)
+{
+    int fd = dial();
+    say(fd, request);
+    size_t len = hear(fd, out, size);
+    char *date = strstr(out, "Date: ");
+    if (date)
+        memset(date, 'd', strcspn(date, "\r"));
+    close(fd);
+    return len;
+}
+
+/* A line of the head, the mark of a chunk or bytes of a body that there was no memory for were left
+ * out, and the rest went on: a value could be stored without its middle. */
+static void check_nothing_is_left_out(void)
+{
+    static const char *const requests[] = {
+        "GET /hello HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n",
+        "GET /pieces HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n",
+        "POST /echo HTTP/1.1\r\n" HOST "Connection: close\r\nContent-Length: 5\r\n\r\nplain",
+        "POST /echo HTTP/1.1\r\n" HOST "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n",
+        "PUT /count/x HTTP/1.1\r\n" HOST "Connection: close\r\nExpect: 100-continue\r\n"
+        "Content-Length: 3\r\n\r\nabc"};
+    static char whole[ANSWER_MAX];
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        size_t whole_len = ask(requests[i], whole, sizeof whole);
+        unsigned at_one = 0;
+        do {
+            atomic_store(&adds, 0);
+            atomic_store(&refuse_add, ++at_one);
+            size_t len = ask(requests[i], answer, sizeof answer);
+            if (atomic_load(&adds) < at_one)
+                CHECK(len == whole_len);
+            else if (!strstr(answer, "HTTP/1.1 503 "))
+                CHECK(len < whole_len && memcmp(answer, whole, len) == 0);
+        } while (atomic_load(&adds) >= at_one);
+        CHECK(at_one > 5);
+        atomic_store(&refuse_add, 0);
+    }
 }
 
 /* What isn't sent in time, and who doesn't read in time, doesn't stay. */
@@ -401,7 +505,32 @@ static void check_many(void)
         pthread_join(threads[i], NULL);
 }
 
-int main(void)
+static const struct {
+    const char *name;
+    void (*check)(void);
+} cases[] = {{"answers", check_answers},
+             {"page", check_page},
+             {"refusals", check_refusals},
+             {"bodies", check_bodies},
+             {"heads", check_heads},
+             {"stream", check_stream_without_memory},
+             {"left_out", check_nothing_is_left_out},
+             {"slow_ones", check_slow_ones},
+             {"many", check_many}};
+
+/* Those that are named; all, if none is. */
+static void check_cases(int count, char **names)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool wanted = count == 0;
+        for (int k = 0; k < count; k++)
+            wanted = wanted || strcmp(names[k], cases[i].name) == 0;
+        if (wanted)
+            cases[i].check();
+    }
+}
+
+int main(int argc, char **argv)
 {
     pthread_t thread;
     int left;
@@ -415,13 +544,7 @@ int main(void)
     CHECK(endpoint_parse(http_endpoint(server), &at) == CENOTE_OK);
     CHECK(pthread_create(&thread, NULL, do_jobs, NULL) == 0);
 
-    check_answers();
-    check_page();
-    check_refusals();
-    check_sizes();
-    check_stream_without_memory();
-    check_slow_ones();
-    check_many();
+    check_cases(argc - 1, argv + 1);
 
     /* Stopped with requests that wait for another thread, and a reader that doesn't read. */
     left = dial();

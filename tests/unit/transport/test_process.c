@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,4 +66,25 @@ Test(process, look__from_another_name_space)
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     cr_assert_eq(process_look(&name, &pidfd), PROCESS_UNKNOWN);
+}
+
+/* As few as there may be: what is lacking here says nothing about the other one. */
+Test(process, look__without_descriptors)
+{
+    int pidfd = -1;
+    struct rlimit before;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    enum process_fate fate = PROCESS_UNSEEN;
+    rlim_t count = 3; /* of them, that is enough at last */
+    for (; fate != PROCESS_LIVES && count < before.rlim_cur; count++) {
+        struct rlimit few = {.rlim_cur = count, .rlim_max = before.rlim_max};
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+        fate = process_look(&name, &pidfd);
+        cr_assert(fate == PROCESS_UNSEEN || fate == PROCESS_LIVES, "%d, with %d", (int)fate,
+                  (int)count);
+    }
+    cr_assert_eq(fate, PROCESS_LIVES);
+    cr_assert(count > 4, "it was never without");
+    close(pidfd);
+    setrlimit(RLIMIT_NOFILE, &before);
 }
