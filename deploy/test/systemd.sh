@@ -429,9 +429,10 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/cenote-systemd.XXXXXX")
 name=${work##*/}
 pages_before=
 clean() {
+    trap '' INT TERM HUP
     minimal_stop
-    minimal_forget "$name"
     [ -z "$pages_before" ] || sysctl -qw vm.nr_hugepages="$pages_before" || true
+    minimal_forget "$name"
     minimal_remove "$work"
 }
 trap clean EXIT
