@@ -22,6 +22,11 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT TERM
 
+# Each block of the document is typed by a test, or is known not to be.
+/usr/bin/python3 deploy/test/commands.py --others doc/OPERATIONS.md daemon machine rules file check \
+    compose "compose last" chart packages\ {build,install,unit,keep,user,edit,reload,huge,huge\ configuration} ||
+    { echo "FAILED: doc/OPERATIONS.md says something that isn't tried" >&2; exit 1; }
+
 # typed TAG: its commands, one after the other.
 typed() {
     /usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md "$1" >"$work/$1"

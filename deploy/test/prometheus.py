@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A real Prometheus with deploy/prometheus' configuration scrapes a real pool of a service and three
-nodes: all targets are up, it loads all alert rules and evaluates them without a fault, no alert is
-raised in a pool that is well, and each expression of a rule and of the Grafana dashboard has a
-result (what it compares, where it only has one when something is wrong). Then a node is killed, and
-the alerts that are about that become pending.
+"""A real Prometheus with deploy/prometheus' configuration scrapes a real pool: a service and three
+nodes. All targets are up; it loads all alert rules and evaluates them without a fault; no alert is
+raised in a pool that is well; each expression of a rule and of the Grafana dashboard has a result
+(what it compares, where it only has one when something is wrong). Then a node is killed, and the
+alerts that are about that become pending.
 
 Usage: deploy/test/prometheus.py    CENOTE_BIN, CENOTE_SOURCE as for the tests of tests/system
 """
@@ -171,7 +171,8 @@ def try_death(pool, prometheus):
     pool.nodes[2].kill()
     about = {"CenoteTargetDown", "CenoteNodeAway"}
     wait_until(lambda: about <= prometheus.pending(), WAIT_S, f"{about} being pending")
-    print(f"prometheus: a node is killed, and pending are {', '.join(sorted(prometheus.pending()))}")
+    names = ", ".join(sorted(prometheus.pending()))
+    print(f"prometheus: a node is killed, and pending are {names}")
 
 
 def main():

@@ -65,7 +65,7 @@ tell_of('may', 'use IPv6', has_family(AF_INET6, SOCK_STREAM));
 tell_of('may', 'use netlink', has_family(16, SOCK_RAW));
 tell_of('may', "see another's process", -r '/proc/1/stat');
 
-for my $directory ('/srv/anybody', '/home/anybody') {
+for my $directory ('/srv/anybody', '/run/user/anybody') {
     tell_of("mustn't", "write $directory", writes("$directory/attempt"));
 }
 tell_of("mustn't", 'open a device', open(my $device, '>>', '/dev/forbidden'));
