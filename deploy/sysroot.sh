@@ -33,7 +33,10 @@ apt update
 # shellcheck disable=SC2086 # a list of words
 apt -y -d --no-install-recommends install $packages
 for package in "$work/cache/archives"/*.deb; do
-    dpkg-deb -x "$package" "$work/made"
+    case $package in
+    */libboost*) ;; # for msgpack in C++: of no use here, and more than all others
+    *) dpkg-deb -x "$package" "$work/made" ;;
+    esac
 done
 # What points into the system points into the folder.
 find "$work/made" -type l -lname '/*' | while IFS= read -r link; do

@@ -66,6 +66,9 @@ set(CENOTE_SYSTEM_ENV "CENOTE_BIN=${CMAKE_BINARY_DIR}/bin;CENOTE_LIB=${CMAKE_BIN
 
 # cenote_test_properties(TEST LEAKS SECONDS label...): internal.
 function(cenote_test_properties test leaks seconds)
+  if(CMAKE_CROSSCOMPILING) # an emulator runs it
+    math(EXPR seconds "${seconds} * 10")
+  endif()
   set_tests_properties(${test} PROPERTIES TIMEOUT ${seconds} LABELS "${ARGN}" SKIP_RETURN_CODE 77
     ENVIRONMENT "ASAN_OPTIONS=detect_leaks=${leaks}:allocator_may_return_null=1;${CENOTE_SANITIZER_ENV}")
 endfunction()

@@ -154,6 +154,7 @@ void case_hold_all(struct rig *r)
 #define RACE_OFFSET  UINT64_C(4096)
 #define RACE_BYTES   512u
 #define RACE_ROUNDS  1000u
+#define RACE_WAITS   10u /* each so many rounds, for somebody to see the put */
 #define RACE_VIEWERS 3
 
 struct race {
@@ -226,6 +227,14 @@ static void race_reuse(struct race *race, uint64_t put_id)
     atomic_store(&race->put_id, put_id);
 }
 
+/* Until viewers are about: where processors are few, they come too late for every put. */
+static void race_wait(struct race *race)
+{
+    unsigned seen = atomic_load(&race->seen);
+    while (atomic_load(&race->seen) == seen)
+        sched_yield();
+}
+
 /* The extent goes from put to put as fast as viewers let it; nobody sees another put's bytes. */
 void case_hold_race(struct rig *r)
 {
@@ -238,8 +247,11 @@ void case_hold_race(struct rig *r)
     atomic_store(&race.put_id, 1);
     for (int i = 0; i < RACE_VIEWERS; i++)
         CHECK(pthread_create(&threads[i], NULL, viewer_main, &race) == 0);
-    for (uint64_t put_id = 2; put_id < RACE_ROUNDS || atomic_load(&race.seen) < 100; put_id++)
+    for (uint64_t put_id = 2; put_id < RACE_ROUNDS; put_id++) {
+        if (put_id % RACE_WAITS == 0)
+            race_wait(&race);
         race_reuse(&race, put_id);
+    }
     atomic_store(&race.over, true);
     for (int i = 0; i < RACE_VIEWERS; i++)
         pthread_join(threads[i], NULL);

@@ -22,11 +22,12 @@ def run(*command, **keywords):
 def main():
     with tempfile.TemporaryDirectory(prefix="cenote-test-") as folder:
         python = pathlib.Path(folder, "bin/python")
-        made = run(sys.executable, "-m", "venv", folder)
+        made = run(sys.executable, "-m", "venv", "--without-pip", folder)
         if made.returncode != 0:
             skip(f"no virtual environment: {made.stdout}{made.stderr}")
-        got = run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                  "--retries=1", "--timeout=10", "--no-compile", VALIDATOR)
+        got = run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet",
+                  "--disable-pip-version-check", "--retries=1", "--timeout=10", "--no-compile",
+                  VALIDATOR)
         if got.returncode != 0:
             skip(f"{VALIDATOR} can't be had: {got.stderr[-500:]}")
         done = run(python, "-m", "openapi_spec_validator", DOCUMENT)
