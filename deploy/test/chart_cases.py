@@ -117,7 +117,7 @@ def pod_environment(chart, role):
 
 
 def check_config(chart, cenoted):
-    """cenoted takes the files, and what it makes of all that it finds in the pod is what they say."""
+    """cenoted takes the files, and makes of all that it finds in the pod what they say."""
     of_image = {name[len("CENOTE_"):].lower().replace("_", "-") for name in image_environment()}
     for role, claimed in (("meta", {"data-dir": "/var/lib/cenote/meta"}),
                           ("node", {"shm-dir": chart.shm_dir()})):

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """cenote-bench trace: what it counts on a small trace is what an infinite cache would do, no byte
-is wrong, and a full pool is a counted answer. A namespace of so many blocks finds more than LRU would.
+is wrong, and a full pool is a counted answer. A namespace of so many blocks finds more than LRU
+would.
 
 The trace is the beginning of the published conversation trace where it is found ($CENOTE_TRACES,
 ../shared/traces), else one made here.

@@ -522,7 +522,7 @@ Test(evict, soft__ends)
     cr_assert_not(client_exists(bob, "k0"));
 }
 
-/* Whoever lowers quotas doesn't stop the others, and none of many namespaces waits for the first. */
+/* Whoever lowers quotas doesn't stop the others, and no namespace waits for the first one. */
 Test(evict, quota__lowered_in_steps)
 {
     struct end *carol = client_open(world, "other");
