@@ -5,15 +5,17 @@
 
 #include <cenote/cenote.h>
 #include <jansson.h>
+#include <stdio.h>
 
 #include "bench/samples.h"
 
 struct bench_options {
-    char *meta, *name_space, *redis;
+    char *meta, *name_space, *redis, *metrics;
     int transport, verify;
     uint64_t block_bytes, workers, requests, objects, batch, rounds, cache_bytes, set_bytes;
     uint64_t sessions, depth, value_bytes;
     bool json, help, version;
+    FILE *page; /* where --metrics goes; NULL: not given */
 };
 
 /* Each command: the positional arguments behind its name; returns the exit status. */
@@ -41,6 +43,8 @@ int bench_each_size(const struct bench_options *o, const struct bench_sizes *siz
 
 /* Opens a client with the options; prints the reason on failure. */
 int bench_open(const struct bench_options *o, struct cenote **out);
+/* Closes it, and writes what it has counted to the page; what: a word for it. NULL is accepted. */
+void bench_close(const struct bench_options *o, struct cenote **client, const char *what);
 
 /* {"count", "p50_us", "p90_us", "p99_us", "max_us"}; sorts the samples. */
 json_t *bench_latencies(struct samples *s);

@@ -321,10 +321,10 @@ static bool make_memory(struct copy_bench *b, uint64_t len_bytes, uint64_t set_b
     return true;
 }
 
-static void copy_close(struct copy_bench *b)
+static void copy_close(const struct bench_options *o, struct copy_bench *b)
 {
-    cenote_close(&b->full);
-    cenote_close(&b->seal);
+    bench_close(o, &b->full, "full");
+    bench_close(o, &b->seal, "seal");
     bare_stop(&b->bare);
     if (b->redis >= 0)
         close(b->redis);
@@ -352,6 +352,6 @@ int bench_copy(const struct bench_options *o, int argc, char **argv)
     else if ((status = open_others(o, &b)) == CENOTE_OK &&
              (status = open_clients(o, &b)) == CENOTE_OK)
         status = measure(o, &b);
-    copy_close(&b);
+    copy_close(o, &b);
     return status == CENOTE_OK ? 0 : 1;
 }

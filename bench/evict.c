@@ -236,6 +236,6 @@ int bench_evict(const struct bench_options *o, int argc, char **argv)
         return 1;
     const struct bench_sizes sizes = {defaults, LEN_MAX, measure, client};
     status = bench_each_size(o, &sizes, argc, argv);
-    cenote_close(&client);
+    bench_close(o, &client, "evict");
     return status == CENOTE_OK ? 0 : 1;
 }

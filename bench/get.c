@@ -210,7 +210,7 @@ int bench_get(const struct bench_options *o, int argc, char **argv)
         status = bench_open(&uncached, &b.cold);
     if (status == CENOTE_OK)
         status = bench_each_size(o, &sizes, argc, argv);
-    cenote_close(&b.cold);
-    cenote_close(&b.warm);
+    bench_close(o, &b.cold, "cold");
+    bench_close(o, &b.warm, "warm");
     return status == CENOTE_OK ? 0 : 1;
 }

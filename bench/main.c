@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cenote-bench: measures a pool. Figures in documents come from here. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,10 @@ static const struct config_option options[] = {
      "copy: what lies in the pool at a time; more than a cache holds", NULL, 1, 1ull << 40},
     {"redis", CONFIG_STRING, AT(redis), NULL, "ENDPOINT", "copy: a Redis to measure beside", NULL,
      0, 0},
+    {"metrics", CONFIG_STRING, AT(metrics), NULL, "FILE",
+     "trace, get, small, evict, copy: write what each client counted in the end, as Prometheus "
+     "reads it; -: to stderr",
+     NULL, 0, 0},
     {"json", CONFIG_BOOL, AT(json), NULL, NULL, "print the result as JSON", NULL, 0, 0},
     {"help", CONFIG_BOOL, AT(help), NULL, NULL, "print this", NULL, 0, 0},
     {"version", CONFIG_BOOL, AT(version), NULL, NULL, "print the version", NULL, 0, 0},
@@ -66,18 +71,55 @@ static const struct config_spec spec = {
 static const struct {
     const char *name;
     int (*run)(const struct bench_options *o, int argc, char **argv);
-} commands[] = {{"trace", bench_trace}, {"lookup", bench_lookup}, {"get", bench_get},
-                {"small", bench_small}, {"evict", bench_evict},   {"commit", bench_commit},
-                {"copy", bench_copy}};
+    bool bare; /* without a client of libcenote */
+} commands[] = {{"trace", bench_trace, false}, {"lookup", bench_lookup, true},
+                {"get", bench_get, false},     {"small", bench_small, false},
+                {"evict", bench_evict, false}, {"commit", bench_commit, true},
+                {"copy", bench_copy, false}};
+#define COMMANDS (sizeof commands / sizeof *commands)
 
-static int run(const struct bench_options *o, int positionals, char **argv)
+static int complain_of_page(const char *path)
 {
-    for (size_t i = 0; positionals > 0 && i < sizeof commands / sizeof *commands; i++) {
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(o, positionals - 1, argv + 2);
+    fprintf(stderr, "cenote-bench: %s: %s\n", path, strerror(errno));
+    return 1;
+}
+
+/* "-" is standard error: standard output has the result. */
+static int open_page(struct bench_options *o)
+{
+    o->page = strcmp(o->metrics, "-") == 0 ? stderr : fopen(o->metrics, "we");
+    return o->page ? 0 : complain_of_page(o->metrics);
+}
+
+static int close_page(const struct bench_options *o)
+{
+    bool bad = ferror(o->page) != 0;
+    if (o->page != stderr)
+        bad = fclose(o->page) != 0 || bad;
+    return bad ? complain_of_page(o->metrics) : 0;
+}
+
+static int run(struct bench_options *o, int positionals, char **argv)
+{
+    size_t i = 0;
+
+    while (positionals > 0 && i < COMMANDS && strcmp(argv[1], commands[i].name) != 0)
+        i++;
+    if (positionals == 0 || i == COMMANDS) {
+        fputs("cenote-bench: which command? Try --help\n", stderr);
+        return 2;
     }
-    fputs("cenote-bench: which command? Try --help\n", stderr);
-    return 2;
+    if (o->metrics && commands[i].bare) {
+        fprintf(stderr, "cenote-bench: %s has no client whose --metrics there were\n",
+                commands[i].name);
+        return 2;
+    }
+    int status = o->metrics ? open_page(o) : 0;
+    if (status != 0)
+        return status;
+    status = commands[i].run(o, positionals - 1, argv + 2);
+    int written = o->page ? close_page(o) : 0;
+    return status != 0 ? status : written;
 }
 
 int main(int argc, char **argv)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <cenote/metrics.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -36,6 +37,23 @@ int bench_open(const struct bench_options *o, struct cenote **out)
     if (status != CENOTE_OK)
         fprintf(stderr, "cenote-bench: %s: %s\n", o->meta, cenote_status_text(status));
     return status;
+}
+
+/* main() asks the page whether it was written. */
+void bench_close(const struct bench_options *o, struct cenote **client, const char *what)
+{
+    char *text;
+
+    if (o->page && *client) {
+        int status = cenote_metrics(*client, &text);
+        if (status == CENOTE_OK) {
+            fprintf(o->page, "# client: %s\n%s", what, text);
+            free(text);
+        } else {
+            fprintf(stderr, "cenote-bench: metrics: %s\n", cenote_status_text(status));
+        }
+    }
+    cenote_close(client);
 }
 
 static json_t *microseconds(const struct samples *s, double share)

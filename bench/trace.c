@@ -303,7 +303,7 @@ int bench_trace(const struct bench_options *o, int argc, char **argv)
     }
     if (bench_open(o, &client) == CENOTE_OK)
         exit_status = replay(o, &trace, client);
-    cenote_close(&client);
+    bench_close(o, &client, "trace");
     trace_file_free(&trace);
     return exit_status;
 }

@@ -71,7 +71,9 @@ static uint64_t exists_some(struct keys_call *c, struct drive *d, const struct c
     uint64_t epoch = 0, begun_ns = tally_begin();
 
     keys_call_ask(c, METHOD_EXISTS, keys, count);
+    uint64_t traced_ns = tally_trace(drive_tally(d), TALLY_EXISTS, TALLY_WHOLE);
     int status = drive_ask(d, &c->request, &answer);
+    tally_traced(drive_tally(d), TALLY_EXISTS, TALLY_WHOLE, traced_ns, count);
     tally_took(drive_tally(d), TALLY_EXISTS, begun_ns);
     if (status == CENOTE_OK) {
         if (!read_exists(answer.msg.result, count, statuses, &epoch)) {
@@ -171,7 +173,9 @@ static int stat_one(void *arg, struct drive *d, uint64_t *epoch)
     keys_params_put(&request, 1);
     wire_put_bin(&request, c->key->data, c->key->len_bytes);
     uint64_t begun_ns = tally_begin();
+    uint64_t traced_ns = tally_trace(drive_tally(d), TALLY_STAT, TALLY_WHOLE);
     int status = drive_ask(d, &request, &answer);
+    tally_traced(drive_tally(d), TALLY_STAT, TALLY_WHOLE, traced_ns, 1);
     tally_took(drive_tally(d), TALLY_STAT, begun_ns);
     wire_buf_free(&request);
     if (status != CENOTE_OK) {

@@ -112,23 +112,42 @@ static __attribute__((noinline)) uint64_t get_rest(struct drive *d, struct cenot
 }
 
 /* What is known and near is there at once. */
-static uint64_t get_some(struct drive *d, void *array, size_t count, const struct batch_how *how)
+static inline __attribute__((always_inline)) uint64_t
+get_all(struct drive *d, struct tally *t, struct cenote_get_item *items, size_t count, bool traced)
 {
-    struct cenote_get_item *items = array;
-    struct tally_warm *stripe = CENOTE_METRICS ? tally_warm_stripe(drive_tally(d)) : NULL;
+    struct tally_warm *stripe = CENOTE_METRICS ? tally_warm_stripe(t) : NULL;
+    uint64_t traced_ns = traced ? tally_trace(t, TALLY_GET, TALLY_WARM) : 0;
     uint64_t begun_ns = tally_get_begin(stripe, count), warm_bytes = 0;
     size_t warm = 0;
 
-    (void)how;
     while (warm < count && drive_get_warm(d, &items[warm]))
         warm_bytes += items[warm++].len_bytes;
+    if (traced)
+        tally_traced(t, TALLY_GET, TALLY_WARM, traced_ns, warm);
     if (warm > 0)
         tally_warm_got(stripe, warm, warm_bytes);
     if (warm < count)
         return get_rest(d, items + warm, count - warm, begun_ns);
     if (tally_is_timed(begun_ns))
-        tally_warm_took(drive_tally(d), begun_ns, count);
+        tally_warm_took(t, begun_ns, count);
     return 0;
+}
+
+/* Apart, as above. */
+static __attribute__((noinline)) uint64_t
+get_all_traced(struct drive *d, struct tally *t, struct cenote_get_item *items, size_t count)
+{
+    return get_all(d, t, items, count, true);
+}
+
+static uint64_t get_some(struct drive *d, void *array, size_t count, const struct batch_how *how)
+{
+    struct tally *t = CENOTE_METRICS ? drive_tally(d) : NULL;
+
+    (void)how;
+    if (CENOTE_METRICS && tally_traces(t))
+        return get_all_traced(d, t, array, count);
+    return get_all(d, t, array, count, false);
 }
 
 int cenote_get_batch(struct cenote *client, struct cenote_get_item *items, size_t count)

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "client/retry.h"
+#include "client/stage.h"
 #include "client/warm.h"
 #include "client/warm_view.h"
 #include "transport/base/clock.h"
@@ -398,29 +399,6 @@ static int run_step(struct drive *d, const struct step *step)
     }
 }
 
-static bool is_call(const struct wire_buf *request, const char *method)
-{
-    size_t at = WIRE_REQUEST_HEAD + 1, len = strlen(method);
-    return request->len >= at + len && memcmp(request->data + at, method, len) == 0;
-}
-
-/* Asked for while somebody traces only. */
-static enum tally_stage stage_of(const struct step *step)
-{
-    switch (step->kind) {
-    case STEP_CALL:
-        if (step->seq == 0)
-            return TALLY_LOOKUP;
-        return is_call(step->request, METHOD_PUT_START) ? TALLY_START : TALLY_COMMIT;
-    case STEP_COPY:
-    case STEP_HOLD:
-    case STEP_UNHOLD:
-        return TALLY_COPY;
-    default:
-        return TALLY_WAIT;
-    }
-}
-
 /* What has come by a copy is verified when the machine is told that it has. */
 static void take_step(struct drive *d, struct machine *m, const struct step *step)
 {
@@ -493,8 +471,11 @@ bool drive_view_warm(struct drive *d, const struct cenote_key *key, uint32_t slo
 {
     static const struct warm_view_ops ops = {.hold = hold_now, .unhold = unhold, .now_ms = now_ms};
     struct machine_env env = drive_env(d);
+    uint64_t traced_ns = tally_trace(d->tally, TALLY_VIEW, TALLY_WARM);
+    bool found = warm_view(&env, &ops, d, key, slot, out);
 
-    if (!warm_view(&env, &ops, d, key, slot, out))
+    tally_traced(d->tally, TALLY_VIEW, TALLY_WARM, traced_ns, found);
+    if (!found)
         return false;
     metric_add_shared(&tally_warm_stripe(d->tally)->views, 1);
     return true;

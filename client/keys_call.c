@@ -93,8 +93,12 @@ static uint64_t change_some(struct keys_call *c, struct drive *d, const struct c
 {
     struct some_keys some = {{encode_some}, c->arg, keys, count};
     struct rpc_answer answer = {0};
+    enum tally_op op = some.change->op;
     uint64_t newest = 0, begun_ns = tally_begin();
+    uint64_t traced_ns = some.change->counted ? tally_trace(drive_tally(d), op, TALLY_WHOLE) : 0;
     int whole = change_run(d, &some.call, &c->request, &answer);
+
+    tally_traced(drive_tally(d), op, TALLY_WHOLE, traced_ns, count);
 
     for (size_t i = 0; i < count; i++)
         drive_forget(d, &keys[i]);

@@ -92,6 +92,7 @@ static void land(struct op *op)
     op->landed = true;
     if (!op->part)
         tally_op(op);
+    op_trace_end(op);
     for (size_t i = 0; op->puts && i < op->count; i++)
         cache_drop(op->pump->env.machines.cache, &op->puts[i].key, 0);
     flights_land(op->pump->flights, &op->flight, status_of(op));
@@ -113,6 +114,7 @@ static void release(struct flight *f)
 {
     struct op *op = (struct op *)f;
 
+    op_trace_drop(op);
     free_machine(op);
     free(op->group);
     free(op->keep);
@@ -125,6 +127,7 @@ static void leave(struct op *op)
     struct pump *p = op->pump;
 
     assert(op->landed && !op->in);
+    op_trace_stage_over(op);
     p->numbered -= op->numbered;
     timers_set(&p->timers, &op->timer, TIMER_NEVER);
     if (op->prev_all)
@@ -137,10 +140,16 @@ static void leave(struct op *op)
     flights_leave(p->flights, &op->flight);
 }
 
-/* The clock is read anew: a lease may have run out while bytes were copied. */
+/* The clock is read anew: a lease may have run out while bytes were copied. What has come by a copy
+ * is verified here. */
 void op_done(struct op *op, int status, struct wire_value result)
 {
+    if (op->step.kind == STEP_COPY)
+        op_trace_stage(op, TALLY_VERIFY, op->step.copy_count);
+    else
+        op_trace_stage_over(op);
     op->machine->ops->done(op->machine, clock_now_ms(), status, result);
+    op_trace_stage_over(op);
     op_enter(op, OP_READY, &op->pump->ready);
 }
 
@@ -183,6 +192,7 @@ static void op_step(struct op *op)
 {
     struct pump *p = op->pump;
 
+    op_trace_stage_over(op);
     if (op->group) {
         if (!group_step(op)) {
             land(op);
@@ -191,6 +201,7 @@ static void op_step(struct op *op)
         return;
     }
     if (op->put && !op->numbered && !may_number(p)) {
+        op_trace_stage(op, TALLY_QUEUE, op->count);
         op_enter(op, OP_PARKED, &p->parked);
         return;
     }
@@ -208,6 +219,7 @@ static void op_step(struct op *op)
         break;
     case STEP_WAIT:
         op->until_ms = op->step.until_ms;
+        op_trace_step(op);
         op_enter(op, OP_WAITING, &p->waiting);
         op_set_timer(op);
         break;
@@ -655,6 +667,7 @@ static int submit(struct pump *p, struct op *op, bool by_key, const struct cenot
     op->flight.user_data = options->user_data;
     if (options->deadline_ms != 0)
         op->deadline_ms = clock_now_ms() + options->deadline_ms;
+    op_trace_begin(op);
     if (op_equip(op, by_key))
         status = flights_submit(p->flights, &op->flight, id ? id : &unused);
     if (status != CENOTE_OK)
@@ -708,6 +721,7 @@ int pump_part(struct pump *p, struct part *part)
         return CENOTE_NO_MEMORY;
     }
     part->flight = &op->flight;
+    op_trace_begin(op);
     flights_submit_part(p->flights, &op->flight);
     return CENOTE_OK;
 }

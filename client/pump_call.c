@@ -39,6 +39,7 @@ void call_begin(struct op *op)
     op->until_ms = clock_now_ms() + p->env.machines.timeout_ms;
     op->called_twice = false;
     op->call.pending.done = answered;
+    op_trace_stage(op, TALLY_QUEUE, op->count);
     op_enter(op, OP_QUEUED, &p->calls);
     op_set_timer(op);
 }
@@ -80,6 +81,7 @@ void calls_start(struct pump *p)
         if (status == CENOTE_OK) {
             op_leave_list(op);
             op->doing = OP_CALLING;
+            op_trace_step(op);
             p->calling++;
         } else {
             call_over(op, status);
@@ -96,6 +98,7 @@ void call_answered(struct op *op)
     p->calling--;
     if (status == CENOTE_UNAVAILABLE && !op->called_twice && !op->dropped) {
         op->called_twice = true;
+        op_trace_stage(op, TALLY_QUEUE, op->count);
         op_enter(op, OP_QUEUED, &p->calls);
     } else if (!op->dropped) {
         call_over(op, status);
@@ -176,6 +179,7 @@ static void start_refresh(struct pump *p)
 
 void refresh_begin(struct op *op)
 {
+    op_trace_step(op);
     op_enter(op, OP_REFRESHING, &op->pump->refresh_next);
     op_set_timer(op);
     start_refresh(op->pump);

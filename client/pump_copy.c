@@ -340,6 +340,7 @@ void copy_begin(struct op *op)
     transfer_begin(t, p->env.fabric, op->step.copies, op->step.copy_count, op->lanes,
                    op->lanes == &op->lane ? 1 : TRANSFER_LANES_MAX);
     t->slice_bytes = PUMP_SLICE_BYTES;
+    op_trace_step(op);
     op->doing = OP_COPYING;
     op_set_timer(op);
     copy_goes_on(op);

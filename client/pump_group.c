@@ -372,6 +372,7 @@ static void route(struct op *op)
 static void pause_round(struct op *op)
 {
     op->until_ms = clock_now_ms() + ((uint64_t)PUMP_ROUTE_PAUSE_MS << (op->group->rounds - 1));
+    op_trace_stage(op, TALLY_WAIT, op->count);
     op_enter(op, OP_WAITING, &op->pump->waiting);
     op_set_timer(op);
     op->group->paused = true;

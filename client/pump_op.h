@@ -42,6 +42,14 @@ enum op_doing {
     OP_PARTED /* waits for its parts */
 };
 
+/* What the trace shows of an operation; all 0: nobody traced when it was submitted. */
+struct op_trace {
+    uint64_t group;
+    uint64_t whole_ns, stage_ns; /* when they began; 0: none is under way */
+    enum tally_stage stage;
+    uint64_t number; /* of the stage */
+};
+
 struct op_list {
     struct op *first, *last;
 };
@@ -99,6 +107,7 @@ struct op {
     struct op *next, *prev; /* in the list for doing; OP_CALLING, OP_COPYING: in none */
     struct op_list *in;
     uint64_t begun_ns;
+    struct op_trace trace;
     struct op *next_all, *prev_all;
     struct timer timer;
     uint64_t deadline_ms; /* the submitter's */
@@ -187,6 +196,32 @@ void pump_notify(struct pump *p);
 
 /* An operation that is a part. CENOTE_OK or CENOTE_NO_MEMORY. */
 int pump_part(struct pump *p, struct part *part);
+
+/* ---- pump_trace.c ---------------------------------------------------------------------------- */
+
+/* It is being submitted, and waits for the pump. */
+void op_trace_begin(struct op *op);
+void op_trace_stage_now(struct op *op, enum tally_stage stage, uint64_t number);
+void op_trace_step_now(struct op *op);
+void op_trace_stage_over(struct op *op);
+/* It is landed. What it does from then on has stages, too. */
+void op_trace_end(struct op *op);
+/* It never began, or nobody will ask for its end. */
+void op_trace_drop(struct op *op);
+
+/* The stage before is over, this one begins. */
+static inline void op_trace_stage(struct op *op, enum tally_stage stage, uint64_t number)
+{
+    if (CENOTE_METRICS && __builtin_expect(op->trace.group != 0, 0))
+        op_trace_stage_now(op, stage, number);
+}
+
+/* The machine's step is the stage. */
+static inline void op_trace_step(struct op *op)
+{
+    if (CENOTE_METRICS && __builtin_expect(op->trace.group != 0, 0))
+        op_trace_step_now(op);
+}
 
 /* ---- pump_group.c ---------------------------------------------------------------------------- */
 

@@ -5,8 +5,10 @@
 #include <string.h>
 
 static const char *const ops[TALLY_OPS] = {"get", "put", "remove", "exists", "stat", "view"};
-static const char *const stages[TALLY_STAGES] = {NULL,     "lookup", "start", "copy",
-                                                 "verify", "commit", "wait"};
+static const char *const stages[TALLY_STAGES] = {
+    [TALLY_LOOKUP] = "lookup", [TALLY_START] = "start",   [TALLY_COPY] = "copy",
+    [TALLY_VERIFY] = "verify", [TALLY_COMMIT] = "commit", [TALLY_WAIT] = "wait",
+    [TALLY_QUEUE] = "queue",   [TALLY_PART] = "part",     [TALLY_WARM] = "warm"};
 
 static void make_points(struct tally *t)
 {

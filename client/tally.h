@@ -33,6 +33,9 @@ enum tally_stage {
     TALLY_VERIFY,
     TALLY_COMMIT, /* or abort */
     TALLY_WAIT,
+    TALLY_QUEUE, /* in the background: until somebody has time, or room, for it */
+    TALLY_PART,  /* in the background: what one of several services is asked for */
+    TALLY_WARM,  /* what the client knows already */
     TALLY_STAGES
 };
 
@@ -132,6 +135,12 @@ static inline void tally_checksum_failure(struct tally *t)
 {
     if (t)
         metric_add_shared(&t->checksum_failures, 1);
+}
+
+/* t isn't NULL here. */
+static inline bool tally_traces(const struct tally *t)
+{
+    return trace_is_on(t->trace);
 }
 
 static inline uint64_t tally_trace(struct tally *t, enum tally_op op, enum tally_stage stage)

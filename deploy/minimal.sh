@@ -12,6 +12,10 @@
 #   minimal_run DIR WORD...    a command in namespaces, and keeps what was fetched in DIR
 #   minimal_mount DIR      there: what programs want to find, with nothing of the host's but devices
 #   minimal_enter DIR WORD...  there: a command in the system
+#   minimal_can_boot       namespaces and control groups for minimal_boot; status 1, as minimal_can
+#   minimal_boot DIR NAME  there, instead of the two before: its own systemd as the first process,
+#                          with no network and in the control group NAME
+#   minimal_forget NAME    for an EXIT trap: the control group
 #   minimal_stop           for an EXIT trap: ends the command that is being run
 #   minimal_remove DIR     for an EXIT trap, too
 #
@@ -21,6 +25,7 @@ minimal_suite=bookworm
 minimal_cache=${CENOTE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cenote}
 minimal_child=
 minimal_made=
+minimal_limit= # seconds that a command may take
 
 minimal_can() {
     [ "$(id -u)" = 0 ] || { echo "needs root"; return 1; }
@@ -28,11 +33,16 @@ minimal_can() {
     unshare --mount --pid --net --fork true 2>/dev/null || { echo "may not make namespaces"; return 1; }
 }
 
+minimal_watch() {
+    timeout "$minimal_limit" tail --pid="$1" -f /dev/null || kill -KILL "$1"
+}
+
 # Runs a command in namespaces of its own, in the background and waited for.
 minimal_isolated() {
     unshare --mount --pid --fork --kill-child "$@" &
     minimal_child=$!
     minimal_code=0
+    [ -z "$minimal_limit" ] || minimal_watch "$minimal_child" >/dev/null 2>&1 &
     wait "$minimal_child" || minimal_code=$?
     minimal_child=
     return "$minimal_code"
@@ -142,4 +152,44 @@ minimal_enter() {
     # shellcheck disable=SC2046 # a list of words
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
         $(env | grep -iE '^(http|https|no)_proxy=[^ ]*$' || true) chroot "$minimal_root" "$@"
+}
+
+minimal_spaces="--net --uts --ipc --cgroup"
+
+minimal_can_boot() {
+    # shellcheck disable=SC2086 # a list of words
+    unshare --mount --pid $minimal_spaces --fork mount -t cgroup2 cgroup2 /mnt 2>/dev/null ||
+        { echo "has no control groups of version 2, or may not make namespaces"; return 1; }
+}
+
+# A namespace of control groups begins where its first process is, so that the move comes before.
+minimal_boot() {
+    mount --bind "$1" "$1"
+    minimal_mount "$1"
+    mount -t cgroup2 cgroup2 "$1/mnt"
+    mkdir -p "$1/mnt/$2"
+    echo 0 >"$1/mnt/$2/cgroup.procs"
+    umount "$1/mnt"
+    # shellcheck disable=SC2016,SC2086 # for the shell there; a list of words
+    exec unshare $minimal_spaces sh -euc '
+        cd "$1"
+        ip link set lo up
+        hostname minimal
+        # The settings of this kernel are the host'"'"'s.
+        mount --bind proc/sys proc/sys
+        mount -o remount,bind,ro proc/sys
+        mount -t sysfs sysfs sys
+        mount -t cgroup2 cgroup2 sys/fs/cgroup
+        mount -o remount,bind,ro sys
+        mount -t tmpfs -o mode=1777 tmpfs tmp
+        pivot_root . mnt
+        umount -l /mnt
+        exec env -i container=minimal PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd
+        ' - "$1"
+}
+
+minimal_forget() {
+    # shellcheck disable=SC2016 # for the shell there
+    unshare --mount sh -c 'mount -t cgroup2 cgroup2 /mnt &&
+        find "/mnt/$1" -depth -type d -exec rmdir {} \;' - "$1" 2>/dev/null || true
 }

@@ -2,24 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the Debian packages of this tree into build-package/ (or DIRECTORY), by dpkg-buildpackage in
 # a copy where deploy/debian is debian/.
-# Usage: deploy/package.sh [--quick] [DIRECTORY]    --quick: without packages of debugging symbols
+# Usage: deploy/package.sh [--quick] [--reuse] [DIRECTORY]
+#   --quick    without packages of debugging symbols
+#   --reuse    those that are there, if they are newer than the tree
 # DEB_BUILD_OPTIONS is heeded, and DEBFULLNAME and DEBEMAIL name whoever builds them. deploy/packages.sh package installs what it needs.
 set -eu
 cd "$(dirname "$0")/.."
 
 usage() {
-    echo "usage: $0 [--quick] [DIRECTORY]" >&2
+    echo "usage: $0 [--quick] [--reuse] [DIRECTORY]" >&2
     exit 2
 }
 
 options=${DEB_BUILD_OPTIONS:-}
 out=
+reuse=no
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)
         options="$options noautodbgsym"
         export DEB_CFLAGS_STRIP=-g # they would be made to be thrown away
         ;;
+    --reuse) reuse=yes ;;
     -*) usage ;;
     *) [ -z "$out" ] || usage; out=$1 ;;
     esac
@@ -37,6 +41,19 @@ list_files() {
         find . -path './build*' -prune -o -type f -print0
     fi
 }
+
+# No file of the tree is newer than the oldest package.
+is_new() {
+    oldest=$(ls -t "$out"/*.deb 2>/dev/null | tail -n 1)
+    # shellcheck disable=SC2016 # for the shell there
+    [ -n "$oldest" ] && [ -z "$(list_files |
+        xargs -0 sh -c 'find "$@" -maxdepth 0 -newer "$0"' "$oldest" 2>&1)" ]
+}
+
+if [ $reuse = yes ] && is_new; then
+    ls "$out"/*.deb
+    exit
+fi
 
 source=$out/source
 rm -rf "$source"

@@ -3,14 +3,17 @@
 # Tests what is deployed, in parts. One that can't run on this machine says why, and is counted as
 # skipped; the exit status is 77 then, if nothing failed:
 #   packages     deploy/test/packages.sh    Debian packages in a bare system
+#   systemd      deploy/test/systemd.sh     they and their unit in a system that systemd boots
 #   compose      deploy/test/compose.sh     the image and deploy/compose.yaml on an engine
 #   chart        deploy/test/chart.sh       deploy/helm/cenote
+#   admission    deploy/test/admission.sh   what Kubernetes' own code says of it; not with --quick
+#   prometheus   deploy/test/prometheus.sh  configuration, alerts and dashboard in a real Prometheus
 #   operations   deploy/test/operations.sh  commands of doc/OPERATIONS.md that need none of these
 # Usage: deploy/test.sh [--quick] [PART...]    default: all parts; --quick: under four minutes in all
 set -u
 cd "$(dirname "$0")/.."
 
-known=(packages compose chart operations)
+known=(packages systemd compose chart admission prometheus operations)
 options=()
 parts=()
 for word; do
@@ -23,7 +26,10 @@ for word; do
         ;;
     esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=("${known[@]}")
+if [ ${#parts[@]} = 0 ]; then
+    parts=("${known[@]}")
+    [ ${#options[@]} = 0 ] || parts=(packages compose chart operations)
+fi
 
 part_pid=
 stop() {

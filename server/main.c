@@ -170,7 +170,7 @@ static int run(struct daemon *d)
 static int start(struct daemon *d)
 {
     log_levels_set(&d->options.log_level);
-    log_set_sink(log_to_stderr, NULL);
+    log_set_sink(notify_journal_listens() ? log_to_journal : log_to_stderr, NULL);
     hash_init();
     machine_raise_descriptors();
     return run(d) == CENOTE_OK ? EXIT_SUCCESS : EXIT_FAILURE;

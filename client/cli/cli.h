@@ -20,7 +20,7 @@ enum exit_code {
 
 struct cli {
     /* options */
-    char *meta, *name_space, *range, *rdma;
+    char *meta, *http, *name_space, *range, *rdma;
     char *metrics, *trace; /* files; NULL: not given */
     char *ttl, *pin, *group, *prefix, *quota, *quota_objects, *pin_limit; /* NULL: not given */
     int transport, verify;                                                /* as in cenote.h */
@@ -43,6 +43,9 @@ int cli_list(struct cli *cli);
 int cli_status(struct cli *cli);
 int cli_top(struct cli *cli);
 int cli_fsck(struct cli *cli);
+/* Without a client: they ask the daemon of this machine. */
+int cli_trace(struct cli *cli);
+int cli_log(struct cli *cli);
 int cli_pin(struct cli *cli);
 int cli_unpin(struct cli *cli);
 int cli_ttl(struct cli *cli);

@@ -47,7 +47,7 @@ static bool is_over(const json_t *services)
     return true;
 }
 
-static uint64_t count_all(const json_t *services)
+static uint64_t count_all(const json_t *services, const char *name)
 {
     const json_t *s, *kind;
     uint64_t count = 0;
@@ -55,8 +55,7 @@ static uint64_t count_all(const json_t *services)
 
     json_array_foreach(services, i, s)
     {
-        json_array_foreach(json_object_get(s, "differences"), k, kind) count +=
-            number(kind, "count");
+        json_array_foreach(json_object_get(s, "differences"), k, kind) count += number(kind, name);
     }
     return count;
 }
@@ -66,6 +65,9 @@ static void print_kind(const json_t *kind)
     const json_t *first;
     size_t i;
 
+    if (number(kind, "more") > 0)
+        printf("%8" PRIu64 "  more seem odd (%s) and weren't looked at again: run it again\n",
+               number(kind, "more"), json_string_value(json_object_get(kind, "kind")));
     if (number(kind, "count") == 0)
         return;
     printf("%8" PRIu64 "  %s (%s), %" PRIu64 " mended\n", number(kind, "count"),
@@ -95,7 +97,7 @@ static int print(const struct cli *cli, json_t *services)
                    ? EXIT_DONE
                    : cli_complain_errno(cli, "standard output");
     json_array_foreach(services, i, s) print_service(s);
-    printf("%" PRIu64 " differences\n", count_all(services));
+    printf("%" PRIu64 " differences\n", count_all(services, "count"));
     return EXIT_DONE;
 }
 
@@ -111,7 +113,7 @@ int cli_fsck(struct cli *cli)
     if (!services)
         return EXIT_FAILED;
     int code = print(cli, services);
-    if (code == EXIT_DONE && count_all(services) > 0)
+    if (code == EXIT_DONE && count_all(services, "count") + count_all(services, "more") > 0)
         code = EXIT_DIFFERENCES;
     json_decref(services);
     return code;

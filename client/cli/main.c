@@ -25,6 +25,8 @@ static const char *const verifies[] = {
 static const struct config_option options[] = {
     {"meta", CONFIG_STRING, offsetof(struct cli, meta), "127.0.0.1:7400", "ENDPOINT",
      "metadata service: host:port or unix:PATH", NULL, 0, 0},
+    {"http", CONFIG_STRING, offsetof(struct cli, http), "127.0.0.1:7480", "ENDPOINT",
+     "trace, log: where the daemon of this machine serves HTTP", NULL, 0, 0},
     {"namespace", CONFIG_STRING, offsetof(struct cli, name_space), "default", "NAME",
      "namespace of the keys", NULL, 0, 0},
     {"transport", CONFIG_CHOICE, offsetof(struct cli, transport), "auto", "NAME",
@@ -79,22 +81,30 @@ static const struct command {
     const char *name, *arguments, *help;
     int min, max; /* arguments */
     int (*run)(struct cli *cli);
+    bool alone; /* without a client of the pool */
 } commands[] = {
-    {"put", "KEY [FILE|-]", "store a file, or standard input, under a key", 1, 2, cli_put},
-    {"get", "KEY [FILE|-]", "fetch a value into a file, or to standard output", 1, 2, cli_get},
+    {"put", "KEY [FILE|-]", "store a file, or standard input, under a key", 1, 2, cli_put, false},
+    {"get", "KEY [FILE|-]", "fetch a value into a file, or to standard output", 1, 2, cli_get,
+     false},
     {"rm", "KEY...", "remove keys, or with --prefix all that begin so", 0, CENOTE_BATCH_MAX,
-     cli_remove},
-    {"exists", "KEY...", "tell which keys are there", 1, CENOTE_BATCH_MAX, cli_exists},
-    {"stat", "KEY", "tell what is known of a value", 1, 1, cli_stat},
-    {"ls", "[PREFIX]", "list keys and the lengths of their values", 0, 1, cli_list},
-    {"pin", "KEY...", "keep values from eviction", 1, CENOTE_BATCH_MAX, cli_pin},
-    {"unpin", "KEY...", "... no longer", 1, CENOTE_BATCH_MAX, cli_unpin},
+     cli_remove, false},
+    {"exists", "KEY...", "tell which keys are there", 1, CENOTE_BATCH_MAX, cli_exists, false},
+    {"stat", "KEY", "tell what is known of a value", 1, 1, cli_stat, false},
+    {"ls", "[PREFIX]", "list keys and the lengths of their values", 0, 1, cli_list, false},
+    {"pin", "KEY...", "keep values from eviction", 1, CENOTE_BATCH_MAX, cli_pin, false},
+    {"unpin", "KEY...", "... no longer", 1, CENOTE_BATCH_MAX, cli_unpin, false},
     {"ttl", "KEY [TIME]", "tell how a value is kept, or set its time to live; none: for ever", 1, 2,
-     cli_ttl},
-    {"ns", "PART [NAME]", "namespaces: create, ls, set, clear, rm", 1, 2, cli_namespaces},
-    {"status", "", "show the pool: nodes, memory, quarantine", 0, 0, cli_status},
-    {"top", "", "show what goes on in the pool, again and again; q ends it", 0, 0, cli_top},
-    {"fsck", "", "check records, tables, directories and seals against each other", 0, 0, cli_fsck},
+     cli_ttl, false},
+    {"ns", "PART [NAME]", "namespaces: create, ls, set, clear, rm", 1, 2, cli_namespaces, false},
+    {"status", "", "show the pool: nodes, memory, quarantine", 0, 0, cli_status, false},
+    {"top", "", "show what goes on in the pool, again and again; q ends it", 0, 0, cli_top, false},
+    {"fsck", "", "check records, tables, directories and seals against each other", 0, 0, cli_fsck,
+     false},
+    {"trace", "WHAT",
+     "of this machine's daemon: on, off, or dump: a Chrome trace to standard output", 1, 1,
+     cli_trace, true},
+    {"log", "LEVEL", "of this machine's daemon: error, warn, info, debug, or MODULE=LEVEL", 1, 1,
+     cli_log, true},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -157,6 +167,13 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
+static int flush(const struct cli *cli, int code)
+{
+    if (fflush(stdout) != 0 && code == EXIT_DONE)
+        code = cli_complain_errno(cli, "standard output");
+    return code;
+}
+
 static int run(struct cli *cli, const struct command *command)
 {
     const struct cenote_options o = {.meta = cli->meta,
@@ -176,9 +193,7 @@ static int run(struct cli *cli, const struct command *command)
     counted = cli_write_counted(cli);
     code = code == EXIT_DONE ? counted : code;
     cenote_close(&cli->client);
-    if (fflush(stdout) != 0 && code == EXIT_DONE)
-        code = cli_complain_errno(cli, "standard output");
-    return code;
+    return flush(cli, code);
 }
 
 /* A put maps its file. A file that somebody cuts off meanwhile can't be read to its end. */
@@ -234,7 +249,7 @@ int main(int argc, char **argv)
         set_signals();
         log_set_level(cli.verbose ? LOG_DEBUG : LOG_ERROR);
         log_set_sink(log_to_stderr, NULL);
-        code = run(&cli, command);
+        code = command->alone ? flush(&cli, command->run(&cli)) : run(&cli, command);
     }
     config_free(&spec, &cli);
     return code;

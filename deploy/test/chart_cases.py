@@ -167,6 +167,8 @@ def check_rdma(chart):
     check(limits["hugepages-1Gi"] == str(128 << 30) and limits["memory"] == "2Gi", f"{limits}")
     check(limits["rdma/hca_shared_devices_b"] == 2 and limits["nvidia.com/gpu"] == 1, f"{limits}")
     check(spec["containers"][0]["securityContext"]["capabilities"]["add"] == ["IPC_LOCK"], "lock")
+    labels = chart.node()["spec"]["selector"]
+    check(spec["topologySpreadConstraints"][0]["labelSelector"] == labels, "spread as what?")
     config = chart.config("node")
     check(config["huge-pages"] == "1G" and config["rdma"] == "mlx5_0,tc=106", f"{config}")
 

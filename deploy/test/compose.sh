@@ -309,5 +309,5 @@ CENOTE_IMAGE=cenote:latest CENOTE_MEMORY=/dev/shm/cenote COMPOSE_PROJECT_NAME=de
 /usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md compose "compose last" >"$work/commands"
 bash -euo pipefail "$work/commands" >"$work/output" 2>&1 ||
     { tail -n 30 "$work/output" >&2; documented; fail "a command of doc/OPERATIONS.md"; }
-rm -f /var/tmp/cenote-meta.tar
+rm -f /var/tmp/cenote-meta.tar /var/tmp/cenote-trace.json
 say "$(grep -c . "$work/commands") lines of doc/OPERATIONS.md"

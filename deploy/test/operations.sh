@@ -17,10 +17,15 @@ undo=()
 clean() {
     for command in "${undo[@]}"; do eval "$command" || true; done
     [ -z "$daemon" ] || { kill "$daemon" && wait "$daemon"; } || true
-    rm -rf "$work"
+    rm -rf "$work" /var/tmp/cenote-trace.json
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
+
+# Each block of the document is typed by a test, or is known not to be.
+/usr/bin/python3 deploy/test/commands.py --others doc/OPERATIONS.md daemon machine rules file check \
+    compose "compose last" chart packages\ {build,install,unit,keep,user,edit,reload,huge,huge\ configuration} ||
+    { echo "FAILED: doc/OPERATIONS.md says something that isn't tried" >&2; exit 1; }
 
 # typed TAG: its commands, one after the other.
 typed() {
@@ -30,8 +35,8 @@ typed() {
     echo "operations: $(wc -l <"$work/$1") lines typed ($1)"
 }
 
-export CENOTE_META="unix:$work/control"
-"$bin/cenoted" --http none --data-dir "$work/meta" --listen "$CENOTE_META" --shm-dir "$work/shm" \
+export CENOTE_META="unix:$work/control" CENOTE_HTTP="unix:$work/http"
+"$bin/cenoted" --data-dir "$work/meta" --listen "$CENOTE_META" --shm-dir "$work/shm" \
     --dram 32MiB >"$work/ready" 2>"$work/log" &
 daemon=$!
 for _ in $(seq 200); do
@@ -48,7 +53,7 @@ fi
 
 # The configuration is a good one.
 /usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md file >"$work/example.conf"
-env -u CENOTE_META "$bin/cenoted" --check-config --config "$work/example.conf" \
+env -u CENOTE_META -u CENOTE_HTTP "$bin/cenoted" --check-config --config "$work/example.conf" \
     >"$work/output" 2>&1 ||
     { cat "$work/output" >&2; echo "FAILED: the file of doc/OPERATIONS.md" >&2; exit 1; }
 # One with faults is told of as it is written there.
@@ -58,7 +63,7 @@ printf '%s\n' 'roles = meta' 'listen = 127.0.0.1:7400' 'lease = 5q' 'evict-low =
 /usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md check >"$work/check"
 code=0
 sed -n 's/^\$ //p' "$work/check" >"$work/typed"
-(cd "$work" && PATH=$bin:$PATH env -u CENOTE_META bash typed) >"$work/output" 2>&1 || code=$?
+(cd "$work" && PATH=$bin:$PATH env -u CENOTE_META -u CENOTE_HTTP bash typed) >"$work/output" 2>&1 || code=$?
 grep -v '^\$ ' "$work/check" >"$work/expected"
 { [ "$code" = 2 ] && diff "$work/expected" "$work/output"; } ||
     { echo "FAILED: --check-config says something else than doc/OPERATIONS.md ($code)" >&2; exit 1; }

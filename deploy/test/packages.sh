@@ -173,6 +173,7 @@ esac
 # ---- on the host ------------------------------------------------------------------------------
 
 . deploy/minimal.sh
+. deploy/test/higher.sh
 self=$PWD/deploy/test/packages.sh
 
 in_system() { minimal_enter "$root" /bin/bash "/debs/${self##*/}" "$1" "$mode"; }
@@ -230,26 +231,22 @@ check_lintian() {
         fail "lintian has something against the packages"
 }
 
-# The same packages by a higher number, with another conffile.
-make_higher() {
-    mkdir -p "$work/higher"
-    for package in "$@"; do
-        local tree=$work/repacked
-        dpkg-deb -R "$package" "$tree"
-        version=$(sed -n 's/^Version: //p' "$tree/DEBIAN/control")
-        sed -i "s/^Version: .*/Version: $higher/; s/(= $version)/(= $higher)/g" "$tree/DEBIAN/control"
-        [ ! -f "$tree/etc/cenote/cenoted.conf" ] ||
-            sed -i '1a# As of a later version.' "$tree/etc/cenote/cenoted.conf"
-        dpkg-deb -b --root-owner-group "$tree" "$work/higher" >/dev/null
-        rm -rf "$tree"
-    done
+# In the long form as doc/OPERATIONS.md says.
+build() {
+    if [ "$mode" = quick ]; then
+        deploy/package.sh --quick >/dev/null
+        return
+    fi
+    /usr/bin/python3 deploy/test/commands.py doc/OPERATIONS.md "packages build" >"$work/build"
+    bash -euo pipefail "$work/build" >"$work/output" 2>&1 ||
+        { tail -n 30 "$work/output"; fail "a command of doc/OPERATIONS.md (packages build)"; }
 }
 
 check_unit
 if [ -z "$packages" ]; then
     say "building"
     packages=build-package
-    deploy/package.sh --quick >/dev/null
+    build
 fi
 say "judging"
 check_lintian
@@ -258,7 +255,7 @@ minimal_unpack "$work/system"
 wanted=("$packages"/libcenote1_*.deb "$packages"/cenote_*.deb "$packages"/cenoted_*.deb)
 [ "$mode" = quick ] ||
     wanted+=("$packages"/libcenote-dev_*.deb "$packages"/python3-cenote_*.deb)
-make_higher "${wanted[@]}"
+higher_make "$higher" "$work/higher" "${wanted[@]}"
 mkdir "$work/system/debs"
 cp -R "${wanted[@]}" "$work/higher" "$self" "$work/system/debs/"
 minimal_run "$work/system" "$self" --inside "$work/system" "$mode"

@@ -336,7 +336,8 @@ enum cenote_fsck {
  * Checks the pool: do the records of the metadata services agree with their tables and allocators,
  * and with the nodes' directories and seals? The services do it in small steps beside their work;
  * ask again, with CENOTE_FSCK_LOOK, until "over" is true in each element of the answer. Each
- * difference has a kind, a number, the first few, and how many were mended.
+ * difference has a kind, a number, the first few, and how many were mended; "more" counts what
+ * seemed odd, beyond the 1,024 of a kind that one check looks at again: repeat it.
  * @param what  one of enum cenote_fsck.
  * @param[out] json  an array with an object for each service, NUL-terminated; the caller frees it
  *                   with free().

@@ -15,7 +15,8 @@
  * Caveats
  *   - Only each 64th get that is answered from what the client knows already (a warm get over
  *     shared memory) is timed, and stands for the 64; all are counted.
- *   - Operations in the background are in the metrics, but not in the trace.
+ *   - Spans of operations in the background belong to no thread: the trace has them as events that
+ *     overlap, each operation with its stages as a group of its own.
  *   - A trace that is on costs each stage of an operation some hundred nanoseconds. Fix: switch it
  *     off when enough has been seen.
  */

@@ -261,6 +261,7 @@ void evict_ended(struct ending *e, int status)
         c->evict.coming_bytes += bytes;
         return;
     }
+    s->evict.soon = c->evict.soon = true;
     if (e->object->pin != KEEP_PIN_HARD)
         policy_add(queue_of(s, e->object), &c->table, e->object, NULL);
     expire_again(c, e->object);
@@ -476,8 +477,7 @@ void evict_turn(struct core *c)
         e->owed_bytes = background(c, e->owed_bytes, EVICT_LOOKS_TURN);
 }
 
-/* What could be given up may be other things by now. */
-static void look_round(struct core *c)
+void evict_look_again(struct core *c)
 {
     c->evict.most = NULL;
     c->evict.soon = false;
@@ -492,7 +492,7 @@ static void look_round(struct core *c)
 void evict_tick(struct core *c)
 {
     struct evict *e = &c->evict;
-    look_round(c);
+    evict_look_again(c);
     expire_tick(c);
     e->above = keep_quotas(c, EVICT_LOOKS_TICK);
     uint64_t owed = background(c, TICK_BYTES, EVICT_LOOKS_TICK);

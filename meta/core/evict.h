@@ -142,6 +142,8 @@ int evict_take(struct core *c, struct evict_batch **batch, struct object *o,
                enum evict_reason reason);
 void evict_submit(struct core *c, struct evict_batch **batch);
 
+/* What could be given up may be other things by now: in each tick, and when a node is back. */
+void evict_look_again(struct core *c);
 void evict_tick(struct core *c);
 void evict_free(struct core *c);
 

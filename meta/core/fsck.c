@@ -41,10 +41,10 @@ void fsck_suspect(struct core *c, enum fsck_kind kind, uint64_t put_id, struct g
 {
     struct fsck_found *f = &c->fsck.found[kind];
     if (f->suspect_count == FSCK_SUSPECTS) {
-        f->count++;
+        f->more++;
         return;
     }
-    struct fsck_suspect s = {.put_id = put_id, .gva = gva};
+    struct fsck_suspect s = {.put_id = put_id, .gva = gva, .node = c->fsck.node};
     if (name != NULL) {
         s.name = malloc(sizeof(*s.name));
         if (s.name == NULL)
@@ -85,6 +85,17 @@ bool fsck_is_free(const struct core *c, const struct piece *p)
     uint64_t offset = in == NULL ? 0 : p->gva.v - in->gva.v;
     return in != NULL && offset + size <= alloc_upto(in->alloc) &&
            alloc_any_free(in->alloc, offset, size);
+}
+
+bool fsck_is_served(const struct core *c, uint64_t put_id, struct gva gva)
+{
+    struct object *o = table_by_put(&c->table, put_id);
+    if (o == NULL || o->state != OBJECT_COMMITTED)
+        return false;
+    for (uint32_t i = 0; i < object_extents(o); i++)
+        if (object_piece(o, i)->gva.v == gva.v)
+            return true;
+    return false;
 }
 
 /* ---- records and names ----------------------------------------------------------------------- */
@@ -212,15 +223,15 @@ int fsck_begin(struct core *c, bool repair)
         return CENOTE_OK;
     fsck_free(c);
     struct fsck_found *found = calloc(FSCK_KINDS, sizeof(*found));
-    struct fsck_suspect *page = calloc(FSCK_BATCH, sizeof(*page));
-    if (found == NULL || page == NULL) {
+    struct fsck_asked *asked = calloc(FSCK_BATCH, sizeof(*asked));
+    if (found == NULL || asked == NULL) {
         free(found);
-        free(page);
+        free(asked);
         return CENOTE_NO_MEMORY;
     }
     uint32_t call = f->call + 1;
     *f = (struct fsck){
-        .phase = FSCK_RECORDS, .repair = repair, .found = found, .page = page, .call = call};
+        .phase = FSCK_RECORDS, .repair = repair, .found = found, .asked = asked, .call = call};
     return CENOTE_OK;
 }
 
@@ -231,6 +242,9 @@ static void tell(const struct fsck *f)
         if (k->count > 0)
             log_error("meta", "fsck: %llu %s, %llu mended", (unsigned long long)k->count,
                       kinds[i].meaning, (unsigned long long)k->mended);
+        if (k->more > 0)
+            log_warn("meta", "fsck: %llu more seem odd (%s), and weren't looked at again",
+                     (unsigned long long)k->more, kinds[i].name);
     }
     log_info("meta", "fsck: %llu records, %llu names and %llu entries were looked at",
              (unsigned long long)f->records, (unsigned long long)f->names,
@@ -242,7 +256,7 @@ static void wait(struct core *c)
     struct fsck *f = &c->fsck;
     if (c->now_ms - f->waited_ms < FSCK_WAIT_MS)
         return;
-    f->phase = f->found[FSCK_ENTRY_STRANGE].suspect_count > 0 ? FSCK_AGAIN : FSCK_CONFIRM;
+    f->phase = FSCK_AGAIN;
     fsck_nodes_begin(c);
 }
 
@@ -278,7 +292,7 @@ void fsck_tick(struct core *c)
         wait(c);
         break;
     case FSCK_AGAIN:
-        if (fsck_nodes_step(c))
+        if (fsck_again_step(c))
             next(c, FSCK_CONFIRM);
         break;
     case FSCK_CONFIRM:
@@ -300,7 +314,7 @@ void fsck_free(struct core *c)
         for (uint32_t k = 0; k < f->found[i].suspect_count; k++)
             free(f->found[i].suspects[k].name);
     free(f->found);
-    free(f->page);
+    free(f->asked);
     f->found = NULL;
-    f->page = NULL;
+    f->asked = NULL;
 }

@@ -11,14 +11,6 @@
 
 /* ---- are they odd still? --------------------------------------------------------------------- */
 
-static bool has_extent(struct object *o, struct gva gva)
-{
-    for (uint32_t i = 0; i < object_extents(o); i++)
-        if (object_piece(o, i)->gva.v == gva.v)
-            return true;
-    return false;
-}
-
 static const struct piece *free_piece(struct core *c, struct object *o, struct gva gva)
 {
     for (uint32_t i = 0; o != NULL && i < object_extents(o); i++)
@@ -27,17 +19,36 @@ static const struct piece *free_piece(struct core *c, struct object *o, struct g
     return NULL;
 }
 
-static bool is_wrong_name(struct core *c, const struct fsck_suspect *s)
+/* 0: it leads to no put at all. False: there is no such name. */
+static bool read_name(struct core *c, const struct names_key *name, uint64_t *put_id)
 {
     const void *value;
     uint32_t len;
-    uint64_t put_id = 0;
     struct store *store = c->changes.store;
-    if (store->ops->get(store, STORE_NAMES, s->name->data, s->name->len, &value, &len) != CENOTE_OK)
+    if (store->ops->get(store, STORE_NAMES, name->data, name->len, &value, &len) != CENOTE_OK)
         return false;
-    const struct object *o =
-        record_key_read(value, len, &put_id) ? table_by_put(&c->table, put_id) : NULL;
-    return o == NULL || o->state != OBJECT_COMMITTED;
+    if (!record_key_read(value, len, put_id))
+        *put_id = 0;
+    return true;
+}
+
+/* A name is written together with the record that it leads to, and the table hears of both later:
+ * of a key that is replaced all the time it may never say the same as the store. So the record has
+ * to say so, too. The name is read before and after it: one that leads to the same put both times
+ * did so when the record was read, for a put that was replaced isn't named again. */
+static bool is_wrong_name(struct core *c, const struct fsck_suspect *s)
+{
+    struct record r;
+    uint64_t put_id, again;
+    if (!read_name(c, s->name, &put_id))
+        return false;
+    const struct object *o = table_by_put(&c->table, put_id);
+    if (o != NULL && o->state == OBJECT_COMMITTED)
+        return false;
+    int status = fsck_record(c, put_id, &r);
+    if (status != CENOTE_NOT_FOUND && (status != CENOTE_OK || r.state == OBJECT_COMMITTED))
+        return false;
+    return read_name(c, s->name, &again) && again == put_id;
 }
 
 static bool is_odd(struct core *c, enum fsck_kind kind, const struct fsck_suspect *s)
@@ -61,9 +72,9 @@ static bool is_odd(struct core *c, enum fsck_kind kind, const struct fsck_suspec
     case FSCK_EXTENT_FREE:
         return free_piece(c, o, s->gva) != NULL;
     case FSCK_ENTRY_STRANGE:
-        return s->seen_again && o == NULL;
+        return s->state != DIRECTORY_NO_ENTRY && o == NULL;
     case FSCK_SEAL:
-        return o != NULL && o->state == OBJECT_COMMITTED && has_extent(o, s->gva);
+        return s->state == DIRECTORY_NO_SEAL && fsck_is_served(c, s->put_id, s->gva);
     default:
         return false;
     }
@@ -88,12 +99,35 @@ static bool submit(struct core *c)
     return true;
 }
 
-static bool mend_name(struct core *c, const struct fsck_suspect *s)
+/* A change of what the key names is on the way, which what is drafted now would come behind. */
+static bool is_under_way(const struct core *c, const struct hash128 *key_hash)
+{
+    const struct claim *claim = claims_find(&c->claims, key_hash);
+    return claim != NULL && claim->busy;
+}
+
+static bool mend_wrong_name(struct core *c, const struct names_key *name)
+{
+    uint32_t name_space;
+    const uint8_t *key;
+    size_t key_len;
+    struct hash128 hash;
+    bool is_long = names_key_read(name, &name_space, &key, &key_len, &hash);
+    const struct space *space = spaces_by_id(c, name_space);
+    if (!is_long && space != NULL)
+        hash = space_hash(space, key, key_len);
+    if ((is_long || space != NULL) && is_under_way(c, &hash))
+        return false;
+    change_remove(&c->changes, STORE_NAMES, name->data, name->len);
+    return submit(c);
+}
+
+static bool mend_missing_name(struct core *c, const struct fsck_suspect *s)
 {
     struct names_key name;
     const struct object *o = table_by_put(&c->table, s->put_id);
     struct record_key id = record_key(s->put_id);
-    if (fsck_is_named(c, o, &name))
+    if (fsck_is_named(c, o, &name) || is_under_way(c, &o->key_hash))
         return false;
     change_put(&c->changes, STORE_NAMES, name.data, name.len, id.b, sizeof(id.b));
     return submit(c);
@@ -118,10 +152,9 @@ static bool mend(struct core *c, enum fsck_kind kind, const struct fsck_suspect 
         change_remove(&c->changes, STORE_OBJECTS, id.b, sizeof(id.b));
         return submit(c);
     case FSCK_NAME_WRONG:
-        change_remove(&c->changes, STORE_NAMES, s->name->data, s->name->len);
-        return submit(c);
+        return mend_wrong_name(c, s->name);
     case FSCK_NAME_MISSING:
-        return mend_name(c, s);
+        return mend_missing_name(c, s);
     case FSCK_EXTENT_FREE:
         p = free_piece(c, table_by_put(&c->table, s->put_id), s->gva);
         return p != NULL && recover_reserve(c, p->gva, p->payload_len) == CENOTE_OK;

@@ -17,9 +17,16 @@ bool fsck_is_named(struct core *c, const struct object *o, struct names_key *nam
 /* Is a part of the extent free space? */
 bool fsck_is_free(const struct core *c, const struct piece *p);
 
-/* fsck_nodes.c: true when the nodes have been read. */
+/* Is it one of a committed object's extents? */
+bool fsck_is_served(const struct core *c, uint64_t put_id, struct gva gva);
+
+/* fsck_nodes.c: true when the nodes have been read; when all suspects of theirs were asked about.
+ */
 bool fsck_nodes_step(struct core *c);
+bool fsck_again_step(struct core *c);
 void fsck_nodes_begin(struct core *c);
+/* If it can be asked; else NULL. */
+struct node *fsck_node(const struct core *c, uint64_t id);
 
 /* fsck_confirm.c: what is odd still; mends it. */
 void fsck_confirm(struct core *c);

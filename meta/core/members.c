@@ -121,6 +121,7 @@ void members_heartbeat(struct core *c, struct node *n)
     if (n->state == NODE_SUSPECT) {
         n->state = NODE_ALIVE;
         c->members.map_version++;
+        evict_look_again(c);
     }
 }
 

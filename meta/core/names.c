@@ -24,3 +24,18 @@ void names_key_make(struct names_key *out, uint32_t name_space, const void *key,
     memcpy(out->data + out->len, key_hash->b, sizeof(key_hash->b));
     out->len += (uint32_t)sizeof(key_hash->b);
 }
+
+bool names_key_read(const struct names_key *name, uint32_t *name_space, const uint8_t **key,
+                    size_t *key_len, struct hash128 *key_hash)
+{
+    size_t len = name->len < 4 ? 0 : name->len - 4;
+    *name_space = 0;
+    for (unsigned i = 0; i < 4 && i < name->len; i++)
+        *name_space = *name_space << 8 | name->data[i];
+    *key = name->data + 4;
+    *key_len = len <= NAMES_PLAIN_MAX ? len : NAMES_PLAIN_MAX;
+    if (len != NAMES_PLAIN_MAX + sizeof(key_hash->b))
+        return false;
+    memcpy(key_hash->b, *key + NAMES_PLAIN_MAX, sizeof(key_hash->b));
+    return true;
+}

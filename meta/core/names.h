@@ -7,6 +7,7 @@
 #ifndef CENOTE_META_NAMES_H
 #define CENOTE_META_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,9 @@ struct names_key {
 
 void names_key_make(struct names_key *out, uint32_t name_space, const void *key, size_t key_len,
                     const struct hash128 *key_hash);
+/* What it was made of. True: of a longer key, whose hash is *key_hash; *key is its beginning. */
+bool names_key_read(const struct names_key *name, uint32_t *name_space, const uint8_t **key,
+                    size_t *key_len, struct hash128 *key_hash);
 /* Where the keys with a prefix begin; the namespace with a prefix of length 0. */
 void names_key_first(struct names_key *out, uint32_t name_space, const void *prefix,
                      size_t prefix_len);

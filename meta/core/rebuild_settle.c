@@ -22,6 +22,7 @@ static void take_answer(struct core *c, struct node *n, const struct settle_resu
     if (!r->fenced || r->strays > 0 || c->now_ms < c->leased_until_ms)
         return;
     n->settle.wanted = false;
+    evict_look_again(c);
     log_info("meta", "node %s has settled: all of its free space may be used", n->name);
 }
 

@@ -21,13 +21,14 @@ static void put_first(const struct fsck_found *found, struct wire_buf *b)
 
 static void put_kind(const struct fsck_found *found, enum fsck_kind kind, struct wire_buf *b)
 {
-    wire_put_map(b, 5);
+    wire_put_map(b, 6);
     wire_put_str(b, "kind");
     wire_put_str(b, fsck_name(kind));
     wire_put_str(b, "meaning");
     wire_put_str(b, fsck_meaning(kind));
     put_number(b, "count", found->count);
     put_number(b, "mended", found->mended);
+    put_number(b, "more", found->more);
     put_first(found, b);
 }
 

@@ -142,7 +142,7 @@ static const struct number numbers[] = {
      true},
     {{"cenote_rebuild_missing_nodes", "Nodes that a rebuild waits for.", METRIC_GAUGE, {NULL}},
      "rebuild",
-     "missing_nodes",
+     "waited_nodes",
      false},
     {{"cenote_rebuild_unsettled_nodes",
       "Nodes whose free memory isn't given away yet after a rebuild.",

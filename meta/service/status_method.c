@@ -157,10 +157,12 @@ static void put_capacity(const struct core *c, struct wire_buf *b)
     put_number(b, "quarantined_bytes", c->reuse.bytes);
 }
 
+/* Those that it waits for; and later those that it went on without. */
 static void put_missing(const struct core *c, struct wire_buf *b)
 {
     const char *names[REBUILD_NAMES_MAX];
     uint32_t missing = rebuild_missing(c, names, REBUILD_NAMES_MAX);
+    put_number(b, "waited_nodes", c->rebuild.phase == REBUILD_GATHERING ? missing : 0);
     uint32_t count = missing < REBUILD_NAMES_MAX ? missing : REBUILD_NAMES_MAX;
     put_number(b, "missing_nodes", missing);
     wire_put_str(b, "missing");
@@ -178,7 +180,7 @@ static void put_rebuild(const struct core *c, struct wire_buf *b)
     uint32_t unsettled = 0;
     list_each(&c->members.nodes, l) unsettled += container_of(l, struct node, link)->settle.wanted;
     wire_put_str(b, "rebuild");
-    wire_put_map(b, 12);
+    wire_put_map(b, 13);
     put_text(b, "phase", r->done ? "done" : phases[r->phase]);
     put_missing(c, b);
     put_number(b, "unsettled_nodes", unsettled);

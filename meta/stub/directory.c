@@ -154,3 +154,57 @@ bool directory_read_result_get(struct wire_value v, struct directory_read_result
                            wire_uint(wire_at(v, 3), &r->left_out));
     return fields_ok(&f);
 }
+
+void directory_look_params_put(struct wire_buf *b, uint64_t reign, uint32_t count)
+{
+    wire_put_array(b, 2);
+    wire_put_uint(b, reign);
+    wire_put_array(b, count);
+}
+
+bool directory_look_params_get(struct wire_value v, struct directory_look_params *p)
+{
+    struct fields f = fields_of(v);
+    p->reign = fields_uint(&f);
+    p->names = fields_list(&f, DIRECTORY_BATCH_MAX, &p->count);
+    fields_require(&f, p->count > 0);
+    return fields_ok(&f);
+}
+
+void directory_name_put(struct wire_buf *b, struct gva gva, uint64_t put_id)
+{
+    wire_put_array(b, 2);
+    wire_put_uint(b, gva.v);
+    wire_put_uint(b, put_id);
+}
+
+bool directory_name_get(struct wire_value v, struct gva *gva, uint64_t *put_id)
+{
+    struct fields f = fields_of(v);
+    *gva = fields_gva(&f);
+    *put_id = fields_uint(&f);
+    return fields_ok(&f);
+}
+
+void directory_look_result_put(struct wire_buf *b, const uint8_t *states, uint32_t count)
+{
+    wire_put_array(b, 1);
+    wire_put_array(b, count);
+    for (uint32_t i = 0; i < count; i++)
+        wire_put_uint(b, states[i]);
+}
+
+bool directory_look_result_get(struct wire_value v, uint8_t *states, uint32_t count)
+{
+    struct fields f = fields_of(v);
+    uint32_t given, state;
+    struct wire_value list = fields_list(&f, DIRECTORY_BATCH_MAX, &given);
+    if (!fields_ok(&f) || given != count)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!wire_u32(wire_at(list, i), &state) || state > DIRECTORY_NO_SEAL)
+            return false;
+        states[i] = (uint8_t)state;
+    }
+    return true;
+}

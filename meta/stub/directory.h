@@ -14,9 +14,10 @@
 #include "transport/base/hash.h"
 #include "transport/wire/wire.h"
 
-/* Both are called by the service at its nodes. */
+/* Called by the service at its nodes. */
 #define METHOD_DIRECTORY      "directory"
 #define METHOD_DIRECTORY_READ "directory_read"
+#define METHOD_DIRECTORY_LOOK "directory_look"
 
 #define DIRECTORY_BATCH_MAX 4096u /* entries of one call or answer */
 
@@ -119,5 +120,26 @@ void directory_read_result_begin(struct wire_buf *b, uint32_t count);
 void directory_read_result_end(struct wire_buf *b, uint64_t cursor, const struct directory_sum *sum,
                                uint64_t left_out);
 bool directory_read_result_get(struct wire_value v, struct directory_read_result *r);
+
+/* directory_look [reign, [[gva, put id], ...]] -> [[state, ...]], 1 to DIRECTORY_BATCH_MAX of them:
+ * what the node finds of each at this moment. */
+enum directory_state {
+    DIRECTORY_NO_ENTRY = 0, /* none of that address and put */
+    DIRECTORY_LIVE = 1,     /* the extent has a live seal, which says the same as the entry */
+    DIRECTORY_NO_SEAL = 2   /* there is an entry, and no such seal */
+};
+struct directory_look_params {
+    uint64_t reign;
+    uint32_t count;
+    struct wire_value names;
+};
+void directory_look_params_put(struct wire_buf *b, uint64_t reign,
+                               uint32_t count); /* names follow */
+bool directory_look_params_get(struct wire_value v, struct directory_look_params *p);
+void directory_name_put(struct wire_buf *b, struct gva gva, uint64_t put_id);
+bool directory_name_get(struct wire_value v, struct gva *gva, uint64_t *put_id);
+void directory_look_result_put(struct wire_buf *b, const uint8_t *states, uint32_t count);
+/* There must be so many. */
+bool directory_look_result_get(struct wire_value v, uint8_t *states, uint32_t count);
 
 #endif

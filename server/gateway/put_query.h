@@ -14,8 +14,8 @@ struct put_query {
     char group[CENOTE_GROUP_MAX + 1];
 };
 
-/* replace=0|1, ttl=TIME, pin=none|soft|soft:TIME|hard, group=NAME, replicas=N; If-None-Match: *. Other
- * conditions are refused rather than ignored, and so is a part of a value. False: it has been
+/* replace=0|1, ttl=TIME, pin=none|soft|soft:TIME|hard, group=NAME, replicas=N; If-None-Match: *.
+ * Other conditions are refused rather than ignored, and so is a part of a value. False: it has been
  * answered. *out must not move afterwards. */
 bool put_query_read(struct http_request *r, struct put_query *out);
 

@@ -54,8 +54,8 @@ void transfer_fail(struct transfer *t);
 /* Has the query no other parameters than these? NULL ends them. Otherwise it is answered. */
 bool query_has_only(struct http_request *r, const char *const *names);
 
-/* Has it none of these headers? NULL ends them. Otherwise it is answered: what they ask for can't be
- * kept, and must not be ignored. */
+/* Has it none of these headers? NULL ends them. Otherwise it is answered: what they ask for can't
+ * be kept, and must not be ignored. */
 bool conditions_are_absent(struct http_request *r, const char *const *names);
 
 /* The methods of values, and the listing. */

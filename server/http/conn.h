@@ -25,6 +25,7 @@
 struct http_counters {
     _Atomic uint64_t connections, accepted, turned_away, requests, answers[6], malformed, slow,
         broken, bytes_in, bytes_out;
+    struct metric_histogram durations[HTTP_METHODS]; /* by the number of their bit */
 };
 
 struct http_server {
@@ -89,6 +90,7 @@ struct http_request {
     struct http_conn *conn; /* NULL: gone */
     unsigned holds;
     bool local;
+    uint64_t begun_ns;
     const struct http_route *route; /* NULL: refused */
     char *text;                     /* of the head */
     struct http_head head;

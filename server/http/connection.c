@@ -194,6 +194,14 @@ static void send_some(struct http_conn *c)
     }
 }
 
+/* Those that have a method, and whose client was there to the end. */
+static void time_request(struct http_server *s, const struct http_request *r)
+{
+    if (r->head.method != 0 && !r->broken)
+        metric_observe_ns(&s->counters.durations[__builtin_ctz(r->head.method)],
+                          clock_now_ns() - r->begun_ns);
+}
+
 /* Its answer has been sent: the next request, or the end, before which the client gets time to read
  * what it was told: closing at once would destroy it on the way, if something unread is left. */
 static void end_request(struct http_conn *c)
@@ -203,6 +211,7 @@ static void end_request(struct http_conn *c)
     if (!closes && !broken && !r->body_over)
         return; /* still to be thrown away */
     c->request = NULL;
+    time_request(c->server, r);
     http_request_lose(r); /* a watch that is still there is of an answer that broke by itself */
     TAILQ_REMOVE(&c->server->conns, c, entry);
     TAILQ_INSERT_TAIL(&c->server->conns, c, entry);

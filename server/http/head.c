@@ -63,20 +63,13 @@ static char *cut(char **rest, const char *separator)
     return begin;
 }
 
+const char *const http_method_names[HTTP_METHODS] = {"GET", "HEAD", "PUT", "POST", "DELETE"};
+
 static unsigned method_of(const char *name)
 {
-    static const struct {
-        const char *name;
-        enum http_method method;
-    } methods[] = {{"GET", HTTP_GET},
-                   {"HEAD", HTTP_HEAD},
-                   {"PUT", HTTP_PUT},
-                   {"POST", HTTP_POST},
-                   {"DELETE", HTTP_DELETE}};
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        if (strcmp(name, methods[i].name) == 0)
-            return methods[i].method;
-    }
+    for (unsigned i = 0; i < HTTP_METHODS; i++)
+        if (strcmp(name, http_method_names[i]) == 0)
+            return 1u << i;
     return 0;
 }
 

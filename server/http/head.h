@@ -16,7 +16,9 @@
 #define HTTP_HEAD_MAX    (16u << 10) /* request line and headers */
 #define HTTP_HEADERS_MAX 64u
 
+#define HTTP_METHODS 5u
 enum http_method { HTTP_GET = 1, HTTP_HEAD = 2, HTTP_PUT = 4, HTTP_POST = 8, HTTP_DELETE = 16 };
+extern const char *const http_method_names[HTTP_METHODS]; /* in the order of their bits */
 
 struct http_header {
     const char *name, *value;

@@ -346,3 +346,10 @@ void http_counted(const struct http_server *s, struct http_counts *out)
     for (size_t i = 0; i < sizeof out->answers / sizeof out->answers[0]; i++)
         out->answers[i] = atomic_load_explicit(&c->answers[i], memory_order_relaxed);
 }
+
+const char *http_durations(const struct http_server *s, unsigned number, struct metric_view *out)
+{
+    assert(number < HTTP_METHODS);
+    metric_view_add(out, &s->counters.durations[number]);
+    return http_method_names[number];
+}

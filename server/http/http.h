@@ -29,6 +29,7 @@
 
 #include "server/http/head.h"
 #include "transport/base/endpoint.h"
+#include "transport/base/metric.h"
 
 #define HTTP_ROUTES_MAX      64u
 #define HTTP_CONNECTIONS_MAX 1024u
@@ -84,6 +85,9 @@ void http_stop(struct http_server *s);
 void http_free(struct http_server *s);
 /* Any thread. */
 void http_counted(const struct http_server *s, struct http_counts *out);
+/* How long requests of the method with this number (the first is 0) took: from the end of their
+ * head until all of the answer was sent. Adds to a view; returns the method's name. Any thread. */
+const char *http_durations(const struct http_server *s, unsigned number, struct metric_view *out);
 
 /* Something to run on the server's thread; the caller's memory until it runs. Any thread. Between
  * http_new() and http_stop(). */
@@ -125,8 +129,8 @@ int http_decode(const char *text, size_t text_len_bytes, bool plus, char *out, s
 
 /* ---- its body -------------------------------------------------------------------------------- */
 
-/* Of a route that doesn't stream: all of it. Valid as long as the request. Without memory it is empty,
- * and the connection ends instead of the answer. */
+/* Of a route that doesn't stream: all of it. Valid as long as the request. Without memory it is
+ * empty, and the connection ends instead of the answer. */
 const void *http_request_body(struct http_request *r, size_t *len_bytes);
 /* What the client has announced; false: it is chunked. Without a body: 0. */
 bool http_body_length(const struct http_request *r, uint64_t *len_bytes);

@@ -9,6 +9,7 @@
 
 #include "server/http/conn.h"
 #include "server/http/origin.h"
+#include "transport/base/clock.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
 
@@ -30,6 +31,7 @@ struct http_request *http_request_new(struct http_conn *c)
     r->holds = 1;
     r->body_over = true;
     r->closes = true;
+    r->begun_ns = clock_now_ns();
     r->server->request_count++;
     return r;
 }
@@ -65,12 +67,12 @@ void http_request_lose(struct http_request *r)
 
 static void name_methods(unsigned methods, char *out, size_t size)
 {
-    static const char *const names[] = {"GET", "HEAD", "PUT", "POST", "DELETE"};
     size_t used = 0;
     out[0] = '\0';
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (unsigned i = 0; i < HTTP_METHODS; i++) {
         if (methods & 1u << i)
-            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", names[i]);
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "",
+                                     http_method_names[i]);
     }
 }
 

@@ -77,3 +77,33 @@ int node_directory_read(struct node *n, struct wire_value params, struct wire_bu
     wire_buf_free(&entries);
     return CENOTE_OK;
 }
+
+static uint8_t state_of(const struct node *n, struct gva gva, uint64_t put_id)
+{
+    struct directory_entry e;
+    if (!directory_find(node_directory_of(n), gva, &e) || e.put_id != put_id)
+        return DIRECTORY_NO_ENTRY;
+    return node_seal_matches(n, &e) ? DIRECTORY_LIVE : DIRECTORY_NO_SEAL;
+}
+
+int node_directory_look(struct node *n, struct wire_value params, struct wire_buf *result)
+{
+    struct directory_look_params p;
+    uint8_t states[DIRECTORY_BATCH_MAX];
+    if (!directory_look_params_get(params, &p))
+        return CENOTE_PROTOCOL;
+    int status = node_see_reign(n, p.reign);
+    if (status == CENOTE_OK && !node_directory_of(n))
+        status = CENOTE_NOT_SUPPORTED;
+    if (status != CENOTE_OK)
+        return status;
+    for (uint32_t i = 0; i < p.count; i++) {
+        struct gva gva;
+        uint64_t put_id;
+        if (!directory_name_get(wire_at(p.names, i), &gva, &put_id))
+            return CENOTE_PROTOCOL;
+        states[i] = state_of(n, gva, put_id);
+    }
+    directory_look_result_put(result, states, p.count);
+    return CENOTE_OK;
+}

@@ -8,9 +8,35 @@
 #include "meta/stub/rebuild.h"
 #include "server/node/scrub.h"
 #include "transport/base/log.h"
+#include "transport/base/trace.h"
 
 /* With shorter ones a tick may not be late. */
 #define QUIET_HEARTBEAT_MS 500u
+
+/* What it is asked for, and what it asks for itself, as stages of the operation "node". */
+enum traced {
+    TRACED_VOID,
+    TRACED_DIRECTORY,
+    TRACED_DIRECTORY_READ,
+    TRACED_NOTES,
+    TRACED_NOTES_READ,
+    TRACED_SETTLE,
+    TRACED_JOIN,
+    TRACED_HEARTBEAT,
+    TRACED_SCRUB,
+    TRACED_COUNT
+};
+
+static const char *const traced_names[TRACED_COUNT] = {[TRACED_VOID] = METHOD_VOID,
+                                                       [TRACED_DIRECTORY] = METHOD_DIRECTORY,
+                                                       [TRACED_DIRECTORY_READ] =
+                                                           METHOD_DIRECTORY_READ,
+                                                       [TRACED_NOTES] = METHOD_NOTES,
+                                                       [TRACED_NOTES_READ] = METHOD_NOTES_READ,
+                                                       [TRACED_SETTLE] = METHOD_SETTLE,
+                                                       [TRACED_JOIN] = "join",
+                                                       [TRACED_HEARTBEAT] = "heartbeat",
+                                                       [TRACED_SCRUB] = "scrub"};
 
 struct member {
     struct member_env env;
@@ -28,6 +54,11 @@ struct member {
     bool ended;          /* the contents, as the service says */
     struct scrub *scrub; /* NULL: none */
     bool told_damage;    /* the answer is on its way */
+    unsigned points[TRACED_COUNT];
+    uint64_t join_traced_ns;
+    uint64_t heartbeats_sent, heartbeats_answered;
+    uint64_t heartbeats_traced_ns[MEMBER_HEARTBEATS_IN_FLIGHT]; /* answers come in order */
+    uint32_t voided;                                            /* extents of the last call */
 };
 
 struct member *member_new(const struct member_env *env, const struct member_identity *who,
@@ -40,6 +71,8 @@ struct member *member_new(const struct member_env *env, const struct member_iden
     m->who = *who;
     m->node = node;
     m->retry_ms = MEMBER_RETRY_FIRST_MS;
+    for (unsigned i = 0; i < TRACED_COUNT; i++)
+        m->points[i] = trace_point(node_trace(node), "node", traced_names[i]);
     return m;
 }
 
@@ -54,6 +87,11 @@ void member_free(struct member *m)
 enum member_state member_state(const struct member *m)
 {
     return m->state;
+}
+
+static uint64_t traced(const struct member *m, enum traced what)
+{
+    return trace_begin(node_trace(m->node), m->points[what]);
 }
 
 /* Sends a request whose frame is ready, and frees it. */
@@ -101,6 +139,9 @@ static void send_heartbeat(struct member *m);
 static void on_join(void *arg, int status, struct wire_value result)
 {
     struct member *m = arg;
+    trace_end_overlapping(node_trace(m->node), m->points[TRACED_JOIN], m->join_traced_ns,
+                          (uint64_t)(status == CENOTE_OK));
+    m->join_traced_ns = 0;
     if (m->state != MEMBER_JOINING)
         return;
     bool rejoining = node_has_contents(m->node);
@@ -138,6 +179,7 @@ void member_connected(struct member *m)
     wire_put_request(&b, 0, METHOD_NODE_JOIN);
     node_join_params_put(&b, &p);
     m->state = MEMBER_JOINING;
+    m->join_traced_ns = traced(m, TRACED_JOIN);
     call(m, &b, MEMBER_CALL_TIMEOUT_MS, on_join);
 }
 
@@ -161,8 +203,11 @@ void member_disconnected(struct member *m)
 static void on_heartbeat(void *arg, int status, struct wire_value result)
 {
     struct member *m = arg;
-    uint64_t reign;
+    uint64_t reign,
+        *traced_ns =
+            &m->heartbeats_traced_ns[m->heartbeats_answered++ % MEMBER_HEARTBEATS_IN_FLIGHT];
     m->heartbeats_in_flight--;
+    trace_end_overlapping(node_trace(m->node), m->points[TRACED_HEARTBEAT], *traced_ns, 0);
     if (m->state != MEMBER_JOINED || status == CENOTE_UNAVAILABLE)
         return;
     if (status == CENOTE_OK)
@@ -188,6 +233,8 @@ static void send_heartbeat(struct member *m)
     for (uint32_t i = 0; i < p.segment_count; i++)
         m->populated_sent += p.populated_bytes[i];
     m->heartbeats_in_flight++;
+    m->heartbeats_traced_ns[m->heartbeats_sent++ % MEMBER_HEARTBEATS_IN_FLIGHT] =
+        traced(m, TRACED_HEARTBEAT);
     call(m, &b, MEMBER_CALL_TIMEOUT_MS, on_heartbeat);
 }
 
@@ -210,11 +257,24 @@ static void on_damage(void *arg, int status, struct wire_value result)
         log_warn("node", "damage isn't taken notice of for now: %s", cenote_status_text(status));
 }
 
+/* Most steps have nothing to do. */
+static bool step_traced(struct member *m, uint64_t now_ms, struct scrub_bad *bad)
+{
+    uint64_t before = scrub_bytes(m->scrub), traced_ns = traced(m, TRACED_SCRUB);
+    bool found = scrub_step(m->scrub, now_ms, bad);
+    uint64_t bytes = scrub_bytes(m->scrub) - before;
+    if (bytes > 0)
+        trace_end(node_trace(m->node), m->points[TRACED_SCRUB], traced_ns, bytes);
+    else
+        trace_drop(node_trace(m->node), m->points[TRACED_SCRUB], traced_ns);
+    return found;
+}
+
 static void scrub(struct member *m, uint64_t now_ms)
 {
     struct scrub_bad bad;
     struct wire_buf b = {0};
-    if (!m->scrub || m->told_damage || !scrub_step(m->scrub, now_ms, &bad))
+    if (!m->scrub || m->told_damage || !step_traced(m, now_ms, &bad))
         return;
     wire_put_request(&b, 0, METHOD_EXTENT_DAMAGED);
     extent_damaged_params_put(&b, bad.put_id, bad.gva);
@@ -354,6 +414,7 @@ static void serve_void(struct member *m, const struct wire_msg *msg)
     int status = CENOTE_PROTOCOL;
     if (void_params_get(msg->params, &reign, &count, &extents))
         status = node_see_reign(m->node, reign);
+    m->voided = status == CENOTE_OK ? count : 0;
     if (status == CENOTE_OK)
         status = void_all(m, extents, count, gva);
     if (status == CENOTE_OK)
@@ -386,10 +447,8 @@ static void serve_notes(struct member *m, const struct wire_msg *msg)
     answer(m, msg->msgid, status);
 }
 
-void member_message(struct member *m, const struct wire_msg *msg)
+static void serve(struct member *m, const struct wire_msg *msg)
 {
-    if (msg->kind != WIRE_REQUEST)
-        return;
     if (m->state == MEMBER_JOINING && strcmp(msg->method, METHOD_NOTES_READ) == 0)
         serve_by(m, msg, node_notes_read);
     else if (m->state != MEMBER_JOINED && m->state != MEMBER_LEAVING)
@@ -402,10 +461,34 @@ void member_message(struct member *m, const struct wire_msg *msg)
         serve_by(m, msg, node_directory);
     else if (strcmp(msg->method, METHOD_DIRECTORY_READ) == 0)
         serve_by(m, msg, node_directory_read);
+    else if (strcmp(msg->method, METHOD_DIRECTORY_LOOK) == 0)
+        serve_by(m, msg, node_directory_look);
     else if (strcmp(msg->method, METHOD_NOTES) == 0)
         serve_notes(m, msg);
     else if (strcmp(msg->method, METHOD_SETTLE) == 0)
         serve_by(m, msg, node_settle);
     else
         answer(m, msg->msgid, CENOTE_NO_METHOD);
+}
+
+/* TRACED_COUNT: a fence, whose span goes on to its end, or nothing that is known here. */
+static unsigned traced_of(const char *method)
+{
+    unsigned i = 0;
+    while (i < TRACED_JOIN && strcmp(traced_names[i], method) != 0)
+        i++;
+    return i < TRACED_JOIN ? i : TRACED_COUNT;
+}
+
+void member_message(struct member *m, const struct wire_msg *msg)
+{
+    struct trace *t = node_trace(m->node);
+    if (msg->kind != WIRE_REQUEST)
+        return;
+    unsigned what = trace_on(t) ? traced_of(msg->method) : TRACED_COUNT;
+    uint64_t traced_ns = what < TRACED_COUNT ? trace_begin(t, m->points[what]) : 0;
+    m->voided = 0;
+    serve(m, msg);
+    if (what < TRACED_COUNT)
+        trace_end(t, m->points[what], traced_ns, m->voided);
 }

@@ -11,10 +11,18 @@
 #include "server/node/horizons.h"
 #include "transport/base/log.h"
 #include "transport/base/testswitch.h"
+#include "transport/base/trace.h"
 
 #define TAG_NONE    UINT64_MAX
 /* In place of a session: all of them. Nobody has it: sessions are numbered from 1. */
 #define SESSION_ALL 0u
+
+/* An exporter's part of a fence. */
+struct fence_part {
+    struct fence *fence;
+    unsigned exporter;
+    uint64_t traced_ns; /* 0: not traced, or done */
+};
 
 /* A fence under way. left counts the exporters that have yet to report, one more while they are
  * being told. */
@@ -24,6 +32,8 @@ struct fence {
     uint64_t session, horizon;
     uint64_t tag;
     unsigned left; /* atomic: exporters report from their threads */
+    uint64_t traced_ns;
+    struct fence_part parts[NODE_EXPORTERS_MAX];
 };
 
 struct segment {
@@ -52,6 +62,7 @@ struct node {
     uint32_t exporter_count;
     struct fence *fences;
     uint32_t fence_count;
+    unsigned trace_fence, trace_parts[NODE_EXPORTERS_MAX]; /* points */
 };
 
 /* ---- the gate: exporters' threads ------------------------------------------------------------ */
@@ -98,6 +109,7 @@ struct node *node_new(const struct node_options *options)
     if (pthread_mutex_init(&n->pool_key_lock, NULL) != 0)
         goto free_horizons;
     n->options = *options;
+    n->trace_fence = trace_point(options->trace, "node", "fence");
     n->highest_reign = options->highest_reign;
     n->service_life = options->life;
     n->gate = (struct xcopy_gate){.arg = n,
@@ -114,6 +126,15 @@ free_node:
     return NULL;
 }
 
+/* The exporters have dropped their parts. */
+static void drop_fence(struct node *n, struct fence *f)
+{
+    for (unsigned e = 0; e < n->exporter_count; e++)
+        trace_drop(n->options.trace, n->trace_parts[e], f->parts[e].traced_ns);
+    trace_drop(n->options.trace, n->trace_fence, f->traced_ns);
+    free(f);
+}
+
 void node_free(struct node *n)
 {
     if (!n)
@@ -121,12 +142,17 @@ void node_free(struct node *n)
     while (n->fences) {
         struct fence *f = n->fences;
         n->fences = f->next;
-        free(f);
+        drop_fence(n, f);
     }
     wire_buf_free(&n->notes);
     pthread_mutex_destroy(&n->pool_key_lock);
     horizons_free(n->horizons);
     free(n);
+}
+
+struct trace *node_trace(const struct node *n)
+{
+    return n->options.trace;
 }
 
 const struct xcopy_gate *node_gate(const struct node *n)
@@ -143,6 +169,7 @@ void node_add_memory(struct node *n, const struct memory *memory)
 void node_add_exporter(struct node *n, struct xcopy_exporter *exporter)
 {
     assert(n->exporter_count < NODE_EXPORTERS_MAX && !n->joined);
+    n->trace_parts[n->exporter_count] = trace_point(n->options.trace, exporter->ops->name, "fence");
     n->exporters[n->exporter_count++] = exporter;
 }
 
@@ -367,12 +394,30 @@ int node_see_reign(struct node *n, uint64_t reign)
 
 /* ---- fences ---------------------------------------------------------------------------------- */
 
-static void one_left(void *arg)
+static void one_left(struct fence *f)
 {
-    struct fence *f = arg;
     struct node *n = f->node; /* node_poll() frees f as soon as nothing is left */
     if (__atomic_fetch_sub(&f->left, 1, __ATOMIC_ACQ_REL) == 1)
         n->options.nudge(n->options.arg);
+}
+
+static void part_done(void *arg)
+{
+    struct fence_part *part = arg;
+    struct fence *f = part->fence;
+    trace_end_overlapping(f->node->options.trace, f->node->trace_parts[part->exporter],
+                          part->traced_ns, f->session);
+    part->traced_ns = 0;
+    one_left(f);
+}
+
+static void begin_part(struct node *n, struct fence *f, unsigned exporter)
+{
+    struct xcopy_exporter *e = n->exporters[exporter];
+    struct fence_part *part = &f->parts[exporter];
+    *part =
+        (struct fence_part){f, exporter, trace_begin(n->options.trace, n->trace_parts[exporter])};
+    e->ops->fence(e, f->session, f->horizon, part_done, part);
 }
 
 /* The same fence, still under way for a caller who has gone. */
@@ -391,7 +436,13 @@ static int begin_fence(struct node *n, uint64_t session, uint64_t horizon, uint6
         log_error("node", "%u fences are under way: one more is refused", n->fence_count);
         return CENOTE_LIMIT;
     }
-    *f = (struct fence){n->fences, n, session, horizon, tag, n->exporter_count + 1};
+    *f = (struct fence){.next = n->fences,
+                        .node = n,
+                        .session = session,
+                        .horizon = horizon,
+                        .tag = tag,
+                        .left = n->exporter_count + 1,
+                        .traced_ns = trace_begin(n->options.trace, n->trace_fence)};
     n->fences = f;
     n->fence_count++;
     if (test_off(TEST_FENCE)) {
@@ -404,7 +455,7 @@ static int begin_fence(struct node *n, uint64_t session, uint64_t horizon, uint6
     else
         horizons_raise(n->horizons, session, horizon);
     for (uint32_t e = 0; e < n->exporter_count; e++)
-        n->exporters[e]->ops->fence(n->exporters[e], session, horizon, one_left, f);
+        begin_part(n, f, e);
     one_left(f);
     return CENOTE_OK;
 }
@@ -443,6 +494,7 @@ void node_poll(struct node *n)
             n->settled = f->horizon;
         if (f->tag != TAG_NONE)
             n->options.fenced(n->options.arg, f->tag);
+        trace_end_overlapping(n->options.trace, n->trace_fence, f->traced_ns, f->session);
         free(f);
     }
 }

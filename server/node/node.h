@@ -27,6 +27,7 @@ struct node_options {
     struct hash_key grant_key;
     uint64_t highest_reign; /* that the former boots of this process have seen ... */
     uint64_t life;          /* ... and the service's life in it; 0: not known */
+    struct trace *trace;    /* NULL: nobody traces */
     /* A fence is done; tag is the one given to node_fence(). Called from node_poll(). */
     void (*fenced)(void *arg, uint64_t tag);
     /* node_poll() has something to report. Any thread. */
@@ -39,6 +40,7 @@ struct node *node_new(const struct node_options *options);
 /* The exporters have stopped. */
 void node_free(struct node *n);
 
+struct trace *node_trace(const struct node *n);
 /* What the exporters ask; valid as long as the node. */
 const struct xcopy_gate *node_gate(const struct node *n);
 /* All before the first join. Memory and exporters stay the caller's. */
@@ -96,6 +98,7 @@ uint32_t node_hold_count(const struct node *n);
  * answered instead. */
 int node_directory(struct node *n, struct wire_value params, struct wire_buf *result);
 int node_directory_read(struct node *n, struct wire_value params, struct wire_buf *result);
+int node_directory_look(struct node *n, struct wire_value params, struct wire_buf *result);
 /* The extent, as far as it lies in this node's memory; NULL: it doesn't. */
 const uint8_t *node_extent_at(const struct node *n, struct gva gva, uint64_t payload_len);
 /* Is there a live seal that says the same as the entry, of this life of the segment? */

@@ -16,6 +16,7 @@ struct scrub {
     uint64_t bytes_per_s;
     uint64_t then_ms;             /* of the last step; 0: none yet */
     uint64_t budget;              /* bytes */
+    uint64_t looked_at;           /* bytes, ever */
     uint64_t cursor;              /* of the directory */
     struct sums *sums;            /* of the extent that is being looked at; NULL: none is */
     struct directory_entry entry; /* its key isn't valid */
@@ -40,6 +41,11 @@ void scrub_free(struct scrub *s)
         return;
     sums_free(s->sums);
     free(s);
+}
+
+uint64_t scrub_bytes(const struct scrub *s)
+{
+    return s->looked_at;
 }
 
 static void earn(struct scrub *s, uint64_t now_ms)
@@ -123,6 +129,7 @@ static void sum_some(struct scrub *s, const uint8_t *extent)
     uint64_t part = left < s->budget ? left : s->budget;
     sums_update(s->sums, extent + s->done_bytes, part);
     s->done_bytes += part;
+    s->looked_at += part;
     spend(s, part);
 }
 

@@ -28,6 +28,8 @@ struct scrub_bad {
 /* So many bytes a second; 0: never. NULL: no memory. */
 struct scrub *scrub_new(const struct node *n, uint64_t bytes_per_s);
 void scrub_free(struct scrub *s); /* NULL is accepted */
+/* Looked at since it was made. */
+uint64_t scrub_bytes(const struct scrub *s);
 /* As much as the time allows. True: *bad is one that isn't as it was. */
 bool scrub_step(struct scrub *s, uint64_t now_ms, struct scrub_bad *bad);
 

@@ -51,7 +51,8 @@ function* ofRebuild({phase, missing, missing_nodes, unsettled_nodes}) {
     yield {key: 'rebuild', level: 'warn', text: `The metadata is being rebuilt from the nodes (${phase}).`};
   if (missing_nodes > 0)
     yield {key: 'missing', level: 'warn',
-           text: `The rebuild waits for ${count(missing_nodes)} nodes: ${missing.join(', ')}.`};
+           text: `The rebuild ${phase === 'done' ? 'went on without' : 'waits for'} ` +
+                 `${count(missing_nodes)} nodes: ${missing.join(', ')}.`};
   if (unsettled_nodes > 0)
     yield {key: 'unsettled', level: 'warn',
            text: `${count(unsettled_nodes)} nodes don't take new values yet after the rebuild.`};

@@ -103,6 +103,7 @@ static struct node *make_node(const struct node_life_options *o, const struct no
     struct node_options n = {.boot = hash_random_u64() >> 1 | 1,
                              .highest_reign = newer ? memory_reign : o->highest_reign,
                              .life = newer ? memory_life : o->service_life,
+                             .trace = o->settings.trace,
                              .fenced = o->fenced,
                              .nudge = o->nudge,
                              .arg = o->arg};

@@ -5,10 +5,16 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/memory/machine.h"
 #include "transport/base/log.h"
+#include "transport/base/trace.h"
+
+/* From one try to offer more memory to the next. */
+#define POPULATE_AGAIN_MIN_MS 500u
+#define POPULATE_AGAIN_MAX_MS 30000u
 
 static_assert(MEMDIR_POOL_BYTES == sizeof(struct hash128), "a pool's name");
 
@@ -23,7 +29,10 @@ struct node_memory {
     int directory_file; /* -1: it has no name */
     struct node *node;
     pthread_t populator;
-    bool ending; /* atomic */
+    unsigned trace_populate; /* a point */
+    pthread_mutex_t lock;
+    pthread_cond_t ends;
+    bool ending; /* under the lock */
 };
 
 /* ---- what goes together ---------------------------------------------------------------------- */
@@ -144,6 +153,16 @@ static int make_directory(struct node_memory *m)
     return status;
 }
 
+static void lock_make(struct node_memory *m)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->ends, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
 int node_memory_make(const struct node_memory_options *o, bool keep, struct node_memory **out)
 {
     struct node_memory *m = calloc(1, sizeof *m);
@@ -152,6 +171,7 @@ int node_memory_make(const struct node_memory_options *o, bool keep, struct node
     m->options = *o;
     m->ops = memory_ops_of(MEMORY_HOST);
     m->directory_file = -1;
+    lock_make(m);
     int status = find_files(m, keep);
     while (status == CENOTE_OK && m->made < o->count) {
         status = make_segment(m, m->made);
@@ -174,6 +194,8 @@ void node_memory_free(struct node_memory *m)
     directory_close(m->directory);
     if (m->directory_file >= 0)
         close(m->directory_file);
+    pthread_cond_destroy(&m->ends);
+    pthread_mutex_destroy(&m->lock);
     free(m);
 }
 
@@ -247,41 +269,76 @@ static int populate_step(struct node_memory *m, uint32_t i, uint64_t at, uint64_
     return status;
 }
 
-static int populate_segment(struct node_memory *m, uint32_t i)
+/* Waits so long, or until it is to end, which it tells. */
+static bool ends_in(struct node_memory *m, uint32_t ms)
+{
+    struct timespec until;
+    int rc = 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&m->lock);
+    while (!m->ending && ms > 0 && rc == 0)
+        rc = pthread_cond_timedwait(&m->ends, &m->lock, &until);
+    bool ends = m->ending;
+    pthread_mutex_unlock(&m->lock);
+    return ends;
+}
+
+/* What isn't there now may be there in a moment: a node whose machine was short for once offered
+ * less for all its life. False: it is to end. */
+static bool populate_segment(struct node_memory *m, uint32_t i)
 {
     uint64_t end = m->segments[i].len_bytes, done = 0;
-    while (done < end && !__atomic_load_n(&m->ending, __ATOMIC_ACQUIRE)) {
+    uint32_t again_ms = 0;
+    while (done < end) {
         uint64_t step = end - done < MEMORY_STEP_BYTES ? end - done : MEMORY_STEP_BYTES;
+        uint64_t traced_ns = trace_begin(node_trace(m->node), m->trace_populate);
         int status = populate_step(m, i, done, step);
-        if (status != CENOTE_OK) {
-            log_warn("node", "segment %u: %llu MiB of %llu MiB can be offered: %s", (unsigned)i,
-                     (unsigned long long)(done >> 20), (unsigned long long)(end >> 20),
+        trace_end(node_trace(m->node), m->trace_populate, traced_ns, step);
+        if (status == CENOTE_OK) {
+            done += step;
+            again_ms = 0;
+        } else if (again_ms == 0) {
+            log_warn("node", "segment %u: %llu MiB of %llu MiB can be offered, trying again: %s",
+                     (unsigned)i, (unsigned long long)(done >> 20), (unsigned long long)(end >> 20),
                      cenote_status_text(status));
-            return status;
+            again_ms = POPULATE_AGAIN_MIN_MS;
+        } else if (again_ms < POPULATE_AGAIN_MAX_MS) {
+            again_ms *= 2;
         }
-        done += step;
+        if (ends_in(m, again_ms))
+            return false;
     }
-    return CENOTE_OK;
+    return true;
 }
 
 static void *populate(void *arg)
 {
     struct node_memory *m = arg;
-    for (uint32_t i = 0; i < m->made; i++)
-        if (populate_segment(m, i) != CENOTE_OK)
-            break;
+    uint32_t i = 0;
+    while (i < m->made && populate_segment(m, i))
+        i++;
     return NULL;
 }
 
 int node_memory_populate_start(struct node_memory *m, struct node *n)
 {
     m->node = n;
+    m->trace_populate = trace_point(node_trace(n), "node", "populate");
     return pthread_create(&m->populator, NULL, populate, m) == 0 ? CENOTE_OK : CENOTE_NO_MEMORY;
 }
 
 void node_memory_populate_stop(struct node_memory *m)
 {
-    __atomic_store_n(&m->ending, true, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&m->lock);
+    m->ending = true;
+    pthread_cond_signal(&m->ends);
+    pthread_mutex_unlock(&m->lock);
     pthread_join(m->populator, NULL);
 }
 

@@ -40,8 +40,8 @@ uint64_t node_memory_reign(const struct node_memory *m, uint64_t *life);
  * CENOTE_OK or CENOTE_NO_MEMORY. */
 int node_memory_give(const struct node_memory *m, struct node *n);
 
-/* Begins to touch all of it, and to tell the node how much may be used. CENOTE_OK,
- * CENOTE_NO_MEMORY. */
+/* Begins to touch all of it, and to tell the node how much may be used; what can't be had now is
+ * tried again. CENOTE_OK, CENOTE_NO_MEMORY. */
 int node_memory_populate_start(struct node_memory *m, struct node *n);
 void node_memory_populate_stop(struct node_memory *m);
 

@@ -40,7 +40,7 @@ static const struct metric durations = {
     {"transport", "direction"}};
 
 static const struct moved reported[] = {
-    {{"cenote_node_connections", "Connections of clients.", METRIC_GAUGE, {"transport"}},
+    {{"cenote_node_connections", "Connections of clients over RDMA.", METRIC_GAUGE, {"transport"}},
      offsetof(struct xcopy_report, connections)},
     {{"cenote_node_queue_pairs", "Queue pairs of clients.", METRIC_GAUGE, {"transport"}},
      offsetof(struct xcopy_report, queue_pairs)},

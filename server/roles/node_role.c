@@ -18,7 +18,7 @@
 
 /* A second of ticks; from then on they come less often. */
 #define QUIET_TICKS   20u
-#define QUIET_TICK_MS 125u
+#define QUIET_TICK_MS 250u
 
 struct node_role {
     const struct options *options;

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -29,4 +31,15 @@ void notify_manager(const char *state)
         log_warn("cenoted", "cannot tell %s %s: %s", path, state, strerror(errno));
     if (fd >= 0)
         close(fd);
+}
+
+bool notify_journal_listens(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat st;
+
+    /* It is inherited; stderr may be another by now. */
+    return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }

@@ -140,6 +140,38 @@ static const struct metric http_faults = {
     METRIC_COUNTER,
     {"what"}};
 
+static const struct metric http_bytes[] = {
+    {"cenote_http_received_bytes_total",
+     "Bytes that came from clients of HTTP, heads included.",
+     METRIC_COUNTER,
+     {NULL}},
+    {"cenote_http_sent_bytes_total",
+     "Bytes that were sent to them, heads included.",
+     METRIC_COUNTER,
+     {NULL}},
+};
+static const struct metric http_duration = {
+    "cenote_http_duration_seconds",
+    "From the end of a request's head until its answer was sent, the copy of a value included.",
+    METRIC_SECONDS,
+    {"method"}};
+
+static void put_http_traffic(const struct observer *o, const struct http_counts *c,
+                             struct textbuf *page)
+{
+    const uint64_t bytes[] = {c->bytes_in, c->bytes_out};
+    for (unsigned i = 0; i < 2; i++) {
+        metric_page_family(page, &http_bytes[i]);
+        metric_page_number(page, &http_bytes[i], NULL, bytes[i]);
+    }
+    metric_page_family(page, &http_duration);
+    for (unsigned i = 0; i < HTTP_METHODS; i++) {
+        struct metric_view view = {0};
+        const char *name = http_durations(o->server, i, &view);
+        metric_page_histogram(page, &http_duration, &name, &view);
+    }
+}
+
 static void put_http(const struct observer *o, struct textbuf *page)
 {
     static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -157,6 +189,7 @@ static void put_http(const struct observer *o, struct textbuf *page)
     metric_page_family(page, &http_faults);
     for (unsigned i = 0; i < 4; i++)
         metric_page_number(page, &http_faults, &faults[i], counts[i]);
+    put_http_traffic(o, &c, page);
 }
 
 static void reply_text(struct http_request *r, const char *type, struct textbuf *text)

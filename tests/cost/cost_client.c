@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One operation of libcenote, many times on one thread, to be counted.
- * Usage: cost_client ENDPOINT shm|tcp|rdma get|put|exists|block TIMES
+ * Usage: cost_client ENDPOINT shm|tcp|rdma get|put|exists|block TIMES [traced]
  *
  * block is a get of a KV-cache block of DeepSeek-R1: 61 layers with a piece of 128 KiB and one of
  * 16 KiB each.
  */
 #include <cenote/cenote.h>
+#include <cenote/metrics.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,15 +97,19 @@ static void (*turn_of(const char *name))(void *arg)
 int main(int argc, char **argv)
 {
     static struct client c;
-    void (*turn)(void *arg) = argc == 5 ? turn_of(argv[3]) : NULL;
+    bool traced = argc == 6 && strcmp(argv[5], "traced") == 0;
+    void (*turn)(void *arg) = argc == 5 || traced ? turn_of(argv[3]) : NULL;
 
     if (!turn) {
-        fprintf(stderr, "usage: cost_client ENDPOINT shm|tcp|rdma get|put|exists|block TIMES\n");
+        fprintf(stderr, "usage: cost_client ENDPOINT shm|tcp|rdma get|put|exists|block TIMES "
+                        "[traced]\n");
         return 2;
     }
     const struct cenote_options options = {
         .meta = argv[1], .transport = transport_named(argv[2]), .timeout_ms = 60000};
     must(cenote_open(&options, &c.handle));
+    if (traced)
+        must(cenote_trace(c.handle, true));
     memset(c.value, 0x5a, sizeof c.value);
     must(cenote_put(c.handle, KEY, sizeof KEY - 1, c.value, sizeof c.value, CENOTE_PUT_REPLACE));
     if (turn == block)

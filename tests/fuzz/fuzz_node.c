@@ -16,9 +16,9 @@
 #include "tests/unit/server/fake_node.h"
 
 /* New ones at the end: corpora know them by their numbers. */
-static const char *const methods[] = {METHOD_FENCE,          METHOD_VOID,  METHOD_DIRECTORY,
-                                      METHOD_DIRECTORY_READ, "unknown",    METHOD_NOTES,
-                                      METHOD_NOTES_READ,     METHOD_SETTLE};
+static const char *const methods[] = {METHOD_FENCE,          METHOD_VOID,   METHOD_DIRECTORY,
+                                      METHOD_DIRECTORY_READ, "unknown",     METHOD_NOTES,
+                                      METHOD_NOTES_READ,     METHOD_SETTLE, METHOD_DIRECTORY_LOOK};
 #define METHODS (sizeof methods / sizeof *methods)
 
 enum deed {

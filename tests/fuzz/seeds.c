@@ -340,6 +340,7 @@ static void node(void)
         VOID,
         DIRECTORY,
         DIRECTORY_READ,
+        DIRECTORY_LOOK = 8,
         ANSWER = 16,
         PASS,
         BREAK,
@@ -375,6 +376,10 @@ static void node(void)
     }
     directory_read_params_put(&body, &read);
     add_encoded(DIRECTORY_READ, 4, &body);
+    directory_look_params_put(&body, 3, 2);
+    directory_name_put(&body, e.gva, e.put_id);
+    directory_name_put(&body, e.gva, 8);
+    add_encoded(DIRECTORY_LOOK, 5, &body);
     add_record(LEAVE, 0, NULL, 0);
     end("node", "directory");
     add_record(JOINED, 0, NULL, 0);

@@ -52,6 +52,16 @@ class PoolCase(unittest.TestCase):
                                        **{"namespace": self._testMethodName[:64],
                                           **self.client_options, **options})
 
+    def check_kept(self, count, ttl, *pin):
+        """All that lies in the case's namespace: so many values, kept so."""
+        kept = [self.client.get_policy(entry.key) for entry in self.client.keys()]
+        self.assertEqual(len(kept), count)
+        for value in kept:
+            self.assertTrue(ttl - 100 < value.ttl_left <= ttl, value)
+            self.assertEqual(value.pin, pin[0])
+            if pin[1:]:
+                self.assertTrue(0 < value.pin_left <= pin[1], value)
+
 
 @contextlib.contextmanager
 def stopped(daemon):

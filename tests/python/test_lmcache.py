@@ -97,6 +97,13 @@ class Connector(PoolCase):
         self.assertEqual([counters[n] for n in ("gets", "hits", "misses", "puts", "dropped_puts")],
                          [8, 6, 2, 12, 0])
 
+    def test_how_values_are_kept(self):
+        caller = Caller(meta=self.pool.meta_endpoint, namespace=self._testMethodName[:64],
+                        ttl=3600, pin=["soft", 60])
+        self.addCleanup(caller.close)
+        self.assertTrue(caller.call("set", ["a", "b"], views(2))[0])
+        self.check_kept(2, 3600, "soft", 60)
+
     def test_sizes_that_do_not_match(self):
         call = self.caller.call
         call("set", ["k"], views(1))
@@ -193,7 +200,8 @@ class Beginning(unittest.TestCase):
         self.assertLess(caller.slowest, NON_BLOCKING_SECONDS)
 
     def test_wrong_options_are_told_at_once(self):
-        self.assertRaises(ValueError, lmcache_native.CenoteConnector, transport="ship")
+        for wrong in ({"transport": "ship"}, {"ttl": -1}, {"pin": "firm"}, {"pin": ["hard", 5]}):
+            self.assertRaises(ValueError, lmcache_native.CenoteConnector, **wrong)
         self.assertRaises(cenote.InvalidError, lmcache_native.CenoteConnector,
                           namespace="with space")
 

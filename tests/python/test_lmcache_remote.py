@@ -21,7 +21,7 @@ Key, CHUNK_BYTES, TOKEN_BYTES = (fake_lmcache.Key, fake_lmcache.CHUNK_BYTES,
 class Engine:
     """An engine's process: LMCache's loop, its memory, and the connector that it makes."""
 
-    def __init__(self, meta, namespace, room=1000):
+    def __init__(self, meta, namespace, room=1000, **options):
         self.memory = fake_lmcache.Allocator(room)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
@@ -29,7 +29,8 @@ class Engine:
         start = "remote_storage_plugin.cenote.first."
         config = types.SimpleNamespace(extra_config={
             start + "meta": meta, start + "namespace": namespace, start + "deadline": 2,
-            start + "module_path": "cenote.adapters.lmcache_remote", "other": 1})
+            start + "module_path": "cenote.adapters.lmcache_remote", "other": 1,
+            **{start + name: value for name, value in options.items()}})
         adapter = lmcache_remote.CenoteConnectorAdapter()
         assert adapter.can_parse("plugin://cenote.first")
         assert not adapter.can_parse("plugin://redis")
@@ -96,6 +97,10 @@ class Remote(PoolCase):
         counters = engine.connector.counters
         self.assertEqual([counters[n] for n in ("hits", "misses", "puts", "dropped_puts")],
                          [5, 3, 5, 0])
+
+    def test_how_chunks_are_kept(self):
+        self.start(ttl=3600, pin="hard").store(range(3))
+        self.check_kept(3, 3600, "hard")
 
     def test_a_chunk_that_is_not_full(self):
         self.engine.store([1], 3 * TOKEN_BYTES)

@@ -203,6 +203,28 @@ class Calls(StoreCase):
             if pin == "soft":
                 self.assertLessEqual(kept.pin_left, config.soft_pin_ttl_ms or 1800)
 
+    def test_how_objects_are_kept(self):
+        store, config = mooncake.MooncakeDistributedStore(), mooncake.ReplicateConfig()
+        self.addCleanup(store.close)
+        setup = {"local_hostname": "localhost", "metadata_server": "", "ttl": 3600,
+                 "master_server_addr": self.pool.meta_endpoint,
+                 "tenant_id": self._testMethodName[:64]}
+        for wrong in ({"ttl": "1h"}, {"ttl": 0}, {"pin": "firm"}):
+            self.assertEqual(store.setup({**setup, **wrong}), INVALID, wrong)
+        self.assertEqual(store.setup({**setup, "pin": ["soft", 60]}), 0)
+        self.assertEqual(store.put("plain", b"1"), 0)
+        self.assertEqual(store.put("unsaid", b"1", config), 0)
+        self.assertEqual(store.batch_put_session_start(["session"], [0], config), [0])
+        self.assertEqual(store.batch_put_session_end(["session"]), [0])
+        self.check_kept(3, 3600, "soft", 60)
+        config.with_hard_pin = True
+        self.assertEqual(store.put("firm", b"1", config), 0)
+        self.assertEqual(self.client.get_policy("firm").pin, "hard")
+        config.with_hard_pin = False
+        config.soft_pin_action = mooncake.SoftPinAction.DISABLE
+        self.assertEqual(store.put("loose", b"1", config), 0)
+        self.assertEqual(self.client.get_policy("loose").pin, "none")
+
     def test_groups(self):
         config, keys = mooncake.ReplicateConfig(), ["0", "1", "2", "3"]
         config.group_ids = ["a", "", "b" * 100, "a"]

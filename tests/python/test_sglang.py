@@ -70,6 +70,10 @@ class HiCache(PoolCase):
         self.assertEqual([counters[n] for n in ("gets", "hits", "misses")], [PAGES, PAGES, 0])
         self.assertEqual(first.backend.counters["dropped_puts"], 0)
 
+    def test_how_pages_are_kept(self):
+        self.filled(extra={"ttl": 1800, "pin": ["soft", 60]})
+        self.check_kept(PAGES, 1800, "soft", 60)
+
     def test_a_hole_ends_the_prefix(self):
         engine = self.filled()
         key = next(e.key for e in self.client.keys() if e.key.decode().endswith(HASHES[130]))

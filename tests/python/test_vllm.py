@@ -66,6 +66,12 @@ class Tier(PoolCase):
         self.assertEqual((second.failed, second.jobs), ({True: 0, False: 0}, {}))
         self.assertLess(max(first.slowest, second.slowest), NON_BLOCKING_SECONDS)
 
+    def test_how_chunks_are_kept(self):
+        engine = self.engine(ttl=3600, pin="soft")
+        engine.run(keys_of(5))
+        engine.settle()
+        self.check_kept(5, 3600, "soft")
+
     def test_a_chunk_goes_after_it_was_seen(self):
         """A load that fails in part: its chunks are computed, and nobody asks for ever."""
         keys = keys_of(6)

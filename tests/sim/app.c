@@ -51,7 +51,9 @@ static uint64_t verify(const uint8_t *bytes, uint64_t len_bytes, unsigned key, c
     const struct record *r = history_at((unsigned)value - 1);
     bool good = value != 0 && r != NULL && r->key == key && r->op.kind <= LINEAR_REPLACE &&
                 r->len_bytes == len_bytes;
-    for (uint64_t at = 0; good && at * 8 < len_bytes; at++) {
+    if (good && r->bytes != NULL)
+        good = memcmp(bytes, r->bytes, len_bytes) == 0;
+    for (uint64_t at = 0; good && r->bytes == NULL && at * 8 < len_bytes; at++) {
         uint64_t w = word_of(value, at), left = len_bytes - at * 8;
         good = memcmp(bytes + at * 8, &w, left < 8 ? left : 8) == 0;
     }
@@ -63,9 +65,11 @@ static uint64_t verify(const uint8_t *bytes, uint64_t len_bytes, unsigned key, c
 
 static void verify_part(const uint8_t *bytes, uint64_t at, uint64_t len_bytes, uint64_t value)
 {
+    const struct record *r = history_at((unsigned)value - 1);
+    const uint8_t *whole = r != NULL && at + len_bytes <= r->len_bytes ? r->bytes : NULL;
     for (uint64_t i = 0; i < len_bytes; i++) {
         uint64_t w = word_of(value, (at + i) / 8);
-        if (bytes[i] != (uint8_t)(w >> 8 * ((at + i) % 8)))
+        if (bytes[i] != (whole != NULL ? whole[at + i] : (uint8_t)(w >> 8 * ((at + i) % 8))))
             violation("a range at %llu of value %llu has another's bytes", (unsigned long long)at,
                       (unsigned long long)value);
     }
@@ -110,6 +114,10 @@ static uint8_t *begin_put(struct app_thread *t, const struct plan_op *o)
     bool replace = (put_flags(o) & CENOTE_PUT_REPLACE) != 0;
     uint8_t *bytes = world_alloc(o->len_bytes);
     fill(bytes, o->len_bytes, begin(t, o, replace ? LINEAR_REPLACE : LINEAR_PUT));
+    if (o->seals) {
+        rules_forge(bytes, o->len_bytes);
+        history_bytes(t->open[t->opened - 1], bytes);
+    }
     return bytes;
 }
 

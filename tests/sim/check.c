@@ -8,6 +8,7 @@
  * look at it, and from then on nothing of the first may land there.
  */
 #include <assert.h>
+#include <endian.h>
 #include <string.h>
 
 #include "client/reading.h"
@@ -623,6 +624,28 @@ bool rules_flip(uint32_t which)
         return true;
     }
     return false;
+}
+
+static bool seal_of(const struct seen_extent *e, uint8_t out[SEAL_BYTES])
+{
+    const struct memory_sim *m = memory_of(e->gva);
+    uint32_t live = htole32(SEAL_STATE_LIVE);
+    struct seal seal;
+    if (m == NULL)
+        return false;
+    memcpy(out, m->base + (e->gva.v - m->gva.v) + e->len_bytes - SEAL_BYTES, SEAL_BYTES);
+    memcpy(out + SEAL_STATE_OFFSET, &live, sizeof live);
+    return seal_decode(out, &seal) == CENOTE_OK && same_put(seal.put_id, e->put_id);
+}
+
+void rules_forge(uint8_t *bytes, uint64_t len_bytes)
+{
+    for (unsigned i = 0; i < rules.extent_count; i++) {
+        uint8_t seal[SEAL_BYTES];
+        const struct seen_extent *e = &rules.extents[i];
+        if (e->len_bytes > SEAL_BYTES && e->len_bytes <= len_bytes && seal_of(e, seal))
+            memcpy(bytes + e->len_bytes - SEAL_BYTES, seal, SEAL_BYTES);
+    }
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

@@ -48,13 +48,18 @@ static void tell(const struct crew_work *w, uint64_t seed, const char *what)
 
 /* ---- the worker ------------------------------------------------------------------------------ */
 
+static void draw(const struct crew_work *w, struct plan *plan, uint64_t seed)
+{
+    if (w->draw != NULL)
+        w->draw(plan, seed);
+    else
+        plan_draw(plan, seed);
+}
+
 static void run_seed(const struct crew_work *w, uint64_t seed)
 {
     static struct plan plan;
-    if (w->draw != NULL)
-        w->draw(&plan, seed);
-    else
-        plan_draw(&plan, seed);
+    draw(w, &plan, seed);
     scene_run(&plan, false);
 }
 
@@ -186,7 +191,7 @@ int crew_run(const struct crew_work *asked)
 
 /* ---- making smaller -------------------------------------------------------------------------- */
 
-static bool fails(uint64_t seed, const char *skip)
+static bool fails(const struct crew_work *w, uint64_t seed, const char *skip)
 {
     static struct plan plan;
     int status;
@@ -194,7 +199,7 @@ static bool fails(uint64_t seed, const char *skip)
     pid_t pid = fork();
     assert(pid >= 0);
     if (pid == 0) {
-        plan_draw(&plan, seed);
+        draw(w, &plan, seed);
         if (!plan_skip(&plan, skip))
             _exit(0);
         alarm(HANGS_SECONDS);
@@ -205,26 +210,26 @@ static bool fails(uint64_t seed, const char *skip)
 }
 
 /* Tries without pieces first to first + count - 1; those that aren't needed stay out. */
-static bool try_without(uint64_t seed, char skip[SKIP_MAX], char kind, const uint16_t *numbers,
-                        unsigned count)
+static bool try_without(const struct crew_work *w, uint64_t seed, char skip[SKIP_MAX], char kind,
+                        const uint16_t *numbers, unsigned count)
 {
     char more[SKIP_MAX];
     size_t at = (size_t)snprintf(more, sizeof more, "%s", skip);
     for (unsigned i = 0; i < count && at < sizeof more; i++)
         at += (size_t)snprintf(more + at, sizeof more - at, "%s%c%u", at > 0 ? "," : "", kind,
                                numbers[i]);
-    if (at >= sizeof more || !fails(seed, more))
+    if (at >= sizeof more || !fails(w, seed, more))
         return false;
     memcpy(skip, more, sizeof more);
     return true;
 }
 
-static bool drop_some(uint64_t seed, char skip[SKIP_MAX], char kind)
+static bool drop_some(const struct crew_work *w, uint64_t seed, char skip[SKIP_MAX], char kind)
 {
     static struct plan plan;
     uint16_t numbers[PLAN_OPS_MAX];
     unsigned count = 0;
-    plan_draw(&plan, seed);
+    draw(w, &plan, seed);
     plan_skip(&plan, skip);
     for (unsigned i = 0; kind == 'o' && i < plan.op_count; i++)
         numbers[count++] = plan.ops[i].number;
@@ -232,27 +237,28 @@ static bool drop_some(uint64_t seed, char skip[SKIP_MAX], char kind)
         numbers[count++] = plan.faults[i].number;
     for (unsigned n = count; n > 0; n /= 2) {
         for (unsigned first = 0; first + n <= count; first += n) {
-            if (try_without(seed, skip, kind, numbers + first, n))
+            if (try_without(w, seed, skip, kind, numbers + first, n))
                 return true;
         }
     }
     return false;
 }
 
-int crew_minimise(uint64_t seed)
+int crew_minimise(const struct crew_work *work, uint64_t seed)
 {
     static char skip[SKIP_MAX];
     static struct plan plan;
-    if (!fails(seed, "")) {
-        printf("seed %llu violates nothing\n", (unsigned long long)seed);
+    if (!fails(work, seed, "")) {
+        tell(work, seed, "violates nothing");
         return 1;
     }
-    while (drop_some(seed, skip, 'f') || drop_some(seed, skip, 'o'))
+    while (drop_some(work, seed, skip, 'f') || drop_some(work, seed, skip, 'o'))
         ;
-    plan_draw(&plan, seed);
+    draw(work, &plan, seed);
     plan_skip(&plan, skip);
     plan_print(&plan);
-    printf("sim --seed %llu --skip %s --trace\n", (unsigned long long)seed,
+    printf("sim%s%s --seed %llu --skip %s --trace\n", work->name != NULL ? " --schedule " : "",
+           work->name != NULL ? work->name : "", (unsigned long long)seed,
            skip[0] != '\0' ? skip : "o9999");
     return 0;
 }

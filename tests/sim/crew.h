@@ -21,7 +21,7 @@ struct crew_work {
 /* Prints each seed that violates the rules, then a line of counts. 0: none does; 1. */
 int crew_run(const struct crew_work *work);
 /* Leaves out what a failing seed doesn't need, and prints what is left. 0: it failed; 1: it
- * doesn't. */
-int crew_minimise(uint64_t seed);
+ * doesn't. Of the work only what a seed means counts. */
+int crew_minimise(const struct crew_work *work, uint64_t seed);
 
 #endif

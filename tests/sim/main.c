@@ -23,9 +23,13 @@
 static const char usage[] =
     "usage: sim [--first N] [--seeds N | --seconds N] [--jobs N]   many worlds\n"
     "       sim --seed N [--skip o1,f2,...] [--trace] [--log]      one of them\n"
-    "       sim --seed N --minimise\n"
-    "       sim --schedule NAME|all [--seeds N] [--seed N] [--trace]\n"
+    "       sim --seed N --minimise                                what it needs to fail\n"
+    "       sim --schedule NAME|all [--seeds N]                    variations of a schedule\n"
+    "       sim --schedule NAME --seed N [...]                     one of them, as above\n"
     "       sim --list\n";
+
+/* Variations of a schedule, if nothing is said. */
+#define SCHEDULE_SEEDS 400u
 
 struct asked {
     uint64_t seed, first, seeds, seconds, jobs;
@@ -104,10 +108,14 @@ static bool take(int option, const char *value, struct asked *a)
     }
 }
 
-static int run_one(const struct asked *a)
+/* s: a variation of it; NULL: a world. */
+static int run_one(const struct asked *a, const struct schedule *s)
 {
     static struct plan plan;
-    plan_draw(&plan, a->seed);
+    if (s != NULL)
+        s->draw(&plan, a->seed);
+    else
+        plan_draw(&plan, a->seed);
     if (a->skip != NULL && !plan_skip(&plan, a->skip)) {
         fputs(usage, stderr);
         return 2;
@@ -115,6 +123,8 @@ static int run_one(const struct asked *a)
     if (a->trace)
         plan_print(&plan);
     scene_run(&plan, a->trace);
+    if (s != NULL)
+        printf("schedule %s, ", s->name);
     if (violated())
         printf("seed %llu: %s\n", (unsigned long long)a->seed, world.violation);
     else
@@ -122,6 +132,45 @@ static int run_one(const struct asked *a)
                (unsigned long long)a->seed, (unsigned long long)world.steps, history_count(),
                (unsigned long long)world.tolls);
     return violated() ? 1 : 0;
+}
+
+/* One of it, or many. */
+static int run(const struct asked *a, const struct schedule *s)
+{
+    struct crew_work w = {
+        .first = a->first, .seeds = a->seeds, .seconds = a->seconds, .jobs = (unsigned)a->jobs};
+    if (s != NULL) {
+        w.draw = s->draw;
+        w.name = s->name;
+        w.seeds = a->seeds > 0 || a->seconds > 0 ? a->seeds : SCHEDULE_SEEDS;
+    }
+    if (a->one)
+        return a->minimise ? crew_minimise(&w, a->seed) : run_one(a, s);
+    return crew_run(&w);
+}
+
+static int run_schedules(const struct asked *a)
+{
+    bool all = strcmp(a->schedule, "all") == 0, any = false;
+    const struct schedule *s;
+    int code = 0;
+    for (unsigned i = 0; (s = schedules_at(i)) != NULL; i++) {
+        if (!all && strcmp(s->name, a->schedule) != 0)
+            continue;
+        any = true;
+        code |= run(a, s);
+    }
+    if (!any)
+        fprintf(stderr, "sim: no schedule is called %s\n", a->schedule);
+    return any ? code : 2;
+}
+
+static int list_schedules(void)
+{
+    const struct schedule *s;
+    for (unsigned i = 0; (s = schedules_at(i)) != NULL; i++)
+        printf("%-10s %s\n", s->name, s->about);
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -137,11 +186,6 @@ int main(int argc, char **argv)
         }
     }
     if (a.list)
-        return schedules_list();
-    if (a.schedule != NULL)
-        return schedules_run(a.schedule, a.seeds, a.one ? a.seed : 0, a.trace);
-    if (a.one)
-        return a.minimise ? crew_minimise(a.seed) : run_one(&a);
-    return crew_run(&(struct crew_work){
-        .first = a.first, .seeds = a.seeds, .seconds = a.seconds, .jobs = (unsigned)a.jobs});
+        return list_schedules();
+    return a.schedule != NULL ? run_schedules(&a) : run(&a, NULL);
 }

@@ -66,6 +66,7 @@ static void make_ops(struct plan *p, struct chance *c)
                               .number = (uint16_t)i};
         if (o->replicas > p->nodes)
             o->replicas = (uint8_t)p->nodes;
+        o->seals = chance_in(c, 6);
     }
 }
 
@@ -237,7 +238,8 @@ void plan_print(const struct plan *p)
         printf("  o%u client %u.%u after %u us: %s key %u, %u bytes, %u replicas", o->number,
                o->client, o->thread, o->pause_us, op_names[o->kind], o->key, o->len_bytes,
                o->replicas);
-        printf(", ttl %u, pin %u, group %u\n", o->ttl_ms, o->pin, o->group);
+        printf(", ttl %u, pin %u, group %u%s\n", o->ttl_ms, o->pin, o->group,
+               o->seals ? ", with seals" : "");
     }
     for (unsigned i = 0; i < p->fault_count; i++) {
         const struct plan_fault *f = &p->faults[i];

@@ -45,6 +45,7 @@ struct plan_op {
     uint16_t ttl_ms;   /* PUT, REPLACE: 0: none */
     uint8_t pin;       /* likewise, enum cenote_pin */
     uint8_t group;     /* likewise, 0: none */
+    bool seals;        /* whatever puts: its bytes hold seals of other extents */
     uint32_t look_us;  /* VIEW: how long it stays open */
     uint16_t number;   /* in the plan as it was made */
 };

@@ -203,14 +203,17 @@ struct record {
     struct linear_op op;
     unsigned key;
     unsigned client;
-    uint64_t len_bytes; /* of what was to be written */
-    bool judged;        /* else without effect, or of no consequence */
+    uint64_t len_bytes;   /* of what was to be written */
+    const uint8_t *bytes; /* likewise; NULL: what follows from the value */
+    bool judged;          /* else without effect, or of no consequence */
 };
 
 void history_reset(void);
 /* Begins an operation: its number. */
 int history_begin(unsigned client, unsigned key, enum linear_kind kind, uint64_t len_bytes);
 const struct record *history_at(unsigned at);
+/* Of what is put: these bytes are to be written, and aren't what follows from the value. */
+void history_bytes(int at, const uint8_t *bytes);
 void history_end(int at, int status, uint64_t value);
 /* The client died in the middle of it. */
 void history_lost(int at);
@@ -242,6 +245,9 @@ void rules_lost(void);
 void rules_memory_died(uint64_t incarnation);
 /* Flips a bit of some extent that is in use. False: there is none. */
 bool rules_flip(uint32_t which);
+/* Writes seals over some of a value's bytes: live ones of earlier puts, where these are if the
+ * value is given the same place. */
+void rules_forge(uint8_t *bytes, uint64_t len_bytes);
 /* A view is open, or not any more: somebody looks at what lies there. */
 void rules_view_opened(const struct process *client, const struct cenote_view *v);
 void rules_view_closed(const struct process *client, const struct cenote_view *v);

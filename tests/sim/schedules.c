@@ -6,22 +6,16 @@
  */
 #include "tests/sim/schedules.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include <cenote/policy.h>
 
-#include "tests/sim/crew.h"
+#include "tests/sim/scene.h"
 
 #define SHM  (1u << BY_SHM)
 #define RDMA (1u << BY_RDMA)
 #define TCP  (1u << BY_TCP)
 #define ANY  0u
-
-struct schedule {
-    const char *name, *about;
-    void (*draw)(struct plan *p, uint64_t seed);
-};
 
 /* ---- what they are made of ------------------------------------------------------------------- */
 
@@ -177,6 +171,10 @@ static void draw_stale(struct plan *p, uint64_t seed)
     read_much(p, &c, 0, 32, 30);
     read_much(p, &c, 1, 24, 30);
     churn(p, &c, 2, 28, 40);
+    for (unsigned i = 0; i < p->op_count; i++) {
+        if (p->ops[i].kind == OP_PUT || p->ops[i].kind == OP_REPLACE)
+            p->ops[i].ttl_ms = chance_in(&c, 2) ? (uint16_t)chance_between(&c, 30, 900) : 0;
+    }
     p->named = chance_in(&c, 2);
     fault_in(p, &c, FAULT_KILL_NODE, 0, 1000, 200);
     fault_in(p, &c, FAULT_CUT, 2, 1000, 2500);
@@ -232,6 +230,30 @@ static void draw_rebuild(struct plan *p, uint64_t seed)
         fault_in(p, &c, FAULT_KILL_META, 0, 2000, 50);
     if (chance_in(&c, 3))
         fault_in(p, &c, FAULT_LOSE_META, 0, 3000, 50);
+}
+
+/* Values hold live seals of what lay in their place before: who believes an older entry of the
+ * directory finds what was removed. */
+static void draw_seals(struct plan *p, uint64_t seed)
+{
+    struct chance c = base(p, seed, 1 + (unsigned)(seed % 2), 3, ANY);
+    p->directories = true;
+    p->dead_ms = 4000;
+    p->keys = 3;
+    p->segment_bytes = 1024u * chance_between(&c, 3, 8);
+    for (unsigned i = 0; i < 3; i++)
+        churn(p, &c, i, 30, 100);
+    for (unsigned i = 0; i < p->op_count; i++) {
+        struct plan_op *o = &p->ops[i];
+        o->seals = !chance_in(&c, 3);
+        if (o->seals)
+            o->len_bytes += (uint32_t)chance_below(&c, 600);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        fault_in(p, &c, FAULT_LOSE_META, 0, 2500, 50);
+    fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 600);
+    if (chance_in(&c, 2))
+        fault_in(p, &c, FAULT_KILL_META, 0, 2000, 50);
 }
 
 static void draw_reigns(struct plan *p, uint64_t seed)
@@ -447,6 +469,20 @@ static void draw_room(struct plan *p, uint64_t seed)
     fault_at(p, &c, FAULT_STOP_CLIENT, AT_READING, 300);
 }
 
+/* In the tick in which a node came back, or the store had refused an eviction, a put was refused,
+ * as the eviction had looked through all before. */
+static void draw_returned(struct plan *p, uint64_t seed)
+{
+    draw_room(p, seed);
+    struct chance c = chance_of(seed, 12);
+    p->ways = chance_in(&c, 2) ? RDMA : TCP;
+    for (unsigned i = 0; i < 4; i++)
+        fault_in(p, &c, FAULT_STOP_NODE, (unsigned)(seed % p->nodes), 4000,
+                 (unsigned)chance_between(&c, 250, 900));
+    for (unsigned i = 0; i < 3; i++)
+        fault_in(p, &c, FAULT_DISK, 0, 4000, (unsigned)chance_below(&c, 4));
+}
+
 /* A full pool of values that are kept in all ways. */
 static void draw_kept(struct plan *p, uint64_t seed)
 {
@@ -568,6 +604,7 @@ static const struct schedule schedules[] = {
      draw_restarts},
     {"rebuild", "7. a database that is lost, with writers and aborts of before under way",
      draw_rebuild},
+    {"seals", "7b. the same, with values that hold seals of what was there before", draw_seals},
     {"reigns", "8. a service that is killed and begins again", draw_reigns},
     {"crash", "8b. its machine crashes, and the newest changes of the database are gone",
      draw_crash},
@@ -581,6 +618,7 @@ static const struct schedule schedules[] = {
     {"full", "a pool that is full all the time", draw_full},
     {"kept", "a full pool of values with ttls, pins and groups, and a quota", draw_kept},
     {"room", "puts that wait for what may go", draw_room},
+    {"returned", "the same, when a node comes back or the store refuses", draw_returned},
     {"late", "commits of puts that have been aborted", draw_late},
     {"directory", "what nodes write down of what lies there", draw_directory},
     {"no-memory", "a lost answer, and no memory to ask again", draw_no_memory},
@@ -591,46 +629,7 @@ static const struct schedule schedules[] = {
     {"woken", "12. a writer that is stopped half-way, given up, and woken", draw_woken},
 };
 
-#define COUNT (sizeof schedules / sizeof schedules[0])
-
-int schedules_list(void)
+const struct schedule *schedules_at(unsigned at)
 {
-    for (size_t i = 0; i < COUNT; i++)
-        printf("%-10s %s\n", schedules[i].name, schedules[i].about);
-    return 0;
-}
-
-static int run_one(const struct schedule *s, uint64_t seed, bool tracing)
-{
-    static struct plan plan;
-    s->draw(&plan, seed);
-    if (tracing)
-        plan_print(&plan);
-    scene_run(&plan, tracing);
-    printf("schedule %s, seed %llu: %s (%llx)\n", s->name, (unsigned long long)seed,
-           violated() ? world.violation : "nothing wrong", (unsigned long long)world.tolls);
-    return violated() ? 1 : 0;
-}
-
-int schedules_run(const char *name, uint64_t seeds, uint64_t seed, bool tracing)
-{
-    bool all = strcmp(name, "all") == 0, any = false;
-    int code = 0;
-    for (size_t i = 0; i < COUNT; i++) {
-        const struct schedule *s = &schedules[i];
-        if (!all && strcmp(s->name, name) != 0)
-            continue;
-        any = true;
-        if (seed != 0)
-            code |= run_one(s, seed, tracing);
-        else
-            code |= crew_run(&(struct crew_work){.first = 1,
-                                                 .seeds = seeds > 0 ? seeds : SCHEDULE_SEEDS,
-                                                 .jobs = 1,
-                                                 .draw = s->draw,
-                                                 .name = s->name});
-    }
-    if (!any)
-        fprintf(stderr, "sim: no schedule is called %s\n", name);
-    return any ? code : 2;
+    return at < sizeof schedules / sizeof schedules[0] ? &schedules[at] : NULL;
 }

@@ -3,13 +3,14 @@
 #ifndef CENOTE_TESTS_SIM_SCHEDULES_H
 #define CENOTE_TESTS_SIM_SCHEDULES_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "tests/sim/plan.h"
 
-int schedules_list(void);
-/* One of them, or all: so many variations of each (0: SCHEDULE_SEEDS), or the one that seed names.
- * The program's exit status. */
-#define SCHEDULE_SEEDS 400u
-int schedules_run(const char *name, uint64_t seeds, uint64_t seed, bool tracing);
+struct schedule {
+    const char *name, *about;
+    void (*draw)(struct plan *p, uint64_t seed);
+};
+
+/* NULL: no more of them. */
+const struct schedule *schedules_at(unsigned at);
 
 #endif

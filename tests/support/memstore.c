@@ -22,6 +22,8 @@ struct tree {
 struct waiting {
     struct waiting *next;
     struct store_change change;
+    bool applied; /* its owner is told later: */
+    int status;
 };
 
 struct memstore {
@@ -272,7 +274,7 @@ bool memstore_step(struct memstore *m)
     if (m->first == NULL)
         return false;
     struct waiting *w = take_first(m);
-    int status = do_change(m, &w->change);
+    int status = w->applied ? w->status : do_change(m, &w->change);
     forget_writes(w);
     in_service = true;
     w->change.done(w->change.arg, status);
@@ -281,11 +283,21 @@ bool memstore_step(struct memstore *m)
     return true;
 }
 
+bool memstore_apply(struct memstore *m)
+{
+    struct waiting *w = m->first;
+    if (w == NULL || w->applied)
+        return false;
+    w->status = do_change(m, &w->change);
+    w->applied = true;
+    return true;
+}
+
 void memstore_crash(struct memstore *m, unsigned applied)
 {
     for (; m->first != NULL; applied -= applied > 0) {
         struct waiting *w = take_first(m);
-        if (applied > 0)
+        if (applied > 0 && !w->applied)
             (void)do_change(m, &w->change);
         forget_writes(w);
         free(w);
@@ -312,6 +324,7 @@ struct memstore *memstore_copy(const struct memstore *m, unsigned applied)
         }
     }
     for (struct waiting *w = m->first; w != NULL && applied > 0; w = w->next, applied--)
-        apply(out, &w->change);
+        if (!w->applied)
+            apply(out, &w->change);
     return out;
 }

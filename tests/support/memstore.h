@@ -24,6 +24,9 @@ unsigned memstore_waiting(const struct memstore *m);
 /* Does the oldest waiting change and tells its owner. False: none waits. */
 bool memstore_step(struct memstore *m);
 void memstore_run(struct memstore *m);
+/* Does the oldest waiting change, and tells its owner with the next step. False: none waits, or it
+ * has been done. */
+bool memstore_apply(struct memstore *m);
 /* The next count changes, from the oldest waiting one, fail with status. */
 void memstore_fail(struct memstore *m, unsigned count, int status);
 /* The same after skip others have been done. What a crash finds inherits it. */

@@ -203,7 +203,7 @@ static int perform(struct end *e, const struct call *call, struct wire_buf *resu
         wire_put_uint(result, 42);
     } else if (strcmp(call->method, METHOD_VOID) == 0) {
         put_voided(e, call, result);
-    } else if (world_node_rebuild(e, call, result)) {
+    } else if (world_node_asked(e, call, result)) {
         return status;
     } else if (is_directory && status == CENOTE_OK) {
         struct directory_sum sum = directory_sum(e->directory);

@@ -61,6 +61,25 @@ static void read_entries(struct end *e, struct wire_value params, struct wire_bu
     wire_buf_free(&entries);
 }
 
+static void look(struct end *e, struct wire_value params, struct wire_buf *result)
+{
+    struct directory_look_params p;
+    uint8_t states[DIRECTORY_BATCH_MAX];
+    bool good = directory_look_params_get(params, &p) && p.reign == e->joined.reign;
+    for (uint32_t i = 0; good && i < p.count; i++) {
+        struct directory_entry entry;
+        struct gva gva;
+        uint64_t put_id;
+        good = directory_name_get(wire_at(p.names, i), &gva, &put_id);
+        bool there = e->directory != NULL && directory_find(e->directory, gva, &entry) &&
+                     entry.put_id == put_id;
+        bool live = there && (e->is_live == NULL || e->is_live(&entry));
+        states[i] = live ? DIRECTORY_LIVE : there ? DIRECTORY_NO_SEAL : DIRECTORY_NO_ENTRY;
+    }
+    assert(good);
+    directory_look_result_put(result, states, p.count);
+}
+
 int world_node_notes(struct end *e, struct wire_value params)
 {
     struct notes_params p;
@@ -79,11 +98,12 @@ int world_node_notes(struct end *e, struct wire_value params)
     return CENOTE_NO_MEMORY;
 }
 
-/* What a service asks that has lost its store. False: it is another method. */
-bool world_node_rebuild(struct end *e, const struct call *call, struct wire_buf *result)
+bool world_node_asked(struct end *e, const struct call *call, struct wire_buf *result)
 {
     if (strcmp(call->method, METHOD_DIRECTORY_READ) == 0) {
         read_entries(e, call->msg.params, result);
+    } else if (strcmp(call->method, METHOD_DIRECTORY_LOOK) == 0) {
+        look(e, call->msg.params, result);
     } else if (strcmp(call->method, METHOD_SETTLE) == 0) {
         struct settle_result r = {.fenced = !e->writes, .strays = e->strays};
         settle_result_put(result, &r);

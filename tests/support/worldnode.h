@@ -10,7 +10,7 @@ int world_node_entries(struct end *e, struct wire_value params);
 void world_node_void(struct end *e, struct wire_value params);
 /* Keeps them. */
 int world_node_notes(struct end *e, struct wire_value params);
-/* What a service asks that has lost its store. False: it is another method. */
-bool world_node_rebuild(struct end *e, const struct call *call, struct wire_buf *result);
+/* What a service asks that checks, or has lost its store. False: it is another method. */
+bool world_node_asked(struct end *e, const struct call *call, struct wire_buf *result);
 
 #endif

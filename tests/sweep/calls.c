@@ -87,6 +87,19 @@ POINT(msgpack_unpack_return, msgpack_unpack_next,
       (msgpack_unpacked * out, const char *data, size_t len, size_t *at), (out, data, len, at),
       ENOMEM, MSGPACK_UNPACK_NOMEM_ERROR)
 
+/* Closed either way. */
+int __real_fclose(FILE *f);
+int __wrap_fclose(FILE *f);
+int __wrap_fclose(FILE *f)
+{
+    bool fails = point_fails("fclose", FRAME);
+    int rc = __real_fclose(f);
+    if (!fails)
+        return rc;
+    errno = ENOMEM;
+    return EOF;
+}
+
 /* Descriptors. */
 POINT(DIR *, opendir, (const char *name), (name), EMFILE, NULL)
 POINT(DIR *, fdopendir, (int fd), (fd), ENOMEM, NULL)
@@ -177,19 +190,6 @@ ssize_t __wrap_write(int fd, const void *data, size_t len)
         return __real_write(fd, data, len);
     errno = ENOSPC;
     return -1;
-}
-
-/* Closed either way. */
-int __real_fclose(FILE *f);
-int __wrap_fclose(FILE *f);
-int __wrap_fclose(FILE *f)
-{
-    bool fails = point_fails("fclose", FRAME);
-    int rc = __real_fclose(f);
-    if (!fails)
-        return rc;
-    errno = ENOMEM;
-    return EOF;
 }
 
 /* LMDB. */

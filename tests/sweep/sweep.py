@@ -419,7 +419,8 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--shard", default="0/1", help="which part of how many, from 0/N on")
     parser.add_argument("--only", default="", help="points whose text it matches")
-    parser.add_argument("--first", type=int, help="of a point's calls: so many, and some later ones")
+    parser.add_argument("--first", type=int,
+                        help="of a point's calls: so many, and some later ones")
     parser.add_argument("--transport", choices=("shm", "tcp"))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)

@@ -83,6 +83,19 @@ def code_of(heard):
     return int(found[1]) if found else None
 
 
+def metric(daemon, series):
+    """The number of a series, which is named as on the page."""
+    text = ask(daemon, "GET", "/metrics").body.decode()
+    found = [line[len(series) + 1:] for line in text.splitlines() if line.startswith(series + " ")]
+    assert len(found) == 1, f"{series} is there {len(found)} times in\n{text}"
+    return float(found[0])
+
+
+def expect_metric(daemon, series, wanted):
+    found = metric(daemon, series)
+    assert found == wanted, f"{series} is {found}, not {wanted}"
+
+
 def faults(daemon):
     """What the server has counted of turned_away, malformed, slow and broken."""
     text = ask(daemon, "GET", "/metrics").body.decode()

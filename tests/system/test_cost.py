@@ -23,7 +23,7 @@ have.
 The counts hold for one compiler and one kernel of the checksums (valgrind has no AVX-512, so that
 any machine with AVX2 has the same): others skip.
 
-Usage: test_cost.py [--update]
+Usage: test_cost.py [--update | --traced]    --traced: only tells what tracing costs while it is on
 """
 import argparse
 import json
@@ -75,11 +75,11 @@ def clock_instructions(profile):
     return sum(int(cost) for name, cost in calls if name in names)
 
 
-def counted(command, directory, times, function):
+def counted(command, directory, times, function, *more):
     """(instructions, those of reading the clock, allocations of a turn, surroundings)"""
     out = directory / "callgrind.out"
     text = run(fixed(["valgrind", "--tool=callgrind", f"--toggle-collect={function}",
-                      f"--callgrind-out-file={out}", *command, times]))
+                      f"--callgrind-out-file={out}", *command, times, *more]))
     allocated, kernel, compiler = re.search(r"allocations (\d+) kernel (\w+) compiler (.*)",
                                             text).groups()
     profile = out.read_text()
@@ -159,6 +159,20 @@ def client_call(name, command, directory):
     return entry, surroundings
 
 
+def tell_traced():
+    """What tracing costs while it is on. (Switched off again it leaves nothing behind: that it was
+    on isn't part of what is counted elsewhere.)"""
+    with Pool(nodes=1, dram=64 * MIB, meta_options=["--lease=600s"]) as p:
+        for name in CLIENT:
+            command = [BIN / "cost_client", p.meta_endpoint, *name.split()]
+            times = BLOCK_TIMES if name == "shm block" else TIMES
+            off, on = (counted(command, p.dir, times, "measured", *more)
+                       for more in ((), ("traced",)))
+            total = [(count[0] + CLOCK * count[1]) / times for count in (off, on)]
+            print(f"  {name}: {total[0]:.0f} instructions, {total[1] - total[0]:.0f} more while it "
+                  f"is traced ({100 * (total[1] / total[0] - 1):.1f} %)", flush=True)
+
+
 def methods(p):
     """{name: what counts it}"""
     found = {name: lambda n=name, t=turn, f=function: service_call(n, f, t, p.dir)
@@ -225,7 +239,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--update", action="store_true")
-    if parser.parse_args().update:
+    parser.add_argument("--traced", action="store_true")
+    options = parser.parse_args()
+    if options.traced:
+        tell_traced()
+    elif options.update:
         COUNTS.write_text(json.dumps(count_all({}), indent=1) + "\n")
     else:
         run_cases([costs])

@@ -17,7 +17,7 @@ import time
 
 from pool import BIN, SANITIZED, Daemon, Pool, check, run_cases, wait_until
 from protocol import Client
-from rest import HTTP, Browser, ask, code_of, dial, faults, is_closed, talk, wait_closed
+from rest import HTTP, Browser, ask, code_of, dial, faults, is_closed, metric, talk, wait_closed
 
 SEED = int(os.environ.get("CENOTE_SEED", random.randrange(1 << 32)))
 IDLE_MS = 400
@@ -237,8 +237,8 @@ def slow_house():
             check(sum(is_closed(s) for s in many) <= 8, "the others stay")
             for sock in many:
                 sock.close()
-            wait_until(lambda: b"cenote_http_connections 1\n" in ask(pool.meta, "GET", "/metrics").body,
-                       10, "all having gone")
+            wait_until(lambda: metric(pool.meta, "cenote_http_connections") == 1, 10,
+                       "all having gone")
 
 
 def is_told(sock):

@@ -28,8 +28,9 @@ GIVEN_AWAY = "the space of a writer that is in its memcpy was given away"
 class Named(Pool):
     """A split pool whose nodes have named memory, one directory each."""
 
-    def __init__(self, nodes=1, dram=64 * MIB, options=SHORT, port=0):
-        super().__init__(nodes=nodes, split=True, dram=dram, options=options, port=port)
+    def __init__(self, nodes=1, dram=64 * MIB, options=SHORT, port=0, meta_options=()):
+        super().__init__(nodes=nodes, split=True, dram=dram, options=options, port=port,
+                         meta_options=meta_options)
         self.memory = pathlib.Path(tempfile.mkdtemp(prefix="cenote-test-", dir="/dev/shm"))
         self.allow(*NOISE)
 

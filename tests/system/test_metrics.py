@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import urllib.error
 import urllib.request
 
 import protocol
-from pool import BIN, MIB, Pool, check, run_cases
+from pool import BIN, MIB, SANITIZED, Pool, check, run_cases
 
 HTTP = "--http=127.0.0.1:0"
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
@@ -25,7 +26,9 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 SEAL_BYTES = 128
 IDLE_SECONDS = 2
 PATIENCE_S = 10
-IDLE_WAKES = 30 # a second, of all threads: ticks of 125 ms, heartbeats of 100 ms and their answers
+IDLE_WAKES = 20 # a second, of all threads: ticks of 125 and 250 ms, a heartbeat and its answer
+SCRAPES = 30
+SCRAPE_CPU_MS = 10
 
 
 def fetch(pool, path, method="GET", daemon=None):
@@ -200,14 +203,18 @@ def status():
 
 
 def nested(events):
-    """Do complete events of each thread nest? Every pair has its end."""
-    threads, pairs = {}, {}
+    """Do complete events of each thread nest, and pairs of each group? Every pair has its end,
+    which follows it."""
+    threads, begun = {}, {}
     for e in events:
         if e["ph"] == "X":
             threads.setdefault(e["tid"], []).append((e["ts"], e["ts"] + e["dur"], e["name"]))
-        elif e["ph"] in "be":
-            pairs.setdefault((e["cat"], e["id"]), []).append(e["ph"])
-    check(all(p == ["b", "e"] for p in pairs.values()), f"{pairs}")
+        elif e["ph"] == "b":
+            check(begun.setdefault((e["cat"], e["id"], e["name"]), e) is e, f"{e}")
+        elif e["ph"] == "e":
+            first = begun.pop((e["cat"], e["id"], e["name"]))
+            threads.setdefault((e["cat"], e["id"]), []).append((first["ts"], e["ts"], e["name"]))
+    check(not begun, f"{begun}")
     for spans in threads.values():
         open_spans = []
         for begin, end, name in sorted(spans, key=lambda s: (s[0], -s[1])):
@@ -223,13 +230,15 @@ def traced():
         pool.cenote("put", "a", "/bin/true")
         events = json.loads(fetch(pool, "/v1/trace"))["traceEvents"]
         check(all(e["ph"] == "M" for e in events), f"{events}")
-        check(json.loads(fetch(pool, "/v1/trace?on=1", "POST")) == {"on": True}, "on")
+        tool(pool, "trace", "on")
         for i in range(5):
             pool.cenote("--transport=tcp", "put", f"k{i}", "/bin/true")
         pool.cenote("--transport=tcp", "get", "k1", pool.dir / "got")
-        fetch(pool, "/v1/trace?on=0", "POST")
+        tool(pool, "trace", "off")
         pool.cenote("put", "later", "/bin/true")
-        events = json.loads(fetch(pool, "/v1/trace"))["traceEvents"]
+        text = tool(pool, "trace", "dump").stdout.decode()
+        check(text == fetch(pool, "/v1/trace"), "the tool's dump")
+        events = json.loads(text)["traceEvents"]
         nested(events)
         count = {}
         for e in events:
@@ -248,6 +257,31 @@ def traced():
             check(error.code == 400, f"{error}")
 
 
+def traced_at_nodes():
+    """What a node does that isn't on anybody's way: voids, fences, scrubbing, clients that come."""
+    with Pool(dram=8 * MIB, meta_options=[HTTP, "--lease=50ms", "--session-grace=100ms"],
+              node_options=["--scrub-rate=64MiB"]) as pool:
+        fetch(pool, "/v1/trace?on=1", "POST")
+        for transport in "shm", "tcp":
+            pool.cenote(f"--transport={transport}", "put", transport, "/bin/true")
+        pool.cenote("rm", "shm")
+        client = pool.client()
+        client.put_start(b"never written", 4096)
+        client.sock.close() # its session ends, and with it the put
+        wanted = {("shm", "greet"), ("shm", "fence"), ("tcp", "write"), ("tcp", "fence"),
+                  ("node", "fence"), ("node", "void"), ("node", "directory"), ("node", "heartbeat"),
+                  ("node", "notes"), ("node", "scrub")}
+        end, found = time.monotonic() + PATIENCE_S, set()
+        while wanted - found and time.monotonic() < end:
+            time.sleep(0.05)
+            events = json.loads(fetch(pool, "/v1/trace"))["traceEvents"]
+            found = {(e["cat"], e["name"]) for e in events if e["ph"] in "Xb"}
+        check(wanted <= found, f"no {wanted - found}: {found}")
+        nested(events)
+        voids = [e["args"]["n"] for e in events if (e.get("cat"), e["name"]) == ("node", "void")]
+        check(sum(voids) >= 1, f"{voids} extents were made void")
+
+
 def spent(pid):
     """(time on a processor in ns, how often it was given up) of all threads."""
     cpu_ns = given_up = 0
@@ -260,8 +294,8 @@ def spent(pid):
 
 
 def idle():
-    """A daemon that does nothing wakes up seldom. What that costs depends on the machine's caches,
-    and on who else uses them: it is told, not judged."""
+    """A daemon, of both roles, that does nothing wakes up seldom. What that costs depends on the
+    machine's caches, and on who else uses them: it is told, not judged."""
     with Pool(dram=8 * MIB, meta_options=[HTTP]) as pool:
         pool.cenote("put", "a", "/bin/true")
         time.sleep(1.2)  # until it is quiet
@@ -271,6 +305,38 @@ def idle():
         print(f"  idle: {100 * (after_ns - before_ns) / (end_ns - begin_ns):.3f} % of a core, "
               f"{after - before} times awake in {IDLE_SECONDS} s", flush=True)
         check(after - before <= IDLE_WAKES * IDLE_SECONDS, f"{after - before} times awake")
+
+
+def many_nodes():
+    """A page with the series of 64 nodes of four segments each costs little."""
+    names = [f"n{i}" for i in range(62)] + ["n\u00f6", "n?"]
+    segment = [1 << 30, 0, 0, 0]
+    with Pool(dram=8 * MIB, meta_options=[HTTP], options=["--suspect=60s", "--dead=90s"]) as pool:
+        nodes = [protocol.Client(pool.meta_endpoint, opens=False) for _ in names]
+        for i, (node, name) in enumerate(zip(nodes, names)):
+            node.call("node_join", [1, name, i + 1, "elsewhere", "", "", "", "127.0.0.1:9",
+                                    bytes(16), 0, [segment] * 4, 0])
+        times = []
+        (before_ns, _) = spent(pool.meta.pid)
+        for _ in range(SCRAPES):
+            begin = time.perf_counter()
+            page = fetch(pool, "/metrics")
+            times.append(time.perf_counter() - begin)
+        cpu_ms = (spent(pool.meta.pid)[0] - before_ns) / SCRAPES / 1e6
+        found = samples(page)
+        print(f"  a scrape of {len(found)} series, {len(page) >> 10} KiB, of 65 nodes: median "
+              f"{statistics.median(times) * 1000:.2f} ms, {cpu_ms:.2f} ms of the daemon's CPU",
+              flush=True)
+        for name in names:
+            check(("cenote_node_connected", frozenset({("node", name)})) in found, name)
+            for i in range(4):
+                check(found["cenote_segment_capacity_bytes",
+                            frozenset({("node", name), ("segment", str(i))})] == 1 << 30, name)
+        if not SANITIZED:
+            check(cpu_ms < SCRAPE_CPU_MS, f"{cpu_ms} ms")
+        for node in nodes:
+            node.call("node_leave", [])
+            node.close()
 
 
 def client():
@@ -299,6 +365,11 @@ def client():
               f"{page}")
 
 
+def tool(pool, *words, code=0):
+    """The commands that ask the daemon and not the pool."""
+    return pool.cenote("--http", pool.meta.endpoints["http"][0], *words, code=code)
+
+
 def log_levels():
     """A module's level can be changed while the daemon runs."""
     with Pool(dram=8 * MIB, meta_options=[HTTP]) as pool:
@@ -311,11 +382,24 @@ def log_levels():
             check(error.code == 400, f"{error}")
         fetch(pool, "/v1/log?level=info", "POST")
         check('module=log msg="the level of http is debug"' in pool.meta.log(), pool.meta.log())
+        tool(pool, "log", "tcp=debug")
+        tool(pool, "log", "info")
+        for text in ("of tcp is debug", "of all modules is info"):
+            check(f'msg="the level {text}"' in pool.meta.log(), pool.meta.log())
+        for words, code, why in ((("log", "loud"), 1, b"is wanted"), (("log", "a=b=c"), 2, b""),
+                                 (("log", "x y"), 2, b""), (("trace", "maybe"), 2, b"on, off or"),
+                                 (("log", "m" * 30 + "=info"), 1, b"no such module")):
+            done = tool(pool, *words, code=code)
+            check(why in done.stderr, f"{words}: {done.stderr}")
+        done = pool.cenote("--http", f"unix:{pool.control}", "trace", "on", code=1)
+        check(b"no cenoted answers" in done.stderr, f"of another server: {done.stderr}")
+        done = pool.cenote("--http=none", "trace", "on", code=1)
+        check(b"no cenoted answers" in done.stderr, f"{done.stderr}")
 
 
 def main():
-    run_cases([counted, evicted, page_is_well_formed, status, traced, client, log_levels, idle],
-              sys.argv[1:])
+    run_cases([counted, evicted, page_is_well_formed, status, traced, traced_at_nodes, client,
+               log_levels, many_nodes, idle], sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import time
 
 import pool
 import protocol
+import rest
 from pool import MIB, SHORT, UNSCRUBBED, check, end_of, wait_stopped, wait_until
 from test_fence import OVERWRITTEN, PIECE, Others, spawn_writer
 from test_kill_service import finish, hammer, remove_all
@@ -297,7 +298,7 @@ def view(_options, chance):
 
 def missing(_options, chance):
     """It names the node that it waits for, and goes on without it."""
-    with Rebuilt(nodes=2, dram=48 * MIB) as p:
+    with Rebuilt(nodes=2, dram=48 * MIB, meta_options=rest.HTTP) as p:
         values = Values(p, chance)
         values.fill("k", 16)
         p.told()
@@ -315,9 +316,13 @@ def missing(_options, chance):
         p.start_rebuild("--rebuild-wait=2500ms")
         wait_until(lambda: p.rebuild_status()["missing"] == ["node1"], 10, "the missing one's name")
         check(p.rebuild_status()["phase"] == "gathering", "it is waited for")
+        rest.expect_metric(p.meta, "cenote_rebuild_missing_nodes", 1)
+        rest.expect_metric(p.meta, "cenote_ready", 0)
         failed = p.cenote("get", "k0", "-", code=None)
         check(failed.returncode not in (0, 3), "clients wait: nobody is told that nothing is there")
         done = p.wait_rebuilt()
+        wait_until(lambda: rest.metric(p.meta, "cenote_ready") == 1, 5, "the service being ready")
+        rest.expect_metric(p.meta, "cenote_rebuild_missing_nodes", 0)
         check("node node1 is missing" in p.meta.log(), "the log says what it went on without")
         check(done["nodes"] == 1 and done["objects"] == len(values.there), f"{done}")
         values.check()

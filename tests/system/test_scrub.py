@@ -8,6 +8,7 @@ Usage: test_scrub.py [--times N] [--seed N] [--only CASE]
 
 import pool
 import protocol
+import rest
 from pool import MIB, SHORT, check, wait_until
 from test_memory import Named
 
@@ -19,7 +20,7 @@ class Scrubbed(Named):
     """Nodes that look through all their memory many times a second."""
 
     def __init__(self, nodes=2, rate="512MiB"):
-        super().__init__(nodes=nodes, dram=48 * MIB, options=SHORT)
+        super().__init__(nodes=nodes, dram=48 * MIB, options=SHORT, meta_options=rest.HTTP)
         self.node_options.append(f"--scrub-rate={rate}")
         self.allow("is damaged", "replica is damaged", "CORRUPT", "verification")
 
@@ -52,6 +53,8 @@ class Scrubbed(Named):
     def wait_damage(self, **counts):
         wait_until(lambda: all(self.damage()[name] == count for name, count in counts.items()), 15,
                    f"{NOT_NOTICED}: {counts}")
+        for name, count in counts.items():
+            rest.expect_metric(self.meta, f'cenote_damage_total{{what="{name}"}}', count)
 
     def get(self, key, transport):
         """The bytes; None: there are none that could be believed."""

@@ -24,7 +24,7 @@ DRAM = 2 * MIB
 LEASE = "--lease=10ms"
 # About as many keys as have room are read.
 SHORT = ("--keys=20000", "--window=5000", "--readers=8")
-LONG = ("--keys=500", "--window=120", "--max=32K", "--batch=16", "--readers=8")
+LONG = ("--keys=500", "--window=60", "--max=32K", "--batch=16", "--readers=8")
 LONGEST_S = 24 * 3600
 PATIENCE_S = 18
 # Of 100 gets of a campaign.

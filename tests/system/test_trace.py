@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -91,6 +92,23 @@ def check_all_fits(path, requests):
         assert counts["wrong_bytes"] == 0 and counts["hits"] == blocks, counts
 
 
+def check_metrics(path):
+    """--metrics writes what the library has counted; commands that don't use it say so."""
+    with Pool() as pool:
+        page = pool.dir / "page"
+        replay(pool, path, "--metrics", page)
+        text = page.read_text()
+        assert text.startswith("# client: trace\n"), text[:100]
+        assert re.search(r'^cenote_client_operations_total\{operation="put",status="ok"\} [1-9]',
+                         text, re.M), text
+        assert "\ncenote_client_bytes_total{direction=" in text, text
+        for options, code in ((["--metrics", page, "lookup"], 2),
+                              (["--metrics", pool.dir / "no/page", "trace", path], 1)):
+            done = subprocess.run([BIN / "cenote-bench", *options], env=pool.environment(),
+                                  capture_output=True, timeout=60, check=False)
+            assert done.returncode == code and b"cenote-bench: " in done.stderr, done
+
+
 def check_service():
     """The commands that ask the service alone, in small: what they count must add up. They commit
     values without writing a byte, which a node that scrubs calls damaged."""
@@ -141,7 +159,7 @@ def main():
             path = pathlib.Path(folder) / "trace.jsonl"
             make_trace(path)
         requests = requests_of(path)
-        run_cases([named("service", check_service),
+        run_cases([named("service", check_service), named("metrics", check_metrics, path),
                    named("all_fits", check_all_fits, path, requests),
                    named("full_pool", check_full_pool, path, requests),
                    named("synthetic", check_hit_ratio, "synthetic"),

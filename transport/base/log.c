@@ -205,14 +205,14 @@ static size_t escape(const char *text, size_t left_bytes, char out[static LOG_ES
 }
 
 /* Messages quote what peers sent: nothing in one ends its quotation marks, or its line. */
-void log_to_stderr(void *arg, enum log_level level, const char *module, const char *text)
+static void write_line(const char *priority, enum log_level level, const char *module,
+                       const char *text)
 {
     char ts[2 * LOG_STAMP_MAX], line[LOG_LINE_MAX];
     size_t left_bytes = strlen(text);
 
-    (void)arg;
     stamp(ts, sizeof ts);
-    int head = snprintf(line, sizeof line, "ts=%s level=%s module=%.*s msg=\"", ts,
+    int head = snprintf(line, sizeof line, "%sts=%s level=%s module=%.*s msg=\"", priority, ts,
                         log_level_name(level), (int)LOG_MODULE_NAME_MAX, module);
     size_t len = head < 0 ? 0 : (size_t)head;
     while (left_bytes > 0 && len < sizeof line - LOG_ESCAPE_MAX - sizeof "\"\n") {
@@ -228,4 +228,20 @@ void log_to_stderr(void *arg, enum log_level level, const char *module, const ch
     /* One write for a line: lines of several threads don't mix. A lost line is nobody's error. */
     ssize_t written = write(STDERR_FILENO, line, len);
     (void)written;
+}
+
+void log_to_stderr(void *arg, enum log_level level, const char *module, const char *text)
+{
+    (void)arg;
+    write_line("", level, module, text);
+}
+
+void log_to_journal(void *arg, enum log_level level, const char *module, const char *text)
+{
+    /* syslog(3)'s: error, warning, informational, debug. */
+    static const char *const priorities[] = {
+        [LOG_ERROR] = "<3>", [LOG_WARN] = "<4>", [LOG_INFO] = "<6>", [LOG_DEBUG] = "<7>"};
+
+    (void)arg;
+    write_line(priorities[level], level, module, text);
 }

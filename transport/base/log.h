@@ -37,6 +37,8 @@ bool log_level_parse(const char *name, enum log_level *out);
  * characters are escaped as in JSON; a byte that is no UTF-8 is the text \xff.
  *     ts=2026-01-31T12:00:00.000Z level=warn module=rpc msg="peer 7 left" */
 void log_to_stderr(void *arg, enum log_level level, const char *module, const char *text);
+/* The same with "<4>" in front, sd-daemon(3)'s priority, where stderr ends in systemd's journal. */
+void log_to_journal(void *arg, enum log_level level, const char *module, const char *text);
 
 /* The most talkative level of any module. */
 enum log_level log_level_now(void);

@@ -16,14 +16,18 @@
 /* The kernel's limit of a thread's name, NUL included, and some room. */
 #define THREAD_NAME_BYTES 32
 #define MICRO_DIGITS      3u /* of ns */
+/* Of pairs: groups have those from here on, what is alone has its place in the rings. */
+#define GROUP_IDS         (UINT64_C(1) << 32)
 
 struct event {
     uint64_t begun_ns, ended_ns;
     uint64_t number;
+    uint64_t group; /* or TRACE_NESTS, TRACE_ALONE */
     uint32_t thread;
     uint8_t point;
-    bool overlaps;
 };
+
+static_assert(TRACE_POINTS_MAX <= UINT8_MAX, "an event has a point");
 
 /* Its lock is free but for moments: a ring has one thread, as a rule, and somebody who reads it now
  * and then. */
@@ -54,6 +58,7 @@ struct trace {
     pthread_mutex_t lock;   /* of switching, and of making points */
     _Atomic unsigned point_count;
     struct point points[TRACE_POINTS_MAX];
+    _Atomic uint64_t groups;     /* that were made */
     _Atomic uint64_t since_ns;   /* what began before isn't shown */
     _Atomic(struct kept *) kept; /* NULL: it was never on */
     struct ring rings[TRACE_RINGS];
@@ -153,6 +158,16 @@ uint64_t trace_begin_now(struct trace *t, unsigned point)
     return clock_now_ns();
 }
 
+void trace_drop_now(struct trace *t, unsigned point)
+{
+    metric_add_shared(&atomic_load(&t->kept)->numbers[point].in_flight, (uint64_t)-1);
+}
+
+uint64_t trace_group(struct trace *t)
+{
+    return atomic_fetch_add(&t->groups, 1) + 1;
+}
+
 static void count_span(struct numbers *n, uint64_t ns)
 {
     uint64_t least = ns > 0 ? ns : 1, min = metric_get(&n->min_ns);
@@ -171,15 +186,15 @@ static void keep_event(struct trace *t, const struct event *e)
 }
 
 void trace_end_now(struct trace *t, unsigned point, uint64_t begun_ns, uint64_t number,
-                   bool overlaps)
+                   uint64_t group)
 {
     uint64_t now_ns = clock_now_ns();
     struct event e = {.begun_ns = begun_ns,
                       .ended_ns = now_ns > begun_ns ? now_ns : begun_ns,
                       .number = number,
+                      .group = group,
                       .thread = this_thread(),
-                      .point = (uint8_t)point,
-                      .overlaps = overlaps};
+                      .point = (uint8_t)point};
     count_span(&atomic_load(&t->kept)->numbers[point], e.ended_ns - begun_ns);
     keep_event(t, &e);
 }
@@ -218,12 +233,13 @@ static void add_args(struct textbuf *out, const struct event *e)
 }
 
 /* What nests is one event; what overlaps is a pair, tied together by its number. */
-static void add_span(struct textbuf *out, const struct trace *t, const struct event *e, uint64_t id)
+static void add_span(struct textbuf *out, const struct trace *t, const struct event *e, uint64_t at)
 {
     const struct point *p = &t->points[e->point];
-    add_event_head(out, p, e->overlaps ? "b" : "X", e->thread);
+    uint64_t id = e->group == TRACE_ALONE ? at : GROUP_IDS + e->group;
+    add_event_head(out, p, e->group == TRACE_NESTS ? "X" : "b", e->thread);
     add_micros(out, "ts", e->begun_ns);
-    if (!e->overlaps) {
+    if (e->group == TRACE_NESTS) {
         add_micros(out, "dur", e->ended_ns - e->begun_ns);
         add_args(out, e);
         return;
@@ -281,7 +297,7 @@ static void dump_ring(const struct trace *t, unsigned ring, const struct event *
         if (events[i].thread != thread)
             add_thread_name(out, events[i].thread);
         thread = events[i].thread;
-        add_span(out, t, &events[i], (uint64_t)ring * TRACE_RING_EVENTS + i + 1);
+        add_span(out, t, &events[i], (uint64_t)ring * TRACE_RING_EVENTS + i);
     }
 }
 

@@ -12,7 +12,8 @@
  * his ring is being read.
  *
  * Spans of one thread nest: what begins last ends first. Where that isn't so (an operation goes on
- * while its thread does others) the span is of the kind that overlaps, and is shown apart.
+ * while its thread does others) the span is of the kind that overlaps, and is shown apart: alone,
+ * or with the others of its group, among which spans nest again.
  */
 #ifndef CENOTE_BASE_TRACE_H
 #define CENOTE_BASE_TRACE_H
@@ -24,7 +25,7 @@
 #include "transport/base/metric.h"
 #include "transport/base/textbuf.h"
 
-#define TRACE_POINTS_MAX  64u
+#define TRACE_POINTS_MAX  96u
 /* Threads share a ring when there are more of them. */
 #define TRACE_RINGS       16u
 #define TRACE_RING_EVENTS 4096u /* the newest ones are kept */
@@ -48,17 +49,31 @@ struct trace_flag {
     atomic_bool on;
 };
 
-/* The flag is the first thing in it. NULL is accepted and is off. */
-static inline bool trace_on(const struct trace *t)
+/* The flag is the first thing in it. */
+static inline bool trace_is_on(const struct trace *t)
 {
     const struct trace_flag *flag = (const struct trace_flag *)t;
-    return CENOTE_METRICS && t != NULL &&
+    return CENOTE_METRICS &&
            __builtin_expect(atomic_load_explicit(&flag->on, memory_order_relaxed), 0);
 }
 
+/* NULL is accepted and is off. */
+static inline bool trace_on(const struct trace *t)
+{
+    return t != NULL && trace_is_on(t);
+}
+
+/* In place of a group: it nests in its thread's spans; it overlaps, and has no group. */
+#define TRACE_NESTS 0u
+#define TRACE_ALONE UINT64_MAX
+
+/* A new group: an operation and its stages, whatever threads they end on. */
+uint64_t trace_group(struct trace *t);
+
 uint64_t trace_begin_now(struct trace *t, unsigned point);
 void trace_end_now(struct trace *t, unsigned point, uint64_t begun_ns, uint64_t number,
-                   bool overlaps);
+                   uint64_t group);
+void trace_drop_now(struct trace *t, unsigned point);
 
 /* When the span begins, for its end; 0: tracing is off. */
 static inline uint64_t trace_begin(struct trace *t, unsigned point)
@@ -70,14 +85,28 @@ static inline uint64_t trace_begin(struct trace *t, unsigned point)
 static inline void trace_end(struct trace *t, unsigned point, uint64_t begun_ns, uint64_t number)
 {
     if (CENOTE_METRICS && __builtin_expect(begun_ns != 0, 0))
-        trace_end_now(t, point, begun_ns, number, false);
+        trace_end_now(t, point, begun_ns, number, TRACE_NESTS);
 }
 
 static inline void trace_end_overlapping(struct trace *t, unsigned point, uint64_t begun_ns,
                                          uint64_t number)
 {
     if (CENOTE_METRICS && __builtin_expect(begun_ns != 0, 0))
-        trace_end_now(t, point, begun_ns, number, true);
+        trace_end_now(t, point, begun_ns, number, TRACE_ALONE);
+}
+
+static inline void trace_end_grouped(struct trace *t, unsigned point, uint64_t begun_ns,
+                                     uint64_t number, uint64_t group)
+{
+    if (CENOTE_METRICS && __builtin_expect(begun_ns != 0, 0))
+        trace_end_now(t, point, begun_ns, number, group);
+}
+
+/* It was none: it has no end, or there was nothing to it. */
+static inline void trace_drop(struct trace *t, unsigned point, uint64_t begun_ns)
+{
+    if (CENOTE_METRICS && __builtin_expect(begun_ns != 0, 0))
+        trace_drop_now(t, point);
 }
 
 /* The newest spans as a Chrome trace, oldest first in each ring. */

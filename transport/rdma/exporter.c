@@ -87,6 +87,10 @@ static int rdma_start(const char *endpoint, const struct xcopy_gate *gate,
     struct exporter *e = new_exporter(gate);
     if (e == NULL)
         return CENOTE_NO_MEMORY;
+    e->trace = settings->trace;
+    e->trace_register = trace_point(e->trace, "rdma", "register");
+    e->trace_open = trace_point(e->trace, "rdma", "open");
+    e->trace_close = trace_point(e->trace, "rdma", "close");
     int status = open_devices(e, settings->rdma);
     if (status != CENOTE_OK)
         goto free_e;

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "transport/base/trace.h"
 #include "transport/hello.h"
 #include "transport/rdma/region.h"
 #include "transport/rdma/setup.h"
@@ -164,7 +165,9 @@ struct exporter {
     struct event_base *loop;
     struct event *wake_event, *tick, *accept_event, *accept_again;
     pthread_t thread;
-    bool running; /* the owner's */
+    bool running;        /* the owner's */
+    struct trace *trace; /* NULL: nobody traces */
+    unsigned trace_register, trace_open, trace_close;
 
     /* The thread's own from here on. */
     struct exporter_connection *connections;

@@ -62,9 +62,17 @@ static void keep_stuck(struct exporter *e, struct exporter_queue *q)
     e->stuck = q;
 }
 
+static bool end_queue(const struct exporter *e, struct exporter_queue *q)
+{
+    uint64_t traced_ns = trace_begin(e->trace, e->trace_close);
+    bool ended = rdma_queue_end(&q->queue);
+    trace_end(e->trace, e->trace_close, traced_ns, q->session);
+    return ended;
+}
+
 static bool destroy_or_keep(struct exporter *e, struct exporter_queue *q)
 {
-    bool destroyed = rdma_queue_end(&q->queue);
+    bool destroyed = end_queue(e, q);
     if (!destroyed)
         keep_stuck(e, q);
     return destroyed;
@@ -116,7 +124,9 @@ void exporter_queue_open(struct exporter_connection *c, const struct setup_open 
 {
     struct exporter *e = c->exporter;
     *out = (struct setup_opened){.tag = open->tag, .keys = e->keys};
+    uint64_t traced_ns = trace_begin(e->trace, e->trace_open);
     struct exporter_queue *q = make_queue(c, open, &out->status);
+    trace_end(e->trace, e->trace_open, traced_ns, c->who.session);
     if (q == NULL)
         return;
     list(c, q); /* before the horizon is read: see exporter.h */
@@ -130,7 +140,7 @@ void exporter_queue_open(struct exporter_connection *c, const struct setup_open 
 
 bool exporter_queue_end(struct exporter_connection *c, struct exporter_queue *q)
 {
-    if (rdma_queue_end(&q->queue)) {
+    if (end_queue(c->exporter, q)) {
         q->ended = true;
         c->due = true;
         return true;
@@ -178,7 +188,7 @@ void exporter_queues_retry(struct exporter *e)
     struct exporter_queue **at = &e->stuck;
     while (*at != NULL) {
         struct exporter_queue *q = *at;
-        if (!rdma_queue_end(&q->queue)) {
+        if (!end_queue(e, q)) {
             at = &q->next;
             continue;
         }

@@ -127,7 +127,9 @@ static void *thread_main(void *arg)
     pthread_mutex_lock(&all->lock);
     while ((s = next_segment(all)) != NULL) {
         pthread_mutex_unlock(&all->lock);
+        uint64_t traced_ns = trace_begin(e->trace, e->trace_register);
         int status = take_segment(e, s);
+        trace_end(e->trace, e->trace_register, traced_ns, s->x.memory.len_bytes);
         pthread_mutex_lock(&all->lock);
         if (status == CENOTE_OK)
             succeed(e);

@@ -266,13 +266,14 @@ static int shm_start(const char *endpoint, const struct xcopy_gate *gate,
                      const struct xcopy_settings *settings, struct xcopy_exporter **out,
                      char bound[XCOPY_ENDPOINT_MAX])
 {
-    (void)settings;
     struct shm_exporter *e = calloc(1, sizeof *e);
     if (e == NULL)
         return CENOTE_NO_MEMORY;
     e->base.ops = &xcopy_shm_exporter;
     e->gate = *gate;
     e->backoff_ms = BACKOFF_MIN_MS;
+    e->trace = settings != NULL ? settings->trace : NULL;
+    e->trace_greet = trace_point(e->trace, "shm", "greet");
     int status = open_sockets(e, endpoint);
     if (status != CENOTE_OK)
         goto free_exporter;

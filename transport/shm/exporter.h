@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "transport/base/endpoint.h"
+#include "transport/base/trace.h"
 #include "transport/hello.h"
 #include "transport/segments.h"
 #include "transport/shm/process.h"
@@ -61,6 +62,8 @@ struct shm_exporter {
     size_t fence_count;
     uint32_t backoff_ms; /* between two looks at the slots */
     bool stopping;
+    struct trace *trace; /* NULL: nobody traces */
+    unsigned trace_greet;
 };
 
 /* peer.c: one client process from its first byte to its proven end. The exporter's thread only. */

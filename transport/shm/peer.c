@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -68,6 +69,13 @@ static int identify(const struct shm_exporter *e, struct shm_connection *c)
     return cred.pid > 0 ? process_name(c->pidfd, cred.pid, &c->process) : CENOTE_NOT_SUPPORTED;
 }
 
+/* A client that won't have a node of another user is gone before it can be refused. */
+static bool has_hung_up(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP)) != 0;
+}
+
 int shm_connection_add(struct shm_exporter *e, int fd)
 {
     struct shm_connection *c = calloc(1, sizeof *c);
@@ -80,7 +88,8 @@ int shm_connection_add(struct shm_exporter *e, int fd)
     c->deadline_ms = clock_now_ms() + HELLO_TIMEOUT_MS;
     int status = e->connection_count >= SHM_CONNECTIONS_MAX ? CENOTE_LIMIT : identify(e, c);
     if (status != CENOTE_OK) {
-        log_warn("shm", "a client is refused: %s", cenote_status_text(status));
+        if (!has_hung_up(fd))
+            log_warn("shm", "a client is refused: %s", cenote_status_text(status));
         refuse(c, e, status);
         shm_connection_free(c);
         return status;
@@ -155,6 +164,13 @@ static void greet(struct shm_exporter *e, struct shm_connection *c)
     close(slots_fd);
 }
 
+static void greet_traced(struct shm_exporter *e, struct shm_connection *c)
+{
+    uint64_t traced_ns = trace_begin(e->trace, e->trace_greet);
+    greet(e, c);
+    trace_end(e->trace, e->trace_greet, traced_ns, c->session);
+}
+
 void shm_connection_read(struct shm_exporter *e, struct shm_connection *c)
 {
     if (c->slots == NULL) {
@@ -165,7 +181,7 @@ void shm_connection_read(struct shm_exporter *e, struct shm_connection *c)
         if (n > 0) {
             c->hello_have += (size_t)n;
             if (c->hello_have == HELLO_BYTES)
-                greet(e, c);
+                greet_traced(e, c);
             return;
         }
     }

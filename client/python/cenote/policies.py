@@ -83,6 +83,11 @@ def policy_of(ttl: float | None, pin: Pin | None, group: Key | None) -> tuple | 
     return (_long_ms("ttl", ttl), *_pin_of(pin), name)
 
 
+def configured_pin(pin: typing.Any) -> typing.Any:
+    """A pin of an engine's configuration, which has lists for tuples."""
+    return tuple(pin) if isinstance(pin, list) else pin
+
+
 def set_policies(handle: _cenote.Handle, keys: typing.Sequence[Key],
                  ttl: float | None | Unchanged, pin: Pin | None | Unchanged,
                  group: Key | None | Unchanged) -> list[int]:

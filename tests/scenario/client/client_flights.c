@@ -2,6 +2,7 @@
 /* Operations in the background beside calls that wait, on one client of a service that breaks off,
  * forgets, and loses answers. */
 #include <cenote/async.h>
+#include <cenote/metrics.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@
 #define THREADS    2u
 #define OPERATIONS 250u /* of a thread */
 #define HANG_UPS   12
+#define TRACED     5u
 
 static struct service service;
 static struct cenote *client;
@@ -223,6 +225,82 @@ static void service_is_away(void)
     free(bytes);
 }
 
+static void check_counted(const char *page, const char *operation, const char *stage,
+                          unsigned count)
+{
+    char line[128];
+
+    snprintf(line, sizeof line, "cenote_trace_seconds_count{operation=\"%s\",stage=\"%s\"} %u\n",
+             operation, stage, count);
+    if (!strstr(page, line))
+        fprintf(stderr, "no %sin\n%s", line, page);
+    CHECK(strstr(page, line));
+}
+
+static unsigned count_of(const char *text, const char *what)
+{
+    unsigned count = 0;
+
+    for (; (text = strstr(text, what)); text++)
+        count++;
+    return count;
+}
+
+static void fly(unsigned key, uint8_t *bytes, bool puts)
+{
+    struct cenote_buffer piece = {bytes, BYTES};
+    struct cenote_get_item get = {.key = {key_text(key), 2}, .buffers = &piece, .buffer_count = 1};
+    struct cenote_put_item put = {.key = get.key, .buffers = &piece, .buffer_count = 1};
+    struct cenote_completion done;
+
+    CHECK_EQ(puts ? cenote_submit_put(client, &put, 1, CENOTE_PUT_REPLACE, NULL, NULL)
+                  : cenote_submit_get(client, &get, 1, NULL, NULL),
+             CENOTE_OK);
+    CHECK_EQ(cenote_completions(client, &done, 1, 10000), 1);
+    CHECK_EQ(done.status, CENOTE_OK);
+}
+
+/* An operation has a span, and each of its stages; the trace has them when its end is told. */
+static void traced(void)
+{
+    static const char *const get[] = {"", "lookup", "copy", "verify"};
+    static const char *const put[] = {"", "start", "copy", "verify", "commit"};
+    uint8_t *bytes = calloc(1, BYTES);
+    char *page, *json;
+
+    CHECK(bytes);
+    CHECK_EQ(cenote_trace(client, true), CENOTE_OK);
+    for (unsigned i = 0; i < TRACED; i++) {
+        fly(i, bytes, false);
+        fly(i, bytes, true);
+    }
+    CHECK_EQ(cenote_metrics(client, &page), CENOTE_OK);
+    CHECK_EQ(cenote_trace_dump(client, &json), CENOTE_OK);
+    for (unsigned i = 0; i < sizeof get / sizeof *get; i++)
+        check_counted(page, "get", get[i], TRACED);
+    for (unsigned i = 0; i < sizeof put / sizeof *put; i++)
+        check_counted(page, "put", put[i], TRACED);
+    check_counted(page, "get", "queue", TRACED * 2); /* for the pump, and for its call */
+    check_counted(page, "put", "queue", TRACED * 3);
+    CHECK_EQ(count_of(json, "\"ph\":\"b\""), TRACED * (4 + 2 + 5 + 3));
+    CHECK_EQ(count_of(json, "\"ph\":\"e\""), TRACED * (4 + 2 + 5 + 3));
+    free(page);
+    free(json);
+    free(bytes);
+}
+
+/* Whatever has become of operations, their spans and those of their stages have ended. */
+static void nothing_is_traced_for_ever(void)
+{
+    char *page;
+
+    CHECK_EQ(cenote_metrics(client, &page), CENOTE_OK);
+    for (const char *at = page; (at = strstr(at, "\ncenote_trace_in_flight{")); at++)
+        CHECK(strncmp(strstr(at, "} "), "} 0\n", 4) == 0);
+    CHECK(strstr(page, "cenote_trace_in_flight{operation=\"get\",stage=\"queue\"} 0\n"));
+    free(page);
+}
+
 int main(void)
 {
     static uint8_t bytes[BYTES];
@@ -235,8 +313,10 @@ int main(void)
         fill(i, bytes);
         CHECK_EQ(cenote_put(client, key_text(i), 2, bytes, BYTES, 0), CENOTE_OK);
     }
+    traced();
     together();
     service_is_away();
+    nothing_is_traced_for_ever();
     puts_and_close();
     service_end(&service);
     return 0;

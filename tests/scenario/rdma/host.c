@@ -80,10 +80,15 @@ int host_try_start(struct host *h, const char *settings, const char *endpoint)
                                   .authenticate = gate_authenticate,
                                   .admit_write = gate_admit_write,
                                   .horizon = gate_horizon};
+    h->trace = trace_new();
+    CHECK(h->trace != NULL && trace_switch(h->trace, true) == CENOTE_OK);
     int status = xcopy_rdma_exporter.start(
-        endpoint, &h->gate, &(struct xcopy_settings){.rdma = settings}, &h->exporter, h->endpoint);
+        endpoint, &h->gate, &(struct xcopy_settings){.rdma = settings, .trace = h->trace},
+        &h->exporter, h->endpoint);
     if (status == CENOTE_OK)
         host_set_patience(h, HOST_PATIENCE_MS);
+    else
+        trace_free(h->trace);
     return status;
 }
 
@@ -121,6 +126,30 @@ int host_add_device_memory(struct host *h)
     return add_segment(h, MEMORY_HBM);
 }
 
+unsigned host_traced(const struct host *h, const char *stage)
+{
+    struct textbuf page = {0};
+    char line[128];
+    unsigned count = 0;
+    snprintf(line, sizeof line, "cenote_trace_seconds_count{operation=\"rdma\",stage=\"%s\"} ",
+             stage);
+    trace_page(h->trace, &page);
+    const char *at = strstr(page.text, line);
+    if (at != NULL)
+        count = (unsigned)strtoul(at + strlen(line), NULL, 10);
+    textbuf_free(&page);
+    return count;
+}
+
+static void check_none_in_flight(struct trace *t)
+{
+    struct textbuf page = {0};
+    trace_page(t, &page);
+    for (const char *at = page.text; (at = strstr(at, "\ncenote_trace_in_flight{")) != NULL; at++)
+        CHECK(strncmp(strstr(at, "} "), "} 0\n", 4) == 0);
+    textbuf_free(&page);
+}
+
 void host_stop(struct host *h)
 {
     h->exporter->ops->stop(h->exporter);
@@ -128,6 +157,8 @@ void host_stop(struct host *h)
         memory_ops_of(MEMORY_HOST)->destroy(&h->segments[i].memory);
     CHECK_EQ(mock_alive(), 0);
     rdma_verbs_replace(NULL);
+    check_none_in_flight(h->trace);
+    trace_free(h->trace);
 }
 
 struct xcopy_report host_report(const struct host *h)

@@ -20,6 +20,7 @@
 #define HOST_PATIENCE_MS   20000u
 
 struct host {
+    struct trace *trace; /* on */
     struct xcopy_gate gate;
     struct xcopy_exporter *exporter;
     char endpoint[XCOPY_ENDPOINT_MAX];
@@ -36,7 +37,9 @@ extern bool host_is_real;
 /* With the devices as they are, and one segment. */
 void host_start(struct host *h);
 int host_try_start(struct host *h, const char *settings, const char *endpoint);
-/* Nothing of the mock's may be left. */
+/* So many spans of this stage. */
+unsigned host_traced(const struct host *h, const char *stage);
+/* Nothing of the mock's may be left, and no span may be under way. */
 void host_stop(struct host *h);
 /* One more segment; returns what the exporter says. Device memory is a file that stands for it. */
 int host_add_segment(struct host *h);

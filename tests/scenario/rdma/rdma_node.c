@@ -74,6 +74,9 @@ static void case_serves(void)
     guest_free(g);
     host_await_connections(&host, 0);
     CHECK(!is_alive(&w));
+    CHECK_EQ(host_traced(&host, "register"), 1);
+    CHECK_EQ(host_traced(&host, "open"), 2);
+    CHECK_EQ(host_traced(&host, "close"), 2);
 }
 
 /* OPENs and CLOSEs without waiting are answered in order. */

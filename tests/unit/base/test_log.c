@@ -207,3 +207,19 @@ Test(log, stderr__longest_line, .init = cr_redirect_stderr)
     log_warn("rpc", "%s", text);
     expect_line(text, line, sizeof line);
 }
+
+Test(log, journal__priority, .init = cr_redirect_stderr)
+{
+    char line[256] = "";
+    log_set_sink(log_to_journal, NULL);
+    log_set_level(LOG_DEBUG);
+    log_error("rpc", "one");
+    log_debug("rpc", "two");
+    fflush(stderr);
+    FILE *f = cr_get_redirected_stderr();
+    cr_assert_not_null(fgets(line, sizeof line, f));
+    cr_assert_eq(strncmp(line, "<3>ts=", 6), 0);
+    cr_assert_not_null(strstr(line, "Z level=error module=rpc msg=\"one\"\n"));
+    cr_assert_not_null(fgets(line, sizeof line, f));
+    cr_assert_eq(strncmp(line, "<7>ts=", 6), 0);
+}

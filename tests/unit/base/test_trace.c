@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cenote/status.h>
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "transport/base/trace.h"
@@ -77,6 +78,44 @@ Test(trace, dump__spans_nest_and_overlap)
     cr_assert_eq(count_of("\"name\":\"copy\",\"cat\":\"get\""), 1);
     cr_assert_eq(count_of("\"args\":{\"n\":4096}"), 1);
     cr_assert_eq(count_of("thread_name"), 1);
+}
+
+/* An operation and its stages, and another one meanwhile. */
+Test(trace, dump__groups_have_numbers_of_their_own)
+{
+    char id[2][48];
+    cr_assert_eq(trace_switch(t, true), CENOTE_OK);
+    uint64_t groups[2] = {trace_group(t), trace_group(t)};
+    cr_assert_neq(groups[0], groups[1]);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t whole = trace_begin(t, get), stage = trace_begin(t, get_copy);
+        trace_end_grouped(t, get_copy, stage, 1, groups[i]);
+        trace_end_grouped(t, get, whole, 2, groups[i]);
+        snprintf(id[i], sizeof id[i], "\"id\":%llu,",
+                 (unsigned long long)(UINT64_C(1) << 32) + groups[i]);
+    }
+    trace_end_overlapping(t, commit, trace_begin(t, commit), 7);
+    trace_dump(t, &out);
+    cr_assert_eq(count_of("\"ph\":\"b\""), 5);
+    cr_assert_eq(count_of("\"ph\":\"e\""), 5);
+    cr_assert_eq(count_of("\"id\":"), 10);
+    for (unsigned i = 0; i < 2; i++) {
+        id[i][strlen(id[i]) - 1] = '\0';
+        cr_assert_eq(count_of(id[i]), 4);
+    }
+}
+
+Test(trace, drop__it_was_no_span)
+{
+    cr_assert_eq(trace_switch(t, true), CENOTE_OK);
+    trace_drop(t, get, trace_begin(t, get));
+    trace_drop(t, get, 0);
+    trace_drop(NULL, get, 0);
+    trace_page(t, &out);
+    cr_assert_eq(count_of("{"), 0);
+    textbuf_free(&out);
+    trace_dump(t, &out);
+    cr_assert_eq(count_of("\"ph\""), 1);
 }
 
 Test(trace, switch__what_began_before_is_not_shown)

@@ -111,6 +111,70 @@ Test(damage, while_it_is_removed__not_now)
     cr_assert_eq(client_remove_status(alice, removing), CENOTE_OK);
 }
 
+static uint32_t tell_send(struct end *e, uint64_t put_id, struct gva gva)
+{
+    struct wire_buf b;
+    uint32_t msgid = end_request(e, &b, METHOD_EXTENT_DAMAGED);
+    extent_damaged_params_put(&b, put_id, gva);
+    end_send(e, &b);
+    return msgid;
+}
+
+static uint32_t leave_send(struct end *e)
+{
+    struct wire_buf b;
+    uint32_t msgid = end_request(e, &b, METHOD_NODE_LEAVE);
+    wire_put_array(&b, 0);
+    end_send(e, &b);
+    return msgid;
+}
+
+/* The replica's own way out, and the end of its incarnation, in either order. */
+Test(damage, while_its_node_leaves)
+{
+    put_two();
+    struct gva bad = stripes[0].gva[1], good = stripes[0].gva[0];
+    (void)tell_send(node_of(bad), found.put_id, bad);
+    (void)leave_send(node_of(bad));
+    world_run(world);
+    cr_assert_eq(client_lookup(bob, "key", &found, stripes), CENOTE_OK);
+    cr_assert(stripes[0].replicas == 1 && stripes[0].gva[0].v == good.v);
+    pass(RIG_LEASE_MS * 2);
+    cr_assert_eq(rig_status("quarantine", "extents"), 0);
+}
+
+Test(damage, told_while_its_node_leaves)
+{
+    put_two();
+    struct gva bad = stripes[0].gva[1], good = stripes[0].gva[0];
+    (void)leave_send(node_of(bad));
+    (void)tell_send(node_of(bad), found.put_id, bad);
+    world_run(world);
+    cr_assert_eq(client_lookup(bob, "key", &found, stripes), CENOTE_OK);
+    cr_assert(stripes[0].replicas == 1 && stripes[0].gva[0].v == good.v);
+    pass(RIG_LEASE_MS * 2);
+    cr_assert_eq(rig_status("quarantine", "extents"), 0);
+}
+
+/* It was scrubbed to its end by a node that has been declared dead since, and is back as a new one.
+ */
+Test(damage, of_an_incarnation_that_has_ended__nothing)
+{
+    put_two();
+    struct gva bad = gva_covers(other->joined.segments[0].gva, RIG_SEGMENT, stripes[0].gva[1], 1)
+                         ? stripes[0].gva[1]
+                         : stripes[0].gva[0];
+    uint64_t put_id = found.put_id;
+    end_close(other);
+    rig_pass(RIG_DEAD_MS + 1000);
+    other = node_up(world, "n2", 9, 1, RIG_SEGMENT);
+    cr_assert_neq(other->joined.segments[0].gva.v, bad.v);
+    cr_assert_eq(tell(other, put_id, bad), CENOTE_OK);
+    cr_assert_eq(client_lookup(bob, "key", &found, stripes), CENOTE_OK);
+    cr_assert(found.put_id == put_id && stripes[0].replicas == 1);
+    cr_assert_eq(rig_status("damage", "extents"), 0);
+}
+
 /* Durable, and nobody has heard of it. */
 Test(damage, restart__the_replica_stays_away)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A service whose store is lost, and nodes that have written down what lies on them. */
+#include "meta/core/ids.h"
 #include "server/node/directory.h"
 #include "tests/unit/meta/meta_rig.h"
 
@@ -293,6 +294,119 @@ Test(rebuild, two_of_one_key__the_newer_commit_wins)
     pass(2 * RIG_LEASE_MS);
     cr_assert_eq(put_id_of("key"), first.put_id); /* lower, but committed later */
     cr_assert_eq(rig_status("quarantine", "extents"), 0);
+}
+
+/* ---- entries of two lives -------------------------------------------------------------------- */
+
+/* A copy of an entry, and whose it is. */
+struct found {
+    struct there *at;
+    struct directory_entry e;
+    uint8_t key[16], kept[DIRECTORY_KEPT_MAX];
+};
+
+static void find_entry(const char *key, struct found *out)
+{
+    for (unsigned i = 0; i < NODES; i++) {
+        struct directory_entry e;
+        uint64_t cursor = 0;
+        while (directory_next(nodes[i].directory, &cursor, &e)) {
+            if (e.key_len != strlen(key) || memcmp(e.key, key, e.key_len) != 0)
+                continue;
+            *out = (struct found){.at = &nodes[i], .e = e};
+            memcpy(out->key, e.key, e.key_len);
+            memcpy(out->kept, e.kept, e.kept_len);
+            out->e.key = out->key;
+            out->e.kept = out->kept;
+            return;
+        }
+    }
+    cr_assert_fail("no entry of %s", key);
+}
+
+static uint64_t reign_of(uint64_t put_id)
+{
+    return put_id >> IDS_COUNT_BITS;
+}
+
+/* The service was lost twice. What it was told to void in its second life is still there. */
+Test(rebuild, two_lives__of_one_key)
+{
+    struct found old, now;
+    cr_assert_eq(client_put(alice, "key", 1000, 0), CENOTE_OK);
+    pass(300);
+    find_entry("key", &old);
+    lose_store();
+    rebuild();
+    pass(1000);
+    cr_assert_eq(put_id_of("key"), old.e.put_id);
+    cr_assert_eq(client_put(alice, "key", 2000, PUT_START_REPLACE), CENOTE_OK);
+    pass(2 * RIG_LEASE_MS);
+    find_entry("key", &now);
+    cr_assert_gt(reign_of(now.e.put_id), reign_of(old.e.put_id));
+    cr_assert_eq(directory_set(old.at->directory, &old.e), CENOTE_OK);
+    lose_store();
+    rebuild();
+    cr_assert_eq(put_id_of("key"), now.e.put_id);
+    cr_assert_eq(rig_status("rebuild", "older"), 1);
+    cr_assert_eq(rig_status("rebuild", "objects"), 1);
+    pass(2 * RIG_LEASE_MS + 500);
+    cr_assert(!directory_find(old.at->directory, old.e.gva, &now.e)); /* void at last */
+    cr_assert_eq(rig_status("quarantine", "extents"), 0);
+}
+
+static uint64_t stale_put;
+
+static bool is_not_stale(const struct directory_entry *e)
+{
+    return e->put_id != stale_put;
+}
+
+/* The address was given to another value, of which the node hasn't heard yet. The seal there is
+ * that one's, so the node says that the entry's isn't live. */
+Test(rebuild, two_lives__an_entry_behind_its_extent)
+{
+    struct found stale;
+    cr_assert_eq(client_put(alice, "stale", 1000, 0), CENOTE_OK);
+    cr_assert_eq(client_put(alice, "key", 1000, 0), CENOTE_OK);
+    pass(300);
+    find_entry("stale", &stale);
+    stale_put = stale.e.put_id;
+    lose_store();
+    all_come();
+    stale.at->end->is_live = is_not_stale;
+    all_join();
+    pass(300);
+    clients_come();
+    cr_assert_eq(put_id_of("stale"), 0);
+    cr_assert_neq(put_id_of("key"), 0);
+    cr_assert_eq(rig_status("rebuild", "left_out"), 1);
+    cr_assert_eq(rig_status("rebuild", "strange"), 0);
+}
+
+/* Extents that overlap, and a put of a life that hasn't been: no harm is done to the others. */
+Test(rebuild, two_lives__what_cannot_be_is_strange)
+{
+    struct found a, b;
+    cr_assert_eq(client_put(alice, "a", 1000, 0), CENOTE_OK);
+    cr_assert_eq(client_put(alice, "b", 1000, 0), CENOTE_OK);
+    pass(300);
+    find_entry("a", &a);
+    find_entry("b", &b);
+    uint64_t put_id = a.e.put_id;
+    a.e.gva = gva_add(a.e.gva, 16);
+    a.e.put_id = 1;
+    cr_assert_eq(directory_set(a.at->directory, &a.e), CENOTE_OK);
+    uint64_t b_put_id = b.e.put_id;
+    b.e.gva = gva_add(b.at->end->joined.segments[0].gva, RIG_SEGMENT / 2);
+    b.e.put_id = UINT64_C(1000) << IDS_COUNT_BITS;
+    cr_assert_eq(directory_set(b.at->directory, &b.e), CENOTE_OK);
+    lose_store();
+    rebuild();
+    cr_assert_eq(put_id_of("a"), put_id);
+    cr_assert_eq(put_id_of("b"), b_put_id);
+    cr_assert_eq(rig_status("rebuild", "strange"), 2);
+    cr_assert_eq(rig_status("rebuild", "objects"), 2);
 }
 
 static bool no_live_seal(const struct directory_entry *e)

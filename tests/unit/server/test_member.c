@@ -569,6 +569,160 @@ Test(member, directory_read__page_by_page)
     cr_assert(r.count == 0 && r.cursor == 0);
 }
 
+/* As the entry says, or almost. */
+static void put_seal(unsigned number, bool other_put, bool other_life)
+{
+    struct directory_entry e = entry_at(number);
+    struct seal seal = {.put_id = e.put_id + other_put,
+                        .name_space = e.name_space,
+                        .key_hash = e.key_hash,
+                        .gva = e.gva,
+                        .stripe = (uint16_t)e.stripe,
+                        .stripes = (uint16_t)e.stripes,
+                        .stripe_offset = e.offset,
+                        .total_len = e.len_bytes,
+                        .payload_len = e.payload_len,
+                        .sum_kind = (uint8_t)e.sum_kind,
+                        .root = e.root,
+                        .state = SEAL_STATE_LIVE,
+                        .incarnation = node_segment_at(t.node.node, 0)->incarnation - other_life};
+    seal_encode(&seal,
+                (uint8_t *)t.node.memory.base + number * 4096u + extent_seal_offset(e.payload_len));
+}
+
+static void request_look(uint32_t msgid, uint64_t reign, const struct directory_entry *e,
+                         uint32_t count)
+{
+    struct wire_buf b = {0};
+    wire_put_request(&b, msgid, METHOD_DIRECTORY_LOOK);
+    directory_look_params_put(&b, reign, count);
+    for (uint32_t i = 0; i < count; i++)
+        directory_name_put(&b, e[i].gva, e[i].put_id);
+    request(&b);
+}
+
+Test(member, directory_look__says_what_is_there)
+{
+    const unsigned numbers[] = {0, 1, 2};
+    struct directory_entry e[] = {entry_at(0), entry_at(1), entry_at(2), entry_at(3), entry_at(0)};
+    uint8_t states[5];
+    with_directory();
+    request_directory(90, FAKE_REIGN, DIRECTORY_NEWS, numbers, 3);
+    put_seal(0, false, false);
+    put_seal(1, false, false);
+    cr_assert_eq(node_void(t.node.node, e[1].gva, e[1].payload_len), CENOTE_OK);
+    request_directory(92, FAKE_REIGN, DIRECTORY_NEWS, &numbers[1], 1); /* too late */
+    e[4].put_id++;
+    request_look(93, FAKE_REIGN, e, 5);
+    cr_assert_eq(t.answer.error, CENOTE_OK);
+    cr_assert(directory_look_result_get(t.answer.result, states, 5));
+    cr_assert_eq(states[0], DIRECTORY_LIVE);
+    cr_assert_eq(states[1], DIRECTORY_NO_SEAL);
+    cr_assert_eq(states[2], DIRECTORY_NO_SEAL, "never written");
+    cr_assert_eq(states[3], DIRECTORY_NO_ENTRY);
+    cr_assert_eq(states[4], DIRECTORY_NO_ENTRY, "another put's");
+    request_look(94, FAKE_REIGN - 1, e, 5);
+    cr_assert_eq(t.answer.error, CENOTE_OLD_REIGN);
+    request_look(95, FAKE_REIGN, e, 0);
+    cr_assert_eq(t.answer.error, CENOTE_PROTOCOL);
+}
+
+/* Of four entries' seals: as it says, of another put, of an earlier life of the memory, void. */
+Test(member, directory_read__live_seals_of_this_life_only)
+{
+    const unsigned numbers[] = {0, 1, 2, 3};
+    struct wire_buf b = {0};
+    struct directory_read_params p = {.reign = FAKE_REIGN, .limit = 10, .live = true};
+    struct directory_read_result r;
+    struct directory_entry e;
+    with_directory();
+    for (unsigned i = 0; i < 4; i++)
+        put_seal(i, i == 1, i == 2);
+    cr_assert_eq(node_void(t.node.node, entry_at(3).gva, ENTRY_LEN), CENOTE_OK);
+    request_directory(90, FAKE_REIGN, DIRECTORY_NEWS, numbers, 4);
+    wire_put_request(&b, 91, METHOD_DIRECTORY_READ);
+    directory_read_params_put(&b, &p);
+    request(&b);
+    cr_assert(directory_read_result_get(t.answer.result, &r));
+    cr_assert(r.count == 1 && r.left_out == 3);
+    cr_assert(directory_entry_get(wire_at(r.entries, 0), &e));
+    cr_assert_eq(e.put_id, 50);
+}
+
+/* ---- scrubbing --------------------------------------------------------------------------- */
+
+/* Damage lies in its memory, and the node is half through with it. */
+static void scrub_half_way(void)
+{
+    const unsigned number = 0;
+    with_directory();
+    request_directory(90, FAKE_REIGN, DIRECTORY_NEWS, &number, 1); /* there are no such bytes */
+    cr_assert_eq(member_scrub(t.member, 1000), CENOTE_OK);
+    t.call.method[0] = '\0';
+    for (unsigned i = 0; i < 3; i++)
+        pass(100);
+    cr_assert_str_neq(t.call.method, METHOD_EXTENT_DAMAGED);
+}
+
+static bool damage_is_told(void)
+{
+    for (unsigned i = 0; i < 40; i++) {
+        pass(100);
+        if (strcmp(t.call.method, METHOD_EXTENT_DAMAGED) == 0)
+            return true;
+    }
+    return false;
+}
+
+Test(member, scrub__tells_of_damage)
+{
+    uint64_t put_id;
+    struct gva gva;
+    scrub_half_way();
+    cr_assert(damage_is_told());
+    cr_assert(extent_damaged_params_get(t.call.params, &put_id, &gva));
+    cr_assert(put_id == 50 && gva.v == FAKE_GVA);
+}
+
+Test(member, scrub__ends_when_the_node_is_declared_dead)
+{
+    scrub_half_way();
+    member_disconnected(t.member);
+    pass(MEMBER_RETRY_FIRST_MS);
+    cr_assert(!damage_is_told());
+    member_connected(t.member);
+    cr_assert(!damage_is_told());
+    answer_error(CENOTE_NODE_UNKNOWN);
+    cr_assert_eq(member_state(t.member), MEMBER_LOST);
+    cr_assert(!damage_is_told());
+    member_disconnected(t.member);
+    cr_assert(!damage_is_told());
+}
+
+Test(member, scrub__ends_when_the_node_leaves)
+{
+    scrub_half_way();
+    member_leave(t.member);
+    cr_assert(!damage_is_told());
+    answer_ok(wire_put_nil);
+    cr_assert(!damage_is_told());
+    member_disconnected(t.member);
+}
+
+Test(member, scrub__goes_on_after_a_reconnect)
+{
+    scrub_half_way();
+    member_disconnected(t.member);
+    pass(MEMBER_RETRY_FIRST_MS);
+    member_connected(t.member);
+    answer_ok(put_join_result);
+    answer_ok(put_reign);
+    cr_assert(damage_is_told());
+    answer_error(CENOTE_UNAVAILABLE); /* the connection broke again: it is told in the next round */
+    t.call.method[0] = '\0';
+    cr_assert(damage_is_told());
+}
+
 /* Not in the order of their addresses, and held by way of two exporters. */
 Test(member, void__names_what_is_held)
 {

@@ -34,6 +34,8 @@
         return x##_get(v, &got) && x##_equal(&got, &x##_value);                                    \
     }
 
+#include "tests/unit/stub/samples_directory.h"
+
 /* ---- sessions and the map ------------------------------------------------------------------- */
 
 static const struct session_open_params session_open_params_value = {1, "space", "client 7"};
@@ -537,105 +539,6 @@ static bool node_heartbeat_params_equal(const struct node_heartbeat_params *a,
 }
 STRUCT_SAMPLE(node_heartbeat_params)
 
-static const struct directory_sum directory_sum_value = {3, UINT64_MAX - 5};
-static bool directory_sum_equal(const struct directory_sum *a, const struct directory_sum *b)
-{
-    return SAME(*a, *b, entries) && SAME(*a, *b, digest);
-}
-STRUCT_SAMPLE(directory_sum)
-
-static const struct directory_entry directory_entry_value = {.gva = GVA(7),
-                                                             .payload_len = 5,
-                                                             .put_id = UINT64_C(3) << 40,
-                                                             .name_space = 9,
-                                                             .space_name = "space",
-                                                             .key = (const uint8_t *)"k\0y",
-                                                             .key_len = 3,
-                                                             .key_hash = {{1, 2, 3}},
-                                                             .len_bytes = 12,
-                                                             .sum_kind = 1,
-                                                             .created_ms = UINT64_C(1) << 41,
-                                                             .flags = DIRECTORY_REPLACE,
-                                                             .stripe = 1,
-                                                             .stripes = 2,
-                                                             .replicas = 3,
-                                                             .offset = 7,
-                                                             .root = UINT64_MAX,
-                                                             .kept = (const uint8_t *)"kept",
-                                                             .kept_len = 4};
-static bool directory_entry_equal(const struct directory_entry *a, const struct directory_entry *b)
-{
-    return SAME(*a, *b, gva.v) && SAME(*a, *b, payload_len) && SAME(*a, *b, put_id) &&
-           SAME(*a, *b, name_space) && strcmp(a->space_name, b->space_name) == 0 &&
-           SAME(*a, *b, key_len) && memcmp(a->key, b->key, a->key_len) == 0 &&
-           memcmp(&a->key_hash, &b->key_hash, sizeof(a->key_hash)) == 0 &&
-           SAME(*a, *b, len_bytes) && SAME(*a, *b, sum_kind) && SAME(*a, *b, created_ms) &&
-           SAME(*a, *b, flags) && SAME(*a, *b, stripe) && SAME(*a, *b, stripes) &&
-           SAME(*a, *b, replicas) && SAME(*a, *b, offset) && SAME(*a, *b, root) &&
-           SAME(*a, *b, kept_len) && memcmp(a->kept, b->kept, a->kept_len) == 0;
-}
-STRUCT_SAMPLE(directory_entry)
-
-static const struct directory_read_params directory_read_params_value = {4, 1 << 20, 1000, true};
-static bool directory_read_params_equal(const struct directory_read_params *a,
-                                        const struct directory_read_params *b)
-{
-    return SAME(*a, *b, reign) && SAME(*a, *b, cursor) && SAME(*a, *b, limit) && SAME(*a, *b, live);
-}
-STRUCT_SAMPLE(directory_read_params)
-
-static void directory_put(struct wire_buf *b)
-{
-    directory_params_put(b, 6, DIRECTORY_LAST, 1);
-    directory_entry_put(b, &directory_entry_value);
-}
-static bool directory_get(struct wire_value v)
-{
-    struct directory_params p;
-    struct directory_entry e;
-    if (!directory_params_get(v, &p))
-        return false;
-    for (uint32_t i = 0; i < p.count; i++)
-        if (!directory_entry_get(wire_at(p.entries, i), &e))
-            return false;
-    return true;
-}
-static bool directory_same(struct wire_value v)
-{
-    struct directory_params p;
-    struct directory_entry e;
-    return directory_params_get(v, &p) && p.reign == 6 && p.part == DIRECTORY_LAST &&
-           p.count == 1 && directory_entry_get(wire_at(p.entries, 0), &e) &&
-           directory_entry_equal(&e, &directory_entry_value);
-}
-
-static void directory_read_put(struct wire_buf *b)
-{
-    directory_read_result_begin(b, 1);
-    directory_entry_put(b, &directory_entry_value);
-    directory_read_result_end(b, 99, &directory_sum_value, 8);
-}
-static bool directory_read_get(struct wire_value v)
-{
-    struct directory_read_result r;
-    struct directory_entry e;
-    if (!directory_read_result_get(v, &r))
-        return false;
-    for (uint32_t i = 0; i < r.count; i++)
-        if (!directory_entry_get(wire_at(r.entries, i), &e))
-            return false;
-    return true;
-}
-static bool directory_read_same(struct wire_value v)
-{
-    struct directory_read_result r;
-    struct directory_entry e;
-    return directory_read_result_get(v, &r) && r.count == 1 && r.cursor == 99 && r.left_out == 8 &&
-           directory_sum_equal(&r.sum, &directory_sum_value) &&
-           directory_entry_get(wire_at(r.entries, 0), &e) &&
-           directory_entry_equal(&e, &directory_entry_value);
-}
-
 static const struct note note_value = {.kind = NOTE_NAMESPACE,
                                        .key = (const uint8_t *)"id",
                                        .value = (const uint8_t *)"\0a record",
@@ -779,5 +682,7 @@ const struct sample samples[] = {
     STRUCT_ROW(space_item),
     ROW(space_set),
     ROW(space_remove),
+    ROW(directory_look),
+    ROW(directory_states),
 };
 const size_t sample_count = sizeof(samples) / sizeof(samples[0]);

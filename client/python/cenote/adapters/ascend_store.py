@@ -7,7 +7,8 @@
 
 The name is known by ascend_plugin.py. There is no way for parameters but the environment:
 CENOTE_META, and CENOTE_ASCEND_OPTIONS with a JSON object of the parameters of `cenote.Client`,
-`prefix` of all keys, and `memory`: "npu", "host" or "auto" (npu where CANN's `acl` is there).
+`ttl` and `pin` of its puts, `prefix` of all keys, and `memory`: "npu", "host" or "auto" (npu where
+CANN's `acl` is there).
 
 Its callers are transfer threads and the worker's own, which may wait; they don't wait for a pool
 that is away. Importing this module needs vllm-ascend.

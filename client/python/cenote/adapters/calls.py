@@ -55,7 +55,8 @@ class Calls:
     def put(self, names: list, values: list) -> list[bool]:
         """Which values are stored now; one that was there already is."""
         self._link.count("puts", len(names))
-        results = self._batch("a put", lambda h: h.put_batch(names, values, 0), len(names))
+        results = self._batch("a put", lambda h: h.put_batch(names, values, 0, self._link.policy),
+                              len(names))
         stored = [result in STORED for result in results]
         self._link.count("dropped_puts", len(stored) - sum(stored))
         return stored

@@ -12,6 +12,7 @@ import weakref
 
 from .. import errors
 from ..client import open_handle
+from ..policies import configured_pin, policy_of
 
 LOGGER = logging.getLogger("cenote")
 RETRY_SECONDS = 1.0
@@ -21,7 +22,7 @@ OUTAGE = frozenset({errors.Status.UNAVAILABLE, errors.Status.TIMED_OUT, errors.S
                     errors.Status.NO_SESSION, errors.Status.PROTOCOL, errors.Status.CLOSED})
 OPTIONS: dict[str, typing.Any] = {"meta": None, "namespace": None, "transport": "auto",
                                   "verify": "full", "timeout": None, "replicas": 0,
-                                  "cache_bytes": 0, "rdma": None}
+                                  "cache_bytes": 0, "rdma": None, "ttl": None, "pin": None}
 
 
 class Link:
@@ -29,7 +30,9 @@ class Link:
 
     After an operation that ended with a status of OUTAGE there is no handle for RETRY_SECONDS, so
     that an engine doesn't queue work that can only time out; nor after close(), nor in a forked
-    child. `counters` counts what adapters want counted; names that were never counted are 0."""
+    child. `counters` counts what adapters want counted; names that were never counted are 0.
+    Options are those of `cenote.Client`, and `ttl` and `pin` of all puts: adapters give `policy`
+    to each, as the extension takes it."""
 
     def __init__(self, **options):
         unknown = options.keys() - OPTIONS.keys()
@@ -37,6 +40,8 @@ class Link:
             raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
         self.counters: collections.Counter[str] = collections.Counter()
         self._options = {**OPTIONS, **options}
+        self.policy = policy_of(self._options.pop("ttl"),
+                                configured_pin(self._options.pop("pin")), None)
         self._handle = None
         self._closed = threading.Event()
         self._lock = threading.Lock()

@@ -41,8 +41,9 @@ class _Task:
 
 
 class CenoteConnector:
-    """The class that `native_plugin` loads. Parameters are those of `cenote.Client`, `deadline`
-    (seconds after which a get or put ends as a miss or dropped), and `prefix` of all keys.
+    """The class that `native_plugin` loads. Parameters are those of `cenote.Client`, `ttl` and
+    `pin` of its puts, `deadline` (seconds after which a get or put ends as a miss or dropped), and
+    `prefix` of all keys.
 
     `counters` tells of: gets, hits, misses, puts, dropped_puts, outages, refused_in_outage."""
 
@@ -110,7 +111,8 @@ class CenoteConnector:
                 if kind == "get":
                     handle.submit_get(names[part], bufs[part], self._deadline_ms, (task, at))
                 else:
-                    handle.submit_put(names[part], bufs[part], 0, self._deadline_ms, (task, at))
+                    handle.submit_put(names[part], bufs[part], 0, self._deadline_ms, (task, at),
+                                      self._link.policy)
             except errors.CenoteError as error:
                 self._link.note_error(error)
                 self._end_part(task, at, [int(error.code)] * len(names[part]))

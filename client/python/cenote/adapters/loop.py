@@ -68,7 +68,7 @@ class LoopFlights:
     async def put(self, keys: list[str], values: list) -> list[int]:
         """Statuses; what is there already is EXISTS."""
         return await self._run(len(keys), lambda handle, part, future: handle.submit_put(
-            keys[part], values[part], 0, self._deadline_ms, future))
+            keys[part], values[part], 0, self._deadline_ms, future, self._link.policy))
 
     async def ask(self, function: typing.Callable, otherwise):
         """function(handle), a call that waits, in the loop's executor; `otherwise` in an outage."""

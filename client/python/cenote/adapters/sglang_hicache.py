@@ -59,7 +59,7 @@ def _places(config) -> tuple[str, str]:
 
 class CenoteHiCacheStorage(HiCacheStorage):
     """The class that SGLang loads. Of the configuration it takes the parameters of `cenote.Client`,
-    and `prefix` of all keys; the rest it leaves alone, and says so.
+    `ttl` and `pin` of its puts, and `prefix` of all keys; the rest it leaves alone, and says so.
 
     `counters` tells of pages: gets, hits, misses, puts, dropped_puts; and of outages,
     refused_in_outage, failed_calls (of wrong arguments, and of pages that are too large)."""

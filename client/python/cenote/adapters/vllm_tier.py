@@ -65,9 +65,9 @@ class _Job:
 
 
 class CenoteTier(SecondaryTierManager):
-    """The class that vLLM loads. Parameters are those of `cenote.Client`, `deadline` (seconds after
-    which a load or store ends as failed), `lookup_deadline` (seconds after which a lookup is a
-    miss), `prefix` of all keys, and vLLM's `locality`.
+    """The class that vLLM loads. Parameters are those of `cenote.Client`, `ttl` and `pin` of its
+    puts, `deadline` (seconds after which a load or store ends as failed), `lookup_deadline`
+    (seconds after which a lookup is a miss), `prefix` of all keys, and vLLM's `locality`.
 
     `counters` tells of chunks: gets, hits, misses, puts, dropped_puts; and of late_lookups,
     outages, refused_in_outage, failed_calls."""
@@ -157,7 +157,8 @@ class CenoteTier(SecondaryTierManager):
                 if job.is_load:
                     handle.submit_get(names[part], memory[part], self._deadline_ms, (job, at))
                 else:
-                    handle.submit_put(names[part], memory[part], 0, self._deadline_ms, (job, at))
+                    handle.submit_put(names[part], memory[part], 0, self._deadline_ms, (job, at),
+                                      self._link.policy)
             except BaseException:
                 job.parts_left -= 1
                 raise

@@ -28,6 +28,7 @@ import typing
 
 from .. import errors
 from ..client import Client
+from ..policies import Pin, configured_pin, policy_of
 from .mooncake_types import (INVALID_PARAMS, BufferHandle, ObjectDataType, ReplicateConfig,
                              SoftPinAction, code_of, parse_size)
 
@@ -58,17 +59,14 @@ def _guarded(function: typing.Callable, *arguments, **options):
         return None, INVALID_PARAMS
 
 
-def _how(config: ReplicateConfig | None) -> dict[str, typing.Any]:
-    """Options of a put."""
-    return {"replicas": config.replica_num, "pin": config.pin()} if config else {}
-
-
 class MooncakeDistributedStore:
     """A store, after setup(). Any thread may use it."""
 
     def __init__(self):
         self._client: Client | None = None
         self._hostname = ""
+        self._ttl: float | None = None
+        self._pin: Pin | None = None
         self._lock = threading.Lock()
         self._regions: dict[int, typing.Any] = {}
         self._pools: list[mmap.mmap] = []
@@ -82,7 +80,8 @@ class MooncakeDistributedStore:
               master_server_addr="127.0.0.1:50051", engine=None, enable_ssd_offload=False,
               ssd_offload_path="", tenant_id="default", enable_client_http_server=False,
               client_http_port=9300) -> int:
-        """Connects. Also setup(config), with a dictionary of these."""
+        """Connects. Also setup(config), with a dictionary of these, in which `ttl` (seconds) and
+        `pin` say how objects are kept, unless their ReplicateConfig asks for a pin."""
         if isinstance(local_hostname, dict):
             return self._setup_by(local_hostname)
         for size in (global_segment_size, local_buffer_size):
@@ -99,6 +98,12 @@ class MooncakeDistributedStore:
                    "client_http_port"}
         if not {"local_hostname", "metadata_server"} <= config.keys():
             return INVALID_PARAMS
+        ttl, pin = config.get("ttl"), configured_pin(config.get("pin"))
+        try:
+            policy_of(ttl, pin, None)
+        except (TypeError, ValueError):
+            return INVALID_PARAMS
+        self._ttl, self._pin = ttl, pin
         return self.setup(**{name: value for name, value in config.items() if name in allowed})
 
     def setup_dummy(self, mem_pool_size: int, local_buffer_size: int, server_address: str) -> int:
@@ -166,6 +171,15 @@ class MooncakeDistributedStore:
 
     # ---- putting
 
+    def _how(self, config: ReplicateConfig | None) -> dict[str, typing.Any]:
+        """Options of a put."""
+        if config is None:
+            return {"ttl": self._ttl, "pin": self._pin}
+        pin = config.pin()
+        if pin is None and config.soft_pin_action is SoftPinAction.PRESERVE:
+            pin = self._pin
+        return {"replicas": config.replica_num, "ttl": self._ttl, "pin": pin}
+
     def _put(self, keys: Keys, values: typing.Sequence, config: ReplicateConfig | None,
              replace: bool = False) -> list[int]:
         """Codes of puts; an object that is there counts as put."""
@@ -195,7 +209,7 @@ class MooncakeDistributedStore:
     def _put_group(self, keys: Keys, values: typing.Sequence, config: ReplicateConfig | None,
                    group: bytes | None, replace: bool) -> list[int]:
         results, code = _guarded(self._client.put_batch, keys, values, replace=replace,
-                                 **_how(config), group=group)
+                                 **self._how(config), group=group)
         if results is None:
             return [code] * len(keys)
         return [0 if r == errors.Status.EXISTS else code_of(r) for r in results]
@@ -404,7 +418,8 @@ class MooncakeDistributedStore:
                      group: bytes | None) -> int:
         if self._client is None or key in self._writers or (config and not config.is_valid()):
             return INVALID_PARAMS
-        writer, code = _guarded(self._client.writer, key, size, **_how(config), group=group)
+        writer, code = _guarded(self._client.writer, key, size, **self._how(config),
+                                 group=group)
         if writer is not None:
             with self._lock:
                 self._writers[key] = writer
