@@ -384,6 +384,43 @@ Test(evict, node_silent__its_memory_is_room)
     end_close(other);
 }
 
+/* Values that lie elsewhere. */
+static void pin_all_but_on(const struct end *e, unsigned count)
+{
+    uint64_t first = e->joined.segments[0].gva.v;
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t at = object_of(alice, name_of(i))->one.gva.v;
+        if (at < first || at >= first + RIG_SEGMENT)
+            keep(alice, name_of(i), KEEP_PIN_HARD);
+    }
+}
+
+/* Within the tick in which nothing was found that may go. */
+Test(evict, node_back__looked_at_at_once)
+{
+    no_background();
+    struct end *other = silent_node(28);
+    pin_all_but_on(other, 28);
+    cr_assert_eq(client_put(alice, "large", 6 * MIB, 0), CENOTE_NO_SPACE);
+    other->holds_calls = false;
+    while (other->call_count > 0)
+        end_reply(other, other->calls[0].method, CENOTE_OK);
+    cr_assert_eq(node_heartbeat(other, 1, RIG_SEGMENT), CENOTE_OK);
+    cr_assert_eq(client_put(alice, "large", 6 * MIB, 0), CENOTE_OK);
+}
+
+/* The put that asked for it is none the worse. */
+Test(evict, refused__tried_again)
+{
+    no_background();
+    fill(0, 15);
+    for (unsigned i = 1; i < 15; i++)
+        keep(alice, name_of(i), KEEP_PIN_HARD);
+    memstore_fail(world->store, 1, CENOTE_IO);
+    cr_assert_eq(client_put(alice, "new", MIB, 0), CENOTE_OK);
+    cr_assert_eq(there(0, 1), 0);
+}
+
 /* What was evicted first is being looked at, and isn't free before that is over. */
 Test(evict, waiting__not_for_what_is_stuck)
 {
