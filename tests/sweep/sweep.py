@@ -28,6 +28,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import http.client
+import json
 import os
 import random
 import re
@@ -266,6 +267,15 @@ class Scene:
             watch.join()
         return watch.end()
 
+    def wait_told(self):
+        """Until the node's directory knows all values: in a later life it has entries to look at."""
+        end = time.monotonic() + HTTP_S
+        lag = 1
+        while lag > 0 and time.monotonic() < end:
+            status = json.loads(self.ask("GET", "/v1/status", (200,)))
+            lag = sum(node["directory_lag"] for node in status["nodes"])
+            time.sleep(HTTP_PAUSE_S)
+
     def run_client(self, role, part):
         with open(self.log(role), "wb") as log:
             client = subprocess.Popen([os.path.join(BIN, "sweep_client"),
@@ -287,6 +297,7 @@ class Scene:
         daemon = self.client(ROLES[1], "fill", ROLES[0], daemon)
         daemon = self.browse(ROLES[0], daemon)
         if self.again:
+            self.wait_told()
             daemon.kill()
             daemon.wait()
             daemon = self.up(ROLES[2])
