@@ -150,15 +150,20 @@ static void check_none_in_flight(struct trace *t)
     textbuf_free(&page);
 }
 
-void host_stop(struct host *h)
+void host_stop_exporter(struct host *h)
 {
     h->exporter->ops->stop(h->exporter);
+    check_none_in_flight(h->trace);
+    trace_free(h->trace);
+}
+
+void host_stop(struct host *h)
+{
+    host_stop_exporter(h);
     for (unsigned i = 0; i < h->segment_count; i++)
         memory_ops_of(MEMORY_HOST)->destroy(&h->segments[i].memory);
     CHECK_EQ(mock_alive(), 0);
     rdma_verbs_replace(NULL);
-    check_none_in_flight(h->trace);
-    trace_free(h->trace);
 }
 
 struct xcopy_report host_report(const struct host *h)

@@ -39,7 +39,9 @@ void host_start(struct host *h);
 int host_try_start(struct host *h, const char *settings, const char *endpoint);
 /* So many spans of this stage. */
 unsigned host_traced(const struct host *h, const char *stage);
-/* Nothing of the mock's may be left, and no span may be under way. */
+/* Ends the exporter, no span of which may be under way; the memory stays. */
+void host_stop_exporter(struct host *h);
+/* And all else: nothing of the mock's may be left. */
 void host_stop(struct host *h);
 /* One more segment; returns what the exporter says. Device memory is a file that stands for it. */
 int host_add_segment(struct host *h);

@@ -329,7 +329,7 @@ static void case_other_device(void)
 static void restart(void)
 {
     struct xcopy_segment segment = host.segments[0];
-    host.exporter->ops->stop(host.exporter);
+    host_stop_exporter(&host);
     CHECK_EQ(host_try_start(&host, NULL, "127.0.0.1:0"), CENOTE_OK);
     host.segments[host.segment_count++] = segment;
     CHECK_EQ(host.exporter->ops->add_segment(host.exporter, &segment), CENOTE_OK);

@@ -162,7 +162,7 @@ static void offer_device_memory(const char *name, int status)
         CHECK_EQ(g->keys[0].addr, (uintptr_t)h.segments[0].memory.base);
         guest_free(g);
     }
-    h.exporter->ops->stop(h.exporter);
+    host_stop_exporter(&h);
     h.segments[0].memory.kind = MEMORY_HOST;
     memory_ops_of(MEMORY_HOST)->destroy(&h.segments[0].memory);
 }
@@ -458,7 +458,7 @@ static void case_stops_registering(void)
     CHECK_EQ(pthread_create(&releaser, NULL, release_when_ending,
                             &((struct exporter *)host.exporter)->segments.ending),
              0);
-    host.exporter->ops->stop(host.exporter);
+    host_stop_exporter(&host);
     pthread_join(releaser, NULL);
     CHECK_EQ(atomic_load(&errors), 0);
     CHECK_EQ(mock_alive(), 0);
@@ -604,7 +604,7 @@ static void case_starts_or_says_why(void)
         CHECK_EQ(guest_open(g, tag, RDMA_ROLE_READ, &o), CENOTE_OK);
     CHECK_EQ(guest_open(g, 3, RDMA_ROLE_READ, &o), CENOTE_LIMIT);
     guest_free(g);
-    h.exporter->ops->stop(h.exporter);
+    host_stop_exporter(&h);
 }
 
 /* Another life of the exporter, of the same memory: other keys. */
@@ -615,7 +615,7 @@ static void case_keys_change_with_its_life(void)
     CHECK_EQ(guest_open(g, 1, RDMA_ROLE_READ, &o), CENOTE_OK);
     uint32_t rkey = g->keys[0].rkey;
     guest_free(g);
-    host.exporter->ops->stop(host.exporter);
+    host_stop_exporter(&host);
     struct xcopy_segment segment = host.segments[0];
     CHECK_EQ(host_try_start(&host, NULL, "127.0.0.1:0"), CENOTE_OK);
     host.segments[host.segment_count++] = segment;

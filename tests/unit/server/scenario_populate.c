@@ -40,6 +40,13 @@ void __wrap_node_set_populated(struct node *n, uint32_t segment, uint64_t popula
     atomic_store(&offered_bytes, populated_bytes);
 }
 
+struct trace *__wrap_node_trace(const struct node *n);
+struct trace *__wrap_node_trace(const struct node *n)
+{
+    CHECK(n == NULL);
+    return NULL;
+}
+
 static struct node_memory *start(unsigned refusals)
 {
     struct node_memory_options o = {
