@@ -151,11 +151,12 @@ void case_hold_all(struct rig *r)
 
 /* ---- holds and voids at the same time ------------------------------------------------------- */
 
-#define RACE_OFFSET  UINT64_C(4096)
-#define RACE_BYTES   512u
-#define RACE_ROUNDS  1000u
-#define RACE_WAITS   10u /* each so many rounds, for somebody to see the put */
-#define RACE_VIEWERS 3
+#define RACE_OFFSET         UINT64_C(4096)
+#define RACE_BYTES          512u
+#define RACE_ROUNDS         1000u
+#define RACE_CONTROL_ROUNDS 1000000u /* of its control, which ends with the first wrong byte */
+#define RACE_WAITS          10u      /* each so many rounds, for somebody to see the put */
+#define RACE_VIEWERS        3
 
 struct race {
     struct rig *rig;
@@ -247,7 +248,8 @@ void case_hold_race(struct rig *r)
     atomic_store(&race.put_id, 1);
     for (int i = 0; i < RACE_VIEWERS; i++)
         CHECK(pthread_create(&threads[i], NULL, viewer_main, &race) == 0);
-    for (uint64_t put_id = 2; put_id < RACE_ROUNDS; put_id++) {
+    uint64_t rounds = test_off(TEST_HOLD) ? RACE_CONTROL_ROUNDS : RACE_ROUNDS;
+    for (uint64_t put_id = 2; put_id < rounds; put_id++) {
         if (put_id % RACE_WAITS == 0)
             race_wait(&race);
         race_reuse(&race, put_id);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "transport/base/testswitch.h"
 #include "transport/registry.h"
 
 #define PAGE 4096u
@@ -191,6 +193,8 @@ Test(registry, drop__waits_for_transfers)
     uint64_t ticket = registry_pin(r, reqs, 2);
     cr_assert_neq(ticket, 0);
     begin_drop(&d);
+    while (test_off(TEST_PIN) && !atomic_load(&d.done)) /* its control: it gets there */
+        sched_yield();
     cr_assert(!atomic_load(&d.done));
     /* Who comes now has no pin, and takes none away. */
     uint64_t late = registry_pin(r, reqs, 1);
