@@ -10,8 +10,9 @@
 #   prometheus   deploy/test/prometheus.sh  configuration, alerts and dashboard in a real Prometheus
 #   operations   deploy/test/operations.sh  commands of doc/OPERATIONS.md that need none of these
 # Usage: deploy/test.sh [--quick] [PART...]    default: all parts; --quick: under four minutes in all
+# With --quick those that mostly wait for others go beside those that compile, and speak after them.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 known=(packages systemd compose chart admission prometheus operations)
 options=()
@@ -26,43 +27,54 @@ for word; do
         ;;
     esac
 done
+aside=()
 if [ ${#parts[@]} = 0 ]; then
     parts=("${known[@]}")
-    [ ${#options[@]} = 0 ] || parts=(packages compose chart operations)
+    [ ${#options[@]} = 0 ] || { parts=(packages systemd compose) aside=(chart prometheus operations); }
 fi
 
-part_pid=
-stop() {
-    [ -z "$part_pid" ] || { kill "$part_pid" 2>/dev/null; wait "$part_pid"; }
-    exit 130
-}
-trap stop INT TERM
+results=$(mktemp -d "${TMPDIR:-/tmp}/cenote-deploy.XXXXXX")
+trap 'rm -rf "$results"' EXIT
 
-summary=()
-failed=0 skipped=0
-for part in "${parts[@]}"; do
-    script=deploy/test/$part.sh
-    echo "==== $part"
-    if [ ! -x "$script" ]; then
-        echo "SKIPPED: there is no $script" >&2
-        summary+=("$(printf '%-10s SKIPPED' "$part")")
-        skipped=1
-        continue
-    fi
-    begin=$SECONDS
-    "$script" "${options[@]}" &
-    part_pid=$!
-    wait "$part_pid"
-    code=$?
-    part_pid=
-    case $code in
-    0) word=passed ;;
-    77) word=SKIPPED skipped=1 ;;
-    *) word=FAILED failed=1 ;;
-    esac
-    summary+=("$(printf '%-10s %-8s %4d s' "$part" "$word" $((SECONDS - begin)))")
-done
+# run PART...: one after the other; how it went lies in results/PART then.
+run() {
+    local part code begin word pid=
+    trap 'kill "$pid" 2>/dev/null; wait; exit 130' INT TERM
+    for part; do
+        echo "==== $part"
+        begin=$SECONDS
+        "deploy/test/$part.sh" "${options[@]}" </dev/null &
+        pid=$!
+        wait "$pid"
+        code=$?
+        case $code in
+        0) word=passed ;;
+        77) word=SKIPPED ;;
+        *) word=FAILED ;;
+        esac
+        printf '%-10s %-8s %4d s\n' "$part" "$word" $((SECONDS - begin)) >"$results/$part"
+    done
+}
+
+lanes=()
+trap 'kill "${lanes[@]}" 2>/dev/null; wait; exit 130' INT TERM
+run "${parts[@]}" &
+lanes+=($!)
+if [ ${#aside[@]} -gt 0 ]; then
+    run "${aside[@]}" >"$results/said" 2>&1 &
+    lanes+=($!)
+fi
+wait "${lanes[@]}"
+[ ! -f "$results/said" ] || cat "$results/said"
 echo
-printf '%s\n' "${summary[@]}"
+failed=0 skipped=0
+for part in "${parts[@]}" "${aside[@]}"; do
+    line=$(cat "$results/$part" 2>/dev/null || printf '%-10s FAILED' "$part")
+    echo "$line"
+    case $line in
+    *FAILED*) failed=1 ;;
+    *SKIPPED*) skipped=1 ;;
+    esac
+done
 [ $failed = 0 ] || exit 1
 [ $skipped = 0 ] || exit 77
