@@ -268,7 +268,7 @@ class Scene:
         return watch.end()
 
     def wait_told(self):
-        """Until the node's directory knows all values: in a later life it has entries to look at."""
+        """Until the node's directory knows all values: a later life has entries to look at."""
         end = time.monotonic() + HTTP_S
         lag = 1
         while lag > 0 and time.monotonic() < end:
